@@ -1,0 +1,1 @@
+"""The image sets: one file each, with `SPEC`, `fingerprint` and `load`."""

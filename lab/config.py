@@ -1,0 +1,52 @@
+"""Settings as frozen, validated values that refuse unknown keys."""
+
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from lab.errors import UsageError, unknown_name
+
+
+class Config(BaseModel):
+    """Base of every settings class. Frozen; unknown keys and non-finite numbers are refused.
+
+    Each field carries a one-line description with its unit: command-line options are made from it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @classmethod
+    def parse(cls, values: dict[str, Any]) -> Self:
+        """Build the settings from plain values.
+
+        Raises:
+            UsageError: a value is impossible or a key is unknown; the message names the key and the reason.
+        """
+        unknown = sorted(set(values) - set(cls.model_fields))
+        if unknown:
+            raise unknown_name("setting", unknown[0], cls.model_fields)
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise UsageError("; ".join(_reason(problem) for problem in error.errors())) from None
+
+    def plain(self) -> dict[str, Any]:
+        """The settings as JSON-ready values."""
+        return self.model_dump(mode="json")
+
+
+def _reason(problem: Any) -> str:
+    where = ".".join(str(part) for part in problem["loc"]) or "settings"
+    text = problem["msg"].removeprefix("Value error, ")
+    return f"{where}: {text} (got {problem['input']!r})"
+
+
+def with_preset(cls: type[Config], presets: dict[str, dict[str, Any]], preset: str, given: dict[str, Any]) -> Config:
+    """The settings of `preset` with the `given` ones in place of its own.
+
+    Raises:
+        UsageError: the preset is unknown, or a value is impossible.
+    """
+    if preset not in presets:
+        raise unknown_name("preset", preset, presets)
+    return cls.parse({**presets[preset], **given})

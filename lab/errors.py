@@ -1,0 +1,24 @@
+"""Errors that a user can do something about: one line, no traceback, a known exit code."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class WorkbenchError(Exception):
+    """Something went wrong that the message explains, together with what to do. Exit code 1."""
+
+    exit_code = 1
+
+
+class UsageError(WorkbenchError):
+    """The command or a setting is wrong: an unknown name, an impossible number. Exit code 2."""
+
+    exit_code = 2
+
+
+def unknown_name(what: str, name: str, known: Iterable[str]) -> UsageError:
+    """The error for a name that is not among `known`: it lists them, and the nearest first if one is near."""
+    choices = sorted(known)
+    near = difflib.get_close_matches(name, choices, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else "."
+    return UsageError(f"Unknown {what} {name!r}{hint} Known: {', '.join(choices) or 'none'}.")

@@ -1,0 +1,1 @@
+"""The studies: one file per question, with its grid of cells, its report and its verdicts."""
