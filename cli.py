@@ -1,0 +1,314 @@
+"""The command line of the SNNL workbench: parse, call, print."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+class EntryGroup(click.Group):
+    """A group with one command for each entry of a folder; entries are imported only when they are called."""
+
+    def __init__(self, kind: str, make: Callable[[str], click.Command], **settings: Any) -> None:
+        super().__init__(**settings)
+        self.kind, self.make = kind, make
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        from lab import registry
+
+        return [entry.name for entry in registry.entries(self.kind)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
+        from lab import registry
+
+        registry.check(self.kind, cmd_name)
+        return self.make(cmd_name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        from lab import registry
+
+        with formatter.section("Commands"):
+            formatter.write_dl([(entry.name, entry.summary) for entry in registry.entries(self.kind)])
+
+
+def common_options() -> list[click.Option]:
+    """The options of every command that does cells."""
+    return [
+        click.Option(["--runs"], type=click.Path(file_okay=False, path_type=Path), default=Path("runs"),
+                     show_default=True, help="Folder that cells and reports are written to."),
+        click.Option(["--data"], type=click.Path(file_okay=False, path_type=Path), envvar="SNNL_DATA",
+                     help="Folder of the data sets.  [default: $SNNL_DATA, else data]"),
+        click.Option(["--download/--no-download"], default=True, show_default=True,
+                     help="Download data that are not there."),
+        click.Option(["--json", "as_json"], is_flag=True, help="Print one JSON object as the last line on stdout."),
+    ]  # fmt: skip
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="snnl-workbench", prog_name="snnl")
+def cli() -> None:
+    """Measure and train how entangled classes are in a representation: the soft nearest neighbor loss at work."""
+
+
+def _study_command(name: str) -> click.Command:
+    from lab import registry
+    from lab.options import options_from
+
+    module = registry.load("studies", name)
+    presets = click.Option(["--preset"], type=click.Choice(list(module.PRESETS)), default="laptop", show_default=True,
+                           help="Settings for seconds, minutes, or the paper's scale.")  # fmt: skip
+    own = [
+        click.Option(["--jobs"], type=click.IntRange(min=1), help="Cells side by side.  [default: one a core]"),
+        click.Option(["--published"], is_flag=True, help="Take finished cells that ship in results/ as done."),
+        click.Option(["--dry-run"], is_flag=True, help="List the cells and an estimate of the time; do nothing."),
+    ]
+    options: list[click.Parameter] = [presets, *options_from(module.Config), *own, *common_options()]
+    return click.Command(name, params=options, callback=_callback(_run_study, name), help=module.__doc__)
+
+
+def _callback(function: Callable[..., None], name: str) -> Callable[..., None]:
+    return lambda **values: function(name, **values)
+
+
+def _run_study(
+    name: str, preset: str, runs: Path, data: Path | None, download: bool, jobs: int | None, published: bool,
+    dry_run: bool, as_json: bool, **settings: Any,
+) -> None:  # fmt: skip
+    from lab import study
+    from lab.hardware import resolve_device
+    from lab.options import given
+
+    local = _local(data, download)
+    config = study.study_config(name, preset, given(settings))
+    plan = study.plan_study(name, config, runs, published=published)
+    if dry_run:
+        return _print_plan(plan, jobs, as_json)
+    _say(_opening(plan, jobs))
+    result = study.run_study(plan, local=local, jobs=jobs, device=resolve_device(getattr(config, "device", "auto")))
+    _print_result(result, as_json)
+
+
+cli.add_command(
+    EntryGroup(
+        "studies", _study_command, name="study", invoke_without_command=True, no_args_is_help=False,
+        callback=lambda: _list_without_command("studies"), help="Run a study and draw its report; alone: list them.",
+    )  # fmt: skip
+)
+
+
+def _list_without_command(kind: str) -> None:
+    if click.get_current_context().invoked_subcommand is None:
+        _print_entries(kind)
+
+
+@cli.group()
+def gan() -> None:
+    """Train a GAN of the zoo, or draw images from one."""
+
+
+def _train_command(name: str) -> click.Command:
+    from lab import registry
+    from lab.options import options_from
+
+    own = [
+        click.Option(["--imageset"], default="digits", show_default=True, help="The images to learn."),
+        click.Option(["--kimg"], type=float, default=100.0, show_default=True,
+                     help="Length, in thousands of real images shown to the discriminator."),
+        click.Option(["--seed"], type=click.IntRange(min=0), default=0, show_default=True,
+                     help="Seed of weights, batches and noise."),
+        click.Option(["--snapshots"], type=click.IntRange(min=2), default=14, show_default=True,
+                     help="How many generators to keep, from the untrained one to the last, denser early."),
+        click.Option(["--precision"], type=click.Choice(["auto", "float32", "bf16"]), default="auto",
+                     show_default=True, help="Arithmetic; auto is bf16 where the hardware computes in it."),
+        click.Option(["--device"], type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
+                     help="Where to train."),
+    ]  # fmt: skip
+    recipe = registry.config_class("gans", name)
+    doc = next(entry.doc for entry in registry.entries("gans") if entry.name == name)
+    options: list[click.Parameter] = [*own, *options_from(recipe), *common_options()]
+    return click.Command(name, params=options, callback=_callback(_train_gan, name), help=doc)
+
+
+def _train_gan(
+    name: str, imageset: str, kimg: float, seed: int, snapshots: int, precision: str, device: str, runs: Path,
+    data: Path | None, download: bool, as_json: bool, **recipe: Any,
+) -> None:  # fmt: skip
+    from lab.cell_run import do_cell
+    from lab.options import given
+    from studies._gan_cells import schedule, training_cell
+
+    local = _local(data, download)
+    cell = training_cell(
+        name, imageset, seed=seed, kimg=kimg, snapshots=schedule(kimg, snapshots), precision=precision, device=device,
+        settings=given(recipe),
+    )  # fmt: skip
+    _print_cell(do_cell(cell, runs, local), as_json, f"snnl gan sample {{}} -n 64 --out grid.png")
+
+
+gan.add_command(
+    EntryGroup("gans", _train_command, name="train", help="Train one GAN; run again, it goes on or is found done.")
+)
+
+
+@gan.command("sample")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("-n", "count", type=click.IntRange(min=1), default=64, show_default=True, help="How many images.")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), default=Path("grid.png"), show_default=True,
+              help="The PNG to write.")  # fmt: skip
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the latent noise.")
+@click.option("--kimg", type=click.FloatRange(min=0), help="Take the snapshot nearest to this.  [default: the last]")
+def sample(folder: Path, count: int, out: Path, seed: int, kimg: float | None) -> None:
+    """Draw images from a trained GAN's FOLDER into one PNG."""
+    from gans._snapshots import sample_grid
+
+    snapshot = sample_grid(folder, count, out, seed=seed, kimg=kimg)
+    click.echo(f"{out}: {count} images after {snapshot.kimg:g} kimg")
+
+
+@cli.command("list")
+@click.argument("kind")
+def list_entries(kind: str) -> None:
+    """List the entries of a KIND: gans, imagesets, metrics or studies."""
+    _print_entries(kind)
+
+
+@cli.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object as the last line on stdout.")
+def report(folder: Path, as_json: bool) -> None:
+    """Draw the report of a study's FOLDER anew."""
+    from lab.study import draw_study
+
+    _print_result(draw_study(folder), as_json)
+
+
+@cli.command("cell")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object as the last line on stdout.")
+def do_one_cell(folder: Path, as_json: bool) -> None:
+    """Do the cell of a FOLDER, or find it done."""
+    from lab.cell_run import do_folder
+
+    _print_cell(do_folder(folder), as_json, None)
+
+
+@cli.group()
+def runs() -> None:
+    """Look after run folders."""
+
+
+@runs.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("target", type=click.Path(file_okay=False, path_type=Path))
+def export(folder: Path, target: Path) -> None:
+    """Copy a study's FOLDER and its finished cells, without weights, below TARGET."""
+    from lab.export import export_study
+
+    click.echo(f"{export_study(folder, target)}")
+
+
+def _local(data: Path | None, download: bool) -> dict[str, Any]:
+    """What a cell's folder says beside what decides its result; plans look for data in the same place."""
+    from lab.imageset import data_root
+
+    root = data_root(data).resolve()
+    os.environ["SNNL_DATA"] = str(root)
+    return {"data": str(root), "download": download}
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)
+
+
+def _print_entries(kind: str) -> None:
+    from lab import registry
+
+    entries = registry.entries(kind)
+    width = max((len(entry.name) for entry in entries), default=0)
+    for entry in entries:
+        click.echo(f"{entry.name:<{width}}  {entry.summary}")
+
+
+def _opening(plan: Any, jobs: int | None) -> str:
+    from lab.progress import duration
+    from lab.study import estimate
+
+    slots, left = plan.slots(jobs), len(plan.to_do)
+    if not left:
+        return f"All {len(plan.cells)} cells are done; drawing the report."
+    guess = duration(estimate(plan.to_do, slots))
+    return f"{left} of {len(plan.cells)} cells to do, {slots} side by side, about {guess}. Ctrl-C keeps what is done."
+
+
+def _print_plan(plan: Any, jobs: int | None, as_json: bool) -> None:
+    import json
+
+    from lab.progress import duration
+    from lab.study import estimate
+
+    seconds = estimate(plan.to_do, plan.slots(jobs))
+    for planned in plan.cells:
+        cost = f"~{duration(planned.cell.cost)}" if planned.state == "to do" else ""
+        click.echo(f"{planned.state:<9}  {planned.cell.folder_name}  {cost}".rstrip())
+    click.echo(f"{len(plan.to_do)} of {len(plan.cells)} cells to do, about {duration(seconds)}")
+    if as_json:
+        cells = [{"cell": planned.cell.folder_name, "state": planned.state} for planned in plan.cells]
+        click.echo(json.dumps({"study": plan.study, "cells": cells, "seconds": round(seconds)}))
+
+
+def _print_result(result: Any, as_json: bool) -> None:
+    import json
+
+    for verdict in result.verdicts:
+        _say(f"{verdict['verdict']}: {verdict['claim']}{_effect(verdict)}")
+    for name, reason in result.failed.items():
+        _say(f"failed: {name}: {reason}")
+    _say(f"Report: {result.report}")
+    again = f"snnl study {result.study} ..." if result.failed else f"snnl report {result.folder}"
+    _say(f"Next: {'the same command does the cells that are left' if result.failed else again + ' draws it anew'}")
+    if as_json:
+        click.echo(json.dumps(result.plain()))
+    if result.failed:
+        raise SystemExit(3)
+
+
+def _effect(verdict: dict[str, Any]) -> str:
+    if verdict["effect"] is None:
+        return ""
+    low, high = verdict["interval"]
+    return f" (effect {verdict['effect']:+.3f}, 95% interval {low:+.3f} to {high:+.3f}, n = {verdict['n']})"
+
+
+def _print_cell(folder: Any, as_json: bool, following: str | None) -> None:
+    import json
+
+    _say(f"Done: {folder.path} ({folder.seconds:.1f} s of work)")
+    if following:
+        _say(f"Next: {following.format(folder.path)}")
+    if as_json:
+        click.echo(json.dumps({"folder": str(folder.path), "seconds": folder.seconds, "rows": len(folder.rows())}))
+
+
+def main() -> None:
+    """Run the command line: exit codes 0 done, 1 error, 2 usage, 3 some cells failed, 130 interrupted."""
+    from lab.errors import WorkbenchError
+
+    try:
+        code = cli.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except WorkbenchError as error:
+        _say(f"Error: {error}")
+        code = error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        _say("Interrupted. The same command goes on with what is left.")
+        code = 130
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

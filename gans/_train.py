@@ -1,0 +1,225 @@
+"""The one adversarial loop: any GAN of the zoo, on any image set, as one cell.
+
+Batches, latent noise and everything else random are functions of (seed, step), so that going on from a checkpoint
+gives what an undisturbed run gives. The loop owns precision: the networks' passes run under an explicit autocast,
+parameters and optimizers stay in float32.
+"""
+
+import time
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Literal
+
+import torch
+from accelerate import Accelerator
+from pydantic import Field
+from torch import Tensor
+
+from gans._config import GanConfig
+from gans._snapshots import generate, save_grid, save_snapshot
+from gans._state import TrainingState
+from lab import imageset, registry
+from lab.config import Config
+from lab.draws import batch_indices, derive_seed, random_generator
+from lab.errors import WorkbenchError
+from lab.folder import CellFolder
+
+CODE_VERSION = 1
+CHECKPOINT_SECONDS = 300.0
+EVENT_SECONDS = 1.0
+GRID_IMAGES = 64
+EMA_RAMP = 0.05
+"""The average's half-life is at most this share of the training so far (Karras et al. 2020)."""
+
+
+class TrainingConfig(Config):
+    """What decides a training cell's result."""
+
+    gan: str = Field(description="the GAN's name")
+    settings: dict[str, object] = Field(description="the GAN's resolved settings")
+    imageset: str = Field(description="the image set's name; its train split is used")
+    seed: int = Field(ge=0, description="seed of weights, batches and noise")
+    kimg: float = Field(gt=0, description="length in thousands of real images shown to the discriminator")
+    snapshots: tuple[float, ...] = Field(description="when to keep the generator, in kimg")
+    precision: Literal["float32", "bf16"] = Field(description="arithmetic of the networks' passes")
+    device: Literal["cpu", "cuda"] = Field(description="kind of device")
+
+
+@dataclass
+class Training:
+    """One run of the loop: what it trains, on what, and how far."""
+
+    config: TrainingConfig
+    gan: ModuleType
+    settings: GanConfig
+    images: imageset.ImageSet
+    accelerator: Accelerator
+    state: TrainingState
+    losses: list[dict[str, Tensor]] = field(default_factory=list)
+
+    @property
+    def images_per_step(self) -> int:
+        """Real images that the discriminator sees for one update of the generator."""
+        return self.settings.batch * self.settings.critic_steps
+
+    def steps_at(self, kimg: float) -> int:
+        """The number of generator updates nearest to `kimg`."""
+        return round(kimg * 1000 / self.images_per_step)
+
+    @property
+    def kimg(self) -> float:
+        """Thousands of real images shown so far."""
+        return self.state.step * self.images_per_step / 1000
+
+
+def run(cell: CellFolder) -> None:
+    """Train the GAN of a cell, from its last checkpoint if it has one.
+
+    Raises:
+        WorkbenchError: a loss became NaN or infinite; the message names step and loss.
+    """
+    training = begin(TrainingConfig.parse(cell.config), cell)
+    state, config = training.state, training.config
+    if state.restore(cell.path / "checkpoints"):
+        cell.keep_rows([row for row in cell.rows() if row["step"] <= state.step])
+    else:
+        cell.keep_rows([])
+        for network, count in state.parameters().items():
+            cell.row(**_about(training), metric=f"{network}_parameters", value=count)
+    _train_to_the_end(training, cell, keep={training.steps_at(kimg) for kimg in config.snapshots})
+    training.accelerator.free_memory()
+
+
+def begin(config: TrainingConfig, cell: CellFolder) -> Training:
+    """Load the images and make the networks of a run that starts at step 0."""
+    gan = registry.load("gans", config.gan)
+    settings: GanConfig = gan.Config.parse(config.settings)
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise WorkbenchError("This torch sees no CUDA GPU; use --device cpu, or install a build of torch with CUDA.")
+    accelerator = Accelerator(mixed_precision="no", cpu=config.device == "cpu")
+    images = imageset.load(config.imageset, "train", root=cell.data_root, download=cell.download)
+    state = TrainingState(gan, settings, imageset.spec(config.imageset), config.seed, accelerator)
+    return Training(config, gan, settings, images, accelerator, state)
+
+
+def _train_to_the_end(training: Training, cell: CellFolder, keep: set[int]) -> None:
+    last = training.steps_at(training.config.kimg)
+    report_every = max(1, last // 100)
+    pace, saved = _Pace(training), time.monotonic()
+    if training.state.step == 0 and 0 in keep:
+        _keep_generator(training, cell)
+    while training.state.step < last:
+        train_step(training)
+        step = training.state.step
+        if step % report_every == 0 or step == last or step in keep:
+            _write_losses(training, cell)
+        if step in keep:
+            _keep_generator(training, cell)
+        pace.tell(cell)
+        if time.monotonic() - saved > CHECKPOINT_SECONDS or step == last:
+            _write_losses(training, cell)
+            training.state.save(cell.path / "checkpoints")
+            saved = time.monotonic()
+
+
+def train_step(training: Training) -> None:
+    """One update of the generator, after `critic_steps` updates of the discriminator."""
+    state, settings = training.state, training.settings
+    torch.manual_seed(derive_seed(training.config.seed, "step", state.step))
+    for i in range(settings.critic_steps):
+        real, losses = _update_discriminator(training, state.step * settings.critic_steps + i)
+    losses |= _update_generator(training, real)
+    state.step += 1
+    seen = state.step * training.images_per_step
+    half_life = min(settings.ema_kimg * 1000, seen * EMA_RAMP)
+    state.update_average(0.5 ** (training.images_per_step / half_life) if half_life else 0.0)
+    training.losses.append(losses)
+
+
+def _update_discriminator(training: Training, index: int) -> tuple[Tensor, dict[str, Tensor]]:
+    state, settings = training.state, training.settings
+    picked = batch_indices(len(training.images), settings.batch, training.config.seed, index)
+    real = training.images.batch(picked).to(training.accelerator.device, memory_format=torch.channels_last)
+    with torch.no_grad(), _autocast(training):
+        fake = state.generator(_noise(training, "discriminator", index))
+    with _autocast(training):
+        loss, logs = training.gan.discriminator_loss(state.discriminator, real, fake, settings)
+    state.discriminator_optimizer.zero_grad()
+    training.accelerator.backward(loss)
+    state.discriminator_optimizer.step()
+    return real, {"discriminator_loss": loss.detach()} | {name: log.detach() for name, log in logs.items()}
+
+
+def _update_generator(training: Training, real: Tensor) -> dict[str, Tensor]:
+    state = training.state
+    state.discriminator.requires_grad_(False)
+    with _autocast(training):
+        fake = state.generator(_noise(training, "generator", state.step))
+        loss, logs = training.gan.generator_loss(state.discriminator, fake, real, training.settings)
+    state.generator_optimizer.zero_grad()
+    training.accelerator.backward(loss)
+    state.generator_optimizer.step()
+    state.discriminator.requires_grad_(True)
+    return {"generator_loss": loss.detach()} | {name: log.detach() for name, log in logs.items()}
+
+
+def _noise(training: Training, purpose: str, index: int) -> Tensor:
+    draw = random_generator(training.config.seed, "noise", purpose, index)
+    noise = torch.randn(training.settings.batch, training.settings.latent, generator=draw)
+    return noise.to(training.accelerator.device)
+
+
+def _autocast(training: Training) -> torch.autocast:
+    device = training.accelerator.device.type
+    return torch.autocast(device, torch.bfloat16, enabled=training.config.precision == "bf16")
+
+
+def _write_losses(training: Training, cell: CellFolder) -> None:
+    """Rows with the mean of each loss since the last call; a loss that is not finite ends the cell."""
+    recent, training.losses = training.losses, []
+    if not recent:
+        return
+    columns = {name: torch.stack([losses[name] for losses in recent]).float().cpu() for name in recent[0]}
+    for name, values in columns.items():
+        bad = (~values.isfinite()).nonzero().flatten()
+        if len(bad):
+            step = training.state.step - len(recent) + int(bad[0]) + 1
+            raise WorkbenchError(
+                f"{training.config.gan} diverged at step {step}: {name} is {values[bad[0]].item()}. "
+                "Try a smaller learning rate or float32."
+            )
+        cell.row(**_about(training), metric=name, value=values.mean().item(), n=len(values))
+
+
+def _keep_generator(training: Training, cell: CellFolder) -> None:
+    """A snapshot of the averaged generator, and a grid of images from the same latents every time."""
+    ema, kimg = training.state.ema, training.kimg
+    save_snapshot(ema, cell.path, kimg, training.state.step)
+    images = generate(ema, GRID_IMAGES, training.settings.latent, training.config.seed, training.accelerator.device.type)
+    save_grid(images, cell.path / "samples" / f"kimg-{kimg:011.3f}.png")
+
+
+def _about(training: Training) -> dict[str, object]:
+    config = training.config
+    return {
+        "kind": "training", "model": config.gan, "imageset": config.imageset, "seed": config.seed,
+        "kimg": training.kimg, "step": training.state.step, "split": "train",
+    }  # fmt: skip
+
+
+class _Pace:
+    """Tells how far the training is and how many images a second it sees, once a second."""
+
+    def __init__(self, training: Training) -> None:
+        self.training = training
+        self.told, self.kimg = time.monotonic(), training.kimg
+
+    def tell(self, cell: CellFolder) -> None:
+        elapsed = time.monotonic() - self.told
+        if elapsed < EVENT_SECONDS:
+            return
+        kimg, total = self.training.kimg, self.training.config.kimg
+        rate = (kimg - self.kimg) * 1000 / elapsed
+        text = f"{kimg:.1f} of {total:g} kimg, {rate:.0f} images/s"
+        cell.event("progress", done=kimg, total=total, text=text, images_per_second=rate)
+        self.told, self.kimg = time.monotonic(), kimg

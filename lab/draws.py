@@ -1,0 +1,39 @@
+"""Random draws as pure functions of (seed, step), so that resuming needs no sampler state.
+
+Everything is drawn on the CPU: a seed means the same on every device.
+"""
+
+import hashlib
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+
+def derive_seed(seed: int, *key: str | int) -> int:
+    """A 63-bit seed for one purpose of one run, e.g. `derive_seed(0, "noise", step)`."""
+    text = "/".join(str(part) for part in (seed, *key))
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
+
+
+def random_generator(seed: int, *key: str | int) -> torch.Generator:
+    """A fresh CPU generator for one purpose of one run."""
+    return torch.Generator().manual_seed(derive_seed(seed, *key))
+
+
+def batch_indices(n: int, batch: int, seed: int, step: int) -> Tensor:
+    """The indices (batch,) of the step-th batch out of n items: epochs without replacement, end to end."""
+    start, stop = step * batch, (step + 1) * batch
+    epochs = range(start // n, (stop - 1) // n + 1)
+    order = torch.cat([_permutation(n, seed, epoch) for epoch in epochs])
+    return order[start - epochs[0] * n : stop - epochs[0] * n]
+
+
+def subset(n: int, size: int, seed: int, *key: str | int) -> Tensor:
+    """`size` of n indices, drawn at random without replacement, in random order."""
+    return torch.randperm(n, generator=random_generator(seed, *key))[:size]
+
+
+@lru_cache(maxsize=4)
+def _permutation(n: int, seed: int, epoch: int) -> Tensor:
+    return torch.randperm(n, generator=random_generator(seed, "epoch", epoch))

@@ -1,0 +1,165 @@
+"""Doing cells: one in this process, or many in local slots.
+
+A slot is a long-lived worker process with its share of the processor's threads and of the GPUs, set before it
+imports torch. Nothing but the folder passes between the parent and a cell.
+"""
+
+import os
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+
+from lab import hardware
+from lab.errors import WorkbenchError
+from lab.folder import CellFolder
+
+
+@dataclass
+class Outcome:
+    """What became of the cells that were to do: the folders that finished, and why others failed."""
+
+    done: list[Path] = field(default_factory=list)
+    failed: dict[Path, str] = field(default_factory=dict)
+
+
+def run_here(folder: CellFolder) -> None:
+    """Do one cell in this process, with all its threads."""
+    _share_threads(hardware.cores())
+    folder.work()
+
+
+def run_in_slots(
+    folders: Iterable[CellFolder], jobs: int, device: str, started: Callable[[CellFolder], None]
+) -> Outcome:
+    """Do cells side by side, each when those that it needs are done. One that fails leaves the others going.
+
+    Args:
+        folders: the cells to do, needs first; what they need besides is finished already.
+        jobs: how many slots.
+        device: `cpu` or `cuda`; slots share the visible GPUs in turn.
+        started: told of each cell as it is handed to a slot.
+
+    Raises:
+        KeyboardInterrupt: the workers are ended first; every unfinished cell can go on later.
+    """
+    outcome, waiting = Outcome(), list(folders)
+    slots = [_Slot(index, jobs, device) for index in range(jobs)]
+    busy: dict[Future[None], tuple[_Slot, CellFolder]] = {}
+    try:
+        while waiting or busy:
+            for slot in [slot for slot in slots if slot not in [taken for taken, _ in busy.values()]]:
+                folder = _next_ready(waiting, outcome)
+                if folder is not None:
+                    started(folder)
+                    busy[slot.submit(folder)] = (slot, folder)
+            if not busy:
+                outcome.failed |= {folder.path: "what it needs is not there" for folder in waiting}
+                break
+            finished, _ = wait(busy, return_when=FIRST_COMPLETED)
+            for future in finished:
+                slot, folder = busy.pop(future)
+                _settle(future, slot, folder, outcome)
+    finally:
+        for slot in slots:
+            slot.end()
+    return outcome
+
+
+class _Slot:
+    """One worker process, started when first used and again after it died."""
+
+    def __init__(self, index: int, jobs: int, device: str) -> None:
+        threads = max(1, hardware.cores() // jobs)
+        gpu = str(index % max(1, len(hardware.gpus()))) if device == "cuda" else ""
+        self._settings = (threads, gpu)
+        self._pool: ProcessPoolExecutor | None = None
+
+    def submit(self, folder: CellFolder) -> Future[None]:
+        if self._pool is None:
+            context = get_context("spawn")
+            self._pool = ProcessPoolExecutor(1, context, initializer=_prepare_worker, initargs=self._settings)
+            self._pid = self._pool.submit(os.getpid)
+        return self._pool.submit(_work, str(folder.path))
+
+    def end(self) -> None:
+        """Stop the worker at once, whatever it is doing."""
+        if self._pool is None:
+            return
+        if self._pid.done() and self._pid.exception() is None:
+            _terminate(self._pid.result())
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._pool = None
+
+
+def _next_ready(waiting: list[CellFolder], outcome: Outcome) -> CellFolder | None:
+    for folder in list(waiting):
+        needs = folder.needs
+        broken = [need for need in needs if need.path in outcome.failed]
+        if broken:
+            waiting.remove(folder)
+            outcome.failed[folder.path] = f"needs {broken[0].path.name}, which failed"
+        elif all(need.done for need in needs):
+            waiting.remove(folder)
+            return folder
+    return None
+
+
+def _settle(future: Future[None], slot: _Slot, folder: CellFolder, outcome: Outcome) -> None:
+    try:
+        future.result()
+        outcome.done.append(folder.path)
+    except BrokenProcessPool:
+        slot.end()
+        outcome.failed[folder.path] = "its worker process died (out of memory, or ended from outside)"
+    except WorkbenchError as error:
+        outcome.failed[folder.path] = str(error)
+
+
+def _work(path: str) -> None:
+    folder = CellFolder(Path(path))
+    try:
+        folder.work()
+    except WorkbenchError:
+        raise
+    except Exception as error:
+        (folder.path / "traceback.txt").write_text(traceback.format_exc(), encoding="utf-8")
+        reason = f"{type(error).__name__}: {error} (traceback.txt in its folder tells where)"
+        raise WorkbenchError(reason) from None
+
+
+def _prepare_worker(threads: int, gpu: str) -> None:
+    _share_threads(threads)
+    os.environ["CUDA_VISIBLE_DEVICES"] = _visible(gpu)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+
+
+def _visible(gpu: str) -> str:
+    """The gpu-th of the GPUs that the parent was allowed to see."""
+    allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return allowed.split(",")[int(gpu)] if allowed and gpu else gpu
+
+
+def _share_threads(threads: int) -> None:
+    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[variable] = str(threads)
+
+
+def _end_with_parent(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
+
+
+def _terminate(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGTERM)
+    except ProcessLookupError:
+        pass

@@ -1,0 +1,153 @@
+"""A cell's folder: its settings, environment, events, rows, artifacts, and last of all `DONE`.
+
+    runs/cells/gan-dcgan-mnist-s0-ac547dae/
+        config.json        what to do: the cell's identity, and under `local` what does not decide the result
+        environment.json   where it was done
+        events.jsonl       progress, for whoever watches
+        rows.jsonl         the numbers, rows of the table
+        DONE               seconds it took; written last: a folder without it is unfinished, whatever is in it
+"""
+
+import json
+import time
+from pathlib import Path
+from typing import Any, Self
+
+from filelock import FileLock
+
+from lab import environment, registry
+from lab.cells import FORMAT, Cell
+from lab.errors import WorkbenchError
+from lab.files import atomic_write, write_json
+from lab.table import COLUMNS
+
+
+class CellFolder:
+    """One cell on disk. A run function gets it, reads `config` and `needs`, and writes rows, events and files."""
+
+    def __init__(self, path: Path) -> None:
+        """Open a folder that `create` made.
+
+        Raises:
+            WorkbenchError: it is no cell's folder, or one of another format.
+        """
+        self.path = path
+        record = _read_json(path / "config.json", "no cell's folder: it has no readable config.json")
+        if record.get("format") != FORMAT:
+            raise WorkbenchError(f"{path} has format {record.get('format')!r}; this version reads {FORMAT}.")
+        self.record = record
+
+    @classmethod
+    def create(cls, cell: Cell, cells: Path, local: dict[str, Any]) -> Self:
+        """The folder of a cell below `cells`, made if it is not there."""
+        path = cells / cell.folder_name
+        path.mkdir(parents=True, exist_ok=True)
+        needs = [needed.folder_name for needed in cell.needs]
+        record = {**cell.identity(), "key": cell.key, "label": cell.label, "needs_folders": needs, "local": local}
+        if not (path / "DONE").exists():
+            write_json(path / "config.json", record)
+        return cls(path)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The cell's resolved settings."""
+        return dict(self.record["config"])
+
+    @property
+    def run(self) -> str:
+        """The function that does the work, `package.module:function`."""
+        return str(self.record["run"])
+
+    @property
+    def data_root(self) -> Path:
+        """The folder of the data; it does not decide the result."""
+        return Path(self.record["local"]["data"])
+
+    @property
+    def download(self) -> bool:
+        """Whether data that are not there may be downloaded."""
+        return bool(self.record["local"]["download"])
+
+    @property
+    def needs(self) -> list["CellFolder"]:
+        """The folders of the cells that this one reads."""
+        return [CellFolder(self.path.parent / name) for name in self.record["needs_folders"]]
+
+    @property
+    def done(self) -> bool:
+        """Whether the work is finished."""
+        return (self.path / "DONE").exists()
+
+    @property
+    def seconds(self) -> float:
+        """How long the finished work took."""
+        return float(_read_json(self.path / "DONE", "not finished")["seconds"])
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """Where and with what the work was done; empty before it began."""
+        path = self.path / "environment.json"
+        return _read_json(path, "unreadable") if path.exists() else {}
+
+    @property
+    def failure(self) -> str | None:
+        """The message of the last attempt, if that failed."""
+        path = self.path / "FAILED"
+        return path.read_text(encoding="utf-8") if path.exists() else None
+
+    def event(self, event: str, **fields: Any) -> None:
+        """Append to `events.jsonl`; `progress` events carry `done` and `total` (in any one unit) and a `text`."""
+        _append(self.path / "events.jsonl", {"time": time.time(), "event": event, **fields})
+
+    def row(self, *, metric: str, value: float, **fields: Any) -> None:
+        """Append a row of the table; `study` and `cell` are filled in when tables are joined."""
+        unknown = set(fields) - set(COLUMNS)
+        if unknown:
+            raise ValueError(f"no columns of the table: {sorted(unknown)}")
+        _append(self.path / "rows.jsonl", {**fields, "metric": metric, "value": float(value)})
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The rows written so far."""
+        path = self.path / "rows.jsonl"
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        return [json.loads(line) for line in lines]
+
+    def keep_rows(self, rows: list[dict[str, Any]]) -> None:
+        """Replace the rows, e.g. by those from before the checkpoint that work goes on from."""
+        atomic_write(self.path / "rows.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+
+    def work(self) -> None:
+        """Do the cell, or find it done: hold its lock, record the environment, and mark the end, DONE or FAILED.
+
+        Raises:
+            Exception: whatever the work raised; its message is kept in `FAILED`.
+        """
+        with FileLock(self.path / "lock"):
+            if self.done:
+                return
+            (self.path / "FAILED").unlink(missing_ok=True)
+            write_json(self.path / "environment.json", environment.describe(self.config))
+            start = time.monotonic()
+            try:
+                registry.resolve(self.run)(self)
+            except Exception as error:
+                atomic_write(self.path / "FAILED", _message(error))
+                raise
+            write_json(self.path / "DONE", {"seconds": round(time.monotonic() - start, 3)})
+
+
+def _message(error: Exception) -> str:
+    return str(error) if isinstance(error, WorkbenchError) else f"{type(error).__name__}: {error}"
+
+
+def _append(path: Path, record: dict[str, Any]) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(record) + "\n")
+
+
+def _read_json(path: Path, problem: str) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise WorkbenchError(f"{path.parent} is {problem}.") from error
+    return dict(value)

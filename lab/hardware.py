@@ -1,0 +1,52 @@
+"""What the machine can do, found out without torch, so that a plan can resolve `auto`."""
+
+import os
+import subprocess
+from functools import lru_cache
+from pathlib import Path
+
+BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
+"""Names under which Linux lists a processor's bf16 arithmetic (x86-64 and Arm)."""
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@lru_cache
+def gpus() -> tuple[tuple[str, float], ...]:
+    """(name, compute capability) of each visible NVIDIA GPU."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES") == "":
+        return ()
+    query = ["nvidia-smi", "--query-gpu=name,compute_cap", "--format=csv,noheader"]
+    try:
+        text = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True).stdout
+        pairs = (line.rsplit(",", 1) for line in text.splitlines() if line.strip())
+        return tuple((name.strip(), float(capability)) for name, capability in pairs)
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return ()
+
+
+@lru_cache
+def processor() -> tuple[str, frozenset[str]]:
+    """The processor's name and its feature flags (empty where the system does not list them)."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return "", frozenset()
+    facts = {key.strip().lower(): value for key, _, value in (line.partition(":") for line in lines)}
+    return facts.get("model name", "").strip(), frozenset((facts.get("flags") or facts.get("features", "")).split())
+
+
+def resolve_device(device: str) -> str:
+    """`auto` becomes `cuda` where an NVIDIA GPU is visible, else `cpu`."""
+    return device if device != "auto" else ("cuda" if gpus() else "cpu")
+
+
+def resolve_precision(precision: str, device: str) -> str:
+    """`auto` becomes `bf16` where the device computes in it, else `float32`. `device` is a resolved one."""
+    if precision != "auto":
+        return precision
+    fast = any(cap >= 8 for _, cap in gpus()) if device == "cuda" else bool(BF16_FLAGS & processor()[1])
+    return "bf16" if fast else "float32"

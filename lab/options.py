@@ -1,0 +1,41 @@
+"""Command-line options made from the fields of a settings class."""
+
+from typing import Any, Literal, get_args, get_origin
+
+import click
+from pydantic.fields import FieldInfo
+
+from lab.config import Config
+
+
+class NameList(click.ParamType):
+    """Several names, separated by commas."""
+
+    name = "a,b,..."
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        """Split the text; empty names are dropped."""
+        return value if isinstance(value, tuple) else tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+def options_from(settings: type[Config]) -> list[click.Option]:
+    """One option a field, without a default, so that what was not given can be told from what was."""
+    return [_option(name, field) for name, field in settings.model_fields.items()]
+
+
+def given(values: dict[str, Any]) -> dict[str, Any]:
+    """The options that were given on the command line."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _option(name: str, field: FieldInfo) -> click.Option:
+    flag = f"--{name.replace('_', '-')}"
+    return click.Option([flag], type=_type(field.annotation), help=field.description)
+
+
+def _type(annotation: Any) -> click.ParamType:
+    if get_origin(annotation) is Literal:
+        return click.Choice(get_args(annotation))
+    if get_origin(annotation) is tuple:
+        return NameList()
+    return {int: click.INT, float: click.FLOAT, bool: click.BOOL}.get(annotation, click.STRING)

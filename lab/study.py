@@ -1,0 +1,198 @@
+"""Running a study: plan its cells, do those that are left, and draw the report from the table and the artifacts."""
+
+import json
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from lab import executor, provenance, registry
+from lab.cells import Cell, content_hash, with_needs
+from lab.config import Config, with_preset
+from lab.errors import UsageError
+from lab.executor import Outcome
+from lab.files import replacing, write_json
+from lab.folder import CellFolder
+from lab.hardware import cores
+from lab.progress import Display
+from lab.registry import ROOT
+from lab.report import Report, write_report
+from lab.table import build_table
+
+PUBLISHED = ROOT / "results"
+"""Finished cells without their weights that ship with the code."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One cell of a plan and what is to happen with it: `done`, `published` or `to do`."""
+
+    cell: Cell
+    state: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A study's cells, needs first, and where they belong."""
+
+    study: str
+    config: Config
+    runs: Path
+    cells: list[Planned]
+
+    @property
+    def folder(self) -> Path:
+        """The study's own folder."""
+        identity = {"study": self.study, "config": self.config.plain(), "cells": [p.cell.key for p in self.cells]}
+        return self.runs / "studies" / self.study / content_hash(identity)[:8]
+
+    @property
+    def to_do(self) -> list[Cell]:
+        """The cells that are not finished."""
+        return [planned.cell for planned in self.cells if planned.state == "to do"]
+
+    def slots(self, jobs: int | None) -> int:
+        """How many cells are done side by side: `jobs`, or one a core, but no more than there are to do."""
+        return max(1, min(jobs or cores(), len(self.to_do)))
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a study came to: its report, its table, its verdicts, and the fate of its cells."""
+
+    study: str
+    folder: Path
+    report: Path
+    verdicts: list[dict[str, Any]]
+    cells: dict[str, int]
+    failed: dict[str, str]
+
+    def plain(self) -> dict[str, Any]:
+        """The result as JSON-ready values."""
+        return {
+            "study": self.study, "folder": str(self.folder), "report": str(self.report),
+            "table": str(self.folder / "rows.csv"), "verdicts": self.verdicts, "cells": self.cells,
+        }  # fmt: skip
+
+
+def study_config(name: str, preset: str, given: dict[str, Any]) -> Config:
+    """The settings of a study: a preset's, with the given ones in their place.
+
+    Raises:
+        UsageError: an unknown study, preset or setting, or an impossible value.
+    """
+    module = registry.load("studies", name)
+    return with_preset(module.Config, module.PRESETS, preset, given)
+
+
+def plan_study(name: str, config: Config, runs: Path, *, published: bool = False) -> Plan:
+    """The cells of a study and which of them are finished; with `published`, those that ship with the code count too."""
+    cells = with_needs(registry.load("studies", name).plan(config))
+    missing = {cell.key for cell in cells if not _is_done(cell, runs, published)}
+    for cell in reversed(cells):
+        if cell.key in missing:
+            missing |= {need.key for need in cell.needs if not _is_done(need, runs, False)}
+    return Plan(name, config, runs, [Planned(cell, _state(cell, runs, missing)) for cell in cells])
+
+
+def run_study(
+    plan: Plan, *, local: dict[str, Any], jobs: int | None = None, device: str = "cpu", progress: bool = True
+) -> Result:
+    """Do the cells that are left, in local slots, and write the report. Cells that fail leave the others going."""
+    _save_plan(plan)
+    slots = plan.slots(jobs)
+    folders = {cell.key: CellFolder.create(cell, plan.runs / "cells", local) for cell in plan.to_do}
+    outcome = Outcome()
+    if folders:
+        costs = {folders[cell.key].path: cell.cost for cell in plan.to_do}
+        display = Display(costs, slots)
+        shown: AbstractContextManager[Any] = display if progress else nullcontext()
+        with shown:
+            outcome = executor.run_in_slots(list(folders.values()), slots, device, display.started)
+    counts = {"total": len(plan.cells), "run": len(outcome.done), "cached": len(plan.cells) - len(folders)}
+    failed = {path.name: reason for path, reason in outcome.failed.items()}
+    return draw_study(plan.folder, counts={**counts, "failed": len(failed)}, failed=failed)
+
+
+def draw_study(folder: Path, *, counts: dict[str, int] | None = None, failed: dict[str, str] | None = None) -> Result:
+    """Draw a study's report anew from its cells' rows and artifacts.
+
+    Raises:
+        WorkbenchError: the folder is no study's.
+    """
+    record = _read_record(folder)
+    module = registry.load("studies", record["study"])
+    config: Config = module.Config.parse(record["config"])
+    cells, absent = _find_cells(record["cells"], folder)
+    missing = [f"{name}: {(failed or {}).get(name) or reason}" for name, reason in absent.items()]
+    report = _draw(module, config, record["study"], cells, missing, folder)
+    if not missing:
+        write_json(folder / "DONE", {})
+    total = len(record["cells"])
+    counts = counts or {"total": total, "run": 0, "cached": len(cells), "failed": total - len(cells)}
+    verdicts = [verdict.plain() for verdict in report.verdicts]
+    return Result(record["study"], folder, folder / "report.html", verdicts, counts, failed or {})
+
+
+def estimate(cells: Iterable[Cell], jobs: int) -> float:
+    """A guess of how many seconds the cells take in `jobs` slots of one core each."""
+    return sum(cell.cost for cell in cells) / jobs
+
+
+def _draw(
+    module: ModuleType, config: Config, study: str, cells: list[CellFolder], missing: list[str], folder: Path
+) -> Report:
+    rows = ({"study": study, "cell": cell.path.name, **row} for cell in cells for row in cell.rows())
+    table = build_table(rows)
+    with replacing(folder / "rows.csv") as aside:
+        table.to_csv(aside, index=False)
+    report: Report = module.report(config, table, cells)
+    report.missing.extend(missing)
+    report.sections.append(provenance.section(config, table, cells))
+    write_report(report, folder)
+    return report
+
+
+def _find_cells(names: list[str], folder: Path) -> tuple[list[CellFolder], dict[str, str]]:
+    """The finished cells of a study's folder, beside it or published, and the reason for each that is absent."""
+    places = [folder.resolve().parents[2] / "cells", PUBLISHED / "cells"]
+    found, absent = [], {}
+    for name in names:
+        done = [place / name for place in places if (place / name / "DONE").exists()]
+        if done:
+            found.append(CellFolder(done[0]))
+        else:
+            failed = places[0] / name / "FAILED"
+            absent[name] = failed.read_text(encoding="utf-8") if failed.exists() else "not done yet"
+    return found, absent
+
+
+def _save_plan(plan: Plan) -> None:
+    plan.folder.mkdir(parents=True, exist_ok=True)
+    names = [planned.cell.folder_name for planned in plan.cells]
+    claims = [claim.plain() for claim in registry.load("studies", plan.study).claims(plan.config)]
+    record = {"study": plan.study, "cells": names, "claims": claims}
+    write_json(plan.folder / "config.json", plan.config.plain())
+    write_json(plan.folder / "plan.json", record)
+
+
+def _read_record(folder: Path) -> dict[str, Any]:
+    try:
+        plan = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        return {"study": plan["study"], "cells": plan["cells"], "config": config}
+    except (OSError, ValueError, KeyError) as error:
+        raise UsageError(f"{folder} is no study's folder; one looks like runs/studies/NAME/HASH.") from error
+
+
+def _is_done(cell: Cell, runs: Path, published: bool) -> bool:
+    places = [runs, *([PUBLISHED] if published else [])]
+    return any((place / "cells" / cell.folder_name / "DONE").exists() for place in places)
+
+
+def _state(cell: Cell, runs: Path, missing: set[str]) -> str:
+    if cell.key in missing:
+        return "to do"
+    return "done" if _is_done(cell, runs, False) else "published"
