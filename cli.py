@@ -93,9 +93,14 @@ def _run_study(
 
 cli.add_command(
     EntryGroup(
-        "studies", _study_command, name="study", invoke_without_command=True, no_args_is_help=False,
-        callback=lambda: _list_without_command("studies"), help="Run a study and draw its report; alone: list them.",
-    )  # fmt: skip
+        "studies",
+        _study_command,
+        name="study",
+        invoke_without_command=True,
+        no_args_is_help=False,
+        callback=lambda: _list_without_command("studies"),
+        help="Run a study and draw its report; alone: list them.",
+    )
 )
 
 
@@ -145,7 +150,7 @@ def _train_gan(
         name, imageset, seed=seed, kimg=kimg, snapshots=schedule(kimg, snapshots), precision=precision, device=device,
         settings=given(recipe),
     )  # fmt: skip
-    _print_cell(do_cell(cell, runs, local), as_json, f"snnl gan sample {{}} -n 64 --out grid.png")
+    _print_cell(do_cell(cell, runs, local), as_json, "snnl gan sample {} -n 64 --out grid.png")
 
 
 gan.add_command(

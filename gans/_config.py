@@ -16,5 +16,7 @@ class GanConfig(Config):
     beta2: float = Field(0.999, ge=0, lt=1, description="Adam's decay of the squared gradient")
     critic_steps: int = Field(1, ge=1, description="discriminator updates for each generator update")
     ema_kimg: float = Field(
-        10.0, ge=0, description="half-life of the generator's weight average in kimg (at most 5% of the training so far)"
+        10.0,
+        ge=0,
+        description="half-life of the generator's weight average in kimg (at most 5% of the training so far)",
     )

@@ -7,10 +7,10 @@ Images of side `base * 2**k` with a base of 4 to 7 are built from a base x base 
 from collections.abc import Callable
 
 import torch
+from lab.imageset import Spec
 from torch import Tensor, nn
 
 from lab.errors import UsageError
-from lab.imageset import Spec
 
 CODE_VERSION = 1
 SIZES = (16, 20, 24, 28, 32, 40, 48, 56, 64)
@@ -28,7 +28,7 @@ def doublings(size: int) -> int:
 
 
 class ConvGenerator(nn.Module):
-    """Latent (b, z) -> images (b, channels, size, size) in [-1, 1]; BatchNorm and ReLU after every layer but the last."""
+    """Latent (b, z) -> images (b, channels, size, size) in [-1, 1]; all layers but the last have BatchNorm and ReLU."""
 
     def __init__(self, spec: Spec, latent: int, width: int) -> None:
         super().__init__()
@@ -61,7 +61,8 @@ class ConvDiscriminator(nn.Module):
         channels = [spec.channels, *(width << i for i in range(k))]
         self.blocks = nn.ModuleList(
             nn.Sequential(
-                nn.Conv2d(channels[i], channels[i + 1], 4, 2, 1), norm(channels[i + 1]) if i else nn.Identity()
+                nn.Conv2d(channels[i], channels[i + 1], 4, 2, 1),
+                norm(channels[i + 1]) if i else nn.Identity(),
             )
             for i in range(k)
         )

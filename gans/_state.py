@@ -1,5 +1,6 @@
 """What a GAN's training is made of and what resuming it needs: networks, their average, optimizers, steps done."""
 
+import copy
 import json
 import os
 import shutil
@@ -10,13 +11,13 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from lab.imageset import Spec
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from gans._config import GanConfig
 from lab.draws import derive_seed
 from lab.files import write_json
-from lab.imageset import Spec
 
 LATEST = "LATEST"
 
@@ -39,6 +40,7 @@ class TrainingState:
         self._bare = [accelerator.unwrap_model(network) for network in (self.generator, self.discriminator)]
         self.step = 0
 
+    @torch.no_grad()
     def update_average(self, decay: float) -> None:
         """Move the average's weights towards the generator's by 1 - decay; its BatchNorm statistics are copied."""
         generator = self._bare[0]
@@ -95,8 +97,6 @@ class TrainingState:
 
 def average_of(generator: nn.Module) -> nn.Module:
     """A copy of the generator to hold its average, in evaluation mode and without gradients."""
-    import copy
-
     return copy.deepcopy(generator).eval().requires_grad_(False)
 
 

@@ -195,7 +195,9 @@ def _keep_generator(training: Training, cell: CellFolder) -> None:
     """A snapshot of the averaged generator, and a grid of images from the same latents every time."""
     ema, kimg = training.state.ema, training.kimg
     save_snapshot(ema, cell.path, kimg, training.state.step)
-    images = generate(ema, GRID_IMAGES, training.settings.latent, training.config.seed, training.accelerator.device.type)
+    images = generate(
+        ema, GRID_IMAGES, training.settings.latent, training.config.seed, training.accelerator.device.type
+    )
     save_grid(images, cell.path / "samples" / f"kimg-{kimg:011.3f}.png")
 
 

@@ -4,6 +4,7 @@ A slot is a long-lived worker process with its share of the processor's threads 
 imports torch. Nothing but the folder passes between the parent and a cell.
 """
 
+import contextlib
 import os
 import signal
 import threading
@@ -159,7 +160,5 @@ def _end_with_parent(parent: int) -> None:
 
 
 def _terminate(pid: int) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGTERM)
-    except ProcessLookupError:
-        pass

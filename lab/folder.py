@@ -1,11 +1,11 @@
 """A cell's folder: its settings, environment, events, rows, artifacts, and last of all `DONE`.
 
-    runs/cells/gan-dcgan-mnist-s0-ac547dae/
-        config.json        what to do: the cell's identity, and under `local` what does not decide the result
-        environment.json   where it was done
-        events.jsonl       progress, for whoever watches
-        rows.jsonl         the numbers, rows of the table
-        DONE               seconds it took; written last: a folder without it is unfinished, whatever is in it
+runs/cells/gan-dcgan-mnist-s0-ac547dae/
+    config.json        what to do: the cell's identity, and under `local` what does not decide the result
+    environment.json   where it was done
+    events.jsonl       progress, for whoever watches
+    rows.jsonl         the numbers, rows of the table
+    DONE               seconds it took; written last: a folder without it is unfinished, whatever is in it
 """
 
 import json
@@ -43,7 +43,13 @@ class CellFolder:
         path = cells / cell.folder_name
         path.mkdir(parents=True, exist_ok=True)
         needs = [needed.folder_name for needed in cell.needs]
-        record = {**cell.identity(), "key": cell.key, "label": cell.label, "needs_folders": needs, "local": local}
+        record = {
+            **cell.identity(),
+            "key": cell.key,
+            "label": cell.label,
+            "needs_folders": needs,
+            "local": local,
+        }
         if not (path / "DONE").exists():
             write_json(path / "config.json", record)
         return cls(path)

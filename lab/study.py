@@ -45,7 +45,11 @@ class Plan:
     @property
     def folder(self) -> Path:
         """The study's own folder."""
-        identity = {"study": self.study, "config": self.config.plain(), "cells": [p.cell.key for p in self.cells]}
+        identity = {
+            "study": self.study,
+            "config": self.config.plain(),
+            "cells": [p.cell.key for p in self.cells],
+        }
         return self.runs / "studies" / self.study / content_hash(identity)[:8]
 
     @property
@@ -88,7 +92,7 @@ def study_config(name: str, preset: str, given: dict[str, Any]) -> Config:
 
 
 def plan_study(name: str, config: Config, runs: Path, *, published: bool = False) -> Plan:
-    """The cells of a study and which of them are finished; with `published`, those that ship with the code count too."""
+    """The cells of a study and which are finished; with `published`, those that ship with the code count too."""
     cells = with_needs(registry.load("studies", name).plan(config))
     missing = {cell.key for cell in cells if not _is_done(cell, runs, published)}
     for cell in reversed(cells):

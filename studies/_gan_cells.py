@@ -112,9 +112,9 @@ def measure(cell: CellFolder) -> None:
 def measure_references(cell: CellFolder) -> None:
     """The same rows for real against real and for noise, several random draws of each."""
     import torch
+    from metrics.real_generated import measure as compare
 
     from lab.draws import random_generator
-    from metrics.real_generated import measure as compare
 
     config = cell.config
     for draw in range(config["draws"]):

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from lab.report import PALETTE, Figure, new_figure
 from lab.statistics import mean_interval
+
 from lab.table import pick
 
 if TYPE_CHECKING:
@@ -46,7 +47,9 @@ def sides(table: "pd.DataFrame", gans: Sequence[str]) -> Figure:
         axis.set_xlabel("training (kimg)")
     axes[0][0].legend(frameon=False)
     shown = rows[rows["side"].isin(["generated", "real"]) & rows["metric"].isin(["entanglement", "one_nn_accuracy"])]
-    caption = "The generated and the real side over training, against held-out images: score above, 1-NN accuracy below."
+    caption = (
+        "The generated and the real side over training, against held-out images: score above, 1-NN accuracy below."
+    )
     return Figure("sides-over-training", caption, figure, _plotted(shown))
 
 
@@ -62,7 +65,9 @@ def splits(table: "pd.DataFrame", gans: Sequence[str]) -> Figure:
         axis.set_xlabel("training (kimg)")
     axes[0].set_ylabel("joint entanglement")
     axes[0].legend(frameon=False)
-    caption = "Joint entanglement against held-out and against training images; copies of the latter would part the two."
+    caption = (
+        "Joint entanglement against held-out and against training images; copies of the latter would part the two."
+    )
     return Figure("heldout-and-training", caption, figure, _plotted(rows))
 
 
@@ -78,7 +83,13 @@ def final_comparison(
         for index, gan in enumerate(gans):
             values = pick(end, model=gan, side=side, metric=metric)["value"].dropna()
             if len(values):
-                _estimate_bar(axis, values, place + 0.18 * (index - (len(gans) - 1) / 2), index, gan if not place else "")
+                _estimate_bar(
+                    axis,
+                    values,
+                    place + 0.18 * (index - (len(gans) - 1) / 2),
+                    index,
+                    gan if not place else "",
+                )
         real = pick(table, kind="reference", model="real", side=side, metric=metric, group="")["value"]
         if len(real):
             axis.plot([real.mean()] * 2, [place - 0.35, place + 0.35], color=NOISE, linewidth=1, zorder=0)
@@ -126,7 +137,16 @@ def maps(embeddings: dict[str, Any]) -> Figure:
             for index, (which, label) in enumerate((("real", "real"), (kind, "generated"))):
                 shown = pick(points, kind=which)
                 colour = "0.35" if index == 0 else PALETTE[1]
-                axis.scatter(shown["x"], shown["y"], s=7, color=colour, alpha=0.7, linewidths=0, label=label, rasterized=True)
+                axis.scatter(
+                    shown["x"],
+                    shown["y"],
+                    s=7,
+                    color=colour,
+                    alpha=0.7,
+                    linewidths=0,
+                    label=label,
+                    rasterized=True,
+                )
             axis.set_title(f"{name}, {kimg:g} kimg", loc="left")
             axis.set(xticks=[], yticks=[])
     axes[0][0].legend(frameon=False, markerscale=2)

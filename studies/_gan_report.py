@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from lab.folder import CellFolder
 from lab.report import Column, Gallery, GalleryRow, Report, Section, Table
 from lab.statistics import Estimate, mean_interval, paired_difference, welch_difference
-from lab.table import pick
 from lab.verdicts import Claim, Verdict, judge
+
+from lab.folder import CellFolder
+from lab.table import pick
 from studies import _gan_figures as figures
 
 if TYPE_CHECKING:
@@ -59,13 +60,17 @@ def _measured(
     return [
         Section(
             "Entanglement over training",
-            "Thin lines are single seeds, thick lines their mean. The band is real against real, the dotted line noise.",
+            "Thin lines are single seeds, thick ones their mean. The band is real against real, the dotted line noise.",
             [figures.over_training(table, gans), figures.sides(table, gans), figures.splits(table, gans)],
         ),
         Section(
             "At the end of training",
             "Each dot is a seed; the bar is the mean with its 95% interval.",
-            [figures.final_comparison(table, gans, FINAL_MEASURES), _final_table(table, gans), _seed_table(table, gans)],
+            [
+                figures.final_comparison(table, gans, FINAL_MEASURES),
+                _final_table(table, gans),
+                _seed_table(table, gans),
+            ],
         ),
         Section(
             "Classes",
@@ -109,11 +114,21 @@ def _last(rows: "pd.DataFrame") -> "pd.Series[float]":
 
 def _final_table(table: "pd.DataFrame", gans: Sequence[str]) -> Table:
     rows = [
-        [name, split, *(_estimate(_final(table, gan, split, side, metric)) for gan in gans), _reference(table, side, metric)]
+        [
+            name,
+            split,
+            *(_estimate(_final(table, gan, split, side, metric)) for gan in gans),
+            _reference(table, side, metric),
+        ]
         for split in ("test", "train")
         for side, metric, name, _ in FINAL_MEASURES
     ]
-    columns = [Column("measure"), Column("against"), *(Column(gan) for gan in gans), Column("real against real")]
+    columns = [
+        Column("measure"),
+        Column("against"),
+        *(Column(gan) for gan in gans),
+        Column("real against real"),
+    ]
     caption = (
         "Mean over seeds with its 95% interval; `test` is held-out. Higher is better for entanglement and coverage; "
         "1-NN accuracy is best at 0.5."
@@ -124,12 +139,14 @@ def _final_table(table: "pd.DataFrame", gans: Sequence[str]) -> Table:
 def _seed_table(table: "pd.DataFrame", gans: Sequence[str]) -> Table:
     rows: list[list[Any]] = []
     for gan in gans:
-        values = {
-            name: _final(table, gan, "test", side, metric) for side, metric, name, _ in FINAL_MEASURES
-        }
+        values = {name: _final(table, gan, "test", side, metric) for side, metric, name, _ in FINAL_MEASURES}
         seeds = next(iter(values.values())).index
         rows += [[gan, int(seed), *(float(series[seed]) for series in values.values())] for seed in seeds]
-    columns = [Column("GAN"), Column("seed"), *(Column(name, better) for _, _, name, better in FINAL_MEASURES)]
+    columns = [
+        Column("GAN"),
+        Column("seed"),
+        *(Column(name, better) for _, _, name, better in FINAL_MEASURES),
+    ]
     return Table("seeds", "Every seed at the end of training, against held-out images.", columns, rows)
 
 
@@ -138,7 +155,11 @@ def _class_table(table: "pd.DataFrame", gans: Sequence[str], classes: Sequence[s
         [name, *(_estimate(_class_values(table, gan, group)) for gan in gans), _class_reference(table, group)]
         for group, name in enumerate(classes)
     ]
-    columns = [Column("class"), *(Column(gan, "higher") for gan in gans), Column("real against real", "higher")]
+    columns = [
+        Column("class"),
+        *(Column(gan, "higher") for gan in gans),
+        Column("real against real", "higher"),
+    ]
     caption = "Real side by class at the end, held-out images: mean over seeds with its 95% interval."
     return Table("classes", caption, columns, rows)
 
@@ -177,7 +198,10 @@ def _samples(cells: list[CellFolder], gan: str) -> Gallery:
     shown = [*first[:-1][::step][: GRIDS_SHOWN - 1], first[-1]]
     last = [sorted((cell.path / "samples").glob("*.png"))[-1] for cell in trainings]
     rows = [
-        GalleryRow(f"{gan}, seed {trainings[0].config['seed']}, over training", [(_kimg(path), path) for path in shown]),
+        GalleryRow(
+            f"{gan}, seed {trainings[0].config['seed']}, over training",
+            [(_kimg(path), path) for path in shown],
+        ),
         GalleryRow(
             f"{gan}, every seed at the end",
             [(f"seed {cell.config['seed']}", path) for cell, path in zip(trainings, last, strict=True)],

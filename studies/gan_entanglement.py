@@ -15,14 +15,14 @@ What it costs: about five minutes on two processor cores (preset laptop).
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, Literal
 
+from lab.report import Report
+from lab.verdicts import Claim
 from pydantic import Field, field_validator
 
 from lab import imageset, registry
 from lab.cells import Cell
 from lab.config import Config as BaseConfig
 from lab.folder import CellFolder
-from lab.report import Report
-from lab.verdicts import Claim
 from studies import _gan_cells as cells
 from studies import _gan_report
 
@@ -121,3 +121,16 @@ def report(config: Config, table: "pd.DataFrame", artifacts: list[CellFolder]) -
     """The verdicts, tables, curves and pictures, from the rows and the cells' artifacts alone."""
     classes = imageset.spec(config.imageset).classes
     return _gan_report.draw(claims(config), table, artifacts, config.gans, classes, config.n)
+
+
+def _training(config: Config, gan: str, seed: int) -> Cell:
+    return cells.training_cell(
+        gan,
+        config.imageset,
+        seed=seed,
+        kimg=config.kimg,
+        snapshots=cells.schedule(config.kimg, config.points),
+        precision=config.precision,
+        device=config.device,
+        settings={"width": config.width},
+    )

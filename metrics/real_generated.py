@@ -1,0 +1,76 @@
+"""Real against generated images: entanglement, coverage of classes, and 1-NN accuracy, jointly and by side.
+
+Protocol: n real and n generated images, as many of each, in the space they are given in. The soft nearest neighbor
+loss between the two sets, at its best temperature and divided by its bound, is the joint score (Frosst et al. 2019).
+The same over the generated (real) anchors alone, at their own temperature and bound, is the generated (real) side;
+over the real anchors of one class, the real side of that class, and their mean over the classes the coverage.
+1-NN accuracy is the two-sample test that leaves each point out (Lopez-Paz and Oquab 2017): 0.5 is indistinguishable.
+"""
+
+import torch
+from torch import Tensor
+
+from snnl_core import GroupEntanglement, entanglement
+from snnl_core.neighbors import nearest_neighbors
+
+CODE_VERSION = 1
+REAL, GENERATED = 0, 1
+Row = dict[str, str | float | int]
+
+
+def measure(real: Tensor, generated: Tensor, real_labels: Tensor | None = None) -> list[Row]:
+    """Rows (side, group, metric, value, n) that compare real with generated images.
+
+    Args:
+        real: images or features (n, ...), uint8 (taken to [-1, 1]) or floating.
+        generated: as many of the same kind.
+        real_labels: the class of each real image (n,), for the rows by class and the coverage.
+
+    Raises:
+        ValueError: the two sets differ in number or shape.
+    """
+    if real.shape != generated.shape:
+        raise ValueError(f"real {tuple(real.shape)} and generated {tuple(generated.shape)} must have the same shape.")
+    n = len(real)
+    points = torch.cat([_points(real), _points(generated)])
+    side = torch.cat([torch.full((n,), REAL), torch.full((n,), GENERATED)])
+    groups = torch.full((2 * n,), -1)
+    if real_labels is not None:
+        groups[:n] = real_labels
+    found = entanglement(points, side, groups=groups)
+    return [
+        *_side_rows("joint", found, n),
+        *_side_rows("real", found.by_class[REAL], n),
+        *_side_rows("generated", found.by_class[GENERATED], n),
+        *_class_rows({int(name): found.by_group[name] for name in sorted(found.by_group)}, n),
+        *_neighbor_rows(points, side, n),
+    ]
+
+
+def _points(images: Tensor) -> Tensor:
+    flat = images.flatten(1)
+    return flat.float() / 127.5 - 1 if flat.dtype == torch.uint8 else flat
+
+
+def _side_rows(side: str, found: GroupEntanglement, n: int) -> list[Row]:
+    values = {"entanglement": found.score, "entanglement_loss": found.loss, "temperature": found.temperature}
+    return [_row(side, "", metric, value, n) for metric, value in values.items()]
+
+
+def _class_rows(by_class: dict[int, GroupEntanglement], n: int) -> list[Row]:
+    if not by_class:
+        return []
+    rows = [_row("real", str(name), "entanglement", found.score, found.n_valid) for name, found in by_class.items()]
+    mean = sum(found.score for found in by_class.values()) / len(by_class)
+    return [*rows, _row("real", "", "coverage", mean, n)]
+
+
+def _neighbor_rows(points: Tensor, side: Tensor, n: int) -> list[Row]:
+    _, nearest = nearest_neighbors(points, points, 1, exclude_self=True)
+    right = (side[nearest[:, 0]] == side).double()
+    values = {"joint": right.mean(), "real": right[side == REAL].mean(), "generated": right[side == GENERATED].mean()}
+    return [_row(name, "", "one_nn_accuracy", float(value), n) for name, value in values.items()]
+
+
+def _row(side: str, group: str, metric: str, value: float, n: int) -> Row:
+    return {"side": side, "group": group, "metric": metric, "value": value, "n": n}
