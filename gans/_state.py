@@ -11,13 +11,13 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from lab.imageset import Spec
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from gans._config import GanConfig
 from lab.draws import derive_seed
 from lab.files import write_json
+from lab.imageset import Spec
 
 LATEST = "LATEST"
 

@@ -18,7 +18,7 @@ from filelock import FileLock
 from lab import environment, registry
 from lab.cells import FORMAT, Cell
 from lab.errors import WorkbenchError
-from lab.files import atomic_write, write_json
+from lab.files import atomic_write, without_nan, write_json
 from lab.table import COLUMNS
 
 
@@ -106,11 +106,11 @@ class CellFolder:
         _append(self.path / "events.jsonl", {"time": time.time(), "event": event, **fields})
 
     def row(self, *, metric: str, value: float, **fields: Any) -> None:
-        """Append a row of the table; `study` and `cell` are filled in when tables are joined."""
+        """Append a row of the table; `study` and `cell` are filled in when tables are joined, and NaN becomes null."""
         unknown = set(fields) - set(COLUMNS)
         if unknown:
             raise ValueError(f"no columns of the table: {sorted(unknown)}")
-        _append(self.path / "rows.jsonl", {**fields, "metric": metric, "value": float(value)})
+        _append(self.path / "rows.jsonl", {**fields, "metric": metric, "value": value})
 
     def rows(self) -> list[dict[str, Any]]:
         """The rows written so far."""
@@ -148,7 +148,7 @@ def _message(error: Exception) -> str:
 
 def _append(path: Path, record: dict[str, Any]) -> None:
     with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(record) + "\n")
+        file.write(json.dumps(without_nan(record), allow_nan=False) + "\n")
 
 
 def _read_json(path: Path, problem: str) -> dict[str, Any]:

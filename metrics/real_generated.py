@@ -53,7 +53,8 @@ def _points(images: Tensor) -> Tensor:
 
 
 def _side_rows(side: str, found: GroupEntanglement, n: int) -> list[Row]:
-    values = {"entanglement": found.score, "entanglement_loss": found.loss, "temperature": found.temperature}
+    inverse = 1 / found.temperature
+    values = {"entanglement": found.score, "entanglement_loss": found.loss, "inverse_temperature": inverse}
     return [_row(side, "", metric, value, n) for metric, value in values.items()]
 
 

@@ -1,4 +1,4 @@
-"""Measuring how entangled classes are: the loss at its best temperature (equation 2), its bound, and who mixes with whom."""
+"""Measuring entanglement: the loss at its best temperature (equation 2), its bound, and which classes mix."""
 
 import math
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from snnl_core.anchors import Anchors, anchors_by_class, median_distance
 from snnl_core.distances import Distance, check_points, prepare
-from snnl_core.temperature import Minimum, minimize
+from snnl_core.temperature import Minimum, minimize, scan
 
 
 @dataclass(frozen=True)
@@ -108,8 +108,8 @@ class _Search:
     """The anchors of one set of points, ready to be minimised by any partition."""
 
     def __init__(self, parts: list[Anchors], labels: Tensor, generator: torch.Generator) -> None:
-        self.parts, self.generator = parts, generator
-        self.median = median_distance(parts) if parts else math.nan
+        self.parts = parts
+        self.scanned = scan(parts, median_distance(parts), generator) if parts else None
         self.index = torch.cat([part.index for part in parts]) if parts else labels.new_zeros(0)
         _, inverse, counts = labels.unique(return_inverse=True, return_counts=True)
         self.bounds = ((len(labels) - 1) / (counts[inverse] - 1).double()).log()  # (n,)
@@ -118,11 +118,11 @@ class _Search:
         """Each group of valid anchors (n,) by its number; numbers below `lowest` are in no group."""
         names = numbers[self.index].unique()
         names = names if lowest is None else names[names >= lowest]
-        if not len(names):
+        if self.scanned is None or not len(names):
             return {}
         dense = torch.searchsorted(names, numbers).clamp_max(len(names) - 1)
         dense[names[dense] != numbers] = -1
-        found = minimize(self.parts, dense, len(names), self.median, self.generator)
+        found = minimize(self.parts, self.scanned, dense, len(names))
         return {int(name): self._group(found, place, dense) for place, name in enumerate(names)}
 
     def _group(self, found: Minimum, place: int, dense: Tensor) -> GroupEntanglement:

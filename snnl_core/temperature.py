@@ -5,6 +5,7 @@ finds the best two valleys (there can be several), then Newton's method on all a
 bisection, goes to the bottom. Value, slope and curvature come from one pass over the distances.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -14,10 +15,10 @@ from snnl_core.anchors import Anchors
 
 BETA_LIMIT = 1e4
 """The coldest temperature searched is the median distance divided by this."""
-GRID = 48
-COLDEST_SCALE, HOTTEST_SCALE = BETA_LIMIT, 1e-2
-SAMPLE, SAMPLE_PER_GROUP = 512, 32
-VALLEYS = 2
+GRID = 32
+HOTTEST_SCALE = 1e-2
+SAMPLE = 2048
+"""Anchors that the scan looks at, at most; the descent looks at all."""
 STEPS = 40
 TOLERANCE = 1e-4
 """Relative step in beta at which the search stops; the value is then right to about its square."""
@@ -32,18 +33,42 @@ class Minimum:
     at_limit: tuple[str, ...]  # "none", "cold" (beta at its limit) or "hot" (beta = 0)
 
 
-def minimize(parts: list[Anchors], groups: Tensor, count: int, median: float, generator: torch.Generator) -> Minimum:
+@dataclass(frozen=True)
+class Scan:
+    """The loss of a sample of the anchors over a grid of inverse temperatures; it serves any partition of them."""
+
+    grid: Tensor  # (k,) from 0 up
+    index: Tensor  # (s,) positions in the data
+    losses: Tensor  # (k, s)
+
+
+def scan(parts: list[Anchors], median: float, generator: torch.Generator) -> Scan:
+    """Look at every temperature of the grid.
+
+    Args:
+        parts: the anchors, class by class.
+        median: the data's scale, a median distance.
+        generator: draws the sample.
+    """
+    sample = [part.rows(_draw(len(part.index), parts, generator).to(part.index.device)) for part in parts]
+    scales = torch.logspace(math.log10(HOTTEST_SCALE), math.log10(BETA_LIMIT), GRID, dtype=torch.float64)
+    grid = torch.cat([scales.new_zeros(1), scales / median]).to(parts[0].own.nearest)
+    losses = [torch.cat([part.losses(beta.expand(len(part.index))) for part in sample]) for beta in grid]
+    return Scan(grid, torch.cat([part.index for part in sample]), torch.stack(losses))
+
+
+def minimize(parts: list[Anchors], scanned: Scan, groups: Tensor, count: int) -> Minimum:
     """Minimise the mean loss of each group of anchors over its own temperature.
 
     Args:
         parts: the anchors, class by class.
+        scanned: their scan.
         groups: the group of each point of the data (n,), from 0 to count - 1; negative for none.
         count: how many groups; each has at least one anchor.
-        median: the data's scale, a median distance.
-        generator: draws the sample that is scanned.
     """
-    grid = _grid(median, parts[0].own.nearest)
-    curves = _scan(_sample(parts, groups, generator), groups, count, grid)  # (grid, g)
+    grid, curves = scanned.grid, _group_mean(scanned.losses, groups[scanned.index], count)
+    # A group that the sample missed starts where all anchors together are lowest.
+    curves = torch.where(curves.isnan(), scanned.losses.mean(1, keepdim=True), curves)
     best = [_descend(parts, groups, grid, start) for start in _valleys(curves)]
     losses, betas = (torch.stack(values) for values in zip(*best, strict=True))
     winner = losses.argmin(0, keepdim=True)
@@ -52,34 +77,11 @@ def minimize(parts: list[Anchors], groups: Tensor, count: int, median: float, ge
     return Minimum(loss, beta, limits)
 
 
-def _grid(median: float, like: Tensor) -> Tensor:
-    scales = torch.logspace(
-        torch.tensor(HOTTEST_SCALE).log10(), torch.tensor(COLDEST_SCALE).log10(), GRID, dtype=torch.float64
-    )
-    return torch.cat([torch.zeros(1, dtype=torch.float64), scales / median]).to(like)
-
-
-def _sample(parts: list[Anchors], groups: Tensor, generator: torch.Generator) -> list[Anchors]:
-    """At most about SAMPLE anchors, but SAMPLE_PER_GROUP of each group of each class where there are so many."""
+def _draw(n: int, parts: list[Anchors], generator: torch.Generator) -> Tensor:
+    """All of a class's anchors, or its share of SAMPLE at random."""
     total = sum(len(part.index) for part in parts)
-    sampled = []
-    for part in parts:
-        order = torch.randperm(len(part.index), generator=generator).to(part.index.device)
-        own = groups[part.index[order]]
-        picked = [order[own == group] for group in own.unique()]
-        kept = [rows[: max(SAMPLE_PER_GROUP, SAMPLE * len(rows) // total)] for rows in picked]
-        sampled.append(part.rows(torch.cat(kept)))
-    return sampled
-
-
-def _scan(parts: list[Anchors], groups: Tensor, count: int, grid: Tensor) -> Tensor:
-    """The mean loss of each group at each beta of the grid (grid, g)."""
-    return torch.stack(
-        [
-            _group_mean([part.losses(beta.expand(len(part.index))) for part in parts], parts, groups, count)
-            for beta in grid
-        ]
-    )
+    share = n if total <= SAMPLE else max(1, SAMPLE * n // total)
+    return torch.randperm(n, generator=generator)[:share]
 
 
 def _valleys(curves: Tensor) -> list[Tensor]:
@@ -90,7 +92,7 @@ def _valleys(curves: Tensor) -> list[Tensor]:
     ranked = curves.masked_fill(~bottom, torch.inf).sort(0)
     first = ranked.indices[0]
     second = torch.where(ranked.values[1].isfinite(), ranked.indices[1], first)
-    return [first] if bool((first == second).all()) else [first, second][:VALLEYS]
+    return [first] if bool((first == second).all()) else [first, second]
 
 
 def _descend(parts: list[Anchors], groups: Tensor, grid: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
@@ -121,19 +123,17 @@ def _next(beta: Tensor, slope: Tensor, curve: Tensor, low: Tensor, high: Tensor)
 
 def _evaluate(parts: list[Anchors], groups: Tensor, beta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Mean loss, slope and curvature of each group (g,), each at its own beta (g,)."""
-    each = [part.derivatives(_spread(beta, groups[part.index])) for part in parts]
-    value, slope, curve = (_group_mean(list(values), parts, groups, len(beta)) for values in zip(*each, strict=True))
+    index = torch.cat([part.index for part in parts])
+    # Anchors of no group take the first group's beta and are not counted.
+    each = [part.derivatives(beta[groups[part.index].clamp_min(0)]) for part in parts]
+    values = torch.stack([torch.cat(kind) for kind in zip(*each, strict=True)])  # (3, a)
+    value, slope, curve = _group_mean(values, groups[index], len(beta))
     return value, slope, curve
 
 
-def _spread(beta: Tensor, groups: Tensor) -> Tensor:
-    """Each anchor's beta; anchors of no group take the first group's and are not counted."""
-    return beta[groups.clamp_min(0)]
-
-
-def _group_mean(values: list[Tensor], parts: list[Anchors], groups: Tensor, count: int) -> Tensor:
-    flat = torch.cat(values).double()
-    group = groups[torch.cat([part.index for part in parts])]
-    flat, group = flat[group >= 0], group[group >= 0]
-    total = flat.new_zeros(count).index_add_(0, group, flat)
-    return (total / torch.bincount(group, minlength=count)).to(values[0].dtype)
+def _group_mean(values: Tensor, groups: Tensor, count: int) -> Tensor:
+    """Mean over each group's members: (k, a) and groups (a,), negative for none -> (k, g); NaN for an empty one."""
+    member = groups >= 0
+    total = values.new_zeros(len(values), count, dtype=torch.float64)
+    total.index_add_(1, groups[member], values[:, member].double())
+    return (total / torch.bincount(groups[member], minlength=count)).to(values.dtype)

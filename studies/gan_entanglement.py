@@ -64,8 +64,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "imageset": "digits", "gans": ("dcgan", "wgan-gp"), "seeds": 3, "kimg": 3.0, "n": 100, "points": 4, "width": 8,
     },
     "laptop": {
-        "imageset": "digits", "gans": ("dcgan", "wgan-gp"), "seeds": 5, "kimg": 150.0, "n": 500, "points": 14,
-        "width": 32,
+        "imageset": "digits", "gans": ("dcgan", "wgan-gp"), "seeds": 5, "kimg": 100.0, "n": 500, "points": 14,
+        "width": 64,
     },
     "paper": {
         "imageset": "cifar10", "gans": ("dcgan", "wgan-gp"), "seeds": 5, "kimg": 12800.0, "n": 5000, "points": 20,

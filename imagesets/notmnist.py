@@ -1,0 +1,79 @@
+"""notMNIST: glyphs of the letters A to J in many fonts, 28 x 28 pixels, grey (Bulatov 2011).
+
+Read from IDX files in MNIST's format that the user has: `notMNIST/raw/t10k-images-idx3-ubyte` and
+`t10k-labels-idx1-ubyte` below the folder of the data, and `train-...` where there is a training split. A set that is
+foreign to MNIST. There is no download.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lab.errors import WorkbenchError
+from lab.imageset import ImageSet, Spec
+
+if TYPE_CHECKING:
+    import numpy as np
+
+SPEC = Spec(1, 28, tuple("ABCDEFGHIJ"), ("train", "test"), {"train": 60000, "test": 10000})
+NEEDS_FILES = True
+PREFIX = {"train": "train", "test": "t10k"}
+
+
+def fingerprint(root: Path) -> str:
+    """A digest of the user's files.
+
+    Raises:
+        WorkbenchError: there are none.
+    """
+    files = sorted((root / "notMNIST" / "raw").glob("*-ubyte"))
+    if not files:
+        raise _missing(root)
+    found = hashlib.sha256()
+    for file in files:
+        found.update(file.name.encode() + file.read_bytes())
+    return f"notmnist-{found.hexdigest()[:16]}"
+
+
+def load(root: Path, split: str, download: bool) -> ImageSet:
+    """One split.
+
+    Raises:
+        WorkbenchError: its files are not there, or are no IDX files of 28 x 28 images and as many labels.
+    """
+    import torch
+
+    folder = root / "notMNIST" / "raw"
+    images = read_idx(folder / f"{PREFIX[split]}-images-idx3-ubyte", root)
+    labels = read_idx(folder / f"{PREFIX[split]}-labels-idx1-ubyte", root)
+    if images.shape[1:] != (28, 28) or labels.shape != images.shape[:1]:
+        raise WorkbenchError(
+            f"{folder} holds images {images.shape} and labels {labels.shape}, not (n, 28, 28) and (n,)."
+        )
+    return ImageSet(torch.from_numpy(images).unsqueeze(1), torch.from_numpy(labels).long())
+
+
+def read_idx(path: Path, root: Path) -> "np.ndarray":
+    """The array of unsigned bytes in an IDX file: two zero bytes, type 8, the number of dimensions, then each size.
+
+    Raises:
+        WorkbenchError: there is no such file, or it is something else.
+    """
+    import numpy as np
+
+    if not path.is_file():
+        raise _missing(root)
+    data = path.read_bytes()
+    sizes = (
+        np.frombuffer(data[4:], ">i4", count=data[3]) if data[:3] == b"\0\0\x08" and len(data) > 4 + 4 * data[3] else []
+    )
+    if not len(sizes) or len(data) != 4 + 4 * len(sizes) + int(np.prod(sizes)):
+        raise WorkbenchError(f"{path} is no IDX file of unsigned bytes, or is cut off.")
+    return np.frombuffer(data, np.uint8, offset=4 + 4 * len(sizes)).reshape(sizes).copy()
+
+
+def _missing(root: Path) -> WorkbenchError:
+    folder = root / "notMNIST" / "raw"
+    return WorkbenchError(
+        f"notmnist needs IDX files in {folder}; name the folder above notMNIST with --data or SNNL_DATA."
+    )
