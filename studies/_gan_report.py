@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from lab.folder import CellFolder
 from lab.report import Column, Gallery, GalleryRow, Report, Section, Table
 from lab.statistics import Estimate, mean_interval, paired_difference, welch_difference
-from lab.verdicts import Claim, Verdict, judge
-
-from lab.folder import CellFolder
 from lab.table import pick
+from lab.verdicts import Claim, Verdict, judge
 from studies import _gan_figures as figures
 
 if TYPE_CHECKING:
@@ -100,10 +99,10 @@ def _verdict(claim: Claim, table: "pd.DataFrame") -> Verdict:
         start, end = joint[joint["step"] == 0].set_index("seed")["value"], _last(joint)
         both = sorted(set(start.index) & set(end.index))
         estimate = paired_difference(end[both], start[both]) if both else None
-        return judge(claim, estimate, seeds=len(both))
+        return judge(claim, estimate)
     sides = [_last(pick(held_out, model=gan, side="real", metric="coverage")) for gan in gans]
     fewest = min(len(side) for side in sides)
-    return judge(claim, welch_difference(*sides) if fewest else None, seeds=fewest)
+    return judge(claim, welch_difference(*sides) if fewest else None)
 
 
 def _last(rows: "pd.DataFrame") -> "pd.Series[float]":

@@ -15,14 +15,14 @@ What it costs: about five minutes on two processor cores (preset laptop).
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, Literal
 
-from lab.report import Report
-from lab.verdicts import Claim
 from pydantic import Field, field_validator
 
 from lab import imageset, registry
 from lab.cells import Cell
 from lab.config import Config as BaseConfig
 from lab.folder import CellFolder
+from lab.report import Report
+from lab.verdicts import Claim
 from studies import _gan_cells as cells
 from studies import _gan_report
 
@@ -61,7 +61,7 @@ class Config(BaseConfig):
 
 PRESETS: dict[str, dict[str, Any]] = {
     "smoke": {
-        "imageset": "digits", "gans": ("dcgan", "wgan-gp"), "seeds": 3, "kimg": 3.0, "n": 100, "points": 4, "width": 8,
+        "imageset": "digits", "gans": ("dcgan", "wgan-gp"), "seeds": 2, "kimg": 3.0, "n": 100, "points": 4, "width": 8,
     },
     "laptop": {
         "imageset": "digits", "gans": ("dcgan", "wgan-gp"), "seeds": 5, "kimg": 100.0, "n": 500, "points": 14,
