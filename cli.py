@@ -268,7 +268,7 @@ def _print_result(result: Any, as_json: bool) -> None:
     import json
 
     for verdict in result.verdicts:
-        _say(f"{verdict['verdict']}: {verdict['claim']}{_effect(verdict)}")
+        _say(f"{verdict.verdict}: {verdict.claim.text} {verdict.effect} ({verdict.reason})")
     for name, reason in result.failed.items():
         _say(f"failed: {name}: {reason}")
     _say(f"Report: {result.report}")
@@ -278,13 +278,6 @@ def _print_result(result: Any, as_json: bool) -> None:
         click.echo(json.dumps(result.plain()))
     if result.failed:
         raise SystemExit(3)
-
-
-def _effect(verdict: dict[str, Any]) -> str:
-    if verdict["effect"] is None:
-        return ""
-    low, high = verdict["interval"]
-    return f" (effect {verdict['effect']:+.3f}, 95% interval {low:+.3f} to {high:+.3f}, n = {verdict['n']})"
 
 
 def _print_cell(folder: Any, as_json: bool, following: str | None) -> None:

@@ -60,7 +60,7 @@ def fetch(name: str, root: Path, download: bool, **settings: Any) -> Any:
 
 def digest(images: ImageSet) -> str:
     """SHA-256 over the decoded images and labels."""
-    found = hashlib.sha256(images.images.numpy())
+    found = hashlib.sha256(images.images.numpy().tobytes())
     if images.labels is not None:
-        found.update(images.labels.numpy())
+        found.update(images.labels.numpy().tobytes())
     return found.hexdigest()

@@ -6,6 +6,7 @@ foreign to MNIST. There is no download.
 """
 
 import hashlib
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,10 +65,8 @@ def read_idx(path: Path, root: Path) -> "np.ndarray":
     if not path.is_file():
         raise _missing(root)
     data = path.read_bytes()
-    sizes = (
-        np.frombuffer(data[4:], ">i4", count=data[3]) if data[:3] == b"\0\0\x08" and len(data) > 4 + 4 * data[3] else []
-    )
-    if not len(sizes) or len(data) != 4 + 4 * len(sizes) + int(np.prod(sizes)):
+    sizes = [int.from_bytes(data[4 * i + 4 : 4 * i + 8], "big") for i in range(data[3] if len(data) > 4 else 0)]
+    if data[:3] != b"\0\0\x08" or not sizes or len(data) != 4 + 4 * len(sizes) + math.prod(sizes):
         raise WorkbenchError(f"{path} is no IDX file of unsigned bytes, or is cut off.")
     return np.frombuffer(data, np.uint8, offset=4 + 4 * len(sizes)).reshape(sizes).copy()
 

@@ -105,12 +105,15 @@ class CellFolder:
         """Append to `events.jsonl`; `progress` events carry `done` and `total` (in any one unit) and a `text`."""
         _append(self.path / "events.jsonl", {"time": time.time(), "event": event, **fields})
 
-    def row(self, *, metric: str, value: float, **fields: Any) -> None:
-        """Append a row of the table; `study` and `cell` are filled in when tables are joined, and NaN becomes null."""
+    def row(self, **fields: Any) -> None:
+        """Append a row of the table: at least `metric` and `value`, of which NaN becomes null.
+
+        `study` and `cell` are filled in when tables are joined.
+        """
         unknown = set(fields) - set(COLUMNS)
-        if unknown:
-            raise ValueError(f"no columns of the table: {sorted(unknown)}")
-        _append(self.path / "rows.jsonl", {**fields, "metric": metric, "value": value})
+        if unknown or not {"metric", "value"} <= set(fields):
+            raise ValueError(f"a row has a metric and a value and only columns of the table, not {sorted(fields)}.")
+        _append(self.path / "rows.jsonl", fields)
 
     def rows(self) -> list[dict[str, Any]]:
         """The rows written so far."""

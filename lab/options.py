@@ -33,7 +33,7 @@ def _option(name: str, field: FieldInfo) -> click.Option:
     return click.Option([flag], type=_type(field.annotation), help=field.description)
 
 
-def _type(annotation: Any) -> click.ParamType:
+def _type(annotation: Any) -> Any:
     if get_origin(annotation) is Literal:
         return click.Choice(get_args(annotation))
     if get_origin(annotation) is tuple:

@@ -29,7 +29,10 @@ def _settings(config: Config) -> Table:
 def _environment(cells: list[CellFolder]) -> Table:
     facts: dict[str, set[str]] = defaultdict(set)
     for cell in cells:
-        for name, value in _flat(cell.environment):
+        resolved: dict[str, object] = {
+            name: cell.config[name] for name in ("device", "precision") if name in cell.config
+        }
+        for name, value in _flat({**resolved, **cell.environment}):
             facts[name].add(value)
     rows = [[name, "; ".join(sorted(values))] for name, values in facts.items() if name not in {"started", "seed"}]
     return Table("environment", "Code, versions and hardware.", [Column("what"), Column("value")], rows)

@@ -97,7 +97,8 @@ def config_class(kind: str, name: str) -> type[Config]:
     kept: list[ast.stmt] = [node for node in _parse(module).body if _is_light(node, kind)]
     namespace: dict[str, Any] = {"__name__": module}
     exec(compile(ast.Module(kept, []), f"{module} (Config alone)", "exec"), namespace)
-    return namespace["Config"]  # type: ignore[no-any-return]
+    found: type[Config] = namespace["Config"]
+    return found
 
 
 def _is_light(node: ast.stmt, kind: str) -> bool:

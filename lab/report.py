@@ -27,7 +27,7 @@ __all__ = [
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Okabe and Ito's colours, which the colour-blind can tell apart."""
 
-STYLE = {
+STYLE: dict[str, Any] = {
     "axes.edgecolor": "0.4",
     "axes.grid": True,
     "axes.spines.right": False,
@@ -99,7 +99,8 @@ def new_figure(width: float, height: float) -> "Drawing":
     import matplotlib as mpl
     from matplotlib.figure import Figure as Drawing
 
-    mpl.rcParams.update(STYLE)
+    # Set for good, not within a context: drawing and saving read it again later.
+    mpl.rcParams.update(STYLE)  # type: ignore[arg-type]
     return Drawing(figsize=(width, height), layout="constrained")
 
 

@@ -1,7 +1,7 @@
 """Running a study: plan its cells, do those that are left, and draw the report from the table and the artifacts."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from lab.progress import Display
 from lab.registry import ROOT
 from lab.report import Report, write_report
 from lab.table import build_table
+from lab.verdicts import Verdict
 
 PUBLISHED = ROOT / "results"
 """Finished cells without their weights that ship with the code."""
@@ -69,7 +70,7 @@ class Result:
     study: str
     folder: Path
     report: Path
-    verdicts: list[dict[str, Any]]
+    verdicts: Sequence[Verdict]
     cells: dict[str, int]
     failed: dict[str, str]
 
@@ -77,7 +78,8 @@ class Result:
         """The result as JSON-ready values."""
         return {
             "study": self.study, "folder": str(self.folder), "report": str(self.report),
-            "table": str(self.folder / "rows.csv"), "verdicts": self.verdicts, "cells": self.cells,
+            "table": str(self.folder / "rows.csv"), "verdicts": [verdict.plain() for verdict in self.verdicts],
+            "cells": self.cells,
         }  # fmt: skip
 
 
@@ -136,8 +138,7 @@ def draw_study(folder: Path, *, counts: dict[str, int] | None = None, failed: di
         write_json(folder / "DONE", {})
     total = len(record["cells"])
     counts = counts or {"total": total, "run": 0, "cached": len(cells), "failed": total - len(cells)}
-    verdicts = [verdict.plain() for verdict in report.verdicts]
-    return Result(record["study"], folder, folder / "report.html", verdicts, counts, failed or {})
+    return Result(record["study"], folder, folder / "report.html", report.verdicts, counts, failed or {})
 
 
 def estimate(cells: Iterable[Cell], jobs: int) -> float:

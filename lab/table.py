@@ -21,7 +21,7 @@ def build_table(rows: Iterable[dict[str, Any]]) -> "pd.DataFrame":
 
     table = pd.DataFrame(list(rows), columns=list(COLUMNS))
     for column in COLUMNS:
-        table[column] = pd.to_numeric(table[column]) if column in NUMBERS else table[column].fillna("")
+        table[column] = pd.to_numeric(table[column]) if column in NUMBERS else table[column].astype(object).fillna("")
     return table
 
 

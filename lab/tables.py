@@ -9,6 +9,7 @@ from typing import Literal
 
 from lab.statistics import Estimate
 
+Better = Literal["higher", "lower", ""]
 Cell = str | int | float | Estimate
 LATEX = str.maketrans({
     "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
@@ -22,7 +23,7 @@ class Column:
     """A heading, and whether higher or lower values are better."""
 
     header: str
-    better: Literal["higher", "lower", ""] = ""
+    better: Better = ""
 
     @property
     def title(self) -> str:

@@ -1,6 +1,7 @@
 """Claims that are stated before a run, and the verdicts that the intervals carry."""
 
-from dataclasses import asdict, dataclass
+import math
+from dataclasses import asdict, astuple, dataclass
 from typing import Any, Literal
 
 from lab.files import without_nan
@@ -42,10 +43,19 @@ class Verdict:
     estimate: Estimate | None
     reason: str
 
+    @property
+    def effect(self) -> str:
+        """The effect as people read it: `+0.412 [+0.380, +0.444], n = 5`; empty where nothing was measured."""
+        if self.estimate is None:
+            return ""
+        value, low, high, n = astuple(self.estimate)
+        interval = "" if math.isnan(low) else f" [{low:+.3f}, {high:+.3f}]"
+        return f"{value:+.3f}{interval}, n = {n}"
+
     def plain(self) -> dict[str, Any]:
         """The verdict as JSON-ready values; null where there is no number."""
         found = self.estimate
-        return without_nan(  # type: ignore[no-any-return]
+        values: dict[str, Any] = without_nan(
             {
                 "claim": self.claim.text,
                 "verdict": self.verdict,
@@ -57,6 +67,7 @@ class Verdict:
                 "reason": self.reason,
             }
         )
+        return values
 
 
 def judge(claim: Claim, estimate: Estimate | None) -> Verdict:

@@ -33,8 +33,8 @@ def measure(real: Tensor, generated: Tensor, real_labels: Tensor | None = None) 
         raise ValueError(f"real {tuple(real.shape)} and generated {tuple(generated.shape)} must have the same shape.")
     n = len(real)
     points = torch.cat([_points(real), _points(generated)])
-    side = torch.cat([torch.full((n,), REAL), torch.full((n,), GENERATED)])
-    groups = torch.full((2 * n,), -1)
+    side = torch.tensor([REAL, GENERATED], device=points.device).repeat_interleave(n)
+    groups = torch.full_like(side, -1)
     if real_labels is not None:
         groups[:n] = real_labels
     found = entanglement(points, side, groups=groups)

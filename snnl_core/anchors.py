@@ -9,6 +9,7 @@ Then its loss is softplus(u), and
 with w = sigmoid(u) the softmax mass on other classes, and E and Var under each part's own softmax.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +17,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from snnl_core.distances import squared_distances
+
+PIECE_ENTRIES = 1 << 22
+"""Distances that one piece of the anchors holds, at most: what bounds the temporaries of a pass (16 MB in float32)."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Anchors:
-    """The valid anchors of one class, with their distances to the class's other points and to all other classes."""
+    """Valid anchors of one class, with their distances to the class's other points and to all other classes."""
 
     index: Tensor  # (a,) positions in the data
     own: Part
@@ -81,24 +85,39 @@ class Anchors:
 def anchors_by_class(points: Tensor, labels: Tensor, chosen: Tensor) -> list[Anchors]:
     """The chosen anchors (n,) that are valid, class by class: those with another point of their class.
 
-    Empty when there is one class only.
+    A large class comes in several pieces. Empty when there is one class only.
     """
-    found = []
-    for label in labels.unique():
-        mask = labels == label
-        own, others = mask.nonzero().flatten(), (~mask).nonzero().flatten()
-        index = own[chosen[own]]
-        if len(own) > 1 and len(others) and len(index):
-            found.append(Anchors(index, _without_itself(points, index, own), _to(points, index, others), others))
-    return found
+    return [piece for label in labels.unique() for piece in _pieces(points, labels == label, chosen)]
+
+
+def _pieces(points: Tensor, mask: Tensor, chosen: Tensor) -> Iterator[Anchors]:
+    own, others = mask.nonzero().flatten(), (~mask).nonzero().flatten()
+    if len(own) < 2 or not len(others):
+        return
+    for index in own[chosen[own]].split(max(1, PIECE_ENTRIES // len(points))):
+        if len(index):
+            yield Anchors(index, _without_itself(points, index, own), _to(points, index, others), others)
 
 
 def median_distance(parts: list[Anchors]) -> float:
-    """The median, over a sample of pairs of an anchor and a point of another class, of their distance."""
-    sample = torch.cat(
-        [(part.others.excess + part.others.nearest[:, None]).flatten()[:: _stride(part)] for part in parts]
-    )
-    return float(sample.median())
+    """The median, over a sample of pairs of an anchor and a point of another class, of their distance.
+
+    Where most pairs coincide it is that of the others, and 1 where all do: any scale will serve.
+    """
+    # Cloned, since a strided view would keep all of its distances alive.
+    sample = torch.cat([_all(part.others).flatten()[:: _stride(part)].clone() for part in parts])
+    if not bool(sample.median()):
+        sample = sample[sample > 0]
+    return float(sample.median()) if len(sample) else 1.0
+
+
+def farthest_distance(parts: list[Anchors]) -> float:
+    """The longest distance from any of the anchors."""
+    return max(float((kind.nearest + kind.excess.amax(1)).max()) for part in parts for kind in (part.own, part.others))
+
+
+def _all(part: Part) -> Tensor:
+    return part.excess + part.nearest[:, None]
 
 
 def _stride(part: Anchors) -> int:

@@ -27,6 +27,13 @@ def check_points(x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     return flat if flat.dtype == torch.float64 else flat.float(), labels.to(x.device)
 
 
+def check_finite(points: Tensor) -> None:
+    """Raise ValueError, naming the first bad row of the points (n, d), unless all are finite."""
+    bad = (~points.isfinite().all(1)).nonzero().flatten()
+    if len(bad):
+        raise ValueError(f"row {int(bad[0])} of x is not finite; {len(bad)} of {len(points)} rows are not.")
+
+
 def prepare(x: Tensor, distance: Distance) -> Tensor:
     """Points whose squared Euclidean distances, times a constant, are the wanted ones.
 
@@ -44,5 +51,7 @@ def prepare(x: Tensor, distance: Distance) -> Tensor:
 
 def squared_distances(a: Tensor, b: Tensor) -> Tensor:
     """|a_i - b_j|^2 >= 0, (n, d) x (m, d) -> (n, m). The error is of the order of eps * max |a|^2."""
-    product = torch.addmm(a.square().sum(1, keepdim=True) + b.square().sum(1), a, b.T, alpha=-2)
+    # Inside a caller's autocast the product would be taken in half precision.
+    with torch.autocast(a.device.type, enabled=False):
+        product = torch.addmm(a.square().sum(1, keepdim=True) + b.square().sum(1), a, b.T, alpha=-2)
     return product.clamp_min(0)

@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from snnl_core.anchors import Anchors, anchors_by_class, median_distance
-from snnl_core.distances import Distance, check_points, prepare
+from snnl_core.anchors import Anchors, anchors_by_class
+from snnl_core.distances import Distance, check_finite, check_points, prepare
 from snnl_core.temperature import Minimum, minimize, scan
 
 
@@ -18,7 +18,7 @@ class GroupEntanglement:
 
     Attributes:
         loss: mean over the group's anchors, in [0, bound].
-        temperature: where it is least, in units of the distance; infinite at the hot end.
+        temperature: where it is least, in units of the distance; infinite at the hot end, NaN with one class.
         bound: the value at infinite temperature, mean ln((n - 1) / (points of the anchor's class - 1)).
         score: loss / bound in [0, 1]: 0 separated, 1 entangled; NaN without valid anchors or with one class.
         at_limit: `cold` or `hot` where the minimum sits at an end of the search, else `none`.
@@ -81,11 +81,11 @@ def entanglement(
         ValueError: shapes do not match, n < 2, anchors < 1, or a row is not finite.
     """
     points, labels = check_points(x, labels)
-    _check_finite(points)
+    check_finite(points)
     generator = generator or torch.Generator().manual_seed(0)
     chosen = _choose(len(points), anchors, generator).to(points.device)
     parts = anchors_by_class(prepare(points, distance), labels, chosen)
-    search = _Search(parts, labels, generator)
+    search = _Search(parts, labels, chosen, generator)
     joint = search.groups(torch.zeros_like(labels)).get(0, NOTHING)
     beta = 1 / joint.temperature if parts else math.nan
     per_sample = _per_sample(parts, len(points), beta, points)
@@ -107,23 +107,29 @@ NOTHING = GroupEntanglement(math.nan, math.nan, math.nan, math.nan, "none", 0)
 class _Search:
     """The anchors of one set of points, ready to be minimised by any partition."""
 
-    def __init__(self, parts: list[Anchors], labels: Tensor, generator: torch.Generator) -> None:
+    def __init__(self, parts: list[Anchors], labels: Tensor, chosen: Tensor, generator: torch.Generator) -> None:
         self.parts = parts
-        self.scanned = scan(parts, median_distance(parts), generator) if parts else None
-        self.index = torch.cat([part.index for part in parts]) if parts else labels.new_zeros(0)
+        self.scanned = scan(parts, generator) if parts else None
         _, inverse, counts = labels.unique(return_inverse=True, return_counts=True)
-        self.bounds = ((len(labels) - 1) / (counts[inverse] - 1).double()).log()  # (n,)
+        others = counts[inverse] - 1  # (n,)
+        self.index = (chosen & (others > 0)).nonzero().flatten()
+        self.bounds = ((len(labels) - 1) / others.double()).log()  # (n,)
 
     def groups(self, numbers: Tensor, lowest: int | None = None) -> dict[int, GroupEntanglement]:
         """Each group of valid anchors (n,) by its number; numbers below `lowest` are in no group."""
         names = numbers[self.index].unique()
         names = names if lowest is None else names[names >= lowest]
-        if self.scanned is None or not len(names):
+        if not len(names):
             return {}
+        if self.scanned is None:  # one class: nothing to be entangled with at any temperature
+            return {int(name): self._alone(numbers == name) for name in names}
         dense = torch.searchsorted(names, numbers).clamp_max(len(names) - 1)
         dense[names[dense] != numbers] = -1
         found = minimize(self.parts, self.scanned, dense, len(names))
         return {int(name): self._group(found, place, dense) for place, name in enumerate(names)}
+
+    def _alone(self, members: Tensor) -> GroupEntanglement:
+        return replace(NOTHING, loss=0.0, bound=0.0, n_valid=int(members[self.index].sum()))
 
     def _group(self, found: Minimum, place: int, dense: Tensor) -> GroupEntanglement:
         members = self.index[dense[self.index] == place]
@@ -141,17 +147,20 @@ def _per_sample(parts: list[Anchors], n: int, beta: float, points: Tensor) -> Te
 
 
 def _class_pairs(parts: list[Anchors], labels: Tensor, classes: Tensor, beta: float, points: Tensor) -> Tensor:
-    pairs = points.new_full((len(classes), len(classes)), math.nan)
+    if len(classes) == 1:
+        return points.new_ones(1, 1)
+    place = torch.searchsorted(classes, labels)  # (n,)
+    sums, counts = points.new_zeros(len(classes), len(classes)), points.new_zeros(len(classes), 1)
     for part in parts:
         betas = points.new_full((len(part.index),), beta)
         foreign = (part.others.log_mass(betas) - part.own.log_mass(betas)).sigmoid()  # (a,)
         weights = part.others.weights(betas)
         weights *= (foreign / weights.sum(1))[:, None]
-        one_hot = (labels[part.columns, None] == classes).to(weights)
-        row = (weights @ one_hot).mean(0)
-        own = classes == labels[part.index[0]]
-        pairs[own] = torch.where(own, 1 - foreign.mean(), row)
-    return pairs
+        own = place[part.index[0]]
+        sums[own].index_add_(0, place[part.columns], weights.sum(0))
+        sums[own, own] += (1 - foreign).sum()
+        counts[own] += len(part.index)
+    return sums / counts
 
 
 def _stderr(per_sample: Tensor, parts: list[Anchors], n: int, anchors: int | None) -> float:
@@ -168,12 +177,6 @@ def _choose(n: int, anchors: int | None, generator: torch.Generator) -> Tensor:
     chosen = torch.zeros(n, dtype=torch.bool)
     chosen[torch.randperm(n, generator=generator)[: n if anchors is None else anchors]] = True
     return chosen
-
-
-def _check_finite(points: Tensor) -> None:
-    bad = (~points.isfinite().all(1)).nonzero().flatten()
-    if len(bad):
-        raise ValueError(f"row {int(bad[0])} of x is not finite; {len(bad)} of {len(points)} rows are not.")
 
 
 def _check_groups(groups: Tensor, labels: Tensor) -> Tensor:

@@ -58,25 +58,29 @@ def _losses(squared: Tensor, labels: Tensor, beta: Tensor) -> tuple[Tensor, Tens
     same = labels[:, None] == labels
     itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
     valid = (same & ~itself).any(1)
-    logits = -squared * beta
-    own = _log_sum(logits, same & ~itself)
-    others = _log_sum(logits, ~same)
+    own_nearest, own = _log_mass(squared, same & ~itself, beta)
+    others_nearest, others = _log_mass(squared, ~same, beta)
     # log((own + others) / own) as a softplus: exact where it is near 0, and no ratio underflows.
-    losses = F.softplus(others - own, threshold=50)
+    losses = F.softplus((own_nearest - others_nearest) * beta + others - own, threshold=50)
     return losses.masked_fill(~valid, 0.0), valid
 
 
-def _log_sum(logits: Tensor, mask: Tensor) -> Tensor:
-    """log of the sum of exp over the masked entries of each row; the lowest finite number for an empty row.
+def _log_mass(squared: Tensor, mask: Tensor, beta: Tensor) -> tuple[Tensor, Tensor]:
+    """Each row's nearest masked distance d0, as a constant, and log of the sum of exp(-(d - d0) beta) over the mask.
 
-    Finite, so that an empty row has a zero gradient and no NaN.
+    Kept apart so that the difference of two masses survives where each alone overflows. An empty row has the lowest
+    finite number, which has a zero gradient and no NaN.
     """
-    lowest = torch.finfo(logits.dtype).min / 4
-    return logits.masked_fill(~mask, -math.inf).logsumexp(1).masked_fill(~mask.any(1), lowest)
+    empty = ~mask.any(1)
+    nearest = squared.detach().masked_fill(~mask, math.inf).amin(1).masked_fill(empty, 0.0)
+    logits = ((nearest[:, None] - squared) * beta).masked_fill(~mask, -math.inf)
+    return nearest, logits.logsumexp(1).masked_fill(empty, torch.finfo(squared.dtype).min / 4)
 
 
 def _check_temperature(temperature: float | Tensor, points: Tensor) -> Tensor:
     value = torch.as_tensor(temperature, dtype=points.dtype, device=points.device)
     if value.numel() != 1 or not bool(value > 0):
         raise ValueError(f"temperature must be one number in (0, inf], not {temperature}.")
+    if bool((1 / value).isinf()):
+        raise ValueError(f"temperature {temperature} is too small for {points.dtype}: scale x up, or use float64.")
     return value.reshape(())

@@ -11,12 +11,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from snnl_core.anchors import Anchors
+from snnl_core.anchors import Anchors, farthest_distance, median_distance
 
 BETA_LIMIT = 1e4
 """The coldest temperature searched is the median distance divided by this."""
-GRID = 32
 HOTTEST_SCALE = 1e-2
+"""The first temperature of the grid after infinity is the median distance divided by this,"""
+FARTHEST_SCALE = 0.1
+"""or the longest distance divided by this, if that is hotter: outliers make valleys of their own."""
+GRID = 32
+"""Temperatures from HOTTEST_SCALE to BETA_LIMIT; as many a decade beyond."""
 SAMPLE = 2048
 """Anchors that the scan looks at, at most; the descent looks at all."""
 STEPS = 40
@@ -42,19 +46,30 @@ class Scan:
     losses: Tensor  # (k, s)
 
 
-def scan(parts: list[Anchors], median: float, generator: torch.Generator) -> Scan:
+def scan(parts: list[Anchors], generator: torch.Generator) -> Scan:
     """Look at every temperature of the grid.
 
     Args:
         parts: the anchors, class by class.
-        median: the data's scale, a median distance.
         generator: draws the sample.
     """
-    sample = [part.rows(_draw(len(part.index), parts, generator).to(part.index.device)) for part in parts]
-    scales = torch.logspace(math.log10(HOTTEST_SCALE), math.log10(BETA_LIMIT), GRID, dtype=torch.float64)
-    grid = torch.cat([scales.new_zeros(1), scales / median]).to(parts[0].own.nearest)
-    losses = [torch.cat([part.losses(beta.expand(len(part.index))) for part in sample]) for beta in grid]
-    return Scan(grid, torch.cat([part.index for part in sample]), torch.stack(losses))
+    median = median_distance(parts)
+    grid = _grid(median, farthest_distance(parts)).to(parts[0].own.nearest)
+    index, losses = [], []
+    for part in parts:
+        sample = part.rows(_draw(len(part.index), parts, generator).to(part.index.device))
+        index.append(sample.index)
+        losses.append(torch.stack([sample.losses(beta.expand(len(sample.index))) for beta in grid]))
+    return Scan(grid, torch.cat(index), torch.cat(losses, 1))
+
+
+def _grid(median: float, farthest: float) -> Tensor:
+    """Inverse temperatures from 0 up, evenly spaced in their logarithm but for the 0."""
+    coldest = math.log10(BETA_LIMIT)
+    hottest = math.log10(min(HOTTEST_SCALE, FARTHEST_SCALE * median / farthest if farthest else math.inf))
+    a_decade = (GRID - 1) / math.log10(BETA_LIMIT / HOTTEST_SCALE)
+    scales = torch.logspace(hottest, coldest, 1 + round(a_decade * (coldest - hottest)), dtype=torch.float64)
+    return torch.cat([scales.new_zeros(1), scales / median])
 
 
 def minimize(parts: list[Anchors], scanned: Scan, groups: Tensor, count: int) -> Minimum:

@@ -51,7 +51,7 @@ def training_cell(
         "snapshots": list(snapshots), "precision": hardware.resolve_precision(precision, device), "device": device,
     }  # fmt: skip
     module = f"gans.{gan.replace('-', '_')}"
-    parts = {
+    parts: dict[str, str | int] = {
         "images": _fingerprint(images),
         **_versions(module, "gans._train", "gans._networks"),
     }
@@ -112,9 +112,9 @@ def measure(cell: CellFolder) -> None:
 def measure_references(cell: CellFolder) -> None:
     """The same rows for real against real and for noise, several random draws of each."""
     import torch
-    from metrics.real_generated import measure as compare
 
     from lab.draws import random_generator
+    from metrics.real_generated import measure as compare
 
     config = cell.config
     for draw in range(config["draws"]):
@@ -182,7 +182,7 @@ def _fingerprint(images: str) -> str:
     return imageset.fingerprint(images, root)
 
 
-def _versions(*modules: str) -> dict[str, int]:
+def _versions(*modules: str) -> dict[str, str | int]:
     return {module: registry.code_version(module) for module in modules}
 
 

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 
 from lab.report import PALETTE, Figure, new_figure
 from lab.statistics import mean_interval
-
 from lab.table import pick
 
 if TYPE_CHECKING:
@@ -95,7 +94,7 @@ def final_comparison(
             axis.plot([real.mean()] * 2, [place - 0.35, place + 0.35], color=NOISE, linewidth=1, zorder=0)
     axis.set_yticks(range(len(measures)), [name for _, _, name, _ in measures])
     axis.invert_yaxis()
-    axis.set(xlim=(-0.02, 1.02), xlabel="value (grey line: real against real)")
+    axis.set_xlabel("value (grey line: real against real)")
     axis.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     caption = "The end of training against held-out images: seeds as dots, mean and 95% interval as bars."
     return Figure("final-comparison", caption, figure, _plotted(end))
@@ -117,7 +116,7 @@ def by_class(table: "pd.DataFrame", gans: Sequence[str], classes: Sequence[str])
         if len(real):
             axis.plot([place - 0.4, place + 0.4], [real.mean()] * 2, color=NOISE, linewidth=1, zorder=0)
     axis.set_xticks(range(len(classes)), list(classes))
-    axis.set(xlabel="class", ylabel="real side of the class", ylim=(-0.02, 1.04))
+    axis.set(xlabel="class", ylabel="real side of the class")
     axis.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     caption = "Real side by class at the end, held-out images: seeds, mean and 95% interval; grey: real against real."
     return Figure("real-side-by-class", caption, figure, _plotted(rows))
@@ -128,7 +127,7 @@ def maps(embeddings: dict[str, Any]) -> Figure:
     import pandas as pd
 
     figure = new_figure(8.0, 3.9 * len(embeddings))
-    axes = figure.subplots(len(embeddings), 2, squeeze=False)
+    axes = figure.subplots(len(embeddings), 2, squeeze=False, sharex="row", sharey="row")
     frames = []
     for row, (name, embedding) in zip(axes, embeddings.items(), strict=True):
         points = pd.DataFrame(embedding["coordinates"], columns=["x", "y"]).assign(kind=embedding["kind"], gan=name)
@@ -147,7 +146,7 @@ def maps(embeddings: dict[str, Any]) -> Figure:
                     label=label,
                     rasterized=True,
                 )
-            axis.set_title(f"{name}, {kimg:g} kimg", loc="left")
+            axis.set_title(f"{name}, {kimg:.3g} kimg", loc="left")
             axis.set(xticks=[], yticks=[])
     axes[0][0].legend(frameon=False, markerscale=2)
     caption = "t-SNE of held-out real images and generated ones, early and at the end of training; one map a row."
@@ -201,8 +200,10 @@ def _estimate_bar(
     dots = (([place] * len(values)), values) if upright else (values, [place] * len(values))
     bar: dict[str, Any] = {"yerr" if upright else "xerr": spread}
     point = ([place], [estimate.value]) if upright else ([estimate.value], [place])
-    axis.scatter(*dots, s=10, color=PALETTE[index], alpha=0.45, linewidths=0)
-    axis.errorbar(*point, **bar, fmt="o", markersize=4.5, color=PALETTE[index], capsize=3, label=label or None)
+    axis.scatter(dots[0], dots[1], s=20, color=PALETTE[index], alpha=0.4, linewidths=0)
+    axis.errorbar(
+        point[0], point[1], **bar, fmt="o", markersize=4.5, color=PALETTE[index], capsize=3, label=label or None
+    )
 
 
 def _plotted(rows: "pd.DataFrame") -> "pd.DataFrame":

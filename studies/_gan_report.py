@@ -7,13 +7,14 @@ from lab.folder import CellFolder
 from lab.report import Column, Gallery, GalleryRow, Report, Section, Table
 from lab.statistics import Estimate, mean_interval, paired_difference, welch_difference
 from lab.table import pick
+from lab.tables import Better
 from lab.verdicts import Claim, Verdict, judge
 from studies import _gan_figures as figures
 
 if TYPE_CHECKING:
     import pandas as pd
 
-FINAL_MEASURES = (
+FINAL_MEASURES: tuple[tuple[str, str, str, Better], ...] = (
     ("joint", "entanglement", "joint entanglement", "higher"),
     ("generated", "entanglement", "generated side", "higher"),
     ("real", "entanglement", "real side", "higher"),
@@ -29,7 +30,8 @@ READING = (
     "A score is the soft nearest neighbor loss between real and generated images at its best temperature, divided by "
     "the value it cannot exceed: 0 for sets that lie apart, 1 for sets that cannot be told apart. The joint score is "
     "the paper's measure; it alone is blind to a wrong spread, so both sides are shown: a low generated side means "
-    "samples off the data or bunched together, a low real side means data that the samples do not reach. "
+    "samples off the data or bunched together, a low real side means data that the samples do not reach, or samples "
+    "spread too far. "
     "For 1-NN accuracy 0.5 is indistinguishable and 1 is apart."
 )
 
@@ -115,11 +117,11 @@ def _final_table(table: "pd.DataFrame", gans: Sequence[str]) -> Table:
     rows = [
         [
             name,
-            split,
+            against,
             *(_estimate(_final(table, gan, split, side, metric)) for gan in gans),
             _reference(table, side, metric),
         ]
-        for split in ("test", "train")
+        for split, against in (("test", "held-out"), ("train", "training"))
         for side, metric, name, _ in FINAL_MEASURES
     ]
     columns = [
@@ -129,8 +131,8 @@ def _final_table(table: "pd.DataFrame", gans: Sequence[str]) -> Table:
         Column("real against real"),
     ]
     caption = (
-        "Mean over seeds with its 95% interval; `test` is held-out. Higher is better for entanglement and coverage; "
-        "1-NN accuracy is best at 0.5."
+        "Mean over seeds with its 95% interval. Higher is better for entanglement and coverage; 1-NN accuracy is best "
+        "at 0.5. Real against real: held-out against training images, mean over random draws, which overlap."
     )
     return Table("final", caption, columns, rows)
 
@@ -210,7 +212,7 @@ def _samples(cells: list[CellFolder], gan: str) -> Gallery:
 
 
 def _kimg(path: Any) -> str:
-    return f"{float(path.stem.removeprefix('kimg-')):g} kimg"
+    return f"{float(path.stem.removeprefix('kimg-')):.3g} kimg"
 
 
 def _embeddings(cells: list[CellFolder]) -> dict[str, Any]:

@@ -1,0 +1,154 @@
+"""Loaders on small files in the data sets' own formats, and on bad ones."""
+
+import pickle
+import struct
+
+import numpy as np
+import pytest
+import torch
+from scipy.io import savemat
+from torchvision import datasets
+
+from imagesets import _torchvision, mnist
+from lab import imageset
+from lab.errors import WorkbenchError
+
+RANDOM = np.random.default_rng(0)
+
+
+def write_idx(path, array):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(
+        struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.astype(np.uint8).tobytes()
+    )
+
+
+def write_mnist_like(folder, n=12):
+    images, labels = RANDOM.integers(0, 256, (n, 28, 28)), np.arange(n) % 10
+    for prefix in ("train", "t10k"):
+        write_idx(folder / f"{prefix}-images-idx3-ubyte", images)
+        write_idx(folder / f"{prefix}-labels-idx1-ubyte", labels)
+    return torch.tensor(images, dtype=torch.uint8)[:, None], torch.tensor(labels)
+
+
+@pytest.mark.parametrize("name, folder", [("kmnist", "KMNIST"), ("notmnist", "notMNIST")])
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_idx_files(tmp_path, name, folder, split):
+    images, labels = write_mnist_like(tmp_path / folder / "raw")
+    found = imageset.load(name, split, root=tmp_path, download=False)
+    assert found.images.equal(images) and found.labels.equal(labels)
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_svhn(tmp_path, monkeypatch, split):
+    images, labels = RANDOM.integers(0, 256, (32, 32, 3, 7), dtype=np.uint8), np.array([10, 1, 2, 3, 9, 10, 5])
+    path = tmp_path / f"{split}_32x32.mat"
+    savemat(path, {"X": images, "y": labels[:, None]})
+    monkeypatch.setattr(datasets.SVHN, "split_list", {split: ("", path.name, md5(path))})
+    found = imageset.load("svhn", split, root=tmp_path, download=False)
+    assert found.images.equal(torch.from_numpy(images).permute(3, 2, 0, 1))
+    assert found.labels.tolist() == [0, 1, 2, 3, 9, 0, 5]
+
+
+def test_cifar10(tmp_path, monkeypatch):
+    folder = tmp_path / "cifar-10-batches-py"
+    folder.mkdir()
+    data = RANDOM.integers(0, 256, (5, 3072), dtype=np.uint8)
+    (folder / "test_batch").write_bytes(pickle.dumps({"data": data, "labels": [3, 1, 4, 1, 5]}))
+    (folder / "batches.meta").write_bytes(pickle.dumps({"label_names": list("abcdefghij")}))
+    files = {name: md5(folder / name) for name in ("test_batch", "batches.meta")}
+    monkeypatch.setattr(datasets.CIFAR10, "train_list", [])
+    monkeypatch.setattr(datasets.CIFAR10, "test_list", [("test_batch", files["test_batch"])])
+    meta = {**datasets.CIFAR10.meta, "md5": files["batches.meta"]}
+    monkeypatch.setattr(datasets.CIFAR10, "meta", meta)
+    found = imageset.load("cifar10", "test", root=tmp_path, download=False)
+    assert found.images.equal(torch.from_numpy(data).view(5, 3, 32, 32))
+    assert found.labels.tolist() == [3, 1, 4, 1, 5]
+
+
+def md5(path):
+    import hashlib
+
+    return hashlib.md5(path.read_bytes()).hexdigest()
+
+
+def test_other_bytes_than_the_published_ones_are_refused(tmp_path):
+    write_mnist_like(tmp_path / "MNIST" / "raw")
+    with pytest.raises(WorkbenchError, match="not the published ones") as caught:
+        imageset.load("mnist", "test", root=tmp_path, download=False)
+    assert str(tmp_path) in str(caught.value)
+
+
+def test_the_published_digest_is_that_of_images_and_labels(tmp_path, monkeypatch):
+    images, labels = write_mnist_like(tmp_path / "MNIST" / "raw")
+    known = _torchvision.digest(imageset.ImageSet(images, labels))
+    monkeypatch.setattr(mnist, "SHA256", {"test": known})
+    assert len(imageset.load("mnist", "test", root=tmp_path, download=False)) == 12
+
+
+@pytest.mark.parametrize("name", ["mnist", "fashion-mnist", "kmnist", "cifar10", "svhn", "notmnist"])
+def test_missing_data_are_named_in_one_line(tmp_path, name):
+    with pytest.raises(WorkbenchError) as caught:
+        imageset.load(name, "test", root=tmp_path, download=False)
+    message = str(caught.value)
+    assert str(tmp_path) in message and "--data" in message and "\n" not in message
+
+
+@pytest.mark.parametrize("name, maker", [("mnist", "MNIST"), ("svhn", "SVHN"), ("cifar10", "CIFAR10")])
+def test_a_broken_download_leaves_nothing_behind(tmp_path, monkeypatch, name, maker):
+    def breaks(self):
+        (self.root_folder if hasattr(self, "root_folder") else tmp_path).mkdir(exist_ok=True)
+        from pathlib import Path
+
+        Path(self.root, "half-a-file").write_bytes(b"half")
+        raise RuntimeError("connection lost\nsecond line")
+
+    monkeypatch.setattr(getattr(datasets, maker), "download", breaks)
+    with pytest.raises(WorkbenchError, match=r"could not be downloaded \(connection lost second line") as caught:
+        imageset.load(name, "test", root=tmp_path)
+    assert "\n" not in str(caught.value)
+    assert not [path for path in tmp_path.rglob("*") if not path.name.endswith(".lock")]
+
+
+def test_a_download_is_moved_into_place_when_complete(tmp_path, monkeypatch):
+    images, _ = write_mnist_like(tmp_path / "source")
+
+    def download(self):
+        if not self._check_exists():
+            write_mnist_like(self_raw(self))
+
+    def self_raw(self):
+        from pathlib import Path
+
+        return Path(self.raw_folder)
+
+    monkeypatch.setattr(datasets.KMNIST, "download", download)
+    root = tmp_path / "data"
+    assert len(imageset.load("kmnist", "test", root=root)) == len(images)
+    assert {path.name for path in root.iterdir()} <= {"KMNIST", ".kmnist.lock"}
+
+
+@pytest.mark.parametrize("content", [b"", b"\0\0\x08\x03", b"no idx file at all", b"\0\0\x0d\x01\0\0\0\x01\0\0\0\0"])
+def test_files_that_are_no_idx_are_named(tmp_path, content):
+    write_mnist_like(tmp_path / "notMNIST" / "raw")
+    bad = tmp_path / "notMNIST" / "raw" / "t10k-images-idx3-ubyte"
+    bad.write_bytes(content)
+    with pytest.raises(WorkbenchError, match="t10k-images-idx3-ubyte is no IDX file"):
+        imageset.load("notmnist", "test", root=tmp_path)
+
+
+def test_a_cut_off_file_is_refused(tmp_path):
+    write_mnist_like(tmp_path / "notMNIST" / "raw")
+    bad = tmp_path / "notMNIST" / "raw" / "t10k-images-idx3-ubyte"
+    bad.write_bytes(bad.read_bytes()[:-1])
+    with pytest.raises(WorkbenchError, match="cut off"):
+        imageset.load("notmnist", "test", root=tmp_path)
+
+
+def test_data_in_a_folder_that_cannot_be_written_are_read(tmp_path):
+    images, _ = write_mnist_like(tmp_path / "KMNIST" / "raw")
+    tmp_path.chmod(0o555)
+    try:
+        assert imageset.load("kmnist", "test", root=tmp_path).images.equal(images)
+    finally:
+        tmp_path.chmod(0o755)

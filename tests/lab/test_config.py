@@ -1,0 +1,42 @@
+"""Settings refuse what is impossible, and say so in one line."""
+
+import pytest
+from pydantic import Field, ValidationError
+
+from lab.config import Config, with_preset
+from lab.errors import UsageError
+
+
+class Settings(Config):
+    kimg: float = Field(1.0, gt=0, description="length in kimg")
+    gans: tuple[str, ...] = ("dcgan",)
+
+
+@pytest.mark.parametrize(
+    "values, words",
+    [
+        ({"kimg": -3}, r"kimg: .*greater than 0 \(got -3\)"),
+        ({"kimg": float("nan")}, "kimg: .*finite"),
+        ({"kimg": "long"}, "kimg: .*number"),
+        ({"kmg": 3}, "Unknown setting 'kmg'; did you mean 'kimg'"),
+    ],
+)
+def test_impossible_values_are_named(values, words):
+    with pytest.raises(UsageError, match=words) as caught:
+        Settings.parse(values)
+    assert "\n" not in str(caught.value)
+
+
+def test_settings_are_frozen_and_plain():
+    settings = Settings.parse({"kimg": 2})
+    assert settings.plain() == {"kimg": 2.0, "gans": ["dcgan"]}
+    assert Settings.parse(settings.plain()) == settings
+    with pytest.raises(ValidationError):
+        settings.kimg = 3
+
+
+def test_given_values_replace_the_presets():
+    presets = {"smoke": {"kimg": 0.1, "gans": ("a", "b")}}
+    assert with_preset(Settings, presets, "smoke", {"kimg": 5}) == Settings(kimg=5, gans=("a", "b"))
+    with pytest.raises(UsageError, match="Unknown preset 'smok'"):
+        with_preset(Settings, presets, "smok", {})

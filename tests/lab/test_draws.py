@@ -1,0 +1,38 @@
+"""Draws are functions of (seed, step)."""
+
+import pytest
+import torch
+
+from lab.draws import batch_indices, derive_seed, random_generator, subset
+
+
+@pytest.mark.parametrize("n, batch", [(10, 3), (8, 4), (5, 12), (128, 128)])
+def test_batches_are_epochs_without_replacement_end_to_end(n, batch):
+    steps = 3 * n
+    drawn = torch.cat([batch_indices(n, batch, seed=1, step=step) for step in range(steps)])
+    assert len(drawn) == steps * batch
+    for epoch in drawn[: len(drawn) // n * n].view(-1, n):
+        assert epoch.sort().values.equal(torch.arange(n))
+
+
+def test_a_batch_does_not_depend_on_what_was_drawn_before():
+    late = batch_indices(100, 7, seed=3, step=50)
+    torch.rand(5)
+    assert batch_indices(100, 7, seed=3, step=50).equal(late)
+    assert not batch_indices(100, 7, seed=4, step=50).equal(late)
+
+
+def test_epochs_differ():
+    assert not batch_indices(50, 50, 0, 0).equal(batch_indices(50, 50, 0, 1))
+
+
+def test_seeds_of_different_purposes_differ():
+    seeds = {derive_seed(0, "a", 1), derive_seed(0, "a", 2), derive_seed(0, "b", 1), derive_seed(1, "a", 1)}
+    assert len(seeds) == 4
+    assert all(0 <= seed < 2**63 for seed in seeds)
+    assert torch.rand(1, generator=random_generator(0, "a")).equal(torch.rand(1, generator=random_generator(0, "a")))
+
+
+def test_subsets_are_without_replacement():
+    assert subset(20, 20, 0, "x").sort().values.equal(torch.arange(20))
+    assert len(set(subset(1000, 50, 0, "x").tolist())) == 50

@@ -1,0 +1,93 @@
+"""Cells in local slots: order, shares of the machine, failures, and the end of workers."""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from lab import executor, hardware
+from lab.cells import Cell, with_needs
+from lab.folder import CellFolder
+
+LOCAL = {"data": "data", "download": False}
+
+
+@pytest.fixture(autouse=True)
+def importable(monkeypatch):
+    """Workers find the functions of `work.py`."""
+    here = str(Path(__file__).parent)
+    monkeypatch.syspath_prepend(here)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([here, *sys.path]))
+
+
+def cell(function, number, needs=()):
+    return Cell(f"work:{function}", f"{function}-{number}", {"number": number}, needs=tuple(needs))
+
+
+def run(cells, tmp_path, jobs=2):
+    folders = [CellFolder.create(one, tmp_path, LOCAL) for one in with_needs(cells)]
+    started = []
+    outcome = executor.run_in_slots(folders, jobs, "cpu", started.append)
+    return {folder.record["label"]: folder for folder in folders}, outcome, started
+
+
+def values(folder):
+    return {row["metric"]: row["value"] for row in folder.rows()}
+
+
+def test_cells_run_after_what_they_need_in_long_lived_workers(tmp_path):
+    first = [cell("double", number) for number in range(4)]
+    last = cell("double", 100, needs=first)
+    folders, outcome, started = run([last], tmp_path)
+    assert not outcome.failed
+    assert len(outcome.done) == len(started) == 5
+    assert all(folder.done and folder.seconds >= 0 for folder in folders.values())
+    sums = [sum(values(folders[f"double-{number}"]).values()) for number in range(4)]
+    assert values(folders["double-100"])["double"] == 200 + sum(sums)
+    assert {values(folder)["threads"] for folder in folders.values()} == {max(1, hardware.cores() // 2)}
+    assert len({values(folder)["worker"] for folder in folders.values()}) <= 2
+    assert os.getpid() not in {values(folder)["worker"] for folder in folders.values()}
+
+
+def test_a_failure_leaves_the_others_going(tmp_path):
+    bad, dead, good = cell("fail", 0), cell("die", 0), [cell("double", number) for number in range(3)]
+    folders, outcome, _ = run([cell("double", 7, needs=[bad]), dead, *good], tmp_path)
+    reasons = {path.name.rpartition("-")[0]: reason for path, reason in outcome.failed.items()}
+    assert "this cell always fails" in reasons["fail-0"]
+    assert "worker process died" in reasons["die-0"]
+    assert "which failed" in reasons["double-7"]
+    assert all(folders[f"double-{number}"].done for number in range(3))
+    assert not folders["fail-0"].done
+    assert "always fails" in folders["fail-0"].failure
+    assert "always fails" in (folders["fail-0"].path / "traceback.txt").read_text()
+
+
+def test_an_interrupt_ends_the_workers(tmp_path):
+    folder = CellFolder.create(cell("sleep", 600), tmp_path, LOCAL)
+    seen = []
+
+    def interrupt(started):
+        seen.append(started)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        executor.run_in_slots([folder], 1, "cpu", interrupt)
+    assert seen and not folder.done
+
+
+def test_what_is_needed_and_not_there_is_named(tmp_path):
+    folder = CellFolder.create(cell("double", 1, needs=[cell("double", 2)]), tmp_path, LOCAL)
+    CellFolder.create(cell("double", 2), tmp_path, LOCAL)
+    outcome = executor.run_in_slots([folder], 1, "cpu", lambda started: None)
+    assert list(outcome.failed.values()) == ["what it needs is not there"]
+
+
+def test_a_second_time_finds_it_done(tmp_path):
+    folders, _, _ = run([cell("double", 3)], tmp_path)
+    folder = folders["double-3"]
+    before = (folder.path / "rows.jsonl").stat().st_mtime_ns
+    time.sleep(0.01)
+    executor.run_here(folder)
+    assert (folder.path / "rows.jsonl").stat().st_mtime_ns == before

@@ -1,0 +1,33 @@
+"""What `auto` becomes."""
+
+import pytest
+
+from lab import hardware
+
+
+@pytest.mark.parametrize(
+    "flags, gpus, device, precision",
+    [
+        (set(), (), "cpu", "float32"),
+        ({"avx512_bf16"}, (), "cpu", "bf16"),
+        ({"amx_bf16"}, (), "cpu", "bf16"),
+        ({"avx512_bf16"}, (("old", 7.5),), "cuda", "float32"),
+        (set(), (("new", 9.0),), "cuda", "bf16"),
+    ],
+)
+def test_auto_follows_the_hardware(monkeypatch, flags, gpus, device, precision):
+    monkeypatch.setattr(hardware, "processor", lambda: ("some", frozenset(flags)))
+    monkeypatch.setattr(hardware, "gpus", lambda: gpus)
+    assert hardware.resolve_device("auto") == device
+    assert hardware.resolve_precision("auto", device) == precision
+
+
+def test_what_is_asked_for_is_kept():
+    assert hardware.resolve_device("cuda") == "cuda"
+    assert hardware.resolve_precision("float32", "cpu") == "float32"
+
+
+def test_the_machine_can_be_described():
+    assert hardware.cores() >= 1
+    name, flags = hardware.processor()
+    assert isinstance(name, str) and isinstance(flags, frozenset)

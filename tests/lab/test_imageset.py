@@ -1,0 +1,54 @@
+"""Images as bytes, and as numbers in [-1, 1]."""
+
+import pytest
+import torch
+
+from lab import imageset
+from lab.errors import UsageError
+from lab.imageset import ImageSet, to_float, to_uint8
+
+
+def test_every_byte_survives_the_round_trip():
+    images = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16)
+    floats = to_float(images)
+    assert (floats.min(), floats.max()) == (-1, 1)
+    assert to_uint8(floats).equal(images)
+    assert to_uint8(torch.tensor([-3.0, 3.0, 0.0])).tolist() == [0, 255, 128]
+
+
+def test_a_batch_is_picked_by_index():
+    images = ImageSet(torch.arange(4, dtype=torch.uint8).view(4, 1, 1, 1), torch.arange(4))
+    batch = images.batch(torch.tensor([3, 0]))
+    assert batch.dtype == torch.float32
+    assert to_uint8(batch).flatten().tolist() == [3, 0]
+    assert images.images.flatten().tolist() == [0, 1, 2, 3]
+    assert len(images) == 4
+
+
+@pytest.mark.parametrize(
+    "images, labels, words",
+    [
+        (torch.zeros(2, 1, 4, 4), None, "images must be uint8"),
+        (torch.zeros(2, 4, 4, dtype=torch.uint8), None, "images must be uint8"),
+        (torch.zeros(2, 1, 4, 4, dtype=torch.uint8), torch.zeros(3, dtype=torch.int64), "labels must be int64"),
+        (torch.zeros(2, 1, 4, 4, dtype=torch.uint8), torch.zeros(2), "labels must be int64"),
+    ],
+)
+def test_other_shapes_and_types_are_refused(images, labels, words):
+    with pytest.raises(ValueError, match=words):
+        ImageSet(images, labels)
+
+
+def test_unknown_names_and_splits(tmp_path):
+    with pytest.raises(UsageError, match="did you mean 'digits'"):
+        imageset.load("digit", "test", root=tmp_path)
+    with pytest.raises(UsageError, match=r"split of digits 'tset'; did you mean 'test'"):
+        imageset.load("digits", "tset", root=tmp_path)
+
+
+def test_the_folder_of_the_data(monkeypatch, tmp_path):
+    monkeypatch.delenv("SNNL_DATA", raising=False)
+    assert str(imageset.data_root(None)) == "data"
+    monkeypatch.setenv("SNNL_DATA", "/elsewhere")
+    assert str(imageset.data_root(None)) == "/elsewhere"
+    assert imageset.data_root(tmp_path) == tmp_path

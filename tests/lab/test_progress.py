@@ -1,0 +1,28 @@
+"""What people see while cells are at work."""
+
+import time
+
+import pytest
+
+from lab import progress
+from lab.cells import Cell
+from lab.folder import CellFolder
+from lab.progress import Display, duration
+
+
+@pytest.mark.parametrize(
+    "seconds, words", [(0.4, "0 s"), (59.4, "59 s"), (60, "1 min 0 s"), (3599, "59 min 59 s"), (7500, "2 h 5 min")]
+)
+def test_durations(seconds, words):
+    assert duration(seconds) == words
+
+
+def test_lines_tell_what_runs_how_fast_and_how_long_still(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(progress, "LINE_SECONDS", 0.05)
+    folder = CellFolder.create(Cell("a:b", "gan-x", {}), tmp_path, {})
+    with Display({folder.path: 10.0}, jobs=1) as display:
+        display.started(folder)
+        folder.event("progress", done=2, total=4, text="2 of 4 kimg, 800 images/s")
+        time.sleep(0.2)
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert "50%" in line and "left" in line and "gan-x: 2 of 4 kimg, 800 images/s" in line

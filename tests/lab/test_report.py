@@ -1,0 +1,90 @@
+"""The page that a report becomes."""
+
+import math
+from html.parser import HTMLParser
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from lab.report import Column, Figure, Gallery, GalleryRow, Report, Section, Table, new_figure, write_report
+from lab.statistics import Estimate
+from lab.verdicts import Claim, judge
+
+HOSTILE = "<script>alert('x')</script> \"quoted\" & {{ 7 * 7 }}"
+
+
+@pytest.fixture
+def report(tmp_path):
+    return make(tmp_path)
+
+
+def make(tmp_path):
+    picture = tmp_path / "grid.png"
+    Image.new("L", (4, 4)).save(picture)
+    figure = new_figure(3, 2)
+    figure.subplots().plot([0, 1], [0, 1], label=HOSTILE)
+    claim = Claim("k", HOSTILE, HOSTILE, 0.1, "exceeds")
+    table = Table("table", HOSTILE, [Column(HOSTILE), Column("x", "lower")], [[HOSTILE, Estimate(1.0, 0.5, 1.5, 3)]])
+    return Report(
+        title=HOSTILE,
+        question=HOSTILE,
+        verdicts=[
+            judge(claim, Estimate(1.0, 0.5, 1.5, 3)),
+            judge(claim, None),
+            judge(claim, Estimate(1, math.nan, math.nan, 1)),
+        ],
+        sections=[
+            Section(HOSTILE, HOSTILE, [Figure("figure", HOSTILE, figure, pd.DataFrame({"a": [1]})), table]),
+            Section("Pictures", "", [Gallery("g", HOSTILE, [GalleryRow(HOSTILE, [(HOSTILE, picture)])])]),
+        ],
+        missing=[HOSTILE],
+    )
+
+
+class Page(HTMLParser):
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.links, self.texts = [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.links += [value for name, value in attributes if name in {"src", "href"}]
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+
+def test_names_are_text_and_nothing_comes_from_outside(report, tmp_path):
+    page = Page(write_report(report, tmp_path / "out").read_text(encoding="utf-8"))
+    assert page.tags.count("script") == 1
+    assert sum(HOSTILE in text for text in page.texts) >= 8
+    assert "49" not in "".join(page.texts[:20])
+    assert page.links and all(link.startswith(("data:image/", "#")) for link in page.links)
+    assert page.tags.count("img") == 2
+
+
+def test_missing_work_is_shown(report, tmp_path):
+    assert "Incomplete" in write_report(report, tmp_path).read_text(encoding="utf-8")
+    report.missing.clear()
+    assert "Incomplete" not in write_report(report, tmp_path).read_text(encoding="utf-8")
+
+
+def test_figures_and_tables_lie_beside_it(report, tmp_path):
+    write_report(report, tmp_path)
+    assert {p.name for p in (tmp_path / "figures").iterdir()} == {f"figure.{k}" for k in ("svg", "pdf", "png", "csv")}
+    assert {p.name for p in (tmp_path / "tables").iterdir()} == {f"table.{k}" for k in ("csv", "md", "tex")}
+
+
+def test_the_same_report_has_the_same_bytes(tmp_path):
+    for folder in ("one", "two"):
+        write_report(make(tmp_path), tmp_path / folder)
+    files = [path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*") if path.is_file()]
+    assert len(files) == 8
+    for file in files:
+        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes(), file
+
+
+def test_reporting_imports_no_torch(python):
+    assert python("import sys, lab.report, lab.study, lab.provenance; print('torch' in sys.modules)") == "False"

@@ -1,0 +1,74 @@
+"""Intervals against scipy and a case worked by hand."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from lab.statistics import mean_interval, paired_difference, welch_difference
+
+ONE = [0.31, 0.42, 0.38, 0.55, 0.29]
+OTHER = [0.61, 0.52, 0.88, 0.45, 0.70]
+THIRD = [0.5, 0.7, 0.4]
+
+
+def interval(estimate):
+    return estimate.low, estimate.high
+
+
+@pytest.mark.parametrize("confidence", [0.8, 0.95])
+def test_mean_equals_scipy(confidence):
+    found = mean_interval(ONE, confidence=confidence)
+    expected = stats.ttest_1samp(ONE, 0).confidence_interval(confidence)
+    assert found.value == pytest.approx(np.mean(ONE))
+    assert interval(found) == pytest.approx(tuple(expected))
+    assert found.n == 5
+
+
+def test_paired_equals_scipy():
+    found = paired_difference(OTHER, ONE)
+    assert interval(found) == pytest.approx(tuple(stats.ttest_rel(OTHER, ONE).confidence_interval(0.95)))
+    assert found.n == 5
+
+
+@pytest.mark.parametrize("other", [OTHER, THIRD])
+def test_welch_equals_scipy(other):
+    found = welch_difference(ONE, other)
+    assert interval(found) == pytest.approx(
+        tuple(stats.ttest_ind(ONE, other, equal_var=False).confidence_interval(0.95))
+    )
+    assert found.value == pytest.approx(np.mean(ONE) - np.mean(other))
+    assert found.n == len(other)
+
+
+def test_by_hand():
+    # Mean 2, standard deviation 1, n = 3: t(0.975, 2) = 4.302653.
+    found = mean_interval([1.0, 2.0, 3.0])
+    assert interval(found) == pytest.approx((2 - 4.302653 / math.sqrt(3), 2 + 4.302653 / math.sqrt(3)), rel=1e-6)
+
+
+@pytest.mark.parametrize("found", [mean_interval([0.5] * 4), paired_difference([1.5] * 4, [1.0] * 4)])
+def test_without_spread_the_interval_has_no_width(found):
+    assert (found.value, found.low, found.high) == (0.5, 0.5, 0.5)
+
+
+def test_welch_without_spread():
+    assert interval(welch_difference([1.0, 1.0], [0.5, 0.5])) == (0.5, 0.5)
+
+
+@pytest.mark.parametrize("found", [mean_interval([0.5]), welch_difference([1.0], [0.5, 0.6])])
+def test_one_value_has_no_interval(found):
+    assert found.n == 1
+    assert math.isnan(found.low) and math.isnan(found.high)
+
+
+@pytest.mark.parametrize("values", [[], [math.nan], [1.0, math.inf]])
+def test_no_number_is_refused(values):
+    with pytest.raises(ValueError, match="finite values"):
+        mean_interval(values)
+
+
+def test_unequal_numbers_cannot_be_paired():
+    with pytest.raises(ValueError, match="cannot be paired"):
+        paired_difference([1.0, 2.0], [1.0])

@@ -1,0 +1,86 @@
+"""Which cells of a plan are done, published, or to do; and what a report tells of its making."""
+
+import pytest
+
+from lab import study
+from lab.cells import Cell
+from lab.config import Config
+from lab.folder import CellFolder
+from lab.provenance import section
+from lab.table import build_table
+
+TRAIN = Cell("a:train", "train", {"seed": 0, "precision": "bf16", "device": "cpu"}, cost=10)
+MEASURE = Cell("a:measure", "measure", {"n": 1}, needs=(TRAIN,), cost=2)
+
+
+class Settings(Config):
+    """No settings."""
+
+
+class Module:
+    """A study of two cells."""
+
+    @staticmethod
+    def plan(config):
+        return [MEASURE]
+
+
+@pytest.fixture
+def places(tmp_path, monkeypatch):
+    """Folders for runs and for published results; the study is the one above."""
+    monkeypatch.setattr(study.registry, "load", lambda kind, name: Module)
+    monkeypatch.setattr(study, "PUBLISHED", tmp_path / "results")
+    return tmp_path / "runs", tmp_path / "results"
+
+
+def finish(cell, place):
+    folder = CellFolder.create(cell, place / "cells", {})
+    (folder.path / "DONE").write_text('{"seconds": 1.5}')
+    return folder
+
+
+def states(runs, published=False):
+    plan = study.plan_study("x", Settings(), runs, published=published)
+    return {planned.cell.label: planned.state for planned in plan.cells}
+
+
+def test_what_is_not_done_is_to_do(places):
+    runs, _ = places
+    assert states(runs) == {"train": "to do", "measure": "to do"}
+    finish(TRAIN, runs)
+    assert states(runs) == {"train": "done", "measure": "to do"}
+    finish(MEASURE, runs)
+    assert states(runs) == {"train": "done", "measure": "done"}
+
+
+def test_published_cells_count_when_asked_for(places):
+    runs, results = places
+    finish(TRAIN, results)
+    finish(MEASURE, results)
+    assert states(runs) == {"train": "to do", "measure": "to do"}
+    assert states(runs, published=True) == {"train": "published", "measure": "published"}
+
+
+def test_a_published_training_has_no_weights_to_measure(places):
+    runs, results = places
+    finish(TRAIN, results)
+    assert states(runs, published=True) == {"train": "to do", "measure": "to do"}
+
+
+def test_slots_and_estimates(places):
+    runs, _ = places
+    plan = study.plan_study("x", Settings(), runs)
+    assert plan.slots(1) == 1 and plan.slots(64) == 2
+    assert study.estimate(plan.to_do, 2) == 6
+    assert plan.folder.parent == runs / "studies" / "x"
+
+
+def test_the_section_for_reviewers_shows_what_was_recorded(tmp_path):
+    folders = [finish(TRAIN, tmp_path)]
+    (folders[0].path / "environment.json").write_text('{"commit": "abc", "packages": {"torch": "2.9"}, "cores": 2}')
+    counts = {"metric": "generator_parameters", "model": "dcgan", "value": 12.0}
+    table = build_table([counts, {**counts, "metric": "discriminator_parameters", "value": 34.0}])
+    found = {item.name: item.to_markdown() for item in section(Settings(), table, folders).items}
+    assert "| dcgan | 12 | 34 |" in found["parameters"]
+    assert "| torch | 2.9 |" in found["environment"] and "| precision | bf16 |" in found["environment"]
+    assert "| 0 |" in found["cells"] and "1.5" in found["cells"]

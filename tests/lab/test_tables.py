@@ -1,0 +1,47 @@
+"""One table, four formats."""
+
+import csv
+import io
+import math
+
+from lab.statistics import Estimate
+from lab.tables import Column, Table, sort_key, text
+
+TABLE = Table(
+    "final",
+    "A caption.",
+    [Column("measure & more"), Column("dcgan", "higher"), Column("n")],
+    [["50% of_it", Estimate(0.51234, 0.4, 0.6, 5), 3], ["a|b", Estimate(0.2, math.nan, math.nan, 1), 10]],
+)
+
+
+def test_csv_keeps_every_digit_and_the_interval():
+    header, first, second = csv.reader(io.StringIO(TABLE.to_csv()))
+    assert header == ["measure & more", "dcgan", "dcgan low", "dcgan high", "dcgan n", "n"]
+    assert first == ["50% of_it", "0.51234", "0.4", "0.6", "5", "3"]
+    assert second[1:3] == ["0.2", "nan"]
+
+
+def test_markdown():
+    lines = TABLE.to_markdown().splitlines()
+    assert lines[0] == "| measure & more | dcgan ↑ | n |"
+    assert lines[2] == "| 50% of_it | 0.512 [0.400, 0.600] (n = 5) | 3 |"
+    assert lines[3] == r"| a\|b | 0.200 (n = 1) | 10 |"
+
+
+def test_latex_escapes_its_special_characters():
+    found = TABLE.to_latex()
+    assert r"measure \& more & dcgan & n \\" in found
+    assert r"50\% of\_it & 0.512 {\small [0.400, 0.600] ($n=5$)} & 3 \\" in found
+    assert found.count(r"\toprule") == found.count(r"\bottomrule") == 1
+
+
+def test_sorting_is_by_the_number():
+    assert sort_key(Estimate(0.51234, 0.4, 0.6, 5)) == "0.51234"
+    assert sort_key(3) == "3"
+    assert sort_key("name") == "name"
+
+
+def test_what_is_no_number_is_a_dash():
+    assert text(math.nan) == "-"
+    assert text(0.12345) == "0.123"

@@ -1,0 +1,58 @@
+"""The truth table of verdicts."""
+
+import json
+import math
+
+import pytest
+
+from lab.statistics import Estimate
+from lab.verdicts import Claim, judge
+
+
+def claim(kind, margin):
+    return Claim("key", "text", "a minus b", margin, kind)
+
+
+@pytest.mark.parametrize(
+    "kind, margin, low, high, verdict",
+    [
+        ("exceeds", 0.1, 0.11, 0.3, "supported"),
+        ("exceeds", 0.1, 0.09, 0.3, "inconclusive"),
+        ("exceeds", 0.1, 0.10, 0.3, "inconclusive"),
+        ("exceeds", 0.1, -0.2, 0.09, "contradicted"),
+        ("exceeds", -0.1, -0.05, 0.02, "supported"),
+        ("exceeds", -0.1, -0.15, 0.02, "inconclusive"),
+        ("exceeds", -0.1, -0.3, -0.15, "contradicted"),
+        ("differs", 0.1, 0.11, 0.3, "supported"),
+        ("differs", 0.1, -0.3, -0.11, "supported"),
+        ("differs", 0.1, -0.05, 0.05, "contradicted"),
+        ("differs", 0.1, 0.05, 0.3, "inconclusive"),
+        ("differs", 0.1, -0.3, 0.3, "inconclusive"),
+        ("differs", 0.1, -0.05, 0.1, "inconclusive"),
+    ],
+)
+def test_the_interval_decides(kind, margin, low, high, verdict):
+    assert judge(claim(kind, margin), Estimate((low + high) / 2, low, high, 3)).verdict == verdict
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_few_seeds_give_no_verdict(n):
+    found = judge(claim("exceeds", 0.1), Estimate(0.9, 0.8, 1.0, n))
+    assert found.verdict == "no verdict"
+    assert f"{n} seed" in found.reason
+
+
+def test_nothing_measured_gives_no_verdict():
+    plain = judge(claim("exceeds", 0.1), None).plain()
+    assert (plain["verdict"], plain["effect"], plain["interval"], plain["n"]) == ("no verdict", None, [None, None], 0)
+
+
+def test_effects_are_words():
+    assert judge(claim("exceeds", 0.1), Estimate(0.5, 0.4, 0.6, 5)).effect == "+0.500 [+0.400, +0.600], n = 5"
+    assert judge(claim("exceeds", 0.1), Estimate(-0.5, math.nan, math.nan, 1)).effect == "-0.500, n = 1"
+    assert judge(claim("exceeds", 0.1), None).effect == ""
+
+
+def test_verdicts_are_json():
+    plain = judge(claim("exceeds", 0.1), Estimate(0.5, math.nan, math.nan, 1)).plain()
+    assert json.loads(json.dumps(plain, allow_nan=False))["interval"] == [None, None]

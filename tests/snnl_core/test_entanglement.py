@@ -1,0 +1,189 @@
+"""The minimum over the temperature against a fine grid, and what a measurement says beside it."""
+
+import math
+
+import pytest
+import torch
+
+from snnl_core import entanglement, soft_nearest_neighbor_loss
+from snnl_core.temperature import BETA_LIMIT
+
+DOUBLE = torch.float64
+
+
+def normal(seed, *shape):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=DOUBLE)
+
+
+def mixed():
+    return normal(0, 240, 5), torch.arange(240) % 3
+
+
+def overlapping():
+    x, labels = mixed()
+    return x + 0.8 * labels[:, None], labels
+
+
+def clusters_of_clusters():
+    """Three classes in six tight clusters: a valley at the size of a cluster, and one at their distance."""
+    place = torch.arange(300) % 6
+    x = 30 * normal(1, 6, 2)[place] + 0.1 * normal(2, 300, 2)
+    coin = torch.rand(300, generator=torch.Generator().manual_seed(3)) < 0.3
+    return x, place // 3 + coin
+
+
+def separated():
+    x, labels = mixed()
+    return x + 40 * labels[:, None], labels
+
+
+def losses_on_grid(x, labels, points=600):
+    """Per-anchor losses over 1/T from 0 to the search's limit."""
+    apart = torch.cdist(x, x).square()
+    median = apart[labels[:, None] != labels].median()
+    grid = torch.cat([torch.zeros(1), torch.logspace(-3, math.log10(BETA_LIMIT), points)]).to(DOUBLE) / median
+    return torch.stack(
+        [soft_nearest_neighbor_loss(x, labels, 1 / beta if beta else math.inf, reduction="none") for beta in grid]
+    )
+
+
+@pytest.mark.parametrize("data", [mixed, overlapping, clusters_of_clusters, separated])
+def test_minimum_is_that_of_a_fine_grid(data):
+    x, labels = data()
+    groups = torch.arange(len(x)) % 4 - 1
+    found = entanglement(x, labels, groups=groups)
+    curves = losses_on_grid(x, labels)
+    assert found.loss <= curves.mean(1).min() + 1e-9
+    assert found.loss == pytest.approx(curves.mean(1).min().item(), abs=2e-4)
+    for label, own in found.by_class.items():
+        assert own.loss == pytest.approx(curves[:, labels == label].mean(1).min().item(), abs=2e-4)
+    assert set(found.by_group) == {0, 1, 2}
+    for group, own in found.by_group.items():
+        assert own.loss == pytest.approx(curves[:, groups == group].mean(1).min().item(), abs=2e-4)
+        assert own.n_valid == (groups == group).sum()
+
+
+@pytest.mark.parametrize("near, lowest_is_cold", [(5, False), (20, True)])
+def test_the_lowest_of_two_valleys_is_found(near, lowest_is_cold):
+    """One anchor with shells of points around it, by turns of another class and of its own."""
+    shells = [(1, 0.5, 1), (near, 1.0, 0), (30, 10.0, 1), (200, 100.0, 0), (300, 3000.0, 1)]
+    points = [torch.nn.functional.normalize(normal(i, n, 8), dim=1) * r**0.5 for i, (n, r, _) in enumerate(shells)]
+    x = torch.cat([torch.zeros(1, 8, dtype=DOUBLE), *points])
+    labels = torch.cat([torch.zeros(1), *(torch.full((n,), c) for n, _, c in shells)]).long()
+    curve = losses_on_grid(x, labels)[:, 0]
+    valleys = ((curve[1:-1] < curve[:-2]) & (curve[1:-1] < curve[2:])).nonzero().flatten() + 1
+    assert len(valleys) == 2
+    assert (curve[valleys[1]] < curve[valleys[0]]) == lowest_is_cold
+    found = entanglement(x, labels, groups=torch.arange(len(x)).clamp_max(1) * -1).by_group[0]
+    assert found.loss == pytest.approx(curve.min().item(), abs=1e-5)
+    assert (found.temperature < 10) == lowest_is_cold
+
+
+@pytest.mark.parametrize("data", [mixed, overlapping, clusters_of_clusters])
+def test_the_loss_at_the_found_temperature_is_the_found_loss(data):
+    x, labels = data()
+    found = entanglement(x, labels)
+    each = soft_nearest_neighbor_loss(x, labels, found.temperature, reduction="none")
+    torch.testing.assert_close(found.per_sample, each)
+    assert found.loss == pytest.approx(each.mean().item())
+
+
+def test_separated_data_are_cold():
+    found = entanglement(*separated())
+    assert (found.loss, found.score, found.at_limit) == (0.0, 0.0, "cold")
+    torch.testing.assert_close(found.class_pairs, torch.eye(3, dtype=DOUBLE))
+
+
+def test_copies_in_both_classes_are_hot():
+    x = normal(4, 50, 3)
+    found = entanglement(torch.cat([x, x]), torch.arange(100) // 50)
+    assert found.at_limit == "hot"
+    assert found.temperature == math.inf
+    assert found.loss == found.bound == pytest.approx(math.log(99 / 49))
+    assert found.score == 1
+
+
+def test_bound_counts_valid_anchors():
+    x = normal(5, 11, 2)
+    found = entanglement(x, torch.tensor([0] * 4 + [1] * 6 + [2]))
+    assert found.n_valid == 10
+    assert found.bound == pytest.approx((4 * math.log(10 / 3) + 6 * math.log(10 / 5)) / 10)
+    assert set(found.by_class) == {0, 1}
+    assert found.class_pairs[2].isnan().all()
+    torch.testing.assert_close(found.class_pairs[:2].sum(1), torch.ones(2, dtype=DOUBLE))
+    assert found.per_sample[10] == 0
+
+
+def test_class_pairs_are_softmax_masses():
+    x, labels = overlapping()
+    found = entanglement(x, labels)
+    logits = -torch.cdist(x, x).square() / found.temperature
+    mass = logits.fill_diagonal_(-math.inf).softmax(1)
+    expected = torch.stack(
+        [torch.stack([mass[labels == a][:, labels == b].sum(1).mean() for b in range(3)]) for a in range(3)]
+    )
+    torch.testing.assert_close(found.class_pairs, expected, atol=1e-8, rtol=1e-6)
+
+
+@pytest.mark.parametrize("labels", [torch.zeros(6, dtype=torch.int64), torch.arange(6)])
+def test_one_class_or_no_pair_has_no_score(labels):
+    found = entanglement(normal(6, 6, 2), labels)
+    assert math.isnan(found.score)
+    assert found.n_valid == 0
+    assert not found.by_class
+
+
+def test_a_sample_of_anchors_estimates_the_whole():
+    x, labels = normal(7, 1500, 3), torch.arange(1500) % 2
+    x += 0.5 * labels[:, None]
+    whole = entanglement(x, labels)
+    assert whole.stderr == 0
+    generator = torch.Generator().manual_seed(1)
+    parts = [entanglement(x, labels, anchors=300, generator=generator) for _ in range(20)]
+    assert all(part.n_valid == 300 for part in parts)
+    errors = torch.tensor([(part.loss - whole.loss) / part.stderr for part in parts])
+    assert errors.abs().max() < 4
+    assert 0.4 < errors.std() < 1.8
+
+
+def test_float32_agrees_with_float64_and_order_does_not_matter():
+    x, labels = overlapping()
+    found = entanglement(x, labels)
+    assert entanglement(x.float(), labels).loss == pytest.approx(found.loss, rel=1e-5)
+    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
+    assert entanglement(x[order], labels[order]).loss == pytest.approx(found.loss, rel=1e-9)
+
+
+def test_cosine_is_half_the_squared_distance_on_the_sphere():
+    x, labels = overlapping()
+    unit = torch.nn.functional.normalize(x, dim=1)
+    cosine, plain = entanglement(3 * x, labels, distance="cosine"), entanglement(unit, labels)
+    assert cosine.loss == pytest.approx(plain.loss, rel=1e-6)
+    assert cosine.temperature == pytest.approx(plain.temperature / 2, rel=1e-3)
+
+
+def test_more_anchors_than_are_scanned():
+    x, labels = normal(8, 2600, 2), torch.arange(2600) % 2
+    x += 0.7 * labels[:, None]
+    groups = torch.where(torch.arange(2600) < 3, 1, 0)
+    found = entanglement(x, labels, groups=groups)
+    each = soft_nearest_neighbor_loss(x, labels, found.temperature, reduction="none")
+    assert found.loss == pytest.approx(each.mean().item())
+    assert found.by_group[1].n_valid == 3
+
+
+@pytest.mark.parametrize(
+    "change, settings, words",
+    [
+        ({"row": math.nan}, {}, "row 3 of x is not finite"),
+        ({"row": math.inf}, {}, "row 3 of x is not finite"),
+        ({}, {"anchors": 0}, "at least one"),
+        ({}, {"distance": "l1"}, "unknown distance"),
+        ({}, {"groups": torch.zeros(3, dtype=torch.int64)}, "groups must be"),
+    ],
+)
+def test_bad_input_is_refused(change, settings, words):
+    x, labels = mixed()
+    x[3, 1] = change.get("row", 0.0)
+    with pytest.raises(ValueError, match=words):
+        entanglement(x, labels, **settings)

@@ -1,0 +1,248 @@
+"""The command line as people use it: help, exit codes, and the smoke study from end to end, twice."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import click
+import pytest
+
+import cli
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def commands(command=cli.cli, path=()):
+    """Every command and group, with its path."""
+    yield path, command
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            yield from commands(command.get_command(context, name), (*path, name))
+
+
+@pytest.mark.parametrize(
+    "path, command", list(commands()), ids=lambda value: "-".join(value) if isinstance(value, tuple) else ""
+)
+def test_every_command_and_option_has_help(path, command):
+    assert command.help and command.get_help(click.Context(command, info_name="snnl"))
+    for option in command.params:
+        assert isinstance(option, click.Argument) or option.help, f"{path}: {option.name}"
+
+
+def test_help_is_light():
+    code = (
+        "import sys; sys.argv = ['snnl', '--help']; import cli\n"
+        "try: cli.main()\nexcept SystemExit as end: assert not end.code\n"
+        "heavy = {'torch', 'numpy', 'pandas', 'matplotlib', 'pydantic', 'scipy'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "arguments, code, words",
+    [
+        (["study"], 0, "gan-entanglement"),
+        (["list", "gans"], 0, "wgan-gp"),
+        (["list", "imagesets"], 0, "fashion-mnist"),
+        (["list", "models"], 2, "Known: gans, imagesets, metrics, studies"),
+        (["study", "gan-entanglment"], 2, "did you mean 'gan-entanglement'"),
+        (["study", "gan-entanglement", "--gans", "dcgan,wgan"], 2, "did you mean 'wgan-gp'"),
+        (["study", "gan-entanglement", "--gans", ","], 2, "gans"),
+        (["study", "gan-entanglement", "--imageset", "digit"], 2, "did you mean 'digits'"),
+        (["study", "gan-entanglement", "--kimg", "-3"], 2, "greater than 0"),
+        (["study", "gan-entanglement", "--kimg", "nan"], 2, "finite"),
+        (["study", "gan-entanglement", "--n", "9999"], 2, "digits has 500 images"),
+        (["study", "gan-entanglement", "--preset", "huge"], 2, "smoke"),
+        (["study", "gan-entanglement", "--jobs", "0"], 2, "--jobs"),
+        (["study", "gan-entanglement", "--colour"], 2, "No such option"),
+        (["gan", "train", "dcgn"], 2, "did you mean 'dcgan'"),
+        (["gan", "train", "dcgan", "--batch", "1"], 2, "batch"),
+        (["gan", "train", "dcgan", "--kimg", "0"], 2, "kimg"),
+        (["gan", "sample", "nowhere"], 2, "does not exist"),
+        (["gan", "sample", "."], 1, "no cell's folder"),
+        (["report", "."], 2, "no study's folder"),
+        (["cell", "."], 1, "no cell's folder"),
+        (["runs", "export", ".", "there"], 2, "no study's folder"),
+        (
+            ["gan", "train", "dcgan", "--imageset", "mnist", "--no-download", "--data", "nowhere"],
+            1,
+            "mnist is not complete",
+        ),
+        (["gan", "train", "dcgan", "--imageset", "notmnist", "--data", "nowhere"], 1, "IDX files"),
+    ],
+)
+def test_exit_codes_and_messages(snnl, arguments, code, words):
+    done = snnl(*arguments)
+    assert done.returncode == code, done.stderr
+    assert words in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    if code:
+        assert not done.stdout
+
+
+@pytest.fixture(scope="module")
+def study(snnl, tmp_path_factory):
+    """The smoke study, run once, with its folder of runs."""
+    home = tmp_path_factory.mktemp("study")
+    arguments = ["study", "gan-entanglement", "--preset", "smoke", "--runs", "my runs", "--json"]
+    start = time.monotonic()
+    done = snnl(*arguments, cwd=home)
+    assert done.returncode == 0, done.stderr
+    return home, arguments, done, time.monotonic() - start
+
+
+def test_the_smoke_study_ends_in_a_report(study):
+    home, _, done, _ = study
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert set(result) == {"study", "folder", "report", "table", "verdicts", "cells"}
+    assert result["cells"] == {"total": 11, "run": 11, "cached": 0, "failed": 0}
+    assert len(result["verdicts"]) == 3
+    for verdict in result["verdicts"]:
+        assert {"claim", "verdict", "effect", "interval", "n"} <= set(verdict)
+        assert verdict["verdict"] == "no verdict" and verdict["n"] == 2
+    page = (home / result["report"]).read_text(encoding="utf-8")
+    assert page.count("<img") >= 8 + 4 * 2 and "<h2" in page
+    header = (home / result["table"]).read_text().splitlines()[0]
+    assert header.startswith("study,cell,kind,model,imageset,seed,kimg,step")
+    assert "Report:" in done.stderr and "Next:" in done.stderr
+
+
+def test_every_promised_number_is_in_the_table(study):
+    import pandas as pd
+
+    home, _, done, _ = study
+    table = pd.read_csv(home / json.loads(done.stdout.splitlines()[-1])["table"], keep_default_na=False)
+    gan = table[table["kind"] == "gan"]
+    for (_, _, split), one in gan.groupby(["model", "seed", "split"]):
+        assert one["kimg"].nunique() == 4, split
+        end = one[one["step"] == one["step"].max()]
+        assert set(end["side"]) == {"joint", "real", "generated"}
+        assert {"entanglement", "entanglement_loss", "inverse_temperature", "coverage", "one_nn_accuracy"} == set(
+            end["metric"]
+        )
+        assert set(end["group"]) == {"", *"0123456789"}
+    assert set(gan["split"]) == {"test", "train"}
+    references = table[table["kind"] == "reference"]
+    assert set(references["model"]) == {"real", "noise"}
+    scores = references[(references["side"] == "joint") & (references["metric"] == "entanglement")]
+    assert scores[scores["model"] == "real"]["value"].astype(float).min() > 0.9
+    assert scores[scores["model"] == "noise"]["value"].astype(float).max() < 0.01
+    assert (table["study"] == "gan-entanglement").all() and (table["cell"] != "").all()
+
+
+def test_a_second_run_only_redraws_the_same_report(study, snnl):
+    home, arguments, first, took = study
+    folder = home / json.loads(first.stdout.splitlines()[-1])["folder"]
+    pages = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    start = time.monotonic()
+    again = snnl(*arguments, cwd=home)
+    assert again.returncode == 0
+    assert json.loads(again.stdout.splitlines()[-1])["cells"] == {"total": 11, "run": 0, "cached": 11, "failed": 0}
+    assert time.monotonic() - start < took
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == pages
+    redrawn = snnl("report", folder, "--json", cwd=home)
+    assert redrawn.returncode == 0
+    assert (
+        json.loads(redrawn.stdout.splitlines()[-1])["verdicts"] == json.loads(first.stdout.splitlines()[-1])["verdicts"]
+    )
+
+
+def test_nothing_outside_the_named_folder_is_touched(study):
+    home, *_ = study
+    assert [path.name for path in home.iterdir()] == ["my runs"]
+
+
+def test_a_dry_run_tells_what_is_done_and_does_nothing(study, snnl, tmp_path):
+    home, arguments, *_ = study
+    done = snnl(*arguments, "--dry-run", cwd=home)
+    assert "0 of 11 cells to do" in done.stdout and done.stdout.count("done  ") == 11
+    fresh = snnl("study", "gan-entanglement", "--preset", "smoke", "--seeds", "4", "--dry-run", cwd=tmp_path)
+    assert fresh.stdout.count("to do  ") == 19 and "about" in fresh.stdout
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_larger_study_takes_the_cells_that_are_there(study, snnl):
+    home, arguments, *_ = study
+    done = snnl(*arguments, "--seeds", "3", "--gans", "dcgan", "--dry-run", cwd=home)
+    assert "2 of 8 cells to do" in done.stdout
+
+
+def test_samples_of_a_trained_gan(study, snnl):
+    from PIL import Image
+
+    home, *_ = study
+    cell = next((home / "my runs" / "cells").glob("gan-dcgan-digits-s0-*"))
+    done = snnl("gan", "sample", cell, "-n", 9, "--out", home / "my runs" / "grid.png", cwd=home)
+    assert done.returncode == 0, done.stderr
+    assert Image.open(home / "my runs" / "grid.png").size == (48, 48)
+    (home / "my runs" / "grid.png").unlink()
+
+
+def test_exported_results_are_redrawn_without_the_runs(study, snnl, tmp_path):
+    home, _, first, _ = study
+    result = json.loads(first.stdout.splitlines()[-1])
+    done = snnl("runs", "export", home / result["folder"], tmp_path / "kept")
+    assert done.returncode == 0, done.stderr
+    kept = list((tmp_path / "kept").rglob("*"))
+    assert not [
+        path for path in kept if path.suffix in {".safetensors", ".pt"} or path.name in {"events.jsonl", "lock"}
+    ]
+    assert not [path for path in kept if path.is_file() and str(home).encode() in path.read_bytes()]
+    redrawn = snnl("report", done.stdout.strip(), "--json")
+    again = json.loads(redrawn.stdout.splitlines()[-1])
+    assert again["verdicts"] == result["verdicts"]
+    assert again["cells"] == {"total": 11, "run": 0, "cached": 11, "failed": 0}
+    assert Path(again["report"]).read_bytes() == (home / result["report"]).read_bytes()
+
+
+def test_one_gan_is_trained_once(snnl, tmp_path):
+    arguments = ["gan", "train", "wgan-gp", "--kimg", "1", "--width", "4", "--runs", "here", "--json"]
+    first, second = (snnl(*arguments, cwd=tmp_path) for _ in range(2))
+    one, two = (json.loads(done.stdout.splitlines()[-1]) for done in (first, second))
+    assert one == two and one["rows"] > 10
+    assert "gan sample" in first.stderr
+    done = snnl("cell", one["folder"], cwd=tmp_path)
+    assert done.returncode == 0 and "Done" in done.stderr
+
+
+def test_a_failing_cell_leaves_the_others_and_the_report_says_so(snnl, tmp_path):
+    arguments = ["study", "gan-entanglement", "--preset", "smoke", "--seeds", "1", "--runs", "runs", "--json"]
+    plan = snnl(*arguments, "--dry-run", cwd=tmp_path).stdout
+    victim = next(line.split()[-2] for line in plan.splitlines() if " gan-dcgan-" in line)
+    blocked = tmp_path / "runs" / "cells" / victim / "snapshots"
+    blocked.parent.mkdir(parents=True)
+    blocked.write_text("a file where a folder should be")
+    done = snnl(*arguments, cwd=tmp_path)
+    assert done.returncode == 3, done.stderr
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert result["cells"] == {"total": 7, "run": 4, "cached": 0, "failed": 3}
+    page = (tmp_path / result["report"]).read_text(encoding="utf-8")
+    assert "Incomplete" in page and victim in page
+    blocked.unlink()
+    healed = snnl(*arguments, cwd=tmp_path)
+    assert healed.returncode == 0, healed.stderr
+    assert json.loads(healed.stdout.splitlines()[-1])["cells"] == {"total": 7, "run": 3, "cached": 4, "failed": 0}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends a POSIX signal")
+def test_an_interrupt_is_130_and_the_same_command_goes_on(tmp_path):
+    arguments = ["study", "gan-entanglement", "--preset", "smoke", "--seeds", "1", "--jobs", "1", "--json"]
+    command = [sys.executable, str(ROOT / "cli.py"), *arguments]
+    running = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("runs/cells/*/DONE")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    running.send_signal(signal.SIGINT)
+    out, err = running.communicate(timeout=60)
+    assert running.returncode == 130, err
+    assert "Interrupted" in err and "Traceback" not in err and not out
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    cells = json.loads(done.stdout.splitlines()[-1])["cells"]
+    assert cells["cached"] >= 1 and cells["cached"] + cells["run"] == cells["total"] == 7
