@@ -1,0 +1,133 @@
+"""The search over the temperature: its derivatives, its minimum to five digits, and its edges."""
+
+import math
+
+import pytest
+import torch
+from scipy.optimize import minimize_scalar
+
+from snnl_core import anchors, entanglement, soft_nearest_neighbor_loss, temperature
+from snnl_core.anchors import anchors_by_class
+from snnl_core.distances import prepare
+
+DOUBLE = torch.float64
+
+
+def draw(seed, n=70):
+    """A generator's normal points (n, 4) and labels of three classes (n,), and that generator."""
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(n, 4, generator=generator, dtype=DOUBLE)
+    return x, torch.randint(3, (n,), generator=generator), generator
+
+
+def plain(seed):
+    return draw(seed)[:2]
+
+
+def shifted(seed):
+    x, labels, generator = draw(seed)
+    return x + torch.randn(3, 4, generator=generator, dtype=DOUBLE)[labels], labels
+
+
+def clustered(seed):
+    x, labels, generator = draw(seed)
+    place = torch.randint(8, (len(x),), generator=generator)
+    return 0.3 * x + 30 * torch.randn(8, 4, generator=generator, dtype=DOUBLE)[place], labels
+
+
+def heavy_tailed(seed):
+    """Distances over ten decades: valleys far hotter than the median distance."""
+    x, labels, generator = draw(seed)
+    return x * torch.randn(len(x), 1, generator=generator, dtype=DOUBLE).abs().exp() ** 3, labels
+
+
+def lowest(x, labels, members):
+    """The least mean loss of some anchors: a grid of 1/T, and Brent's method in the best cell of it."""
+
+    def loss(beta):
+        each = soft_nearest_neighbor_loss(x, labels, 1 / beta if beta else math.inf, reduction="none")
+        return each[members].mean().item()
+
+    median = torch.cdist(x, x).square()[labels[:, None] != labels].median()
+    betas = [0.0, *(torch.logspace(-8, 4, 240, dtype=DOUBLE) / median).tolist()]
+    values = [loss(beta) for beta in betas]
+    best = values.index(min(values))
+    around = betas[max(best - 1, 0)], betas[min(best + 1, len(betas) - 1)]
+    return min(values[best], minimize_scalar(loss, bounds=around, method="bounded").fun)
+
+
+@pytest.mark.parametrize("data", [plain, shifted, clustered, heavy_tailed])
+@pytest.mark.parametrize("seed", range(4))
+def test_every_group_is_at_its_minimum(data, seed):
+    x, labels = data(seed)
+    groups = torch.arange(len(x)) % 4 - 1
+    found = entanglement(x, labels, groups=groups)
+    assert found.loss == pytest.approx(lowest(x, labels, labels >= 0), abs=1e-5)
+    for group, own in found.by_group.items():
+        assert own.loss == pytest.approx(lowest(x, labels, groups == group), abs=1e-5)
+    for label, own in found.by_class.items():
+        assert own.loss == pytest.approx(lowest(x, labels, labels == label), abs=1e-5)
+
+
+def test_derivatives_are_those_of_autograd():
+    x, labels = shifted(0)
+    for part in anchors_by_class(prepare(x, "sqeuclidean"), labels, torch.ones(len(x), dtype=torch.bool)):
+        beta = torch.linspace(0.01, 2, len(part.index), dtype=DOUBLE).requires_grad_()
+        squared = torch.cdist(x[part.index], x).square()
+        same = labels[part.index, None] == labels
+        same[torch.arange(len(beta)), part.index] = False
+        logits = -squared * beta[:, None]
+        mass = [logits.masked_fill(~mask, -math.inf).logsumexp(1) for mask in (same, labels[part.index, None] != labels)]
+        expected = torch.nn.functional.softplus(mass[1] - mass[0])
+        slope = torch.autograd.grad(expected.sum(), beta, create_graph=True)[0]
+        curve = torch.autograd.grad(slope.sum(), beta)[0]
+        for value, wanted in zip(part.derivatives(beta.detach()), (expected, slope, curve), strict=True):
+            torch.testing.assert_close(value, wanted.detach(), atol=1e-9, rtol=1e-6)
+
+
+def test_groups_find_both_ends_and_the_middle_in_one_search():
+    """Far from each other: two separated clouds, one cloud in both classes twice, and two that overlap."""
+    x = torch.randn(60, 3, generator=torch.Generator().manual_seed(0), dtype=DOUBLE)
+    first, second = x[:30], x[30:]
+    apart, overlap = torch.tensor([300.0, 0, 0]), torch.tensor([0.7, 0, 0])
+    far = torch.tensor([0.0, 5000, 0])
+    pairs = [(first, second + apart), (first + far, first + far), (first - far, second - far + overlap)]
+    points = torch.cat([cloud for pair in pairs for cloud in pair])
+    labels = (torch.arange(180) // 30) % 2
+    found = entanglement(points, labels, groups=torch.arange(180) // 60).by_group
+    assert (found[0].at_limit, found[0].loss) == ("cold", 0.0)
+    assert found[2].at_limit == "none"
+    assert 0.1 < found[2].score < 0.999
+    # Each copy's nearest point is its twin of the other class: at best as good as chance among the cloud.
+    assert found[1].loss == pytest.approx(lowest(points, labels, torch.arange(180) // 60 == 1), abs=1e-5)
+    assert found[1].temperature > 10 * found[2].temperature
+
+
+@pytest.mark.parametrize("entries", [1, 500, 3000])
+def test_pieces_change_nothing(monkeypatch, entries):
+    x, labels = shifted(1)
+    groups = torch.arange(len(x)) % 3
+    whole = entanglement(x, labels, groups=groups)
+    monkeypatch.setattr(anchors, "PIECE_ENTRIES", entries)
+    pieces = entanglement(x, labels, groups=groups)
+    assert pieces.loss == pytest.approx(whole.loss, rel=1e-8)
+    assert [p.loss for p in pieces.by_group.values()] == pytest.approx([w.loss for w in whole.by_group.values()])
+    torch.testing.assert_close(pieces.class_pairs, whole.class_pairs, atol=1e-4, rtol=0)
+    torch.testing.assert_close(pieces.per_sample, whole.per_sample, atol=1e-3, rtol=0)
+
+
+def test_the_descent_takes_few_passes(monkeypatch):
+    passes = []
+    evaluate = temperature._evaluate
+    monkeypatch.setattr(temperature, "_evaluate", lambda *args: passes.append(1) or evaluate(*args))
+    x, labels = shifted(2)
+    entanglement(x, labels)
+    assert 2 <= len(passes) <= 24  # joint and by class, each down two valleys at most
+
+
+def test_coinciding_points_have_a_scale():
+    x, labels = torch.zeros(20, 3), torch.arange(20) % 2
+    assert entanglement(x, labels).score == pytest.approx(1)
+    x[:3] = torch.eye(3)
+    found = entanglement(x, labels)
+    assert found.loss == pytest.approx(lowest(x.double(), labels, labels >= 0), abs=1e-5) or found.at_limit == "cold"

@@ -1,0 +1,64 @@
+"""What the documents say is true: commands exist, options exist, the example runs, published results are there."""
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+
+import cli
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def command_lines():
+    for page in PAGES:
+        for line in re.findall(r"^\s*\$?\s*((?:snnl|python cli\.py) .+)$", page.read_text(encoding="utf-8"), re.MULTILINE):
+            yield page.name, line.partition("#")[0].strip()
+
+
+@pytest.mark.parametrize("page, line", sorted(set(command_lines())))
+def test_commands_and_options_exist(page, line):
+    words = shlex.split(line.removeprefix("python cli.py").removeprefix("snnl"))
+    command: click.Command = cli.cli
+    while words and isinstance(command, click.Group):
+        command = command.get_command(click.Context(command), words.pop(0))
+    assert not isinstance(command, click.Group) or not words
+    known = {name for option in command.params for name in (*option.opts, *option.secondary_opts)} | {"--help"}
+    assert {word for word in words if word.startswith("-")} <= known
+
+
+def test_the_example_runs(capsys):
+    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    exec(compile(example, "README.md", "exec"), {})
+    assert re.fullmatch(r"\d\.\d{3} of at most \d\.\d{3}: score \d\.\d{3}\n", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    text = page.read_text(encoding="utf-8")
+    local = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if not link.startswith("http")]
+    assert all((page.parent / link).exists() for link in local)
+
+
+def test_published_results_are_redrawn(snnl, tmp_path):
+    """As on a fresh clone: from rows and pictures alone."""
+    import json
+    import shutil
+
+    studies = sorted((ROOT / "results" / "studies").glob("*/*"))
+    assert studies
+    shutil.copytree(ROOT / "results", tmp_path / "results")
+    for study in studies:
+        done = snnl("report", tmp_path / study.relative_to(ROOT), "--json")
+        assert done.returncode == 0, done.stderr
+        result = json.loads(done.stdout.splitlines()[-1])
+        assert result["cells"]["failed"] == 0 and result["cells"]["cached"] == result["cells"]["total"]
+        assert study.name in (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+        for verdict in result["verdicts"]:
+            text = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+            low, high = verdict["interval"]
+            assert f"{verdict['effect']:+.3f} [{low:+.3f}, {high:+.3f}], n = {verdict['n']}" in text
+            assert verdict["verdict"] in text
