@@ -4,14 +4,17 @@ import contextlib
 import hashlib
 import io
 import shutil
+import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock
 
 from lab.errors import WorkbenchError
 from lab.imageset import ImageSet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 
 def load_idx(name: str, root: Path, split: str, download: bool, sha256: dict[str, str] | None = None) -> ImageSet:
@@ -19,6 +22,7 @@ def load_idx(name: str, root: Path, split: str, download: bool, sha256: dict[str
 
     Raises:
         WorkbenchError: the bytes are others.
+        Exception: see `fetch`.
     """
     data = fetch(name, root, download, train=split == "train")
     found = ImageSet(data.data.unsqueeze(1).contiguous(), data.targets.long())
@@ -31,31 +35,60 @@ def load_idx(name: str, root: Path, split: str, download: bool, sha256: dict[str
 
 
 def fetch(name: str, root: Path, download: bool, **settings: Any) -> Any:
-    """torchvision's data set `name` from below `root`, downloaded first if it is not there.
+    """torchvision's data set `name` from below `root`, downloaded first if it is not there or cannot be read.
 
-    A download goes to a folder aside and is moved when it is complete, so that a broken one leaves nothing behind.
+    Reading takes no lock and writes nothing; a download is locked, so that two processes do not do it at once.
+
+    Raises:
+        Exception: whatever torchvision meets: `lab.imageset.load` says what to do.
     """
     from torchvision import datasets
 
     make: Callable[..., Any] = getattr(datasets, name)
     try:
         return make(root, download=False, **settings)
-    except (RuntimeError, FileNotFoundError):
+    except Exception:
         if not download:
             raise
-    aside = root / f".{name}.download"
+    root.mkdir(parents=True, exist_ok=True)
+    with FileLock(root / f".{name}.lock"):
+        with contextlib.suppress(Exception):  # another process may have fetched it meanwhile
+            return make(root, download=False, **settings)
+        _download(lambda folder: make(folder, download=True, **settings), root, root / f".{name}.download")
+    return make(root, download=False, **settings)
+
+
+def _download(into: "Callable[[Path], Any]", root: Path, aside: Path) -> None:
+    """Download to a folder aside and move it when it is complete, so that a broken one leaves nothing behind."""
     shutil.rmtree(aside, ignore_errors=True)
     try:
-        aside.mkdir(parents=True)
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            make(aside, download=True, **settings)
+        aside.mkdir()
+        with _silent(), _patience(60):
+            into(aside)
         for file in [path for path in aside.rglob("*") if path.is_file()]:
             target = root / file.relative_to(aside)
             target.parent.mkdir(parents=True, exist_ok=True)
             file.replace(target)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-    return make(root, download=False, **settings)
+
+
+@contextlib.contextmanager
+def _silent() -> "Iterator[None]":
+    """Without torchvision's progress bars: a cell never draws on the terminal."""
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        yield
+
+
+@contextlib.contextmanager
+def _patience(seconds: float) -> "Iterator[None]":
+    """Give up on a server that says nothing for so long: torchvision itself would wait for ever."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
 
 
 def digest(images: ImageSet) -> str:

@@ -1,6 +1,7 @@
 """CIFAR-10: 60,000 colour photographs of things and animals, 32 x 32 pixels (Krizhevsky 2009).
 
-50,000 training and 10,000 test images in ten classes.
+50,000 training and 10,000 test images in ten classes; the authors state no licence.
+https://www.cs.toronto.edu/~kriz/cifar.html
 """
 
 from pathlib import Path
@@ -10,7 +11,6 @@ from lab.imageset import ImageSet, Spec
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 SPEC = Spec(3, 32, CLASSES, ("train", "test"), {"train": 50000, "test": 10000})
-NEEDS_FILES = True
 MD5 = "c58f30108f718f92721af3b95e74349a"
 
 

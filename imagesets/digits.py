@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     import numpy as np
 
 SPEC = Spec(1, 16, tuple("0123456789"), ("train", "test"), {"train": 1297, "test": 500})
-NEEDS_FILES = False
 SHA256 = {
     "train": "02eee9e77dba716c71dbc33f9904fcde2ecf2a1105cc8bdf250ee729bea8d32f",
     "test": "e131fb5e2eda1c451ba8dd69963afb83664dcf7764e6b0c1e6335c27825ad0c7",

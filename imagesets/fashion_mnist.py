@@ -26,7 +26,6 @@ SPEC = Spec(
     ("train", "test"),
     {"train": 60000, "test": 10000},
 )
-NEEDS_FILES = True
 SHA256 = {
     "train": "1f243a60b4b748a44c48b9a6f6907be2a08bee3e4e226f0e86fbde8e147b745a",
     "test": "9a494dc49efeb996f4076c469b31cd058152067b1594ba6ab85dd739fce3775e",

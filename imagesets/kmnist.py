@@ -15,7 +15,6 @@ SPEC = Spec(
     ("train", "test"),
     {"train": 60000, "test": 10000},
 )
-NEEDS_FILES = True
 MD5 = "bdb82020997e1d708af4cf47b453dcf7"
 
 

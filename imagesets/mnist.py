@@ -9,7 +9,6 @@ from imagesets._torchvision import load_idx
 from lab.imageset import ImageSet, Spec
 
 SPEC = Spec(1, 28, tuple("0123456789"), ("train", "test"), {"train": 60000, "test": 10000})
-NEEDS_FILES = True
 SHA256 = {
     "train": "d18cfd466eb143ac1097fde604dba9eec4116885869d04cc648b510949f9e88c",
     "test": "a0863a96c44e5666edbb30c4071ee79ca0514c621e6349c5967fc78e7305c891",

@@ -1,6 +1,7 @@
 """SVHN: 99,289 digits cropped from photographs of house numbers, 32 x 32 pixels, colour (Netzer et al. 2011).
 
 73,257 training and 26,032 test images in ten classes, for non-commercial use.
+http://ufldl.stanford.edu/housenumbers/
 """
 
 from pathlib import Path
@@ -9,7 +10,6 @@ from imagesets._torchvision import fetch
 from lab.imageset import ImageSet, Spec
 
 SPEC = Spec(3, 32, tuple("0123456789"), ("train", "test"), {"train": 73257, "test": 26032})
-NEEDS_FILES = True
 MD5 = {"train": "e26dedcc434d2e4c54c9b2d4a06d8373", "test": "eb5a983be6a315427106f1b164d9cef3"}
 
 

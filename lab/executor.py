@@ -4,7 +4,6 @@ A slot is a long-lived worker process with its share of the processor's threads 
 imports torch. Nothing but the folder passes between the parent and a cell.
 """
 
-import contextlib
 import os
 import signal
 import threading
@@ -13,6 +12,7 @@ import traceback
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
@@ -126,7 +126,8 @@ def _settle(future: Future[None], slot: _Slot, folder: CellFolder, outcome: Outc
 def _work(path: str) -> None:
     folder = CellFolder(Path(path))
     try:
-        folder.work()
+        with (folder.path / "log.txt").open("a") as log, redirect_stdout(log), redirect_stderr(log):
+            folder.work()
     except WorkbenchError:
         raise
     except Exception as error:
@@ -160,5 +161,5 @@ def _end_with_parent(parent: int) -> None:
 
 
 def _terminate(pid: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
+    with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGTERM)

@@ -8,7 +8,7 @@ from lab.errors import UsageError, WorkbenchError
 from lab.files import write_json
 
 CELL_FILES = ("config.json", "environment.json", "rows.jsonl", "DONE", "*.npz", "samples/*.png")
-STUDY_FILES = ("config.json", "plan.json", "rows.csv", "DONE")
+STUDY_FILES = ("config.json", "plan.json", "DONE")
 
 
 def export_study(folder: Path, target: Path) -> Path:

@@ -180,6 +180,8 @@ def _choose(n: int, anchors: int | None, generator: torch.Generator) -> Tensor:
 
 
 def _check_groups(groups: Tensor, labels: Tensor) -> Tensor:
-    if groups.is_floating_point() or groups.shape != labels.shape:
-        raise ValueError(f"groups must be integers (n,) like labels, not {groups.dtype} {tuple(groups.shape)}.")
+    if groups.is_floating_point() or groups.is_complex() or groups.dtype == torch.bool:
+        raise TypeError(f"groups must be integers, not {groups.dtype}; convert them, e.g. groups.long().")
+    if groups.shape != labels.shape:
+        raise ValueError(f"groups must be (n,) like labels, {tuple(labels.shape)}, not {tuple(groups.shape)}.")
     return groups.to(labels.device)

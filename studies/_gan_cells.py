@@ -145,6 +145,7 @@ def embed(cell: CellFolder) -> None:
     early = min(snapshots, key=lambda s: abs(s.kimg - cell.config["early"] * snapshots[-1].kimg))
     points = min(cell.config["points"], imageset.spec(training.config["imageset"]).n["test"])
     real, _ = _draw(cell, training.config["imageset"], "test", points, cell.config["seed"])
+    cell.event("progress", done=0, total=1, text=f"t-SNE of {3 * points} points")
     groups = [real, _generated(training, early, points), _generated(training, snapshots[-1], points)]
     flat = np.concatenate([group.flatten(1).numpy() for group in groups]).astype(np.float32) / 255
     reduced = PCA(min(50, *flat.shape), random_state=0).fit_transform(flat)

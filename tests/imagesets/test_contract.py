@@ -7,9 +7,10 @@ import torch
 
 from imagesets._torchvision import digest
 from lab import imageset, registry
+from lab.errors import WorkbenchError
 
 NAMES = [entry.name for entry in registry.entries("imagesets")]
-AT_HAND = {"digits": ("train", "test"), "mnist": ("train", "test"), "fashion-mnist": ("test",), "notmnist": ("test",)}
+SPLITS = [(name, split) for name in NAMES for split in imageset.spec(name).splits]
 
 
 def test_the_known_ones_are_there():
@@ -22,7 +23,14 @@ def test_the_spec_is_sane_and_the_module_has_the_names(name):
     assert spec.channels in (1, 3) and 8 <= spec.size <= 512
     assert len(spec.classes) == len(set(spec.classes)) > 1
     assert set(spec.splits) == set(spec.n) and "test" in spec.splits
-    assert isinstance(module.NEEDS_FILES, bool) and callable(module.load)
+    assert min(spec.n.values()) > 0 and callable(module.load)
+
+
+@pytest.mark.parametrize("entry", registry.entries("imagesets"), ids=NAMES)
+def test_the_docstring_says_what_it_is_and_how_many(entry):
+    assert entry.summary.endswith(".") and len(entry.doc.splitlines()) > 2
+    sizes = imageset.spec(entry.name).n.values()
+    assert entry.name == "notmnist" or any(f"{n:,}" in entry.doc for n in sizes)
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "notmnist"])
@@ -47,10 +55,26 @@ def test_planning_needs_no_torch(python):
     assert python(code) == "False False"
 
 
-@pytest.mark.parametrize("name, split", [(name, split) for name, splits in AT_HAND.items() for split in splits])
+def test_published_checksums_are_those_that_torchvision_checks():
+    from torchvision import datasets
+
+    from imagesets import cifar10, kmnist, svhn
+
+    assert datasets.CIFAR10.tgz_md5 == cifar10.MD5
+    assert datasets.KMNIST.resources[0][1] == kmnist.MD5
+    assert {split: datasets.SVHN.split_list[split][2] for split in svhn.MD5} == svhn.MD5
+
+
+@pytest.mark.parametrize("name, split", SPLITS)
 def test_images_and_labels_are_as_promised(name, split, request, tmp_path):
     root = tmp_path if name == "digits" else request.getfixturevalue("data_at_hand")
-    spec, found = imageset.spec(name), imageset.load(name, split, root=root, download=False)
+    spec = imageset.spec(name)
+    try:
+        found = imageset.load(name, split, root=root, download=False)
+    except WorkbenchError as error:
+        if name in {"digits", "mnist"} or "not the published" in str(error):
+            raise
+        pytest.skip(f"{name} is not at hand")
     assert found.images.shape == (spec.n[split], spec.channels, spec.size, spec.size)
     assert (found.images.min(), found.images.max()) == (0, 255)
     assert found.labels.unique().tolist() == list(range(len(spec.classes)))
@@ -58,8 +82,9 @@ def test_images_and_labels_are_as_promised(name, split, request, tmp_path):
     assert digest(imageset.load(name, split, root=root, download=False)) == digest(found)
 
 
-def test_user_files_have_a_fingerprint_of_their_bytes(data_at_hand):
-    assert imageset.fingerprint("notmnist", data_at_hand) == imageset.fingerprint("notmnist", data_at_hand)
+def test_digits_write_nothing(tmp_path):
+    imageset.load("digits", "test", root=tmp_path / "data")
+    assert not list(tmp_path.iterdir())
 
 
 def test_digits_splits_are_fixed_disjoint_and_complete():
@@ -68,6 +93,7 @@ def test_digits_splits_are_fixed_disjoint_and_complete():
     train, test = split_index("train"), split_index("test")
     assert sorted(train + test) == list(range(1797))
     assert test[:5] == [1039, 886, 286, 1467, 1064]
+    assert imageset.fingerprint("digits", Path("/nowhere")) == "digits-e131fb5e2eda1c45"
 
 
 def test_digits_are_doubled_by_linear_interpolation():

@@ -1,7 +1,14 @@
 """Loaders on small files in the data sets' own formats, and on bad ones."""
 
+import gzip
+import hashlib
 import pickle
+import socket
 import struct
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -67,8 +74,6 @@ def test_cifar10(tmp_path, monkeypatch):
 
 
 def md5(path):
-    import hashlib
-
     return hashlib.md5(path.read_bytes()).hexdigest()
 
 
@@ -94,12 +99,22 @@ def test_missing_data_are_named_in_one_line(tmp_path, name):
     assert str(tmp_path) in message and "--data" in message and "\n" not in message
 
 
+@pytest.mark.parametrize("name", ["mnist", "notmnist"])
+def test_a_mistyped_folder_is_not_made(tmp_path, name):
+    with pytest.raises(WorkbenchError):
+        imageset.load(name, "test", root=tmp_path / "nowhere", download=False)
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_reading_takes_no_lock(tmp_path):
+    write_mnist_like(tmp_path / "KMNIST" / "raw")
+    imageset.load("kmnist", "test", root=tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["KMNIST"]
+
+
 @pytest.mark.parametrize("name, maker", [("mnist", "MNIST"), ("svhn", "SVHN"), ("cifar10", "CIFAR10")])
 def test_a_broken_download_leaves_nothing_behind(tmp_path, monkeypatch, name, maker):
     def breaks(self):
-        (self.root_folder if hasattr(self, "root_folder") else tmp_path).mkdir(exist_ok=True)
-        from pathlib import Path
-
         Path(self.root, "half-a-file").write_bytes(b"half")
         raise RuntimeError("connection lost\nsecond line")
 
@@ -110,25 +125,94 @@ def test_a_broken_download_leaves_nothing_behind(tmp_path, monkeypatch, name, ma
     assert not [path for path in tmp_path.rglob("*") if not path.name.endswith(".lock")]
 
 
-def test_a_download_is_moved_into_place_when_complete(tmp_path, monkeypatch):
-    images, _ = write_mnist_like(tmp_path / "source")
+@pytest.fixture
+def served(tmp_path, monkeypatch):
+    """A server of this machine that publishes a small KMNIST; gives its folder and the images."""
+    folder = tmp_path / "served"
+    images, _ = write_mnist_like(folder)
+    for path in list(folder.iterdir()):
+        (folder / f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=folder))
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setattr(datasets.KMNIST, "mirrors", [f"http://127.0.0.1:{server.server_port}/"])
+    known = [(name, md5(folder / name)) for name, _ in datasets.KMNIST.resources]
+    monkeypatch.setattr(datasets.KMNIST, "resources", known)
+    yield folder, images
+    server.shutdown()
+    server.server_close()
 
-    def download(self):
-        if not self._check_exists():
-            write_mnist_like(self_raw(self))
 
-    def self_raw(self):
-        from pathlib import Path
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *arguments):
+        pass
 
-        return Path(self.raw_folder)
 
-    monkeypatch.setattr(datasets.KMNIST, "download", download)
+def names(root):
+    return {path.name for path in root.iterdir()}
+
+
+def test_a_download_is_moved_into_place_when_complete(tmp_path, served, capfd):
+    _, images = served
     root = tmp_path / "data"
-    assert len(imageset.load("kmnist", "test", root=root)) == len(images)
-    assert {path.name for path in root.iterdir()} <= {"KMNIST", ".kmnist.lock"}
+    assert imageset.load("kmnist", "test", root=root).images.equal(images)
+    assert names(root) - {".KMNIST.lock"} == {"KMNIST"}
+    assert capfd.readouterr() == ("", "")
+    assert socket.getdefaulttimeout() is None
 
 
-@pytest.mark.parametrize("content", [b"", b"\0\0\x08\x03", b"no idx file at all", b"\0\0\x0d\x01\0\0\0\x01\0\0\0\0"])
+@pytest.mark.parametrize(
+    "spoil",
+    [Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:-9]), lambda path: path.write_bytes(b"")],
+    ids=["absent", "cut off", "empty"],
+)
+def test_a_bad_download_is_told_and_not_trusted_later(tmp_path, served, spoil):
+    folder, images = served
+    file = folder / "t10k-labels-idx1-ubyte.gz"
+    whole = file.read_bytes()
+    spoil(file)
+    root = tmp_path / "data"
+    for _ in range(2):
+        with pytest.raises(WorkbenchError, match="could not be downloaded") as caught:
+            imageset.load("kmnist", "test", root=root)
+        assert "\n" not in str(caught.value)
+        assert not names(root) - {".KMNIST.lock"}
+    file.write_bytes(whole)
+    assert imageset.load("kmnist", "test", root=root).images.equal(images)
+
+
+DAMAGED = [b"", b"\0\0\x08\x03", b"no idx file at all", b"\0\0\x0d\x01\0\0\0\x01\0\0\0\0", b"\0\0\x0a\x03" + bytes(99)]
+
+
+@pytest.mark.parametrize("content", DAMAGED)
+def test_damaged_files_are_told_or_fetched_again(tmp_path, served, content):
+    _, images = served
+    root = tmp_path / "data"
+    write_mnist_like(root / "KMNIST" / "raw")
+    (root / "KMNIST" / "raw" / "t10k-images-idx3-ubyte").write_bytes(content)
+    with pytest.raises(WorkbenchError, match="or damaged, and --no-download"):
+        imageset.load("kmnist", "test", root=root, download=False)
+    assert imageset.load("kmnist", "test", root=root).images.equal(images)
+
+
+def test_two_at_once_download_once(tmp_path, served, monkeypatch):
+    _, images = served
+    calls, download = [], datasets.KMNIST.download
+    monkeypatch.setattr(datasets.KMNIST, "download", lambda self: (calls.append(1), download(self)))
+    found = []
+    both = [
+        threading.Thread(target=lambda: found.append(imageset.load("kmnist", "test", root=tmp_path / "data")))
+        for _ in range(2)
+    ]
+    for thread in both:
+        thread.start()
+    for thread in both:
+        thread.join(20)
+    assert [one.images.equal(images) for one in found] == [True, True]
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize("content", DAMAGED)
 def test_files_that_are_no_idx_are_named(tmp_path, content):
     write_mnist_like(tmp_path / "notMNIST" / "raw")
     bad = tmp_path / "notMNIST" / "raw" / "t10k-images-idx3-ubyte"
@@ -143,6 +227,31 @@ def test_a_cut_off_file_is_refused(tmp_path):
     bad.write_bytes(bad.read_bytes()[:-1])
     with pytest.raises(WorkbenchError, match="cut off"):
         imageset.load("notmnist", "test", root=tmp_path)
+
+
+def test_packed_files_are_read(tmp_path):
+    folder = tmp_path / "notMNIST" / "raw"
+    images, labels = write_mnist_like(folder)
+    before = imageset.fingerprint("notmnist", tmp_path)
+    for path in list(folder.iterdir()):
+        path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
+    found = imageset.load("notmnist", "test", root=tmp_path)
+    assert found.images.equal(images) and found.labels.equal(labels)
+    assert imageset.fingerprint("notmnist", tmp_path) != before
+    (folder / "t10k-images-idx3-ubyte.gz").write_bytes(b"not packed")
+    with pytest.raises(WorkbenchError, match=r"ubyte\.gz cannot be read"):
+        imageset.load("notmnist", "test", root=tmp_path)
+
+
+def test_user_files_have_a_fingerprint_of_their_bytes(tmp_path):
+    write_mnist_like(tmp_path / "notMNIST" / "raw")
+    before = imageset.fingerprint("notmnist", tmp_path)
+    assert imageset.fingerprint("notmnist", tmp_path) == before
+    write_idx(tmp_path / "notMNIST" / "raw" / "t10k-labels-idx1-ubyte", np.zeros(12))
+    assert imageset.fingerprint("notmnist", tmp_path) != before
+    with pytest.raises(WorkbenchError, match="t10k-images-idx3-ubyte is not there"):
+        imageset.fingerprint("notmnist", tmp_path / "elsewhere")
 
 
 def test_data_in_a_folder_that_cannot_be_written_are_read(tmp_path):

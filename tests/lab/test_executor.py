@@ -37,7 +37,7 @@ def values(folder):
     return {row["metric"]: row["value"] for row in folder.rows()}
 
 
-def test_cells_run_after_what_they_need_in_long_lived_workers(tmp_path):
+def test_cells_run_after_what_they_need_in_long_lived_workers(tmp_path, capfd):
     first = [cell("double", number) for number in range(4)]
     last = cell("double", 100, needs=first)
     folders, outcome, started = run([last], tmp_path)
@@ -47,7 +47,9 @@ def test_cells_run_after_what_they_need_in_long_lived_workers(tmp_path):
     sums = [sum(values(folders[f"double-{number}"]).values()) for number in range(4)]
     assert values(folders["double-100"])["double"] == 200 + sum(sums)
     assert {values(folder)["threads"] for folder in folders.values()} == {max(1, hardware.cores() // 2)}
+    assert capfd.readouterr() == ("", ""), "a cell never draws on the terminal"
     assert len({values(folder)["worker"] for folder in folders.values()}) <= 2
+    assert "working on 3" in (folders["double-3"].path / "log.txt").read_text()
     assert os.getpid() not in {values(folder)["worker"] for folder in folders.values()}
 
 

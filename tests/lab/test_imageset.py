@@ -11,7 +11,8 @@ from lab.imageset import ImageSet, to_float, to_uint8
 def test_every_byte_survives_the_round_trip():
     images = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16)
     floats = to_float(images)
-    assert (floats.min(), floats.max()) == (-1, 1)
+    assert (floats[0, 0, 0, 0], floats[0, 0, -1, -1]) == (-1, 1)
+    assert floats.dtype == torch.float32 and images.dtype == torch.uint8
     assert to_uint8(floats).equal(images)
     assert to_uint8(torch.tensor([-3.0, 3.0, 0.0])).tolist() == [0, 255, 128]
 
@@ -52,3 +53,7 @@ def test_the_folder_of_the_data(monkeypatch, tmp_path):
     monkeypatch.setenv("SNNL_DATA", "/elsewhere")
     assert str(imageset.data_root(None)) == "/elsewhere"
     assert imageset.data_root(tmp_path) == tmp_path
+
+
+def test_importing_needs_no_torch(python):
+    assert python("import sys, lab.imageset; print('torch' in sys.modules)") == "False"

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from sklearn.datasets import load_digits
 
 from metrics.real_generated import measure
 
@@ -72,6 +73,49 @@ def test_copies_of_training_images_show_against_those_only(real):
     assert against_training["joint", "", "one_nn_accuracy"] == 0
     assert against_training["joint", "", "entanglement"] == pytest.approx(1)
     assert against_held_out["joint", "", "one_nn_accuracy"] == pytest.approx(0.5, abs=0.08)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    """400 handwritten digits with labels, another 400 with theirs, and the mean image of each class."""
+    data = load_digits()
+    images, labels = torch.tensor(data.data / 8 - 1).float(), torch.tensor(data.target)
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
+    first, second = order[:N], order[N : 2 * N]
+    means = torch.stack([images[labels == label].mean(0) for label in range(10)])
+    return (images[first], labels[first]), (images[second], labels[second]), means
+
+
+@pytest.mark.parametrize(
+    "spread, joint, sides",
+    [(1.0, 0.97, {"real": (0.97, 1), "generated": (0.97, 1)}),
+     (0.5, 0.97, {"real": (0.97, 1), "generated": (0, 0.1)}),
+     (1.5, 0.97, {"real": (0, 0.4), "generated": (0.97, 1)})],
+)  # fmt: skip
+def test_the_spread_of_real_images_shows_on_one_side_alone(digits, spread, joint, sides):
+    real, (images, labels), means = digits
+    found = values(real, (means[labels] + spread * (images - means[labels]), None))
+    assert found["joint", "", "entanglement"] > joint
+    for side, (low, high) in sides.items():
+        assert low <= found[side, "", "entanglement"] <= high
+
+
+def test_dropped_digits_lower_the_coverage(digits):
+    real, (images, labels), _ = digits
+    kept = images[labels < 5]
+    found = values(real, (torch.cat([kept, kept])[:N], None))
+    whole = values(real, (images, None))
+    by_class = [found["real", str(label), "entanglement"] for label in range(10)]
+    assert max(by_class[5:]) < 0.4 < 0.6 < min(by_class[:5])
+    assert found["real", "", "coverage"] < whole["real", "", "coverage"] - 0.2
+
+
+def test_a_few_images_over_and_over_are_found_out(digits):
+    real, (images, _), _ = digits
+    found = values(real, (images[torch.arange(N) % 5], None))
+    assert found["generated", "", "entanglement"] == pytest.approx(0, abs=1e-3)
+    assert found["joint", "", "entanglement"] < 0.2
+    assert found["real", "", "coverage"] < 0.2
 
 
 def test_swapping_the_sets_swaps_the_sides(real):

@@ -125,12 +125,41 @@ def test_class_pairs_are_softmax_masses():
     torch.testing.assert_close(found.class_pairs, expected, atol=1e-8, rtol=1e-6)
 
 
-@pytest.mark.parametrize("labels", [torch.zeros(6, dtype=torch.int64), torch.arange(6)])
-def test_one_class_or_no_pair_has_no_score(labels):
-    found = entanglement(normal(6, 6, 2), labels)
+def test_no_pair_has_no_score():
+    found = entanglement(normal(6, 6, 2), torch.arange(6))
     assert math.isnan(found.score)
     assert found.n_valid == 0
     assert not found.by_class
+
+
+def test_one_class_has_a_loss_of_0_and_no_score():
+    found = entanglement(normal(6, 6, 2), torch.full((6,), 3), groups=torch.tensor([0, 0, 0, 0, 1, -1]))
+    assert (found.loss, found.bound, found.n_valid) == (0, 0, 6)
+    assert math.isnan(found.score)
+    assert {group: own.n_valid for group, own in found.by_group.items()} == {0: 4, 1: 1}
+    assert found.class_pairs.tolist() == [[1]]
+    assert found.per_sample.tolist() == [0] * 6
+
+
+def test_autocast_does_not_lower_the_precision():
+    x, labels = overlapping()
+    plain = entanglement(x.float(), labels)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        cast = entanglement(x.float(), labels)
+    assert cast.loss == plain.loss
+    assert torch.equal(cast.class_pairs, plain.class_pairs)
+
+
+def test_names_of_labels_do_not_matter():
+    x, labels = overlapping()
+    names = torch.tensor([-7, 2**40, 5])
+    found, renamed = entanglement(x, labels), entanglement(x, names[labels])
+    assert renamed.classes.tolist() == [-7, 5, 2**40]
+    assert renamed.loss == pytest.approx(found.loss, rel=1e-9)
+    for label, name in enumerate(names.tolist()):
+        assert renamed.by_class[name].loss == pytest.approx(found.by_class[label].loss, rel=1e-9)
+    order = torch.tensor([0, 2, 1])
+    torch.testing.assert_close(renamed.class_pairs, found.class_pairs[order][:, order], atol=1e-6, rtol=0)
 
 
 def test_a_sample_of_anchors_estimates_the_whole():
@@ -187,3 +216,9 @@ def test_bad_input_is_refused(change, settings, words):
     x[3, 1] = change.get("row", 0.0)
     with pytest.raises(ValueError, match=words):
         entanglement(x, labels, **settings)
+
+
+def test_groups_must_be_integers():
+    x, labels = mixed()
+    with pytest.raises(TypeError, match="groups must be integers"):
+        entanglement(x, labels, groups=labels.float())

@@ -66,6 +66,25 @@ def test_lower_precision_is_accumulated_in_float32(dtype, tolerance):
     assert found.item() == pytest.approx(snnl(rounded.double(), labels, 5.0).item(), rel=tolerance)
 
 
+def test_autocast_does_not_lower_the_precision():
+    x, labels = draw(0, (40, 6), 3)
+    x = x.float().requires_grad_()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = snnl(x, labels, 5.0)
+    assert loss.dtype == torch.float32
+    assert loss.item() == pytest.approx(snnl(x.detach().double(), labels, 5.0).item(), rel=1e-5)
+    (gradient,) = torch.autograd.grad(loss, x)
+    torch.testing.assert_close(gradient, torch.autograd.grad(snnl(x, labels, 5.0), x)[0])
+
+
+def test_the_coldest_temperatures_overflow_nothing_that_can_be_represented():
+    x = torch.tensor([[0.0], [10.0], [100.0], [110.0]], requires_grad=True)
+    loss = snnl(x, torch.tensor([0, 0, 1, 1]), 1e-38)  # each distance / T alone is infinite in float32
+    loss.backward()
+    assert loss.item() == 0
+    assert torch.equal(x.grad, torch.zeros_like(x))
+
+
 def test_infinite_temperature_counts_the_classes():
     x, _ = draw(1, (10, 3), 2)
     labels = torch.tensor([0] * 3 + [1] * 7)
@@ -166,6 +185,7 @@ def test_gradients(distance):
         (torch.zeros(3, 2), torch.zeros(3, dtype=torch.int64), {"temperature": 0.0}, ValueError, "temperature"),
         (torch.zeros(3, 2), torch.zeros(3, dtype=torch.int64), {"temperature": -1.0}, ValueError, "temperature"),
         (torch.zeros(3, 2), torch.zeros(3, dtype=torch.int64), {"temperature": math.nan}, ValueError, "temperature"),
+        (torch.zeros(3, 2), torch.zeros(3, dtype=torch.int64), {"temperature": 1e-40}, ValueError, "too small"),
         (torch.zeros(3, 2), torch.zeros(3, dtype=torch.int64), {"distance": "l1"}, ValueError, "sqeuclidean, cosine"),
         (torch.zeros(3, 2), torch.zeros(3, dtype=torch.int64), {"reduction": "max"}, ValueError, "mean, sum, none"),
     ],

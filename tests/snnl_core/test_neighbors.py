@@ -39,9 +39,28 @@ def test_copies_are_neighbours_at_distance_zero():
     assert distances[0, 0] == 0
 
 
+@pytest.mark.parametrize("k", [1, 3, 5])
+def test_of_points_equally_near_the_first_are_taken(k):
+    points = torch.tensor([[9.0], *[[1.0]] * 100, [0.0], [-1.0]])
+    distances, found = nearest_neighbors(torch.zeros(2, 1), points, k)
+    assert found.tolist() == [[101, 1, 2, 3, 4][:k]] * 2
+    torch.testing.assert_close(distances[0], torch.tensor([0.0, 1, 1, 1, 1])[:k], atol=1e-4, rtol=0)
+
+
+def test_half_precision_is_computed_in_float32():
+    points = torch.randn(60, 4, generator=torch.Generator().manual_seed(0)).mul(1000).half()
+    distances, found = nearest_neighbors(points, points, 2, exclude_self=True)
+    expected = nearest_neighbors(points.double(), points.double(), 2, exclude_self=True)
+    assert distances.dtype == torch.float32
+    assert torch.equal(found, expected[1])
+    torch.testing.assert_close(distances, expected[0].float(), rtol=1e-4, atol=10)
+
+
 def test_impossible_numbers_are_refused():
     points = torch.zeros(3, 2)
     with pytest.raises(ValueError, match="k must be from 1 to 2"):
         nearest_neighbors(points, points, 3, exclude_self=True)
     with pytest.raises(ValueError, match="do not fit"):
         nearest_neighbors(torch.zeros(3, 4), points, 1)
+    with pytest.raises(ValueError, match="not finite"):
+        nearest_neighbors(points, torch.full((3, 2), torch.nan), 1)
