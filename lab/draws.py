@@ -9,6 +9,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from lab.errors import UsageError
+
 
 def derive_seed(seed: int, *key: str | int) -> int:
     """A 63-bit seed for one purpose of one run, e.g. `derive_seed(0, "noise", step)`."""
@@ -30,7 +32,13 @@ def batch_indices(n: int, batch: int, seed: int, step: int) -> Tensor:
 
 
 def subset(n: int, size: int, seed: int, *key: str | int) -> Tensor:
-    """`size` of n indices, drawn at random without replacement, in random order."""
+    """`size` of n indices, drawn at random without replacement, in random order.
+
+    Raises:
+        UsageError: there are fewer than `size`.
+    """
+    if size > n:
+        raise UsageError(f"{size} images are asked for and there are {n}.")
     return torch.randperm(n, generator=random_generator(seed, *key))[:size]
 
 

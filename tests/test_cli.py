@@ -232,7 +232,19 @@ def test_a_failing_cell_leaves_the_others_and_the_report_says_so(snnl, tmp_path)
 
 @pytest.mark.skipif(os.name != "posix", reason="sends a POSIX signal")
 def test_an_interrupt_is_130_and_the_same_command_goes_on(tmp_path):
-    arguments = ["study", "gan-entanglement", "--preset", "smoke", "--seeds", "1", "--gans", "dcgan", "--jobs", "1", "--json"]
+    arguments = [
+        "study",
+        "gan-entanglement",
+        "--preset",
+        "smoke",
+        "--seeds",
+        "1",
+        "--gans",
+        "dcgan",
+        "--jobs",
+        "1",
+        "--json",
+    ]
     command = [sys.executable, str(ROOT / "cli.py"), *arguments]
     running = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120

@@ -15,7 +15,9 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 def command_lines():
     for page in PAGES:
-        for line in re.findall(r"^\s*\$?\s*((?:snnl|python cli\.py) .+)$", page.read_text(encoding="utf-8"), re.MULTILINE):
+        for line in re.findall(
+            r"^\s*\$?\s*((?:snnl|python cli\.py) .+)$", page.read_text(encoding="utf-8"), re.MULTILINE
+        ):
             yield page.name, line.partition("#")[0].strip()
 
 

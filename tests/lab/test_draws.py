@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from lab.draws import batch_indices, derive_seed, random_generator, subset
+from lab.errors import UsageError
 
 
 @pytest.mark.parametrize("n, batch", [(10, 3), (8, 4), (5, 12), (128, 128)])
@@ -36,3 +37,5 @@ def test_seeds_of_different_purposes_differ():
 def test_subsets_are_without_replacement():
     assert subset(20, 20, 0, "x").sort().values.equal(torch.arange(20))
     assert len(set(subset(1000, 50, 0, "x").tolist())) == 50
+    with pytest.raises(UsageError, match="21 images are asked for and there are 20"):
+        subset(20, 21, 0, "x")
