@@ -245,7 +245,8 @@ def _opening(plan: Any, jobs: int | None) -> str:
     if not left:
         return f"All {len(plan.cells)} cells are done; drawing the report."
     guess = duration(estimate(plan.to_do, slots))
-    return f"{left} of {len(plan.cells)} cells to do, {slots} side by side, about {guess}. Ctrl-C keeps what is done."
+    hint = f" {len(plan.published)} of them ship in results/: --published takes those." if plan.published else ""
+    return f"{left} of {len(plan.cells)} cells to do, {slots} side by side, about {guess}.{hint}"
 
 
 def _print_plan(plan: Any, jobs: int | None, as_json: bool) -> None:
@@ -259,6 +260,8 @@ def _print_plan(plan: Any, jobs: int | None, as_json: bool) -> None:
         cost = f"~{duration(planned.cell.cost)}" if planned.state == "to do" else ""
         click.echo(f"{planned.state:<9}  {planned.cell.folder_name}  {cost}".rstrip())
     click.echo(f"{len(plan.to_do)} of {len(plan.cells)} cells to do, about {duration(seconds)}")
+    if plan.published:
+        click.echo(f"{len(plan.published)} of them ship in results/: --published takes those")
     if as_json:
         cells = [{"cell": planned.cell.folder_name, "state": planned.state} for planned in plan.cells]
         click.echo(json.dumps({"study": plan.study, "cells": cells, "seconds": round(seconds)}))
@@ -272,8 +275,8 @@ def _print_result(result: Any, as_json: bool) -> None:
     for name, reason in result.failed.items():
         _say(f"failed: {name}: {reason}")
     _say(f"Report: {result.report}")
-    again = f"snnl study {result.study} ..." if result.failed else f"snnl report {result.folder}"
-    _say(f"Next: {'the same command does the cells that are left' if result.failed else again + ' draws it anew'}")
+    again = f"snnl report {result.folder} draws it anew"
+    _say(f"Next: {'the same command does the cells that are left' if result.failed else again}")
     if as_json:
         click.echo(json.dumps(result.plain()))
     if result.failed:

@@ -58,6 +58,11 @@ class Plan:
         """The cells that are not finished."""
         return [planned.cell for planned in self.cells if planned.state == "to do"]
 
+    @property
+    def published(self) -> list[Cell]:
+        """Those of them that ship with the code, finished by others."""
+        return [cell for cell in self.to_do if (PUBLISHED / "cells" / cell.folder_name / "DONE").exists()]
+
     def slots(self, jobs: int | None) -> int:
         """How many cells are done side by side: `jobs`, or one a core, but no more than there are to do."""
         return max(1, min(jobs or cores(), len(self.to_do)))

@@ -58,6 +58,7 @@ def test_published_cells_count_when_asked_for(places):
     finish(TRAIN, results)
     finish(MEASURE, results)
     assert states(runs) == {"train": "to do", "measure": "to do"}
+    assert len(study.plan_study("x", Settings(), runs).published) == 2
     assert states(runs, published=True) == {"train": "published", "measure": "published"}
 
 
