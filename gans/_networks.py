@@ -7,10 +7,10 @@ Images of side `base * 2**k` with a base of 4 to 7 are built from a base x base 
 from collections.abc import Callable
 
 import torch
-from lab.imageset import Spec
 from torch import Tensor, nn
 
 from lab.errors import UsageError
+from lab.imageset import Spec
 
 CODE_VERSION = 1
 SIZES = (16, 20, 24, 28, 32, 40, 48, 56, 64)

@@ -7,12 +7,12 @@ longer run continues a shorter one. A step costs about twice DCGAN's.
 """
 
 import torch
-from lab.imageset import Spec
 from pydantic import Field
 from torch import Tensor, nn
 
 from gans._config import GanConfig
 from gans._networks import ConvDiscriminator, ConvGenerator
+from lab.imageset import Spec
 
 CODE_VERSION = 1
 

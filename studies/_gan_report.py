@@ -148,7 +148,8 @@ def _seed_table(table: "pd.DataFrame", gans: Sequence[str]) -> Table:
         Column("seed"),
         *(Column(name, better) for _, _, name, better in FINAL_MEASURES),
     ]
-    return Table("seeds", "Every seed at the end of training, against held-out images; 1-NN accuracy is best at 0.5.", columns, rows)
+    caption = "Every seed at the end of training, against held-out images; 1-NN accuracy is best at 0.5."
+    return Table("seeds", caption, columns, rows)
 
 
 def _class_table(table: "pd.DataFrame", gans: Sequence[str], classes: Sequence[str]) -> Table:
