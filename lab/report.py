@@ -7,6 +7,7 @@ tables/         each table as CSV, Markdown and LaTeX
 
 import base64
 import io
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,6 +43,7 @@ STYLE: dict[str, Any] = {
     "svg.fonttype": "path",
     "svg.hashsalt": "snnl",
 }
+PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 NO_DATES: dict[str, dict[str, Any]] = {
     "svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {"Software": None},
 }  # fmt: skip
@@ -49,7 +51,7 @@ NO_DATES: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Figure:
-    """A drawing, what it shows in words, and the data in it."""
+    """A drawing, what it shows in words, and the data in it. The name becomes that of its files."""
 
     name: str
     caption: str
@@ -76,7 +78,7 @@ class Gallery:
 
 @dataclass(frozen=True)
 class Section:
-    """A heading, a paragraph, and what belongs below it."""
+    """A heading, plain text whose paragraphs are parted by empty lines, and what belongs below it."""
 
     title: str
     text: str
@@ -109,7 +111,12 @@ def write_report(report: Report, folder: Path) -> Path:
 
     Returns:
         The page's path.
+
+    Raises:
+        ValueError: a figure's or a table's name is no plain file name, or two share one; nothing is written.
     """
+    for kind in (Figure, Table):
+        _check_names([item.name for item in _items(report, kind)])
     for name in ("figures", "tables"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     pictures = {figure.name: _write_figure(figure, folder / "figures") for figure in _items(report, Figure)}
@@ -126,11 +133,23 @@ def _items(report: Report, kind: type[Any]) -> Iterator[Any]:
     return (item for section in report.sections for item in section.items if isinstance(item, kind))
 
 
+def _check_names(names: list[str]) -> None:
+    bad = [name for name in names if not PLAIN_NAME.fullmatch(name)]
+    if bad:
+        raise ValueError(f"{bad[0]!r} cannot name a file: use letters, digits, '.', '_' and '-'.")
+    if len(set(names)) < len(names):
+        raise ValueError(f"two items would overwrite each other's files: {sorted(names)}.")
+
+
 def _write_figure(figure: Figure, folder: Path) -> str:
     """Save a figure in three formats and its data; returns the SVG as a data URI."""
+    import matplotlib as mpl
+
     for kind, metadata in NO_DATES.items():
         buffer = io.BytesIO()
-        figure.drawing.savefig(buffer, format=kind, metadata=metadata)
+        # The salt and the fonts are read at saving; a drawing need not come from `new_figure`.
+        with mpl.rc_context(STYLE):  # type: ignore[arg-type]
+            figure.drawing.savefig(buffer, format=kind, metadata=metadata)
         atomic_write(folder / f"{figure.name}.{kind}", buffer.getvalue())
     with replacing(folder / f"{figure.name}.csv") as aside:
         figure.data.to_csv(aside, index=False)

@@ -27,7 +27,7 @@ class Estimate:
 
 
 def mean_interval(values: Sequence[float] | Any, *, confidence: float = CONFIDENCE) -> Estimate:
-    """The mean of independent values with Student's interval.
+    """The mean of independent values with Student's interval; equal values have one without width.
 
     Raises:
         ValueError: there is no value, or one is not finite.
@@ -38,7 +38,7 @@ def mean_interval(values: Sequence[float] | Any, *, confidence: float = CONFIDEN
     mean, n = float(data.mean()), len(data)
     if n < 2:
         return Estimate(mean, math.nan, math.nan, n)
-    half = float(stats.t.ppf((1 + confidence) / 2, n - 1)) * float(data.std(ddof=1)) / math.sqrt(n)
+    half = float(stats.t.ppf((1 + confidence) / 2, n - 1)) * math.sqrt(_variance(data)) / math.sqrt(n)
     return Estimate(mean, mean - half, mean + half, n)
 
 
@@ -70,12 +70,17 @@ def welch_difference(
     value, n = float(first.mean() - second.mean()), min(len(first), len(second))
     if n < 2:
         return Estimate(value, math.nan, math.nan, n)
-    shares = np.array([first.var(ddof=1) / len(first), second.var(ddof=1) / len(second)])
+    shares = np.array([_variance(first) / len(first), _variance(second) / len(second)])
     if not shares.sum():
         return Estimate(value, value, value, n)
     freedom = shares.sum() ** 2 / (shares**2 / (np.array([len(first), len(second)]) - 1)).sum()
     half = float(stats.t.ppf((1 + confidence) / 2, freedom)) * math.sqrt(shares.sum())
     return Estimate(value, value - half, value + half, n)
+
+
+def _variance(data: "np.ndarray[Any, np.dtype[np.float64]]") -> float:
+    """The sample variance; exactly 0 for equal values, where the mean's rounding would leave a trace."""
+    return 0.0 if data.min() == data.max() else float(data.var(ddof=1))
 
 
 def _checked(values: Sequence[float] | Any) -> "np.ndarray[Any, np.dtype[np.float64]]":

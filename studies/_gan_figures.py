@@ -197,7 +197,8 @@ def _estimate_bar(
 ) -> None:
     estimate = mean_interval(values)
     spread = [[estimate.value - estimate.low], [estimate.high - estimate.value]] if estimate.n > 1 else None
-    dots = (([place] * len(values)), values) if upright else (values, [place] * len(values))
+    beside = [place + 0.08] * len(values)
+    dots = (beside, values) if upright else (values, beside)
     bar: dict[str, Any] = {"yerr" if upright else "xerr": spread}
     point = ([place], [estimate.value]) if upright else ([estimate.value], [place])
     axis.scatter(dots[0], dots[1], s=20, color=PALETTE[index], alpha=0.4, linewidths=0)

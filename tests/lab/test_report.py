@@ -5,6 +5,7 @@ from html.parser import HTMLParser
 
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure as Drawing
 from PIL import Image
 
 from lab.report import Column, Figure, Gallery, GalleryRow, Report, Section, Table, new_figure, write_report
@@ -84,6 +85,52 @@ def test_the_same_report_has_the_same_bytes(tmp_path):
     assert len(files) == 8
     for file in files:
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes(), file
+
+
+def test_a_figure_of_any_style_has_the_same_bytes(tmp_path):
+    saved = []
+    for folder in ("one", "two"):
+        figure = Drawing(figsize=(2, 2))
+        figure.subplots().plot([0, 1])
+        write_report(single(Figure("f", "", figure, pd.DataFrame({"a": [1]}))), tmp_path / folder)
+        saved.append([(tmp_path / folder / "figures" / f"f.{kind}").read_bytes() for kind in ("svg", "pdf", "png")])
+    assert saved[0] == saved[1]
+
+
+def single(*items):
+    return Report("title", "question", [], [Section("section", "First.\n\nSecond.\n\n", items)])
+
+
+def table(name):
+    return Table(name, "", [Column("a")], [["1"]])
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "", ".", "..", ".x", "-x", "a b", "x\n", "<script>"])
+def test_a_name_that_is_no_file_name_writes_nothing(name, tmp_path):
+    with pytest.raises(ValueError, match="cannot name a file"):
+        write_report(single(table(name)), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_two_items_cannot_share_a_name(tmp_path):
+    with pytest.raises(ValueError, match="overwrite"):
+        write_report(single(table("x"), table("x")), tmp_path)
+
+
+def test_empty_lines_part_paragraphs(tmp_path):
+    text = write_report(single(), tmp_path).read_text(encoding="utf-8")
+    assert "<p>First.</p>" in text and "<p>Second.</p>" in text and "<p></p>" not in text
+
+
+def test_a_gallery_shows_its_caption(report, tmp_path):
+    page = Page(write_report(report, tmp_path).read_text(encoding="utf-8"))
+    after = page.texts[page.texts.index("Pictures", page.texts.index("Pictures") + 1) :]
+    assert sum(text == HOSTILE for text in after) == 3  # the gallery's, the row's and the picture's
+
+
+def test_cells_sort_by_what_they_hold(report, tmp_path):
+    text = write_report(report, tmp_path).read_text(encoding="utf-8")
+    assert 'data-sort="1.0"' in text
 
 
 def test_reporting_imports_no_torch(python):
