@@ -305,6 +305,9 @@ def main() -> None:
     except WorkbenchError as error:
         _say(f"Error: {error}")
         code = error.exit_code
+    except OSError as error:
+        _say(f"Error: {error}. Is there room, and may this user write there?")
+        code = 1
     except (KeyboardInterrupt, click.Abort):
         _say("Interrupted. The same command goes on with what is left.")
         code = 130

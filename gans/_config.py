@@ -9,7 +9,9 @@ class GanConfig(Config):
     """The recipe of a GAN: its networks' size and its two optimizers."""
 
     latent: int = Field(100, ge=1, description="dimensions of the latent noise")
-    width: int = Field(64, ge=1, description="channels at the widest resolution; each halving of the side doubles them")
+    width: int = Field(
+        64, ge=1, le=1024, description="channels at the widest resolution; each halving of the side doubles them"
+    )
     batch: int = Field(128, ge=2, description="images in a batch, over all processes")
     learning_rate: float = Field(2e-4, gt=0, description="Adam's step size, for both networks")
     beta1: float = Field(0.5, ge=0, lt=1, description="Adam's decay of the mean gradient")

@@ -8,7 +8,6 @@ import os
 import signal
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -125,15 +124,8 @@ def _settle(future: Future[None], slot: _Slot, folder: CellFolder, outcome: Outc
 
 def _work(path: str) -> None:
     folder = CellFolder(Path(path))
-    try:
-        with (folder.path / "log.txt").open("a") as log, redirect_stdout(log), redirect_stderr(log):
-            folder.work()
-    except WorkbenchError:
-        raise
-    except Exception as error:
-        (folder.path / "traceback.txt").write_text(traceback.format_exc(), encoding="utf-8")
-        reason = f"{type(error).__name__}: {error} (traceback.txt in its folder tells where)"
-        raise WorkbenchError(reason) from None
+    with (folder.path / "log.txt").open("a") as log, redirect_stdout(log), redirect_stderr(log):
+        folder.work()
 
 
 def _prepare_worker(threads: int, gpu: str) -> None:

@@ -10,6 +10,7 @@ runs/cells/gan-dcgan-mnist-s0-ac547dae/
 
 import json
 import time
+import traceback
 from pathlib import Path
 from typing import Any, Self
 
@@ -129,7 +130,8 @@ class CellFolder:
         """Do the cell, or find it done: hold its lock, record the environment, and mark the end, DONE or FAILED.
 
         Raises:
-            Exception: whatever the work raised; its message is kept in `FAILED`.
+            WorkbenchError: the work failed; `FAILED` keeps the message, and `traceback.txt` tells where, unless the
+                message says it all.
         """
         with FileLock(self.path / "lock"):
             if self.done:
@@ -139,14 +141,15 @@ class CellFolder:
             start = time.monotonic()
             try:
                 registry.resolve(self.run)(self)
-            except Exception as error:
-                atomic_write(self.path / "FAILED", _message(error))
+            except WorkbenchError as error:
+                atomic_write(self.path / "FAILED", str(error))
                 raise
+            except Exception as error:
+                atomic_write(self.path / "traceback.txt", traceback.format_exc())
+                reason = f"{type(error).__name__}: {error} ({self.path / 'traceback.txt'} tells where)"
+                atomic_write(self.path / "FAILED", reason)
+                raise WorkbenchError(reason) from error
             write_json(self.path / "DONE", {"seconds": round(time.monotonic() - start, 3)})
-
-
-def _message(error: Exception) -> str:
-    return str(error) if isinstance(error, WorkbenchError) else f"{type(error).__name__}: {error}"
 
 
 def _append(path: Path, record: dict[str, Any]) -> None:

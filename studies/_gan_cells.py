@@ -45,6 +45,7 @@ def training_cell(
         UsageError: an unknown name or an impossible setting.
     """
     recipe = registry.config_class("gans", gan).parse(settings or {})
+    _check_length(kimg, recipe.plain())
     device = hardware.resolve_device(device)
     config = {
         "gan": gan, "settings": recipe.plain(), "imageset": images, "seed": seed, "kimg": kimg,
@@ -176,6 +177,12 @@ def _generated(training: CellFolder, snapshot: Any, n: int) -> "Tensor":
     generator = load(snapshot, config["gan"], config["settings"], config["imageset"])
     images: Tensor = generate(generator, n, config["settings"]["latent"], derive_seed(config["seed"], "measured"))
     return images
+
+
+def _check_length(kimg: float, recipe: dict[str, Any]) -> None:
+    a_step = recipe["batch"] * recipe["critic_steps"]
+    if round(kimg * 1000 / a_step) < 1:
+        raise UsageError(f"kimg: {kimg:g} is less than one generator step, which takes {a_step} images.")
 
 
 def _fingerprint(images: str) -> str:

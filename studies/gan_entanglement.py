@@ -39,7 +39,7 @@ class Config(BaseConfig):
     kimg: float = Field(gt=0, description="length of training in thousands of real images shown to the discriminator")
     n: int = Field(ge=2, description="real images, and as many generated ones, in each measurement")
     points: int = Field(ge=2, description="measurements over a training, denser early")
-    width: int = Field(ge=1, description="channels of the networks at the widest resolution")
+    width: int = Field(ge=1, le=1024, description="channels of the networks at the widest resolution")
     precision: Literal["auto", "float32", "bf16"] = Field(
         "auto", description="arithmetic; auto is bf16 where the hardware computes in it"
     )

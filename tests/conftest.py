@@ -16,7 +16,7 @@ def snnl(tmp_path_factory):
     home = tmp_path_factory.mktemp("home")
 
     def run(*arguments, cwd=home, timeout=300, **environment):
-        variables = {**os.environ, "NO_COLOR": "1", **environment}
+        variables = {**os.environ, "NO_COLOR": "1", "CUDA_VISIBLE_DEVICES": "", **environment}
         variables.pop("SNNL_DATA", None)
         command = [sys.executable, str(ROOT / "cli.py"), *map(str, arguments)]
         return subprocess.run(command, cwd=cwd, env=variables, capture_output=True, text=True, timeout=timeout)
