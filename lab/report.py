@@ -29,6 +29,7 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Okabe and Ito's colours, which the colour-blind can tell apart."""
 
 STYLE: dict[str, Any] = {
+    "axes.axisbelow": True,
     "axes.edgecolor": "0.4",
     "axes.grid": True,
     "axes.spines.right": False,

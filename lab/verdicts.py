@@ -70,19 +70,12 @@ class Verdict:
         return values
 
 
-def judge(claim: Claim, estimate: Estimate | None, *, seeds: int | None = None) -> Verdict:
-    """Hold the interval of the effect against the claim's margin; fewer than three seeds give no verdict.
-
-    Args:
-        claim: what was stated before the run.
-        estimate: the effect, or None where nothing was measured.
-        seeds: the number of seeds on the smaller side, where that is not the estimate's own n.
-    """
+def judge(claim: Claim, estimate: Estimate | None) -> Verdict:
+    """Hold the interval of the effect against the claim's margin; fewer than three seeds give no verdict."""
     if estimate is None:
         return Verdict(claim, "no verdict", None, "nothing was measured")
-    seeds = estimate.n if seeds is None else seeds
-    if seeds < FEWEST_SEEDS:
-        reason = f"{seeds} seed{'s' if seeds != 1 else ''}; a verdict needs {FEWEST_SEEDS}"
+    if estimate.n < FEWEST_SEEDS:
+        reason = f"{estimate.n} seed{'s' if estimate.n != 1 else ''}; a verdict needs {FEWEST_SEEDS}"
         return Verdict(claim, "no verdict", estimate, reason)
     if math.isnan(estimate.low) or math.isnan(estimate.high):
         return Verdict(claim, "no verdict", estimate, "the effect has no interval")

@@ -187,9 +187,9 @@ def _references(axis: "Axes", table: "pd.DataFrame", side: str, metric: str) -> 
     rows = pick(table, kind="reference", side=side, metric=metric, group="")
     real, noise = pick(rows, model="real")["value"], pick(rows, model="noise")["value"]
     if len(real):
-        axis.axhspan(real.min(), real.max(), color=BAND, zorder=0, label="real against real")
+        axis.axhspan(real.min(), real.max(), color=BAND, zorder=1, label="real against real")
     if len(noise):
-        axis.axhline(noise.mean(), color=NOISE, linestyle=":", linewidth=1.2, zorder=0, label="noise")
+        axis.axhline(noise.mean(), color=NOISE, linestyle=":", linewidth=1.2, zorder=1, label="noise")
 
 
 def _estimate_bar(

@@ -62,6 +62,7 @@ def test_rounding_of_the_mean_is_no_spread(found):
     assert found.low == found.value == found.high
 
 
+@pytest.mark.filterwarnings("ignore:Precision loss")
 def test_welch_with_spread_on_one_side_equals_scipy():
     expected = stats.ttest_ind(ONE, [0.5] * 3, equal_var=False).confidence_interval(0.95)
     assert interval(welch_difference(ONE, [0.5] * 3)) == pytest.approx(tuple(expected))
