@@ -117,13 +117,16 @@ class CellFolder:
         _append(self.path / "rows.jsonl", fields)
 
     def rows(self) -> list[dict[str, Any]]:
-        """The rows written so far."""
+        """The rows written so far; a last line that was cut off in the writing is left out."""
         path = self.path / "rows.jsonl"
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        return [json.loads(line) for line in lines]
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
+        return [json.loads(line) for line in lines if line.endswith("\n")]
 
     def keep_rows(self, rows: list[dict[str, Any]]) -> None:
-        """Replace the rows, e.g. by those from before the checkpoint that work goes on from."""
+        """Replace the rows: a run function begins with this, so that those of a broken attempt are not counted twice.
+
+        Work that goes on from a checkpoint keeps the rows from before it; other work keeps none.
+        """
         atomic_write(self.path / "rows.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
 
     def work(self) -> None:

@@ -94,6 +94,7 @@ def measure(cell: CellFolder) -> None:
     """Rows of `metrics.real_generated` for every snapshot, against each split."""
     from metrics.real_generated import measure as compare
 
+    cell.keep_rows([])
     training = cell.needs[0]
     config, n = training.config, cell.config["n"]
     snapshots = registry.resolve("gans._snapshots:snapshots")(training.path)
@@ -117,6 +118,7 @@ def measure_references(cell: CellFolder) -> None:
     from lab.draws import random_generator
     from metrics.real_generated import measure as compare
 
+    cell.keep_rows([])
     config = cell.config
     for draw in range(config["draws"]):
         cell.event("progress", done=draw, total=config["draws"], text=f"{draw} of {config['draws']} draws")

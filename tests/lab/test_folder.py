@@ -80,3 +80,14 @@ def test_the_last_progress_is_found_even_in_a_torn_file(tmp_path):
     with (folder.path / "events.jsonl").open("a") as file:
         file.write('{"event": "progr')
     assert last_progress(folder.path)["done"] == 299
+
+
+def test_a_row_cut_off_in_the_writing_is_left_out(tmp_path):
+    folder = CellFolder.create(CELL, tmp_path, LOCAL)
+    folder.row(metric="m", value=1.0)
+    with (folder.path / "rows.jsonl").open("a") as file:
+        file.write('{"metric": "m", "va')
+    assert folder.rows() == [{"metric": "m", "value": 1.0}]
+    folder.keep_rows(folder.rows())
+    folder.row(metric="m", value=2.0)
+    assert [row["value"] for row in folder.rows()] == [1.0, 2.0]

@@ -1,0 +1,45 @@
+"""The cells that measure."""
+
+import pytest
+
+from lab.folder import CellFolder
+from studies import _gan_cells as cells
+
+LOCAL = {"data": "nowhere", "download": False}
+
+
+def test_a_broken_attempt_to_measure_is_not_counted_twice(tmp_path, monkeypatch):
+    training = cells.training_cell(
+        "dcgan", "digits", seed=0, kimg=0.5, snapshots=cells.schedule(0.5, 3), precision="float32", device="cpu",
+        settings={"width": 4, "batch": 64},
+    )  # fmt: skip
+    CellFolder.create(training, tmp_path, LOCAL).work()
+    for cell in (cells.measuring_cell(training, 40), cells.reference_cell("digits", 40)):
+        folder = CellFolder.create(cell, tmp_path, LOCAL)
+        row, written = CellFolder.row, []
+
+        def breaks(self, row=row, written=written, **fields):
+            if len(written) == 30:
+                raise KeyboardInterrupt
+            written.append(fields)
+            row(self, **fields)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(CellFolder, "row", breaks)
+            with pytest.raises(KeyboardInterrupt):
+                folder.work()
+        assert len(folder.rows()) == 30
+        folder.work()
+        found = [tuple(sorted(row.items(), key=str)) for row in folder.rows()]
+        assert len(found) > 30
+        assert len(set(found)) == len(found)
+
+
+def test_measuring_twice_gives_the_same_rows(tmp_path):
+    cell = cells.reference_cell("digits", 30)
+    one, two = (CellFolder.create(cell, tmp_path / name, LOCAL) for name in "ab")
+    one.work()
+    two.work()
+    assert one.rows() == two.rows()
+    assert {row["model"] for row in one.rows()} == {"real", "noise"}
+    assert len({row["seed"] for row in one.rows()}) == cells.REFERENCE_DRAWS
