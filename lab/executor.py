@@ -23,10 +23,28 @@ from lab.folder import CellFolder
 
 @dataclass
 class Outcome:
-    """What became of the cells that were to do: the folders that finished, and why others failed."""
+    """What became of the cells that were to do.
+
+    Attributes:
+        done: the folders that finished.
+        broken: why a cell's own work failed.
+        blocked: what a cell lacks that was never begun.
+    """
 
     done: list[Path] = field(default_factory=list)
-    failed: dict[Path, str] = field(default_factory=dict)
+    broken: dict[Path, str] = field(default_factory=dict)
+    blocked: dict[Path, str] = field(default_factory=dict)
+
+    @property
+    def failed(self) -> dict[Path, str]:
+        """Why cells did not finish."""
+        return self.broken | self.blocked
+
+    @property
+    def common_cause(self) -> str | None:
+        """The one reason for which nothing at all was done, if there is one."""
+        reasons = set(self.broken.values())
+        return reasons.pop() if len(reasons) == 1 and not self.done else None
 
 
 def run_here(folder: CellFolder) -> None:
@@ -60,7 +78,7 @@ def run_in_slots(
                     started(folder)
                     busy[slot.submit(folder)] = (slot, folder)
             if not busy:
-                outcome.failed |= {folder.path: "what it needs is not there" for folder in waiting}
+                outcome.blocked |= {folder.path: "what it needs is not there" for folder in waiting}
                 break
             finished, _ = wait(busy, return_when=FIRST_COMPLETED)
             for future in finished:
@@ -104,7 +122,7 @@ def _next_ready(waiting: list[CellFolder], outcome: Outcome) -> CellFolder | Non
         broken = [need for need in needs if need.path in outcome.failed]
         if broken:
             waiting.remove(folder)
-            outcome.failed[folder.path] = f"needs {broken[0].path.name}, which failed"
+            outcome.blocked[folder.path] = f"needs {broken[0].path.name}, which failed"
         elif all(need.done for need in needs):
             waiting.remove(folder)
             return folder
@@ -117,9 +135,9 @@ def _settle(future: Future[None], slot: _Slot, folder: CellFolder, outcome: Outc
         outcome.done.append(folder.path)
     except BrokenProcessPool:
         slot.end()
-        outcome.failed[folder.path] = "its worker process died (out of memory, or ended from outside)"
+        outcome.broken[folder.path] = "its worker process died (out of memory, or ended from outside)"
     except WorkbenchError as error:
-        outcome.failed[folder.path] = str(error)
+        outcome.broken[folder.path] = str(error)
 
 
 def _work(path: str) -> None:

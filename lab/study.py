@@ -11,7 +11,7 @@ from typing import Any
 from lab import executor, provenance, registry
 from lab.cells import Cell, content_hash, with_needs
 from lab.config import Config, with_preset
-from lab.errors import UsageError
+from lab.errors import UsageError, WorkbenchError
 from lab.executor import Outcome
 from lab.files import replacing, write_json
 from lab.folder import CellFolder
@@ -111,7 +111,11 @@ def plan_study(name: str, config: Config, runs: Path, *, published: bool = False
 def run_study(
     plan: Plan, *, local: dict[str, Any], jobs: int | None = None, device: str = "cpu", progress: bool = True
 ) -> Result:
-    """Do the cells that are left, in local slots, and write the report. Cells that fail leave the others going."""
+    """Do the cells that are left, in local slots, and write the report. Cells that fail leave the others going.
+
+    Raises:
+        WorkbenchError: nothing could be done, all for one reason; there is no report then.
+    """
     _save_plan(plan)
     slots = plan.slots(jobs)
     folders = {cell.key: CellFolder.create(cell, plan.runs / "cells", local) for cell in plan.to_do}
@@ -123,6 +127,8 @@ def run_study(
         with shown:
             outcome = executor.run_in_slots(list(folders.values()), slots, device, display.started)
     counts = {"total": len(plan.cells), "run": len(outcome.done), "cached": len(plan.cells) - len(folders)}
+    if outcome.common_cause and not counts["cached"]:
+        raise WorkbenchError(outcome.common_cause)
     failed = {path.name: reason for path, reason in outcome.failed.items()}
     return draw_study(plan.folder, counts={**counts, "failed": len(failed)}, failed=failed)
 

@@ -79,6 +79,11 @@ def test_help_is_light():
             "mnist is not complete",
         ),
         (["gan", "train", "dcgan", "--imageset", "notmnist", "--data", "nowhere"], 1, "IDX files"),
+        (
+            ["study", "gan-entanglement", "--preset", "smoke", "--imageset", "mnist", "--no-download", "--data", "no"],
+            1,
+            "Error: mnist is not complete",
+        ),
     ],
 )
 def test_exit_codes_and_messages(snnl, arguments, code, words):

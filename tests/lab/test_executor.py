@@ -60,10 +60,18 @@ def test_a_failure_leaves_the_others_going(tmp_path):
     assert "this cell always fails" in reasons["fail-0"]
     assert "worker process died" in reasons["die-0"]
     assert "which failed" in reasons["double-7"]
+    assert outcome.common_cause is None
     assert all(folders[f"double-{number}"].done for number in range(3))
     assert not folders["fail-0"].done
     assert "always fails" in folders["fail-0"].failure
     assert "always fails" in (folders["fail-0"].path / "traceback.txt").read_text()
+
+
+def test_one_cause_for_all_is_told():
+    outcome = executor.Outcome(broken={Path("a"): "no data", Path("b"): "no data"}, blocked={Path("c"): "needs a"})
+    assert outcome.common_cause == "no data"
+    outcome.done.append(Path("d"))
+    assert outcome.common_cause is None
 
 
 def test_an_interrupt_ends_the_workers(tmp_path):
