@@ -9,9 +9,13 @@ is that function, for training; `entanglement` is its minimum over T (equation 2
 Tensors in, tensors out: no files, no other part of the project.
 """
 
+from snnl_core.distributed import gather_with_grad
 from snnl_core.entanglement import Entanglement, GroupEntanglement, entanglement
-from snnl_core.loss import soft_nearest_neighbor_loss
+from snnl_core.loss import SoftNearestNeighborLoss, soft_nearest_neighbor_loss
 
 CODE_VERSION = 1
 
-__all__ = ["Entanglement", "GroupEntanglement", "entanglement", "soft_nearest_neighbor_loss"]
+__all__ = [
+    "Entanglement", "GroupEntanglement", "SoftNearestNeighborLoss", "entanglement", "gather_with_grad",
+    "soft_nearest_neighbor_loss",
+]  # fmt: skip

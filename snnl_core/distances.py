@@ -1,19 +1,23 @@
-"""Pairwise distances, and what every entry point demands of points and labels."""
+"""Pairwise distances in full precision, and what every entry point demands of points and labels."""
 
-from typing import Literal, get_args
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
 
 Distance = Literal["sqeuclidean", "cosine"]
+LONG = 2048
+"""Dimensions from which the half of a symmetric product is worth three calls."""
 
 
-def check_points(x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+def check_points(x: Tensor, labels: Tensor, fewest: int = 2) -> tuple[Tensor, Tensor]:
     """Points as (n, d) in at least float32, and labels (n,) on the same device.
 
     Raises:
         TypeError: x is not floating, or the labels are not integers.
-        ValueError: shapes do not match, or there are fewer than two points.
+        ValueError: shapes do not match, or there are fewer than `fewest` points.
     """
     if not x.is_floating_point():
         raise TypeError(f"x must be floating, not {x.dtype}; convert it, e.g. x.float().")
@@ -21,7 +25,7 @@ def check_points(x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         raise TypeError(f"labels must be integers, not {labels.dtype}; convert them, e.g. labels.long().")
     if labels.ndim != 1 or x.ndim < 1 or len(x) != len(labels):
         raise ValueError(f"x is {tuple(x.shape)} and labels {tuple(labels.shape)}; labels must be (n,) for x (n, ...).")
-    if len(x) < 2:
+    if len(x) < fewest:
         raise ValueError(f"n = {len(x)}: a neighbour needs at least two points.")
     flat = x.reshape(len(x), -1)
     return flat if flat.dtype == torch.float64 else flat.float(), labels.to(x.device)
@@ -35,23 +39,63 @@ def check_finite(points: Tensor) -> None:
 
 
 def prepare(x: Tensor, distance: Distance) -> Tensor:
-    """Points whose squared Euclidean distances, times a constant, are the wanted ones.
+    """Points whose squared Euclidean distances are the wanted ones.
 
-    Centring keeps |a|^2 + |b|^2 - 2ab accurate; for the cosine distance, 1 - cos = |a - b|^2 / 2 on the unit sphere.
+    For the cosine distance, 1 - cos = |a - b|^2 / 2 on the unit sphere.
 
     Raises:
         ValueError: the distance is unknown.
     """
     if distance == "sqeuclidean":
-        return x - x.mean(0, keepdim=True)
+        return x
     if distance == "cosine":
         return torch.nn.functional.normalize(x, dim=1) * 0.5**0.5
     raise ValueError(f"unknown distance {distance!r}; known: {', '.join(get_args(Distance))}.")
 
 
+@contextmanager
+def full_precision(device: torch.device) -> Iterator[None]:
+    """Matrix products as precise as their numbers, whatever autocast or TF32 the caller has switched on."""
+    before = [getattr(owner, name) for owner, name, _ in PRECISE]
+    try:
+        for owner, name, precise in PRECISE:
+            setattr(owner, name, precise)
+        with torch.autocast(device.type, enabled=False):
+            yield
+    finally:
+        for (owner, name, _), value in zip(PRECISE, before, strict=True):
+            setattr(owner, name, value)
+
+
+def _precise() -> list[tuple[Any, str, Any]]:
+    """Where the precision of products is set: owner, name, and what to set; older versions of torch know only TF32."""
+    cuda, cpu = torch.backends.cuda.matmul, getattr(torch.backends.mkldnn, "matmul", None)
+    if cpu is not None and hasattr(cpu, "fp32_precision"):
+        return [(cuda, "fp32_precision", "ieee"), (cpu, "fp32_precision", "ieee")]
+    return [(cuda, "allow_tf32", False)]
+
+
+PRECISE = _precise()
+
+
 def squared_distances(a: Tensor, b: Tensor) -> Tensor:
     """|a_i - b_j|^2 >= 0, (n, d) x (m, d) -> (n, m). The error is of the order of eps * max |a|^2."""
-    # Inside a caller's autocast the product would be taken in half precision.
-    with torch.autocast(a.device.type, enabled=False):
-        product = torch.addmm(a.square().sum(1, keepdim=True) + b.square().sum(1), a, b.T, alpha=-2)
+    product = torch.addmm(a.square().sum(1, keepdim=True) + b.square().sum(1), a, b.T, alpha=-2)
     return product.clamp_min(0)
+
+
+def median(distances: Tensor) -> float:
+    """The median of the distances that are not 0 where most are; 1 where all are, as then any scale will serve."""
+    if not len(distances) or not float(distances.median()):
+        distances = distances[distances > 0]
+    return float(distances.median()) if len(distances) else 1.0
+
+
+def gram(x: Tensor) -> Tensor:
+    """x x' (n, n) of points (n, d), each pair computed once where that pays."""
+    n, d = x.shape
+    if d < LONG:
+        return x @ x.T
+    first, second = x[: n // 2], x[n // 2 :]
+    across = first @ second.T
+    return torch.cat([torch.cat([first @ first.T, across], 1), torch.cat([across.T, second @ second.T], 1)])

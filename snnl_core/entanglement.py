@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from snnl_core.anchors import Anchors, anchors_by_class
-from snnl_core.distances import Distance, check_finite, check_points, prepare
-from snnl_core.temperature import Minimum, minimize, scan
+from snnl_core.distances import Distance, check_finite, check_points, full_precision, prepare
+from snnl_core.masses import Masses
+from snnl_core.pairs import Pairs, Progress, all_pairs
+from snnl_core.temperature import minimize
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ def entanglement(
     distance: Distance = "sqeuclidean",
     groups: Tensor | None = None,
     anchors: int | None = None,
+    progress: Progress | None = None,
     generator: torch.Generator | None = None,
 ) -> Entanglement:
     """The soft nearest neighbor loss of a set of points, minimised over the temperature.
@@ -74,6 +76,8 @@ def entanglement(
         groups: integers (n,) that part the anchors, each group to be minimised at a temperature of its own;
             negative: in no group.
         anchors: use this many random anchors, each against all points, as an estimate; default all.
+        progress: told now and then the number of the pass over all pairs, from 1, and the share of it that is done; a
+            measurement takes five to ten passes.
         generator: draws the anchors and the sample of the search; default a fixed seed.
 
     Raises:
@@ -82,101 +86,115 @@ def entanglement(
     """
     points, labels = check_points(x, labels)
     check_finite(points)
+    groups = torch.full_like(labels, -1) if groups is None else _check_groups(groups, labels)
     generator = generator or torch.Generator().manual_seed(0)
-    chosen = _choose(len(points), anchors, generator).to(points.device)
-    parts = anchors_by_class(prepare(points, distance), labels, chosen)
-    search = _Search(parts, labels, chosen, generator)
-    joint = search.groups(torch.zeros_like(labels)).get(0, NOTHING)
-    beta = 1 / joint.temperature if parts else math.nan
-    per_sample = _per_sample(parts, len(points), beta, points)
-    classes = labels.unique()
-    return Entanglement(
-        **vars(joint),
-        classes=classes,
-        class_pairs=_class_pairs(parts, labels, classes, beta, points),
-        per_sample=per_sample,
-        by_class=search.groups(labels),
-        by_group={} if groups is None else search.groups(_check_groups(groups, labels), lowest=0),
-        stderr=_stderr(per_sample, parts, len(points), anchors),
+    with full_precision(points.device):
+        codes = labels.unique(return_inverse=True)[1]
+        pairs: Pairs = all_pairs(prepare(points, distance), codes, progress)
+        if anchors is not None:
+            pairs = _some(pairs, anchors, generator)
+        return _measure(pairs, labels, groups, generator)
+
+
+def _measure(pairs: Pairs, labels: Tensor, groups: Tensor, generator: torch.Generator) -> Entanglement:
+    """What is to be known of the anchors; labels and groups are those of all points (n,)."""
+    own, valid = pairs.positions, pairs.valid
+    classes, codes, counts = labels.unique(return_inverse=True, return_counts=True)
+    partitions = _Partitions.of(
+        [(torch.zeros_like(own), valid), (labels[own], valid), (groups[own], valid & (groups[own] >= 0))]
     )
+    bounds = ((len(labels) - 1) / (counts[codes[own]] - 1).double()).log()  # (a,)
+    joint, by_class, by_group = partitions.named(_groups(pairs, partitions, bounds, len(classes), generator))
+    whole = joint.get(0, NOTHING)
+    per_sample = own.new_zeros(len(labels), dtype=pairs.dtype)
+    class_pairs = per_sample.new_full((len(classes), len(classes)), 1.0 if len(classes) == 1 else math.nan)
+    if not math.isnan(whole.temperature):
+        masses = pairs.masses(per_sample.new_full((1, len(own)), 1 / whole.temperature), 1)
+        per_sample[own] = masses.losses()[0]
+        class_pairs = _class_pairs(pairs, masses, codes[own], len(classes)).to(pairs.dtype)
+    stderr = _stderr(per_sample[own[valid]], len(own), len(labels))
+    return Entanglement(
+        **vars(whole), classes=classes, class_pairs=class_pairs, per_sample=per_sample, by_class=by_class,
+        by_group=by_group, stderr=stderr,
+    )  # fmt: skip
 
 
 NOTHING = GroupEntanglement(math.nan, math.nan, math.nan, math.nan, "none", 0)
 
 
-class _Search:
-    """The anchors of one set of points, ready to be minimised by any partition."""
+@dataclass(frozen=True)
+class _Partitions:
+    """Several partitions of the anchors into named groups, numbered through."""
 
-    def __init__(self, parts: list[Anchors], labels: Tensor, chosen: Tensor, generator: torch.Generator) -> None:
-        self.parts = parts
-        self.scanned = scan(parts, generator) if parts else None
-        _, inverse, counts = labels.unique(return_inverse=True, return_counts=True)
-        others = counts[inverse] - 1  # (n,)
-        self.index = (chosen & (others > 0)).nonzero().flatten()
-        self.bounds = ((len(labels) - 1) / others.double()).log()  # (n,)
+    names: list[list[int]]
+    numbers: Tensor  # (p, a), the number of each anchor's group; negative for none
 
-    def groups(self, numbers: Tensor, lowest: int | None = None) -> dict[int, GroupEntanglement]:
-        """Each group of valid anchors (n,) by its number; numbers below `lowest` are in no group."""
-        names = numbers[self.index].unique()
-        names = names if lowest is None else names[names >= lowest]
-        if not len(names):
-            return {}
-        if self.scanned is None:  # one class: nothing to be entangled with at any temperature
-            return {int(name): self._alone(numbers == name) for name in names}
-        dense = torch.searchsorted(names, numbers).clamp_max(len(names) - 1)
-        dense[names[dense] != numbers] = -1
-        found = minimize(self.parts, self.scanned, dense, len(names))
-        return {int(name): self._group(found, place, dense) for place, name in enumerate(names)}
+    @classmethod
+    def of(cls, keyed: list[tuple[Tensor, Tensor]]) -> "_Partitions":
+        """From the name of each anchor's group (a,), and whether the anchor counts (a,), in each partition."""
+        names, numbers, start = [], [], 0
+        for keys, counted in keyed:
+            known = keys[counted].unique()
+            place = torch.searchsorted(known, keys).clamp_max(max(0, len(known) - 1))
+            numbers.append((place + start).masked_fill(~counted, -1))
+            names.append(known.tolist())
+            start += len(known)
+        return cls(names, torch.stack(numbers))
 
-    def _alone(self, members: Tensor) -> GroupEntanglement:
-        return replace(NOTHING, loss=0.0, bound=0.0, n_valid=int(members[self.index].sum()))
-
-    def _group(self, found: Minimum, place: int, dense: Tensor) -> GroupEntanglement:
-        members = self.index[dense[self.index] == place]
-        bound = float(self.bounds[members].mean())
-        loss, beta = min(float(found.loss[place]), bound), float(found.beta[place])
-        temperature = 1 / beta if beta else math.inf
-        return GroupEntanglement(loss, temperature, bound, loss / bound, found.at_limit[place], len(members))
+    def named(self, found: list[GroupEntanglement]) -> list[dict[int, GroupEntanglement]]:
+        """What was found for each number, by partition and name."""
+        ordered = iter(found)
+        return [{name: next(ordered) for name in names} for names in self.names]
 
 
-def _per_sample(parts: list[Anchors], n: int, beta: float, points: Tensor) -> Tensor:
-    losses = points.new_zeros(n)
-    for part in parts:
-        losses[part.index] = part.losses(points.new_full((len(part.index),), beta))
-    return losses
+def _groups(
+    pairs: Pairs, partitions: _Partitions, bounds: Tensor, classes: int, generator: torch.Generator
+) -> list[GroupEntanglement]:
+    """Every group of every partition, in the order of their numbers."""
+    numbers = partitions.numbers
+    count = sum(map(len, partitions.names))
+    members = numbers[numbers >= 0]
+    sizes = torch.bincount(members, minlength=count)
+    if classes == 1:  # nothing to be entangled with at any temperature
+        return [replace(NOTHING, loss=0.0, bound=0.0, n_valid=size) for size in sizes.tolist()]
+    if not count:
+        return []
+    totals = torch.zeros(count, dtype=torch.float64, device=numbers.device)
+    totals.index_add_(0, members, bounds.expand_as(numbers)[numbers >= 0])
+    found = minimize(pairs, numbers[(numbers >= 0).any(1)], generator)
+    columns = (found.loss.tolist(), found.beta.tolist(), (totals / sizes).tolist(), sizes.tolist(), found.at_limit)
+    return [_group(*values) for values in zip(*columns, strict=True)]
 
 
-def _class_pairs(parts: list[Anchors], labels: Tensor, classes: Tensor, beta: float, points: Tensor) -> Tensor:
-    if len(classes) == 1:
-        return points.new_ones(1, 1)
-    place = torch.searchsorted(classes, labels)  # (n,)
-    sums, counts = points.new_zeros(len(classes), len(classes)), points.new_zeros(len(classes), 1)
-    for part in parts:
-        betas = points.new_full((len(part.index),), beta)
-        foreign = (part.others.log_mass(betas) - part.own.log_mass(betas)).sigmoid()  # (a,)
-        weights = part.others.weights(betas)
-        weights *= (foreign / weights.sum(1))[:, None]
-        own = place[part.index[0]]
-        sums[own].index_add_(0, place[part.columns], weights.sum(0))
-        sums[own, own] += (1 - foreign).sum()
-        counts[own] += len(part.index)
-    return sums / counts
+def _group(loss: float, beta: float, bound: float, size: int, limit: str) -> GroupEntanglement:
+    loss = min(loss, bound)
+    return GroupEntanglement(loss, 1 / beta if beta else math.inf, bound, loss / bound, limit, size)
 
 
-def _stderr(per_sample: Tensor, parts: list[Anchors], n: int, anchors: int | None) -> float:
+def _class_pairs(pairs: Pairs, masses: Masses, codes: Tensor, classes: int) -> Tensor:
+    """Mean softmax mass on each class (c, c) of each class's anchors, whose codes are (a,)."""
+    valid = masses.valid
+    own = 1 - masses.log_ratio()[0].sigmoid()
+    found = pairs.class_masses(masses, classes)
+    found.diagonal().index_add_(0, codes[valid], own[valid].double())
+    return found / torch.bincount(codes[valid], minlength=classes)[:, None]
+
+
+def _stderr(losses: Tensor, anchors: int, n: int) -> float:
     """With the correction for a finite population; the temperature counts as given."""
-    if anchors is None or anchors >= n or not parts:
+    if anchors >= n or not len(losses):
         return 0.0
-    values = per_sample[torch.cat([part.index for part in parts])].double()
-    return float(values.std() / len(values) ** 0.5 * (1 - anchors / n) ** 0.5)
+    return float(losses.double().std() / len(losses) ** 0.5 * (1 - anchors / n) ** 0.5)
 
 
-def _choose(n: int, anchors: int | None, generator: torch.Generator) -> Tensor:
-    if anchors is not None and anchors < 1:
+def _some(pairs: Pairs, anchors: int, generator: torch.Generator) -> Pairs:
+    if anchors < 1:
         raise ValueError(f"anchors = {anchors}: at least one is needed, or None for all.")
-    chosen = torch.zeros(n, dtype=torch.bool)
-    chosen[torch.randperm(n, generator=generator)[: n if anchors is None else anchors]] = True
-    return chosen
+    n = len(pairs.positions)
+    if anchors >= n:
+        return pairs
+    picked = torch.randperm(n, generator=generator)[:anchors].sort().values
+    return pairs.some(picked.to(pairs.positions.device))
 
 
 def _check_groups(groups: Tensor, labels: Tensor) -> Tensor:

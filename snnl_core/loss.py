@@ -1,15 +1,28 @@
-"""The soft nearest neighbor loss at a given temperature, for training (equation 1 of Frosst et al. 2019)."""
+"""The soft nearest neighbor loss for training (equations 1 and 2 of Frosst et al. 2019), with a gradient of its own.
+
+The gradient is that of equation 1 at the temperature used. Where that is the minimising one it is the gradient of
+equation 2 as well, by the envelope theorem, so nothing is differentiated through the search. Few points take a direct
+path; many are worked through in tiles, which the backward pass computes again, so memory grows with n d alone.
+"""
 
 import math
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
 import torch
-from torch import Tensor
-from torch.nn import functional as F
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
-from snnl_core.distances import Distance, check_points, prepare, squared_distances
+from snnl_core.batch import Batch
+from snnl_core.distances import Distance, check_points, full_precision, prepare
+from snnl_core.distributed import gather_with_grad
+from snnl_core.kernel import Kernel
+from snnl_core.masses import Masses
+from snnl_core.pairs import Tiled, all_pairs
+from snnl_core.temperature import minimize
 
 Reduction = Literal["mean", "sum", "none"]
+Gradient = Callable[[Masses, Tensor], Tensor]
 
 
 def soft_nearest_neighbor_loss(
@@ -23,8 +36,8 @@ def soft_nearest_neighbor_loss(
     """How entangled the classes of a batch are at one temperature: 0 when every neighbour is of the own class.
 
     Computed in log space in at least float32, so it is finite for every temperature; differentiable with respect to
-    `x` and to a tensor `temperature`. The error is of the order of eps * max |x - mean|^2 / temperature: pass float64
-    where that is too much.
+    `x` and to a tensor `temperature`, once. The error is of the order of eps * max |x - mean|^2 / temperature: pass
+    float64 where that is too much.
 
     Args:
         x: points (n, ...), floating; flattened to (n, d).
@@ -42,42 +55,143 @@ def soft_nearest_neighbor_loss(
         ValueError: shapes do not match, n < 2, or the temperature, distance or reduction is impossible.
     """
     points, labels = check_points(x, labels)
-    beta = 1 / _check_temperature(temperature, points)
-    squared = squared_distances(*[prepare(points, distance)] * 2)
-    losses, valid = _losses(squared, labels, beta)
+    beta = 1 / check_temperature(temperature, points)
+    losses, _, valid = _SoftNearestNeighborLoss.apply(prepare(points, distance), labels, beta)
+    return _reduce(losses, valid, reduction).to(x.dtype)
+
+
+class SoftNearestNeighborLoss(nn.Module):
+    """The loss as a module, at a fixed temperature, at the best one of each batch, or at a learned one.
+
+    After each call `last_temperature` is the temperature used, and with `minimize` `at_limit` counts the steps that
+    ended at an end of the search (`cold`: the classes are apart; `hot`: they are mixed), where the gradient vanishes:
+    an objective that must move such sets needs a fixed temperature of the size of the squared distances.
+
+    Args:
+        temperature: T in (0, inf]; `minimize` for equation 2, exact at every step; or `learn` to train log(1 / T).
+        distance: `sqeuclidean`, or `cosine` for 1 - cos.
+        gather: take the batches of all processes together: each process gets the loss of the global batch, and the
+            gradients that DistributedDataParallel averages are those of one process with the whole batch.
+        start: the temperature that `learn` starts from.
+
+    Raises:
+        ValueError: a temperature is no number in (0, inf] and neither of the two words.
+    """
+
+    def __init__(
+        self,
+        temperature: float | Literal["minimize", "learn"] = "minimize",
+        distance: Distance = "sqeuclidean",
+        gather: bool = False,
+        *,
+        start: float = 1.0,
+    ) -> None:
+        super().__init__()
+        if isinstance(temperature, str) and temperature not in ("minimize", "learn"):
+            raise ValueError(f"temperature must be a number in (0, inf], 'minimize' or 'learn', not {temperature!r}.")
+        if not isinstance(temperature, str):
+            check_temperature(temperature, torch.zeros(()))
+        self.temperature, self.distance, self.gather = temperature, distance, gather
+        self.last_temperature = math.nan
+        self.at_limit = {"none": 0, "cold": 0, "hot": 0}
+        log_beta = -check_temperature(start, torch.zeros(())).log()
+        self.log_beta = nn.Parameter(log_beta) if temperature == "learn" else None
+
+    def forward(self, x: Tensor, labels: Tensor) -> Tensor:
+        """The mean loss, a scalar, of points (n, ...) and labels (n,); see `soft_nearest_neighbor_loss`."""
+        points, labels = check_points(x, labels, fewest=1 if self.gather else 2)
+        if self.gather:
+            points, labels = gather_with_grad(points), gather_with_grad(labels)
+        points = prepare(points, self.distance)
+        losses, found, valid = _SoftNearestNeighborLoss.apply(points, labels, self._beta(points))
+        self.last_temperature = 1 / float(found) if float(found) else math.inf
+        return _reduce(losses, valid, "mean").to(x.dtype)
+
+    def extra_repr(self) -> str:
+        """The settings."""
+        return f"temperature={self.temperature!r}, distance={self.distance!r}, gather={self.gather}"
+
+    def _beta(self, points: Tensor) -> "Tensor | _Minimize":
+        if self.log_beta is not None:
+            return self.log_beta.to(points.dtype).exp()
+        if isinstance(self.temperature, str):
+            return _Minimize(self.at_limit)
+        return 1 / check_temperature(self.temperature, points)
+
+
+class _Minimize:
+    """Stands for the minimising temperature; counts at which end of the search it was found."""
+
+    def __init__(self, counts: dict[str, int]) -> None:
+        self._counts = counts
+
+    def __call__(self, pairs: Batch | Tiled, n: int) -> Tensor:
+        found = minimize(pairs, torch.zeros(1, n, dtype=torch.int64, device=pairs.positions.device))
+        self._counts[found.at_limit[0]] += 1
+        return found.beta[0]
+
+
+class _SoftNearestNeighborLoss(torch.autograd.Function):
+    """Points (n, d), labels (n,) and an inverse temperature -> losses (n,), that temperature, who is valid (n,)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, labels: Tensor, beta: Tensor | _Minimize) -> tuple[Tensor, Tensor, Tensor]:
+        slope = isinstance(beta, Tensor) and beta.requires_grad
+        with full_precision(x.device):
+            pairs = all_pairs(x, labels)
+            if isinstance(beta, _Minimize):
+                beta = beta(pairs, len(x)).to(x.dtype)
+            masses, ctx.gradient = _evaluate(pairs, beta, slope=slope, keep=x.requires_grad)
+        ctx.masses, ctx.order, ctx.slope = masses, pairs.order, slope
+        losses, valid = _restored(masses.losses()[0], pairs.order), _restored(masses.valid, pairs.order)
+        found = beta.detach().clone()
+        ctx.mark_non_differentiable(found, valid)
+        return losses, found, valid
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor, *_: Any) -> tuple[Tensor | None, None, Tensor | None]:
+        if ctx.order is not None:
+            upstream = upstream[ctx.order]
+        with full_precision(upstream.device):
+            points = _restored(ctx.gradient(ctx.masses, upstream), ctx.order) if ctx.needs_input_grad[0] else None
+        beta = (upstream * ctx.masses.slopes()[0]).sum() if ctx.slope else None
+        return points, None, beta
+
+
+def _evaluate(pairs: Batch | Tiled, beta: Tensor, *, slope: bool, keep: bool) -> tuple[Masses, Gradient]:
+    """What all points see at one inverse temperature, and the gradient that goes with it."""
+    if isinstance(pairs, Tiled) and not slope:
+        kernel = Kernel.of(pairs.points, beta)
+        if kernel is not None:
+            return kernel.masses(keep=keep), kernel.gradient
+    return pairs.masses(beta.expand(1, len(pairs.positions)), 2 if slope else 1), pairs.gradient
+
+
+def _restored(values: Tensor, order: Tensor | None) -> Tensor:
+    """Values by point in the caller's order."""
+    if order is None:
+        return values
+    restored = torch.empty_like(values)
+    restored[order] = values
+    return restored
+
+
+def _reduce(losses: Tensor, valid: Tensor, reduction: Reduction) -> Tensor:
     if reduction == "none":
-        return losses.to(x.dtype)
+        return losses
     if reduction not in ("mean", "sum"):
         raise ValueError(f"unknown reduction {reduction!r}; known: mean, sum, none.")
     total = losses.sum()
-    return (total / valid.sum().clamp_min(1) if reduction == "mean" else total).to(x.dtype)
+    return total / valid.sum().clamp_min(1) if reduction == "mean" else total
 
 
-def _losses(squared: Tensor, labels: Tensor, beta: Tensor) -> tuple[Tensor, Tensor]:
-    """Each anchor's loss (n,), 0 where it has no other point of its class, and where it has one (n,)."""
-    same = labels[:, None] == labels
-    itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
-    valid = (same & ~itself).any(1)
-    own_nearest, own = _log_mass(squared, same & ~itself, beta)
-    others_nearest, others = _log_mass(squared, ~same, beta)
-    # log((own + others) / own) as a softplus: exact where it is near 0, and no ratio underflows.
-    losses = F.softplus((own_nearest - others_nearest) * beta + others - own, threshold=50)
-    return losses.masked_fill(~valid, 0.0), valid
+def check_temperature(temperature: float | Tensor, points: Tensor) -> Tensor:
+    """The temperature as a scalar of the points' dtype.
 
-
-def _log_mass(squared: Tensor, mask: Tensor, beta: Tensor) -> tuple[Tensor, Tensor]:
-    """Each row's nearest masked distance d0, as a constant, and log of the sum of exp(-(d - d0) beta) over the mask.
-
-    Kept apart so that the difference of two masses survives where each alone overflows. An empty row has the lowest
-    finite number, which has a zero gradient and no NaN.
+    Raises:
+        ValueError: it is no number in (0, inf], or its inverse cannot be represented.
     """
-    empty = ~mask.any(1)
-    nearest = squared.detach().masked_fill(~mask, math.inf).amin(1).masked_fill(empty, 0.0)
-    logits = ((nearest[:, None] - squared) * beta).masked_fill(~mask, -math.inf)
-    return nearest, logits.logsumexp(1).masked_fill(empty, torch.finfo(squared.dtype).min / 4)
-
-
-def _check_temperature(temperature: float | Tensor, points: Tensor) -> Tensor:
     value = torch.as_tensor(temperature, dtype=points.dtype, device=points.device)
     if value.numel() != 1 or not bool(value > 0):
         raise ValueError(f"temperature must be one number in (0, inf], not {temperature}.")

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from snnl_core.distances import Distance, check_finite, prepare, squared_distances
+from snnl_core.distances import Distance, check_finite, full_precision, prepare, squared_distances
 
 CHUNK_ENTRIES = 1 << 22
 """Distances held at a time."""
@@ -36,11 +36,13 @@ def nearest_neighbors(
     both = torch.cat([queries, points])
     check_finite(both)
     both = prepare(both if both.dtype == torch.float64 else both.float(), distance)
+    both = both - both.mean(0)  # which keeps |a|^2 + |b|^2 - 2ab accurate
     queries, points = both[: len(queries)], both[len(queries) :]
     distances, indices = [], []
     size = max(1, CHUNK_ENTRIES // len(points))
     for start in range(0, len(queries), size):
-        squared = squared_distances(queries[start : start + size], points)
+        with full_precision(points.device):
+            squared = squared_distances(queries[start : start + size], points)
         if exclude_self:
             squared.diagonal(start).fill_(torch.inf)
         values, index = _smallest(squared, k)

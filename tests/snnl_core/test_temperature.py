@@ -6,9 +6,8 @@ import pytest
 import torch
 from scipy.optimize import minimize_scalar
 
-from snnl_core import anchors, entanglement, soft_nearest_neighbor_loss, temperature
-from snnl_core.anchors import anchors_by_class
-from snnl_core.distances import prepare
+from snnl_core import entanglement, pairs, soft_nearest_neighbor_loss, temperature, tiles
+from snnl_core.pairs import all_pairs
 
 DOUBLE = torch.float64
 
@@ -71,22 +70,28 @@ def test_every_group_is_at_its_minimum(data, seed):
         assert own.loss == pytest.approx(lowest(x, labels, labels == label), abs=1e-5)
 
 
-def test_derivatives_are_those_of_autograd():
+@pytest.mark.parametrize("small", [0, 1000])
+def test_derivatives_are_those_of_autograd(monkeypatch, small):
+    monkeypatch.setattr(pairs, "SMALL", small)
     x, labels = shifted(0)
-    for part in anchors_by_class(prepare(x, "sqeuclidean"), labels, torch.ones(len(x), dtype=torch.bool)):
-        beta = torch.linspace(0.01, 2, len(part.index), dtype=DOUBLE).requires_grad_()
-        squared = torch.cdist(x[part.index], x).square()
-        same = labels[part.index, None] == labels
-        same[torch.arange(len(beta)), part.index] = False
-        logits = -squared * beta[:, None]
-        mass = [
-            logits.masked_fill(~mask, -math.inf).logsumexp(1) for mask in (same, labels[part.index, None] != labels)
-        ]
-        expected = torch.nn.functional.softplus(mass[1] - mass[0])
-        slope = torch.autograd.grad(expected.sum(), beta, create_graph=True)[0]
-        curve = torch.autograd.grad(slope.sum(), beta)[0]
-        for value, wanted in zip(part.derivatives(beta.detach()), (expected, slope, curve), strict=True):
-            torch.testing.assert_close(value, wanted.detach(), atol=1e-9, rtol=1e-6)
+    labels[3] = 7  # alone in its class
+    beta = torch.linspace(0.01, 2, len(x), dtype=DOUBLE).requires_grad_()
+    squared = torch.cdist(x, x).square()
+    same = labels[:, None] == labels
+    logits = -squared * beta[:, None]
+    others = logits.masked_fill(same, -math.inf).logsumexp(1)
+    own = logits.masked_fill(~same.clone().fill_diagonal_(False), -math.inf).logsumexp(1)
+    valid = torch.arange(len(x)) != 3
+    expected = torch.nn.functional.softplus(others - own)[valid]
+    slope = torch.autograd.grad(expected.sum(), beta, create_graph=True)[0]
+    curve = torch.autograd.grad(slope.sum(), beta)[0][valid]
+    everyone = all_pairs(x, labels)
+    masses = everyone.masses(beta.detach()[everyone.positions].expand(1, -1), 3)
+    order = everyone.positions.argsort()
+    wanted = (expected, slope[valid], curve)
+    for values, value in zip((masses.losses(), masses.slopes(), masses.curves()), wanted, strict=True):
+        torch.testing.assert_close(values[0][order][valid], value.detach(), atol=1e-9, rtol=1e-6)
+        assert values[0][order][3] == 0
 
 
 def test_groups_find_both_ends_and_the_middle_in_one_search():
@@ -107,26 +112,37 @@ def test_groups_find_both_ends_and_the_middle_in_one_search():
     assert found[1].loss == pytest.approx(math.log(179 / 89))
 
 
-@pytest.mark.parametrize("entries", [1, 500, 3000])
-def test_pieces_change_nothing(monkeypatch, entries):
-    x, labels = shifted(1)
+@pytest.mark.parametrize("rows, entries", [(1, 1), (7, 60), (20, 3000)])
+@pytest.mark.parametrize("data", [shifted, heavy_tailed])
+def test_tiles_change_nothing(monkeypatch, rows, entries, data):
+    x, labels = data(1)
     groups = torch.arange(len(x)) % 3
     whole = entanglement(x, labels, groups=groups)
-    monkeypatch.setattr(anchors, "PIECE_ENTRIES", entries)
+    monkeypatch.setattr(pairs, "SMALL", 0)
+    monkeypatch.setattr(tiles, "ROWS", rows)
+    monkeypatch.setattr(tiles, "ENTRIES", entries)
     pieces = entanglement(x, labels, groups=groups)
-    assert pieces.loss == pytest.approx(whole.loss, rel=1e-8)
+    assert pieces.loss == pytest.approx(whole.loss, rel=1e-6)
     assert [p.loss for p in pieces.by_group.values()] == pytest.approx([w.loss for w in whole.by_group.values()])
     torch.testing.assert_close(pieces.class_pairs, whole.class_pairs, atol=1e-4, rtol=0)
     torch.testing.assert_close(pieces.per_sample, whole.per_sample, atol=1e-3, rtol=0)
 
 
 def test_the_descent_takes_few_passes(monkeypatch):
-    passes = []
-    evaluate = temperature._evaluate
-    monkeypatch.setattr(temperature, "_evaluate", lambda *args: passes.append(1) or evaluate(*args))
-    x, labels = shifted(2)
-    entanglement(x, labels)
-    assert 2 <= len(passes) <= 24  # joint and by class, each down two valleys at most
+    """On all anchors, from the sample's bottom: the sample is small against them."""
+    whole = []
+    monkeypatch.setattr(pairs, "SMALL", 0)
+    monkeypatch.setattr(temperature, "SAMPLE_PAIRS", 0)
+    evaluate = temperature._Groups.derivatives
+    monkeypatch.setattr(
+        temperature._Groups,
+        "derivatives",
+        lambda groups, *rest: whole.append(groups.groups.shape[1] == 3000) or evaluate(groups, *rest),
+    )
+    generator = torch.Generator().manual_seed(0)
+    x, labels = torch.randn(3000, 4, generator=generator), torch.randint(3, (3000,), generator=generator)
+    entanglement(x + torch.randn(3, 4, generator=generator)[labels], labels)
+    assert 1 <= sum(whole) <= 6
 
 
 def test_coinciding_points_have_a_scale():

@@ -1,0 +1,133 @@
+"""All pairs of a batch at once: the direct path for few points, where the number of operations is what counts."""
+
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from snnl_core.distances import gram, median
+from snnl_core.masses import LOG2_E, Mass, Masses
+
+SAMPLED = 1 << 17
+"""Distances whose median sets the scale of a search, about; with few points, all."""
+ENTRIES = 1 << 20
+"""Weights computed at once, at most, when several temperatures are asked for."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Distances of anchors to all points, and which are of the own class.
+
+    Attributes:
+        x: all points, centred (n, d).
+        codes: the class of each point (n,).
+        positions: which points the anchors are (a,).
+        distances: (a, n).
+        own: 1 for the anchor's class without itself, else 0 (a, n).
+        others: 1 for all other classes, else 0 (a, n).
+    """
+
+    x: Tensor
+    codes: Tensor
+    positions: Tensor
+    distances: Tensor
+    own: Tensor
+    others: Tensor
+
+    @classmethod
+    def of(cls, x: Tensor, codes: Tensor) -> "Batch":
+        """All points (n, d) as anchors, of classes (n,)."""
+        x = x - x.mean(0)
+        product = gram(x)
+        squares = product.diagonal()
+        distances = (squares[:, None] + squares).sub_(product, alpha=2).clamp_min_(0)
+        own = (codes[:, None] == codes).to(x.dtype)
+        others = 1 - own
+        return cls(x, codes, torch.arange(len(x), device=x.device), distances, own.fill_diagonal_(0), others)
+
+    @property
+    def order(self) -> Tensor | None:
+        """None where the anchors are all points, in the caller's order."""
+        return None if len(self.positions) == len(self.x) else self.positions
+
+    @property
+    def valid(self) -> Tensor:
+        """Which anchors have another point of their class (a,)."""
+        return self._nearest[0].isfinite()
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """That of the distances."""
+        return self.x.dtype
+
+    def some(self, picked: Tensor) -> "Batch":
+        """Some of the anchors, against all points."""
+        rows = ("positions", "distances", "own", "others")
+        return replace(self, **{name: getattr(self, name)[picked] for name in rows})
+
+    @cached_property
+    def _nearest(self) -> list[Tensor]:
+        """The distance to the nearest point of the own class, and of others (a,); infinite where there is none."""
+        # Far is added where a point does not count: one operation, where a choice by mask is slow.
+        far = torch.finfo(self.x.dtype).max / 2
+        found = []
+        for unwanted in (self.others, self.own):
+            distances = torch.add(self.distances, unwanted, alpha=far)
+            distances[self._rows, self.positions] = far
+            nearest = distances.amin(1)
+            found.append(nearest.masked_fill_(nearest >= far, math.inf))
+        return found
+
+    @cached_property
+    def _rows(self) -> Tensor:
+        return torch.arange(len(self.positions), device=self.x.device)
+
+    @cached_property
+    def _excess(self) -> Tensor:
+        """Distances beyond the nearest point of the same kind (a, n); 0 from each anchor to itself."""
+        excess = self.distances
+        for nearest, members in zip(self._nearest, (self.own, self.others), strict=True):
+            excess = excess - members * nearest.nan_to_num(0.0, posinf=0.0)[:, None]
+        return excess
+
+    def masses(self, betas: Tensor, orders: int) -> Masses:
+        """What the anchors see at inverse temperatures (q, a), with so many moments."""
+        sums = betas.new_empty(2, orders, *betas.shape)
+        share = max(1, ENTRIES // self.distances.numel())
+        for start in range(0, len(betas), share):
+            part = slice(start, start + share)
+            weights = self.weights(betas[part])
+            for order in range(orders):
+                if order:
+                    weights.mul_(self._excess)
+                for kind, members in enumerate((self.own, self.others)):
+                    torch.sum(weights * members, 2, out=sums[kind, order, part])
+        own, others = (Mass(nearest, total) for nearest, total in zip(self._nearest, sums, strict=True))
+        return Masses(own, others, betas)
+
+    def weights(self, betas: Tensor) -> Tensor:
+        """exp(-beta excess) at inverse temperatures (q, a): (q, a, n)."""
+        return torch.mul(self._excess, (betas * -LOG2_E)[:, :, None]).exp2_()
+
+    def gradient(self, masses: Masses, upstream: Tensor) -> Tensor:
+        """The gradient of sum(upstream * loss) with respect to the points (n, d), at the first temperature."""
+        own, others = masses.pulls(-2 * upstream)[:, :, None]
+        pulls = self.weights(masses.betas[:1])[0].mul_((self.own * own).add_(self.others * others))
+        pulls = pulls + pulls.T
+        pulls.diagonal().sub_(pulls.sum(1))
+        return pulls @ self.x
+
+    def class_masses(self, masses: Masses, classes: int) -> Tensor:
+        """The anchors' softmax mass on other classes, summed by the anchor's class and the other (c, c)."""
+        mass = self.weights(masses.betas[:1])[0].mul_(self.others).mul_(masses.shares()[1, :, None])
+        by_class = mass.double() @ F.one_hot(self.codes, classes).double()
+        return F.one_hot(self.codes[self.positions], classes).double().T @ by_class
+
+    def scale(self) -> tuple[float, float]:
+        """The median distance between points of two classes, of a sample, and a bound on all distances."""
+        stride = self.distances.numel() // SAMPLED | 1  # odd, so as not to stay in some columns
+        sampled, counted = self.distances.flatten()[::stride], self.others.flatten()[::stride]
+        return median(sampled[counted > 0]), float(self.distances.max())

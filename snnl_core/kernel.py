@@ -1,0 +1,99 @@
+"""The loss of many points at one temperature that is not cold: through the kernel matrix exp(2 beta x_i x_j).
+
+With f_i = exp(-beta |x_i|^2), exp(-beta d_ij) = f_i f_j exp(2 beta x_i x_j). Where no exponent overflows or vanishes,
+a tile needs one exp for its rows and columns together, and its sums are products with f: the least that can be done
+beside the matrix product. Elsewhere `tiles` carries every anchor's masses relative to its nearest point.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from snnl_core.masses import LOG2_E, Masses
+from snnl_core.tiles import Points, Tile, Workspace, gradient, members, square
+
+ROOM = {torch.float32: 100.0, torch.float64: 900.0}
+"""The largest exponent (to base 2) that stays far from overflow and from numbers that lose digits."""
+KEPT = 8
+"""Entries of tiles that are kept for the gradient, times the entries of the points: memory for time."""
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """The kernel matrix of points at one inverse temperature, tile by tile.
+
+    Attributes:
+        points: the points.
+        beta: the inverse temperature, a scalar.
+        scale: exp(-beta |x|^2) (n,).
+        kept: the first tiles, for the gradient, in order.
+    """
+
+    points: Points
+    beta: Tensor
+    scale: Tensor
+    kept: list[Tensor]
+
+    @classmethod
+    def of(cls, points: Points, beta: Tensor) -> "Kernel | None":
+        """The kernel matrix, or None where an exponent has no room: 4 max |x|^2 bounds the distances."""
+        exponents = points.squares * (beta * LOG2_E)
+        if float(4 * exponents.max()) > ROOM[points.x.dtype]:
+            return None
+        return cls(points, beta, torch.exp2(-exponents), [])
+
+    def masses(self, *, keep: bool) -> Masses:
+        """What every point sees; with `keep`, tiles are kept for `gradient`."""
+        masses = Masses.empty(self.beta.expand(1, len(self.points)), 1)
+        room = KEPT * self.points.x.numel() if keep else 0
+        work = Workspace(self.points.x, 2)
+        for tile in square(self.points):
+            kernel, part = work.tensors(tile.shape)
+            room -= kernel.numel()
+            if room >= 0:
+                kernel = torch.empty_like(kernel)
+                self.kept.append(kernel)
+            self._load(tile, kernel)
+            for kind, where in self._kinds(tile):
+                counted = kernel if where is None else torch.mul(kernel, where, out=part)
+                sums = masses.kinds[kind].sums[0, 0]
+                sums[tile.rows] += torch.mv(counted, self.scale[tile.columns])
+                if not tile.diagonal:
+                    sums[tile.columns] += torch.mv(counted.T, self.scale[tile.rows])
+        for mass in masses.kinds:
+            mass.nearest.copy_(torch.where(mass.sums[0, 0] > 0, 0.0, math.inf))
+            mass.sums.mul_(self.scale)
+        return masses
+
+    def gradient(self, masses: Masses, upstream: Tensor) -> Tensor:
+        """The gradient of sum(upstream * loss) with respect to the points (n, d)."""
+        pulls = masses.pulls(upstream) * self.scale
+        kept = iter(self.kept)
+
+        def derivatives(tile: Tile, work: list[Tensor]) -> Tensor:
+            spare, total, part = work
+            kernel = next(kept, None)
+            kernel = self._load(tile, spare) if kernel is None else kernel
+            for place, (kind, where) in enumerate(self._kinds(tile)):
+                out = part if place else total
+                # f_i f_j (c_i + c_j) is of rank two.
+                left = torch.stack([pulls[kind, tile.rows], self.scale[tile.rows]], 1)
+                right = torch.stack([self.scale[tile.columns], pulls[kind, tile.columns]])
+                torch.mm(left, right, out=out)
+                if where is not None:
+                    out.mul_(where)
+            return (total.add_(part) if place else total).mul_(kernel)
+
+        return gradient(self.points, derivatives)
+
+    def _load(self, tile: Tile, out: Tensor) -> Tensor:
+        left, right = self.points.x[tile.rows], self.points.x[tile.columns]
+        factor = 2 * LOG2_E * float(self.beta)
+        return torch.addmm(out, left, right.T, beta=0, alpha=factor, out=out).exp2_()
+
+    def _kinds(self, tile: Tile) -> Iterator[tuple[int, Tensor | None]]:
+        where = members(self.points, self.points, tile)
+        return ((kind, where[kind]) for kind, there in enumerate((tile.own, tile.others)) if there)

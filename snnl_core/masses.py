@@ -1,0 +1,190 @@
+"""Softmax masses over distances, carried stably from tile to tile, and the loss that two of them make.
+
+For an anchor at distances d from some points, and an inverse temperature beta, the mass is sum exp(-beta d). It is kept
+as the distance to the nearest point and a sum of exp(-beta (d - nearest)), which lies between 1 and the number of
+points for every beta. Masses of the own class and of the others give the loss and its derivatives: with
+u = log(mass of others) - log(mass of the own class),
+
+    loss   = softplus(u)
+    loss'  = w u',                         u'  = E_own[d] - E_others[d]
+    loss'' = w (1 - w) u'^2 + w u'',       u'' = Var_others[d] - Var_own[d]
+
+with w = sigmoid(u) the softmax mass on other classes, and E and Var under each kind's own softmax.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+LOG2_E = 1 / math.log(2)
+"""exp2 is several times as fast as exp on processors, so beta is taken to base 2."""
+
+
+@dataclass(frozen=True)
+class Mass:
+    """The mass of one kind of points as anchors see it, at several inverse temperatures.
+
+    Attributes:
+        nearest: the distance to the nearest point (a,); infinite where no point was seen.
+        sums: sum of exp(-beta excess) excess^k for k = 0, 1, ... (k, q, a), with excess = d - nearest; one to three k.
+    """
+
+    nearest: Tensor
+    sums: Tensor
+
+    @classmethod
+    def empty(cls, anchors: int, temperatures: int, orders: int, like: Tensor) -> "Mass":
+        """No points yet."""
+        return cls(like.new_full((anchors,), math.inf), like.new_zeros(orders, temperatures, anchors))
+
+    def rows(self, rows: slice) -> "Mass":
+        """A view of some of the anchors."""
+        return Mass(self.nearest[rows], self.sums[..., rows])
+
+    def add(self, other: "Mass", betas: Tensor) -> None:
+        """Add the mass of other points, seen by the same anchors, at inverse temperatures (q, a)."""
+        nearest = torch.minimum(self.nearest, other.nearest)
+        total = _moved(self, nearest, betas) + _moved(other, nearest, betas)
+        self.nearest.copy_(nearest)
+        self.sums.copy_(total)
+
+    def mean(self) -> Tensor:
+        """The mean distance under the softmax (q, a)."""
+        return self.nearest + self.sums[1] / self.sums[0]
+
+    def variance(self) -> Tensor:
+        """The variance of the distance under the softmax (q, a)."""
+        return (self.sums[2] / self.sums[0] - (self.sums[1] / self.sums[0]).square()).clamp_min(0)
+
+
+def _moved(mass: Mass, nearest: Tensor, betas: Tensor) -> Tensor:
+    """The sums about a nearest distance that is no longer the mass's own."""
+    # Where nothing was seen the sums are 0 and any finite move will do.
+    shift = (mass.nearest - nearest).nan_to_num(0.0, posinf=0.0)
+    moved = mass.sums * torch.exp2(shift * betas * -LOG2_E)
+    if len(moved) > 2:
+        moved[2] += shift * (2 * moved[1] + shift * moved[0])
+    if len(moved) > 1:
+        moved[1] += shift * moved[0]
+    return moved
+
+
+def mass_of(distances: Tensor, members: Tensor | None, betas: Tensor, orders: int, work: list[Tensor]) -> Mass:
+    """The mass of the points of one tile.
+
+    Args:
+        distances: (a, m), not negative.
+        members: 1 where a point counts for an anchor, else 0 (a, m); None where all do.
+        betas: inverse temperatures (q, a).
+        orders: how many moments, 1 to 3.
+        work: two tensors like `distances` to be written over.
+    """
+    excess, weights = work
+    nearest = _nearest(distances, members, excess)
+    excess_over(distances, nearest, members, excess)
+    sums = betas.new_empty(orders, *betas.shape)
+    for place, beta in enumerate(betas):
+        softmax_weights(excess, members, beta, weights)
+        torch.sum(weights, 1, out=sums[0, place])
+        for order in range(1, orders):
+            weights.mul_(excess)
+            torch.sum(weights, 1, out=sums[order, place])
+    return Mass(nearest, sums)
+
+
+def _nearest(distances: Tensor, members: Tensor | None, work: Tensor) -> Tensor:
+    """The least distance to a point that counts (a,); infinite where none does."""
+    if members is None:
+        return distances.amin(1)
+    # A far distance is added where a point does not count: a choice by mask takes several times as long.
+    far = torch.finfo(distances.dtype).max / 2
+    nearest = torch.mul(members, -far, out=work).add_(far).add_(distances).amin(1)
+    return nearest.masked_fill_(nearest >= far, math.inf)
+
+
+def excess_over(distances: Tensor, nearest: Tensor, members: Tensor | None, out: Tensor) -> Tensor:
+    """Distances beyond each anchor's nearest (a,), into `out` (a, m); not negative where a point counts or not."""
+    torch.sub(distances, nearest[:, None], out=out)
+    return out if members is None else out.clamp_min_(0)
+
+
+def softmax_weights(excess: Tensor, members: Tensor | None, beta: Tensor, out: Tensor) -> Tensor:
+    """exp(-beta excess) into `out` (a, m), for one beta an anchor (a,); 0 where a point does not count."""
+    torch.mul(excess, (beta * -LOG2_E)[:, None], out=out).exp2_()
+    return out if members is None else out.mul_(members)
+
+
+@dataclass(frozen=True)
+class Masses:
+    """The masses of the own class and of all others, as anchors see them at inverse temperatures betas (q, a)."""
+
+    own: Mass
+    others: Mass
+    betas: Tensor
+
+    @classmethod
+    def empty(cls, betas: Tensor, orders: int) -> "Masses":
+        """No points yet, for anchors at inverse temperatures (q, a)."""
+        own, others = (Mass.empty(betas.shape[1], betas.shape[0], orders, betas) for _ in range(2))
+        return cls(own, others, betas)
+
+    @property
+    def kinds(self) -> tuple[Mass, Mass]:
+        """The own class, and the others."""
+        return self.own, self.others
+
+    @property
+    def valid(self) -> Tensor:
+        """Which anchors have another point of their class (a,)."""
+        return self.own.nearest.isfinite()
+
+    def log_ratio(self) -> Tensor:
+        """u = log(others) - log(own) (q, a): -inf where there are no others, NaN where an anchor is not valid."""
+        apart = (self.own.nearest - self.others.nearest) * self.betas
+        # At beta = 0 the distances do not count, not even an infinite one.
+        apart = torch.where(self.others.nearest.isinf(), -math.inf, apart)
+        return apart + self.others.sums[0].log() - self.own.sums[0].log()
+
+    def losses(self) -> Tensor:
+        """Each anchor's loss (q, a); 0 where it is not valid."""
+        # log((own + others) / own) as a softplus: exact where it is near 0, and no ratio underflows.
+        losses = F.softplus(self.log_ratio(), threshold=50)
+        return losses.masked_fill(~self.valid, 0.0)
+
+    def slopes(self) -> Tensor:
+        """The first derivative of each anchor's loss in beta (q, a), from two moments; 0 where it is not valid."""
+        slopes = self.log_ratio().sigmoid() * (self.own.mean() - self.others.mean())
+        return slopes.masked_fill(~self._entangled, 0.0)
+
+    def curves(self) -> Tensor:
+        """The second derivative of each anchor's loss in beta (q, a), from three moments; 0 where it is not valid."""
+        w = self.log_ratio().sigmoid()
+        slope = self.own.mean() - self.others.mean()
+        curves = w * (1 - w) * slope.square() + w * (self.others.variance() - self.own.variance())
+        return curves.masked_fill(~self._entangled, 0.0)
+
+    @property
+    def _entangled(self) -> Tensor:
+        """Which anchors see both kinds of points (a,)."""
+        return self.valid & self.others.nearest.isfinite()
+
+    def shares(self) -> Tensor:
+        """For each kind (2, a), c such that c exp(-beta excess) is an anchor's softmax mass on a point.
+
+        At the first inverse temperature; 0 for anchors that are not valid.
+        """
+        w = self.log_ratio()[0].sigmoid().masked_fill(~self.valid, 0.0)
+        shares = torch.stack([(1 - w) / self.own.sums[0, 0], w / self.others.sums[0, 0]])
+        return shares.nan_to_num(0.0).masked_fill(~self.valid, 0.0)
+
+    def pulls(self, upstream: Tensor) -> Tensor:
+        """For each kind (2, a), c such that d sum(upstream * loss) / d distance = c exp(-beta excess).
+
+        At the first inverse temperature; 0 for anchors that are not valid.
+        """
+        w = self.log_ratio()[0].sigmoid()
+        pull = (upstream * self.betas[0] * w).masked_fill(~self.valid | (w == 0), 0.0)
+        return torch.stack([pull / self.own.sums[0, 0], -pull / self.others.sums[0, 0]]).nan_to_num_(0.0)

@@ -1,0 +1,146 @@
+"""Anchors and the points that they see: all distances at once where they are few, by tiles where they are many."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from snnl_core import tiles
+from snnl_core.batch import Batch
+from snnl_core.distances import median
+from snnl_core.masses import Masses
+from snnl_core.tiles import Points
+
+SMALL = 1024
+"""Up to so many points, all distances are held at once."""
+
+SAMPLED = 8192
+"""Pairs of points whose distances set the scale of a search."""
+
+Progress = Callable[[int, float], None]
+"""Told the number of the pass over all pairs, from 1, and the share of it that is done, in (0, 1]."""
+
+
+class Pairs(Protocol):
+    """Anchors, and what they see of all points.
+
+    Attributes:
+        positions: where the anchors stand in the caller's data (a,).
+        order: the same, or None where that is their own order.
+        valid: which anchors have another point of their class (a,).
+        dtype: that of the distances.
+    """
+
+    @property
+    def positions(self) -> Tensor: ...
+
+    @property
+    def order(self) -> Tensor | None: ...
+
+    @property
+    def valid(self) -> Tensor: ...
+
+    @property
+    def dtype(self) -> torch.dtype: ...
+
+    def masses(self, betas: Tensor, orders: int) -> Masses:
+        """What the anchors see at inverse temperatures (q, a), with so many moments."""
+        ...
+
+    def some(self, picked: Tensor) -> "Pairs":
+        """Some of the anchors, ascending, against all points."""
+        ...
+
+    def scale(self) -> tuple[float, float]:
+        """The median distance between points of two classes, of a sample, and a bound on all distances."""
+        ...
+
+    def class_masses(self, masses: Masses, classes: int) -> Tensor:
+        """The anchors' softmax mass on other classes, summed by the anchor's class and the other (c, c).
+
+        At the first temperature of `masses`.
+        """
+        ...
+
+
+def all_pairs(x: Tensor, labels: Tensor, progress: Progress | None = None) -> "Batch | Tiled":
+    """Every point as an anchor: x (n, d), labels (n,)."""
+    if len(x) <= SMALL:
+        return Batch.of(x, labels)
+    order = labels.argsort(stable=True)
+    x = x[order]
+    codes = labels[order].unique_consecutive(return_inverse=True)[1]
+    points = Points(x.sub_(x.mean(0)), codes, order)
+    return Tiled(points, points, progress)
+
+
+@dataclass(frozen=True)
+class Tiled:
+    """Anchors and points, sorted by class; the anchors are the points themselves or some of them."""
+
+    anchors: Points
+    points: Points
+    progress: Progress | None = None
+    _passes: Iterator[int] = field(default_factory=lambda: count(1))
+
+    @property
+    def positions(self) -> Tensor:
+        """Where the anchors stand in the caller's data (a,)."""
+        return self.anchors.positions
+
+    @property
+    def order(self) -> Tensor:
+        """The same."""
+        return self.anchors.positions
+
+    @property
+    def valid(self) -> Tensor:
+        """Which anchors have another point of their class (a,)."""
+        return self.points.counts[self.anchors.codes] > 1
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """That of the distances."""
+        return self.points.x.dtype
+
+    def gradient(self, masses: Masses, upstream: Tensor) -> Tensor:
+        """The gradient of sum(upstream * loss) with respect to the points (n, d), at the first temperature."""
+        return tiles.pull(self.points, masses, upstream)
+
+    def some(self, picked: Tensor) -> "Tiled":
+        """Some of the anchors, ascending, against all points."""
+        return Tiled(self.anchors.some(picked), self.points)
+
+    def masses(self, betas: Tensor, orders: int) -> Masses:
+        """What the anchors see at inverse temperatures (q, a), with so many moments."""
+        masses = Masses.empty(betas, orders)
+        tiles.collect(self.anchors, self.points, self._tiles(), masses, self._back(masses))
+        return masses
+
+    def class_masses(self, masses: Masses, classes: int) -> Tensor:
+        """The anchors' softmax mass on other classes, summed by the anchor's class and the other (c, c)."""
+        return tiles.class_masses(self.anchors, self.points, self._tiles(), masses, self._back(masses), classes)
+
+    def scale(self) -> tuple[float, float]:
+        """The median distance between points of two classes, of a sample, and a bound on all distances."""
+        draw = torch.Generator().manual_seed(0)
+        pairs = torch.randint(len(self.points), (2, SAMPLED), generator=draw).to(self.points.x.device)
+        codes = self.points.codes[pairs]
+        one, other = pairs[:, codes[0] != codes[1]]
+        distances = (self.points.x[one] - self.points.x[other]).square_().sum(1)
+        return median(distances), 4 * float(self.points.squares.max())
+
+    def _back(self, masses: Masses) -> Masses | None:
+        return masses if self.anchors is self.points else None
+
+    def _tiles(self) -> Iterator[tiles.Tile]:
+        whole = self.anchors is self.points
+        found = list(tiles.square(self.points) if whole else tiles.oblong(self.anchors, self.points))
+        number = next(self._passes)
+        for done, tile in enumerate(found, start=1):
+            yield tile
+            if self.progress is not None:
+                self.progress(number, done / len(found))

@@ -1,0 +1,314 @@
+"""All pairs of points as tiles of the distance matrix, each pair computed once, with no n x n tensor.
+
+The points are sorted by class, and their rows cut into blocks of one class, or of several whole small classes. The
+columns right of a block then fall into the block itself, the rest of its class, and other classes, and each of these
+is a tile, or several where it is long. A tile serves its rows and, read the other way, its columns as anchors.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from snnl_core.masses import Masses, excess_over, mass_of, softmax_weights
+
+ROWS = 512
+"""Rows of a tile on a processor, at most."""
+ENTRIES = 1 << 20
+"""Entries of a tile on a processor: what its caches hold of a tile and its two companions, 12 MB in float32."""
+OWN, OTHERS = 0, 1
+"""The kinds of pairs: of one class, and of two."""
+FEWEST = 1 / 4
+"""A class with fewer points than this share of a block shares its block with others."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """A range of sorted points, and the lowest and highest class code in it."""
+
+    rows: slice
+    low: int
+    high: int
+
+    @property
+    def size(self) -> int:
+        """How many points it has."""
+        return int(self.rows.stop - self.rows.start)
+
+
+@dataclass(frozen=True)
+class Points:
+    """Points sorted by class.
+
+    Attributes:
+        x: (n, d), best centred: the error of a distance is of the order of eps |x|^2.
+        codes: the classes (n,), as numbers from 0 up, ascending.
+        positions: where each point stands in the caller's data (n,).
+    """
+
+    x: Tensor
+    codes: Tensor
+    positions: Tensor
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    @cached_property
+    def squares(self) -> Tensor:
+        """|x|^2 (n,)."""
+        return torch.linalg.vector_norm(self.x, dim=1).square_()
+
+    @cached_property
+    def counts(self) -> Tensor:
+        """How many points each class has (c,)."""
+        return torch.bincount(self.codes)
+
+    @cached_property
+    def blocks(self) -> list[Block]:
+        """The points cut into blocks."""
+        return list(_blocks(self.codes, tile_size(self.x)[0]))
+
+    def some(self, rows: Tensor) -> "Points":
+        """Some of the points; `rows` ascending."""
+        return Points(self.x[rows], self.codes[rows], self.positions[rows])
+
+
+def tile_size(x: Tensor) -> tuple[int, int]:
+    """Rows and entries of a tile, at most: on a GPU what leaves its memory room."""
+    if x.device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(x.device)
+        rows = int(min(16384, max(512, (free / (32 * x.element_size())) ** 0.5)))
+        return rows, rows * rows
+    return ROWS, ENTRIES
+
+
+def _blocks(codes: Tensor, rows: int) -> Iterator[Block]:
+    """Classes in order: a large one is cut evenly, small ones are kept together until they are many."""
+    small: list[tuple[int, int]] = []
+    start = 0
+    for code, count in zip(*(values.tolist() for values in codes.unique_consecutive(return_counts=True)), strict=True):
+        large = count > rows * FEWEST
+        if small and (large or sum(held for _, held in small) + count > rows):
+            yield Block(slice(start, start := start + sum(held for _, held in small)), small[0][0], small[-1][0])
+            small = []
+        if large:
+            pieces = -(-count // rows)
+            edges = [start + count * i // pieces for i in range(pieces + 1)]
+            yield from (Block(slice(*pair), code, code) for pair in pairwise(edges))
+            start += count
+        else:
+            small.append((code, count))
+    if small:
+        yield Block(slice(start, len(codes)), small[0][0], small[-1][0])
+
+
+@dataclass(frozen=True)
+class Tile:
+    """Where a tile lies and what it holds.
+
+    Attributes:
+        block: its rows.
+        columns: its columns.
+        own: whether there are pairs of the own class.
+        others: whether there are pairs of two classes.
+        diagonal: whether the columns are the rows: each pair is there twice, and each point with itself.
+    """
+
+    block: Block
+    columns: slice
+    own: bool
+    others: bool
+    diagonal: bool = False
+
+    @property
+    def rows(self) -> slice:
+        """Its rows."""
+        return self.block.rows
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.block.size, int(self.columns.stop - self.columns.start)
+
+
+def square(points: Points) -> Iterator[Tile]:
+    """Tiles that hold every pair of points once, those on the diagonal twice."""
+    ends, entries = _class_ends(points.codes), tile_size(points.x)[1]
+    for block in points.blocks:
+        pure = block.low == block.high
+        yield Tile(block, block.rows, True, not pure, diagonal=True)
+        end = ends[block.high]
+        yield from _pieces(block, block.rows.stop, end, entries, own=True, others=False)
+        yield from _pieces(block, end, len(points), entries, own=False, others=True)
+
+
+def oblong(a: Points, b: Points) -> Iterator[Tile]:
+    """Tiles that hold every pair of a point of `a` and one of `b`."""
+    entries = tile_size(a.x)[1]
+    for block in a.blocks:
+        first, last = torch.searchsorted(b.codes, a.codes.new_tensor([block.low, block.high + 1])).tolist()
+        yield from _pieces(block, 0, first, entries, own=False, others=True)
+        yield from _pieces(block, first, last, entries, own=True, others=block.low != block.high)
+        yield from _pieces(block, last, len(b), entries, own=False, others=True)
+
+
+def _class_ends(codes: Tensor) -> dict[int, int]:
+    names, counts = codes.unique_consecutive(return_counts=True)
+    return dict(zip(names.tolist(), counts.cumsum(0).tolist(), strict=True))
+
+
+def _pieces(block: Block, start: int, stop: int, entries: int, *, own: bool, others: bool) -> Iterator[Tile]:
+    pieces = -(-(stop - start) // max(1, entries // block.size))
+    for i in range(pieces):
+        columns = slice(start + (stop - start) * i // pieces, start + (stop - start) * (i + 1) // pieces)
+        yield Tile(block, columns, own, others)
+
+
+class Loaded:
+    """A tile with its distances, as its rows see it or, turned, as its columns do."""
+
+    def __init__(self, distances: Tensor, members: list[Tensor | None], present: list[bool]) -> None:
+        self.distances, self._members, self._present = distances, members, present
+
+    @property
+    def parts(self) -> Iterator[tuple[int, Tensor | None]]:
+        """The kinds of pairs, and where they are: 1 and 0, or None for everywhere."""
+        return ((kind, self._members[kind]) for kind in range(2) if self._present[kind])
+
+    @property
+    def turned(self) -> "Loaded":
+        """The columns' view of it."""
+        members = [None if part is None else part.T for part in self._members]
+        return Loaded(self.distances.T, members, self._present)
+
+
+def load(a: Points, b: Points, tile: Tile, out: Tensor) -> Loaded:
+    """Compute a tile of points of `a` (rows) and of `b` (columns); its distances go to `out`."""
+    left, right = a.x[tile.rows], b.x[tile.columns]
+    torch.addmm(b.squares[tile.columns], left, right.T, alpha=-2, out=out)
+    out.add_(a.squares[tile.rows, None]).clamp_min_(0)
+    return Loaded(out, members(a, b, tile), [tile.own, tile.others])
+
+
+def members(a: Points, b: Points, tile: Tile) -> list[Tensor | None]:
+    """Where a tile has pairs of the own class, and of two classes: 1 and 0, or None where it has them everywhere."""
+    if not tile.own or (not tile.others and a is b and not tile.diagonal):
+        return [None, None]
+    own = (a.codes[tile.rows, None] == b.codes[tile.columns]).to(a.x.dtype)
+    others = 1 - own if tile.others else None
+    own -= (a.positions[tile.rows, None] == b.positions[tile.columns]).to(a.x.dtype)
+    return [own, others]
+
+
+class Workspace:
+    """Memory for one tile at a time, used again for the next."""
+
+    def __init__(self, like: Tensor, buffers: int) -> None:
+        self._memory = like.new_empty(buffers, tile_size(like)[1])
+
+    def tensors(self, shape: tuple[int, int]) -> list[Tensor]:
+        """Tensors of a shape over the memory, in plain order."""
+        return [memory[: shape[0] * shape[1]].view(shape) for memory in self._memory]
+
+
+def collect(a: Points, b: Points, tiles: Iterable[Tile], seen: Masses, back: Masses | None = None) -> None:
+    """Add to the masses that the points of `a` see in `b`, tile by tile, and to those that `b` see in `a`.
+
+    Args:
+        a: the anchors.
+        b: the points that they see.
+        tiles: tiles of `a` with `b`.
+        seen: what the points of `a` see.
+        back: what the points of `b` see, if they are anchors too; the same as `seen` where `b` is `a`.
+    """
+    work = Workspace(a.x, 3)
+    for tile in tiles:
+        distances, *rest = work.tensors(tile.shape)
+        loaded = load(a, b, tile, distances)
+        _collect_rows(loaded, seen, tile.rows, rest)
+        if back is not None and not tile.diagonal:
+            _collect_rows(loaded.turned, back, tile.columns, [tensor.T for tensor in rest])
+
+
+def _collect_rows(loaded: Loaded, masses: Masses, rows: slice, work: list[Tensor]) -> None:
+    for kind, members in loaded.parts:
+        whole, betas = masses.kinds[kind], masses.betas[:, rows]
+        whole.rows(rows).add(mass_of(loaded.distances, members, betas, len(whole.sums), work), betas)
+
+
+def pull(points: Points, masses: Masses, upstream: Tensor) -> Tensor:
+    """The gradient of sum(upstream * loss) with respect to the points (n, d), at the masses' first temperature.
+
+    With V_ij the derivative by the distance of i and j, it is 2 sum_j V_ij (x_i - x_j); tiles are computed once more.
+    """
+    pulls = masses.pulls(upstream)
+
+    def derivatives(tile: Tile, work: list[Tensor]) -> Tensor:
+        distances, total, part = work
+        loaded = load(points, points, tile, distances)
+        if tile.diagonal:
+            total.zero_()
+            for kind, members in loaded.parts:
+                total += weighted(distances, masses, kind, tile.rows, pulls, members, part)
+            return total + total.T
+        ((kind, members),) = loaded.parts  # the columns' view may overwrite the distances
+        weighted(distances, masses, kind, tile.rows, pulls, members, total)
+        total += weighted(distances.T, masses, kind, tile.columns, pulls, None, distances.T).T
+        return total
+
+    return gradient(points, derivatives)
+
+
+def gradient(points: Points, derivatives: Callable[[Tile, list[Tensor]], Tensor]) -> Tensor:
+    """2 sum_j V_ij (x_i - x_j) for each point (n, d), from V tile by tile, as it is made in three tensors of work."""
+    work = Workspace(points.x, 3)
+    towards, weight = torch.zeros_like(points.x), torch.zeros_like(points.squares)
+    for tile in square(points):
+        found = derivatives(tile, work.tensors(tile.shape))
+        towards[tile.rows].addmm_(found, points.x[tile.columns])
+        weight[tile.rows] += found.sum(1)
+        if not tile.diagonal:
+            towards[tile.columns].addmm_(found.T, points.x[tile.rows])
+            weight[tile.columns] += found.sum(0)
+    return torch.addcmul(towards.neg_(), points.x, weight[:, None]).mul_(2)
+
+
+def class_masses(
+    a: Points, b: Points, tiles: Iterable[Tile], seen: Masses, back: Masses | None, classes: int
+) -> Tensor:
+    """Softmax masses on other classes, summed by the anchor's class and the other one (c, c); arguments as above."""
+    found = a.x.new_zeros(classes, classes, dtype=torch.float64)
+    work = Workspace(a.x, 2)
+    for tile in tiles:
+        if not tile.others:
+            continue
+        distances, out = work.tensors(tile.shape)
+        loaded = load(a, b, tile, distances)
+        ((_, where),) = [part for part in loaded.parts if part[0] == OTHERS]
+        weighted(distances, seen, OTHERS, tile.rows, seen.shares(), where, out)
+        _sum_by_class(out, a.codes[tile.rows], b.codes[tile.columns], found)
+        if back is not None and not tile.diagonal:
+            weighted(distances.T, back, OTHERS, tile.columns, back.shares(), None if where is None else where.T, out.T)
+            _sum_by_class(out, a.codes[tile.rows], b.codes[tile.columns], found.T)
+    return found
+
+
+def _sum_by_class(values: Tensor, row_codes: Tensor, column_codes: Tensor, into: Tensor) -> None:
+    """Add the values (r, c) to a matrix of classes."""
+    low, high = int(row_codes[0]), int(row_codes[-1])
+    if low == high:
+        by_class = values.sum(0, keepdim=True)
+    else:
+        by_class = values.new_zeros(high - low + 1, values.shape[1]).index_add_(0, row_codes - low, values)
+    into[low : high + 1].index_add_(1, column_codes, by_class.to(into.dtype))
+
+
+def weighted(
+    distances: Tensor, masses: Masses, kind: int, rows: slice, factors: Tensor, members: Tensor | None, out: Tensor
+) -> Tensor:
+    """factor_i exp(-beta_i (d_ij - nearest_i)) over one kind of pairs, into `out` (a, m); factors (2, n) by kind."""
+    excess = excess_over(distances, masses.kinds[kind].nearest[rows], members, out)
+    return softmax_weights(excess, members, masses.betas[0, rows], out).mul_(factors[kind, rows, None])
