@@ -8,23 +8,22 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from snnl_core.anchors import Anchors
 from snnl_core.distances import gram, median
 from snnl_core.masses import LOG2_E, Mass, Masses
 
-SAMPLED = 1 << 17
-"""Distances whose median sets the scale of a search, about; with few points, all."""
 ENTRIES = 1 << 20
 """Weights computed at once, at most, when several temperatures are asked for."""
 
 
 @dataclass(frozen=True)
-class Batch:
+class Batch(Anchors):
     """Distances of anchors to all points, and which are of the own class.
 
     Attributes:
         x: all points, centred (n, d).
         codes: the class of each point (n,).
-        positions: which points the anchors are (a,).
+        rows: which points the anchors are (a,).
         distances: (a, n).
         own: 1 for the anchor's class without itself, else 0 (a, n).
         others: 1 for all other classes, else 0 (a, n).
@@ -32,7 +31,7 @@ class Batch:
 
     x: Tensor
     codes: Tensor
-    positions: Tensor
+    rows: Tensor
     distances: Tensor
     own: Tensor
     others: Tensor
@@ -47,6 +46,11 @@ class Batch:
         own = (codes[:, None] == codes).to(x.dtype)
         others = 1 - own
         return cls(x, codes, torch.arange(len(x), device=x.device), distances, own.fill_diagonal_(0), others)
+
+    @property
+    def positions(self) -> Tensor:
+        """Where the anchors stand among the points (a,)."""
+        return self.rows
 
     @property
     def order(self) -> Tensor | None:
@@ -65,7 +69,7 @@ class Batch:
 
     def some(self, picked: Tensor) -> "Batch":
         """Some of the anchors, against all points."""
-        rows = ("positions", "distances", "own", "others")
+        rows = ("rows", "distances", "own", "others")
         return replace(self, **{name: getattr(self, name)[picked] for name in rows})
 
     @cached_property
@@ -76,13 +80,13 @@ class Batch:
         found = []
         for unwanted in (self.others, self.own):
             distances = torch.add(self.distances, unwanted, alpha=far)
-            distances[self._rows, self.positions] = far
+            distances[self._places, self.rows] = far
             nearest = distances.amin(1)
             found.append(nearest.masked_fill_(nearest >= far, math.inf))
         return found
 
     @cached_property
-    def _rows(self) -> Tensor:
+    def _places(self) -> Tensor:
         return torch.arange(len(self.positions), device=self.x.device)
 
     @cached_property
@@ -99,35 +103,44 @@ class Batch:
         share = max(1, ENTRIES // self.distances.numel())
         for start in range(0, len(betas), share):
             part = slice(start, start + share)
-            weights = self.weights(betas[part])
+            weights = self._weights(betas[part])
             for order in range(orders):
                 if order:
-                    weights.mul_(self._excess)
-                for kind, members in enumerate((self.own, self.others)):
-                    torch.sum(weights * members, 2, out=sums[kind, order, part])
+                    weights.mul_(self._excess[:, None])
+                sums[:, order, part] = self._sums(weights)
         own, others = (Mass(nearest, total) for nearest, total in zip(self._nearest, sums, strict=True))
         return Masses(own, others, betas)
 
-    def weights(self, betas: Tensor) -> Tensor:
-        """exp(-beta excess) at inverse temperatures (q, a): (q, a, n)."""
-        return torch.mul(self._excess, (betas * -LOG2_E)[:, :, None]).exp2_()
+    def _weights(self, betas: Tensor) -> Tensor:
+        """exp(-beta excess) at inverse temperatures (q, a): (a, q, n)."""
+        return torch.mul(self._excess[:, None], (betas.T * -LOG2_E)[:, :, None]).exp2_()
+
+    def _sums(self, weights: Tensor) -> Tensor:
+        """Sums of weights (a, q, n) over the points of each kind: (2, q, a)."""
+        if weights.shape[1] == 1:
+            return torch.stack([(weights[:, 0] * members).sum(1)[None] for members in (self.own, self.others)])
+        return torch.bmm(weights, self._members).permute(2, 1, 0)
+
+    @cached_property
+    def _members(self) -> Tensor:
+        return torch.stack([self.own, self.others], 2)
 
     def gradient(self, masses: Masses, upstream: Tensor) -> Tensor:
         """The gradient of sum(upstream * loss) with respect to the points (n, d), at the first temperature."""
         own, others = masses.pulls(-2 * upstream)[:, :, None]
-        pulls = self.weights(masses.betas[:1])[0].mul_((self.own * own).add_(self.others * others))
+        pulls = self._weights(masses.betas[:1])[:, 0].mul_((self.own * own).add_(self.others * others))
         pulls = pulls + pulls.T
         pulls.diagonal().sub_(pulls.sum(1))
         return pulls @ self.x
 
     def class_masses(self, masses: Masses, classes: int) -> Tensor:
         """The anchors' softmax mass on other classes, summed by the anchor's class and the other (c, c)."""
-        mass = self.weights(masses.betas[:1])[0].mul_(self.others).mul_(masses.shares()[1, :, None])
+        mass = self._weights(masses.betas[:1])[:, 0].mul_(self.others).mul_(masses.shares()[:, None])
         by_class = mass.double() @ F.one_hot(self.codes, classes).double()
         return F.one_hot(self.codes[self.positions], classes).double().T @ by_class
 
-    def scale(self) -> tuple[float, float]:
-        """The median distance between points of two classes, of a sample, and a bound on all distances."""
-        stride = self.distances.numel() // SAMPLED | 1  # odd, so as not to stay in some columns
-        sampled, counted = self.distances.flatten()[::stride], self.others.flatten()[::stride]
-        return median(sampled[counted > 0]), float(self.distances.max())
+    def scale(self, sampled: int) -> tuple[float, float]:
+        """The median of about so many distances between points of two classes, and a bound on all distances."""
+        stride = self.distances.numel() // sampled | 1  # odd, so as not to stay in some columns
+        distances, counted = self.distances.flatten()[::stride], self.others.flatten()[::stride]
+        return median(distances[counted > 0]), float(self.distances.max())

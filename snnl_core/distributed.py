@@ -1,4 +1,4 @@
-"""One batch from the batches of many processes, with gradients that find their way back."""
+"""Tensors of many processes taken together, and a batch whose gradients find their way back."""
 
 from typing import Any
 
@@ -22,8 +22,23 @@ def gather_with_grad(x: Tensor) -> Tensor:
     return _Gather.apply(x)  # type: ignore[no-any-return]
 
 
-def _rows_of_all(x: Tensor) -> list[int]:
-    """How many rows each process has; all must agree on the rest of the shape."""
+class _Gather(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.rows = rows_of_all(x)
+        return gather(x, ctx.rows)
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Tensor) -> Tensor:
+        return reduced(upstream[0]).split(ctx.rows)[dist.get_rank()]
+
+
+def rows_of_all(x: Tensor) -> list[int]:
+    """How many rows each process has.
+
+    Raises:
+        ValueError: the shapes differ in more than the first dimension.
+    """
     shapes: list[Any] = [None] * dist.get_world_size()
     dist.all_gather_object(shapes, tuple(x.shape))
     if len({shape[1:] for shape in shapes}) > 1:
@@ -31,19 +46,27 @@ def _rows_of_all(x: Tensor) -> list[int]:
     return [int(shape[0]) for shape in shapes]
 
 
-class _Gather(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        ctx.rows = _rows_of_all(x)
-        longest = max(ctx.rows)
-        padded = x.new_zeros(longest, *x.shape[1:])
-        padded[: len(x)] = x
-        parts = [torch.empty_like(padded) for _ in ctx.rows]
-        dist.all_gather(parts, padded)
-        return torch.cat([part[:rows] for part, rows in zip(parts, ctx.rows, strict=True)])
+def gather(x: Tensor, rows: list[int] | None = None) -> Tensor:
+    """A tensor (n_r, ...) of every process, concatenated in their order; `rows` are the n_r, where they are known."""
+    rows = rows_of_all(x) if rows is None else rows
+    padded = x.new_zeros(max(rows), *x.shape[1:])
+    padded[: len(x)] = x
+    parts = [torch.empty_like(padded) for _ in rows]
+    dist.all_gather(parts, padded)
+    return torch.cat([part[:count] for part, count in zip(parts, rows, strict=True)])
 
-    @staticmethod
-    def backward(ctx: Any, *upstream: Tensor) -> Tensor:
-        total = upstream[0].contiguous().clone()
-        dist.all_reduce(total)
-        return total.split(ctx.rows)[dist.get_rank()]
+
+def reduced(x: Tensor) -> Tensor:
+    """A tensor summed over all processes."""
+    total = x.contiguous().clone()
+    dist.all_reduce(total)
+    return total
+
+
+def exchange(x: Tensor, to: int, source: int, shape: tuple[int, ...]) -> Tensor:
+    """Send a tensor to one process and get one of a known shape from another, all processes at the same time."""
+    received = x.new_empty(shape)
+    operations = [dist.P2POp(dist.isend, x.contiguous(), to), dist.P2POp(dist.irecv, received, source)]
+    for request in dist.batch_isend_irecv(operations):
+        request.wait()
+    return received

@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from snnl_core.anchors import Anchors
 from snnl_core.distances import Distance, check_finite, check_points, full_precision, prepare
 from snnl_core.masses import Masses
-from snnl_core.pairs import Pairs, Progress, all_pairs
+from snnl_core.pairs import Progress, all_pairs
+from snnl_core.sharded import Sharded
 from snnl_core.temperature import minimize
 
 
@@ -64,6 +66,7 @@ def entanglement(
     distance: Distance = "sqeuclidean",
     groups: Tensor | None = None,
     anchors: int | None = None,
+    sharded: bool = False,
     progress: Progress | None = None,
     generator: torch.Generator | None = None,
 ) -> Entanglement:
@@ -76,6 +79,8 @@ def entanglement(
         groups: integers (n,) that part the anchors, each group to be minimised at a temperature of its own;
             negative: in no group.
         anchors: use this many random anchors, each against all points, as an estimate; default all.
+        sharded: every process holds a part of the points, none of which is another's, and calls this at the same time;
+            each gets what one process would get from all of them, with `per_sample` for its own.
         progress: told now and then the number of the pass over all pairs, from 1, and the share of it that is done; a
             measurement takes five to ten passes.
         generator: draws the anchors and the sample of the search; default a fixed seed.
@@ -84,35 +89,37 @@ def entanglement(
         TypeError: x is not floating, or labels or groups are not integers.
         ValueError: shapes do not match, n < 2, anchors < 1, or a row is not finite.
     """
-    points, labels = check_points(x, labels)
+    points, labels = check_points(x, labels, fewest=1 if sharded else 2)
     check_finite(points)
     groups = torch.full_like(labels, -1) if groups is None else _check_groups(groups, labels)
     generator = generator or torch.Generator().manual_seed(0)
     with full_precision(points.device):
+        points = prepare(points, distance)
         codes = labels.unique(return_inverse=True)[1]
-        pairs: Pairs = all_pairs(prepare(points, distance), codes, progress)
+        found: Anchors = Sharded.of(points, labels, progress) if sharded else all_pairs(points, codes, progress)
         if anchors is not None:
-            pairs = _some(pairs, anchors, generator)
-        return _measure(pairs, labels, groups, generator)
+            found = _some(found, anchors, generator)
+        return _measure(found, labels, groups, generator)
 
 
-def _measure(pairs: Pairs, labels: Tensor, groups: Tensor, generator: torch.Generator) -> Entanglement:
-    """What is to be known of the anchors; labels and groups are those of all points (n,)."""
-    own, valid = pairs.positions, pairs.valid
-    classes, codes, counts = labels.unique(return_inverse=True, return_counts=True)
-    partitions = _Partitions.of(
-        [(torch.zeros_like(own), valid), (labels[own], valid), (groups[own], valid & (groups[own] >= 0))]
-    )
-    bounds = ((len(labels) - 1) / (counts[codes[own]] - 1).double()).log()  # (a,)
-    joint, by_class, by_group = partitions.named(_groups(pairs, partitions, bounds, len(classes), generator))
+def _measure(anchors: Anchors, labels: Tensor, groups: Tensor, generator: torch.Generator) -> Entanglement:
+    """What is to be known of the anchors; labels and groups are those of this process's points (n,)."""
+    classes = anchors.union(labels)
+    codes = torch.searchsorted(classes, labels)
+    own = anchors.take(codes)  # (a,)
+    counts = anchors.sum_points(torch.bincount(codes, minlength=len(classes)))
+    partitions = _Partitions.of(anchors, own, anchors.take(labels), anchors.take(groups))
+    joint, by_class, by_group = partitions.named(_minima(anchors, partitions, own, counts, generator))
     whole = joint.get(0, NOTHING)
-    per_sample = own.new_zeros(len(labels), dtype=pairs.dtype)
-    class_pairs = per_sample.new_full((len(classes), len(classes)), 1.0 if len(classes) == 1 else math.nan)
-    if not math.isnan(whole.temperature):
-        masses = pairs.masses(per_sample.new_full((1, len(own)), 1 / whole.temperature), 1)
-        per_sample[own] = masses.losses()[0]
-        class_pairs = _class_pairs(pairs, masses, codes[own], len(classes)).to(pairs.dtype)
-    stderr = _stderr(per_sample[own[valid]], len(own), len(labels))
+    per_sample = torch.zeros(len(labels), dtype=anchors.dtype, device=labels.device)
+    class_pairs, stderr = per_sample.new_full((len(classes), len(classes)), math.nan), 0.0
+    if len(classes) == 1:
+        class_pairs.fill_(1.0)
+    elif whole.n_valid:
+        masses = anchors.masses(per_sample.new_full((1, len(own)), 1 / whole.temperature), 1)
+        anchors.put(masses.losses()[0], per_sample)
+        class_pairs = _class_pairs(anchors, masses, own, len(classes)).to(anchors.dtype)
+        stderr = _stderr(anchors, masses.losses()[0], whole, int(counts.sum()))
     return Entanglement(
         **vars(whole), classes=classes, class_pairs=class_pairs, per_sample=per_sample, by_class=by_class,
         by_group=by_group, stderr=stderr,
@@ -124,22 +131,28 @@ NOTHING = GroupEntanglement(math.nan, math.nan, math.nan, math.nan, "none", 0)
 
 @dataclass(frozen=True)
 class _Partitions:
-    """Several partitions of the anchors into named groups, numbered through."""
+    """Partitions of the valid anchors into named groups, numbered through: all together, by class, by group."""
 
     names: list[list[int]]
-    numbers: Tensor  # (p, a), the number of each anchor's group; negative for none
+    numbers: Tensor  # (3, a), negative for none
 
     @classmethod
-    def of(cls, keyed: list[tuple[Tensor, Tensor]]) -> "_Partitions":
-        """From the name of each anchor's group (a,), and whether the anchor counts (a,), in each partition."""
+    def of(cls, anchors: Anchors, codes: Tensor, labels: Tensor, groups: Tensor) -> "_Partitions":
+        """From what is known of each anchor (a,); a negative group is none."""
         names, numbers, start = [], [], 0
-        for keys, counted in keyed:
-            known = keys[counted].unique()
-            place = torch.searchsorted(known, keys).clamp_max(max(0, len(known) - 1))
-            numbers.append((place + start).masked_fill(~counted, -1))
+        for keys in (torch.zeros_like(codes), labels, groups):
+            counted = anchors.valid & (groups >= 0) if keys is groups else anchors.valid
+            known = anchors.union(keys[counted])
+            place = torch.searchsorted(known, keys) + start
+            numbers.append(place.masked_fill(~counted, -1))
             names.append(known.tolist())
             start += len(known)
         return cls(names, torch.stack(numbers))
+
+    @property
+    def count(self) -> int:
+        """How many groups there are in all."""
+        return sum(map(len, self.names))
 
     def named(self, found: list[GroupEntanglement]) -> list[dict[int, GroupEntanglement]]:
         """What was found for each number, by partition and name."""
@@ -147,22 +160,22 @@ class _Partitions:
         return [{name: next(ordered) for name in names} for names in self.names]
 
 
-def _groups(
-    pairs: Pairs, partitions: _Partitions, bounds: Tensor, classes: int, generator: torch.Generator
+def _minima(
+    anchors: Anchors, partitions: _Partitions, codes: Tensor, counts: Tensor, generator: torch.Generator
 ) -> list[GroupEntanglement]:
-    """Every group of every partition, in the order of their numbers."""
-    numbers = partitions.numbers
-    count = sum(map(len, partitions.names))
-    members = numbers[numbers >= 0]
-    sizes = torch.bincount(members, minlength=count)
-    if classes == 1:  # nothing to be entangled with at any temperature
-        return [replace(NOTHING, loss=0.0, bound=0.0, n_valid=size) for size in sizes.tolist()]
+    """Every group of every partition, in the order of their numbers; `counts` are the points of each class (c,)."""
+    numbers, count = partitions.numbers, partitions.count
     if not count:
         return []
-    totals = torch.zeros(count, dtype=torch.float64, device=numbers.device)
-    totals.index_add_(0, members, bounds.expand_as(numbers)[numbers >= 0])
-    found = minimize(pairs, numbers[(numbers >= 0).any(1)], generator)
-    columns = (found.loss.tolist(), found.beta.tolist(), (totals / sizes).tolist(), sizes.tolist(), found.at_limit)
+    members = numbers >= 0
+    sizes = anchors.total(torch.bincount(numbers[members], minlength=count))
+    if len(counts) == 1:  # nothing to be entangled with at any temperature
+        return [replace(NOTHING, loss=0.0, bound=0.0, n_valid=size) for size in sizes.tolist()]
+    each = ((counts.sum() - 1) / (counts[codes] - 1).double()).log().expand_as(numbers)
+    bounds = anchors.total(each.new_zeros(count).index_add_(0, numbers[members], each[members])) / sizes
+    kept = [bool(names) for names in partitions.names]
+    found = minimize(anchors, numbers[torch.tensor(kept, device=numbers.device)], count, generator=generator)
+    columns = (found.loss, found.beta, bounds.tolist(), sizes.tolist(), found.at_limit)
     return [_group(*values) for values in zip(*columns, strict=True)]
 
 
@@ -171,30 +184,29 @@ def _group(loss: float, beta: float, bound: float, size: int, limit: str) -> Gro
     return GroupEntanglement(loss, 1 / beta if beta else math.inf, bound, loss / bound, limit, size)
 
 
-def _class_pairs(pairs: Pairs, masses: Masses, codes: Tensor, classes: int) -> Tensor:
+def _class_pairs(anchors: Anchors, masses: Masses, codes: Tensor, classes: int) -> Tensor:
     """Mean softmax mass on each class (c, c) of each class's anchors, whose codes are (a,)."""
-    valid = masses.valid
-    own = 1 - masses.log_ratio()[0].sigmoid()
-    found = pairs.class_masses(masses, classes)
-    found.diagonal().index_add_(0, codes[valid], own[valid].double())
-    return found / torch.bincount(codes[valid], minlength=classes)[:, None]
+    valid = anchors.valid
+    within = (1 - masses.foreign[0]).double()
+    own = within.new_zeros(classes).index_add_(0, codes[valid], within[valid])
+    found = anchors.class_masses(masses, classes)
+    found.diagonal().add_(anchors.total(own))
+    return found / anchors.total(torch.bincount(codes[valid], minlength=classes))[:, None]
 
 
-def _stderr(losses: Tensor, anchors: int, n: int) -> float:
+def _stderr(anchors: Anchors, losses: Tensor, whole: GroupEntanglement, n: int) -> float:
     """With the correction for a finite population; the temperature counts as given."""
-    if anchors >= n or not len(losses):
+    if anchors.count >= n or whole.n_valid < 2:
         return 0.0
-    return float(losses.double().std() / len(losses) ** 0.5 * (1 - anchors / n) ** 0.5)
+    squares = anchors.total((losses.double()[anchors.valid] - whole.loss).square().sum())
+    variance = float(squares) / (whole.n_valid - 1)
+    return math.sqrt(variance / whole.n_valid * (1 - anchors.count / n))
 
 
-def _some(pairs: Pairs, anchors: int, generator: torch.Generator) -> Pairs:
-    if anchors < 1:
-        raise ValueError(f"anchors = {anchors}: at least one is needed, or None for all.")
-    n = len(pairs.positions)
-    if anchors >= n:
-        return pairs
-    picked = torch.randperm(n, generator=generator)[:anchors].sort().values
-    return pairs.some(picked.to(pairs.positions.device))
+def _some(anchors: Anchors, size: int, generator: torch.Generator) -> Anchors:
+    if size < 1:
+        raise ValueError(f"anchors = {size}: at least one is needed, or None for all.")
+    return anchors if size >= anchors.count else anchors.some(anchors.draw(size, generator))
 
 
 def _check_groups(groups: Tensor, labels: Tensor) -> Tensor:

@@ -23,6 +23,8 @@ from snnl_core.temperature import minimize
 
 Reduction = Literal["mean", "sum", "none"]
 Gradient = Callable[[Masses, Tensor], Tensor]
+SAMPLE = 64
+"""Anchors of a batch that show where the minimum over the temperature is to be sought; all anchors find it."""
 
 
 def soft_nearest_neighbor_loss(
@@ -125,8 +127,10 @@ class _Minimize:
     def __init__(self, counts: dict[str, int]) -> None:
         self._counts = counts
 
-    def __call__(self, pairs: Batch | Tiled, n: int) -> Tensor:
-        found = minimize(pairs, torch.zeros(1, n, dtype=torch.int64, device=pairs.positions.device))
+    def __call__(self, pairs: Batch | Tiled) -> float:
+        if not bool(pairs.valid.any()):
+            return 0.0
+        found = minimize(pairs, pairs.valid.long()[None] - 1, 1, sample=SAMPLE)
         self._counts[found.at_limit[0]] += 1
         return found.beta[0]
 
@@ -140,7 +144,7 @@ class _SoftNearestNeighborLoss(torch.autograd.Function):
         with full_precision(x.device):
             pairs = all_pairs(x, labels)
             if isinstance(beta, _Minimize):
-                beta = beta(pairs, len(x)).to(x.dtype)
+                beta = x.new_tensor(beta(pairs))
             masses, ctx.gradient = _evaluate(pairs, beta, slope=slope, keep=x.requires_grad)
         ctx.masses, ctx.order, ctx.slope = masses, pairs.order, slope
         losses, valid = _restored(masses.losses()[0], pairs.order), _restored(masses.valid, pairs.order)

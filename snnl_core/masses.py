@@ -14,6 +14,7 @@ with w = sigmoid(u) the softmax mass on other classes, and E and Var under each 
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -119,7 +120,10 @@ def softmax_weights(excess: Tensor, members: Tensor | None, beta: Tensor, out: T
 
 @dataclass(frozen=True)
 class Masses:
-    """The masses of the own class and of all others, as anchors see them at inverse temperatures betas (q, a)."""
+    """The masses of the own class and of all others, as anchors see them at inverse temperatures betas (q, a).
+
+    What is derived from them is 0 for an anchor that is not valid: one without another point of its class.
+    """
 
     own: Mass
     others: Mass
@@ -136,55 +140,57 @@ class Masses:
         """The own class, and the others."""
         return self.own, self.others
 
-    @property
+    @cached_property
     def valid(self) -> Tensor:
         """Which anchors have another point of their class (a,)."""
         return self.own.nearest.isfinite()
 
-    def log_ratio(self) -> Tensor:
-        """u = log(others) - log(own) (q, a): -inf where there are no others, NaN where an anchor is not valid."""
-        apart = (self.own.nearest - self.others.nearest) * self.betas
+    @cached_property
+    def _log_ratio(self) -> Tensor:
+        """u = log(others) - log(own) (q, a): -inf where there are no others or the anchor is not valid."""
+        apart = self.own.nearest - self.others.nearest  # (a,)
         # At beta = 0 the distances do not count, not even an infinite one.
-        apart = torch.where(self.others.nearest.isinf(), -math.inf, apart)
-        return apart + self.others.sums[0].log() - self.own.sums[0].log()
+        apart = apart.masked_fill(~(self.valid & self.others.nearest.isfinite()), 0.0)
+        ratio = apart * self.betas + (self.others.sums[0] / self.own.sums[0]).log()
+        return ratio.masked_fill(~self.valid, -math.inf)
+
+    @cached_property
+    def foreign(self) -> Tensor:
+        """w, each anchor's softmax mass on other classes (q, a)."""
+        return self._log_ratio.sigmoid()
 
     def losses(self) -> Tensor:
-        """Each anchor's loss (q, a); 0 where it is not valid."""
+        """Each anchor's loss (q, a)."""
         # log((own + others) / own) as a softplus: exact where it is near 0, and no ratio underflows.
-        losses = F.softplus(self.log_ratio(), threshold=50)
-        return losses.masked_fill(~self.valid, 0.0)
+        return F.softplus(self._log_ratio, threshold=50)
 
     def slopes(self) -> Tensor:
-        """The first derivative of each anchor's loss in beta (q, a), from two moments; 0 where it is not valid."""
-        slopes = self.log_ratio().sigmoid() * (self.own.mean() - self.others.mean())
-        return slopes.masked_fill(~self._entangled, 0.0)
+        """The first derivative of each anchor's loss in beta (q, a), from two moments."""
+        return self._where_entangled(self.foreign * (self.own.mean() - self.others.mean()))
 
     def curves(self) -> Tensor:
-        """The second derivative of each anchor's loss in beta (q, a), from three moments; 0 where it is not valid."""
-        w = self.log_ratio().sigmoid()
+        """The second derivative of each anchor's loss in beta (q, a), from three moments."""
         slope = self.own.mean() - self.others.mean()
-        curves = w * (1 - w) * slope.square() + w * (self.others.variance() - self.own.variance())
-        return curves.masked_fill(~self._entangled, 0.0)
-
-    @property
-    def _entangled(self) -> Tensor:
-        """Which anchors see both kinds of points (a,)."""
-        return self.valid & self.others.nearest.isfinite()
+        within = (1 - self.foreign) * slope.square() + self.others.variance() - self.own.variance()
+        return self._where_entangled(self.foreign * within)
 
     def shares(self) -> Tensor:
-        """For each kind (2, a), c such that c exp(-beta excess) is an anchor's softmax mass on a point.
+        """c (a,) such that c exp(-beta excess) is an anchor's softmax mass on a point of another class.
 
-        At the first inverse temperature; 0 for anchors that are not valid.
+        At the first inverse temperature.
         """
-        w = self.log_ratio()[0].sigmoid().masked_fill(~self.valid, 0.0)
-        shares = torch.stack([(1 - w) / self.own.sums[0, 0], w / self.others.sums[0, 0]])
-        return shares.nan_to_num(0.0).masked_fill(~self.valid, 0.0)
+        return self.foreign[0] / self.others.sums[0, 0]
 
     def pulls(self, upstream: Tensor) -> Tensor:
         """For each kind (2, a), c such that d sum(upstream * loss) / d distance = c exp(-beta excess).
 
-        At the first inverse temperature; 0 for anchors that are not valid.
+        At the first inverse temperature.
         """
-        w = self.log_ratio()[0].sigmoid()
-        pull = (upstream * self.betas[0] * w).masked_fill(~self.valid | (w == 0), 0.0)
-        return torch.stack([pull / self.own.sums[0, 0], -pull / self.others.sums[0, 0]]).nan_to_num_(0.0)
+        pull = upstream * self.betas[0] * self.foreign[0]
+        pulls = torch.stack([pull / self.own.sums[0, 0], -pull / self.others.sums[0, 0]])
+        # 0 / 0 of an anchor that lacks one kind of points.
+        return pulls.nan_to_num_(0.0)
+
+    def _where_entangled(self, values: Tensor) -> Tensor:
+        """The values of anchors that see both kinds of points; 0 for others."""
+        return values.masked_fill(~(self.valid & self.others.nearest.isfinite()), 0.0)

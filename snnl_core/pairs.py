@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from snnl_core import tiles
+from snnl_core.anchors import Anchors
 from snnl_core.batch import Batch
 from snnl_core.distances import median
 from snnl_core.masses import Masses
@@ -18,52 +18,10 @@ SMALL = 1024
 """Up to so many points, all distances are held at once."""
 
 SAMPLED = 8192
-"""Pairs of points whose distances set the scale of a search."""
+"""Pairs of points whose distances set the scale of a search, at most: each takes 2 d numbers."""
 
 Progress = Callable[[int, float], None]
 """Told the number of the pass over all pairs, from 1, and the share of it that is done, in (0, 1]."""
-
-
-class Pairs(Protocol):
-    """Anchors, and what they see of all points.
-
-    Attributes:
-        positions: where the anchors stand in the caller's data (a,).
-        order: the same, or None where that is their own order.
-        valid: which anchors have another point of their class (a,).
-        dtype: that of the distances.
-    """
-
-    @property
-    def positions(self) -> Tensor: ...
-
-    @property
-    def order(self) -> Tensor | None: ...
-
-    @property
-    def valid(self) -> Tensor: ...
-
-    @property
-    def dtype(self) -> torch.dtype: ...
-
-    def masses(self, betas: Tensor, orders: int) -> Masses:
-        """What the anchors see at inverse temperatures (q, a), with so many moments."""
-        ...
-
-    def some(self, picked: Tensor) -> "Pairs":
-        """Some of the anchors, ascending, against all points."""
-        ...
-
-    def scale(self) -> tuple[float, float]:
-        """The median distance between points of two classes, of a sample, and a bound on all distances."""
-        ...
-
-    def class_masses(self, masses: Masses, classes: int) -> Tensor:
-        """The anchors' softmax mass on other classes, summed by the anchor's class and the other (c, c).
-
-        At the first temperature of `masses`.
-        """
-        ...
 
 
 def all_pairs(x: Tensor, labels: Tensor, progress: Progress | None = None) -> "Batch | Tiled":
@@ -78,7 +36,7 @@ def all_pairs(x: Tensor, labels: Tensor, progress: Progress | None = None) -> "B
 
 
 @dataclass(frozen=True)
-class Tiled:
+class Tiled(Anchors):
     """Anchors and points, sorted by class; the anchors are the points themselves or some of them."""
 
     anchors: Points
@@ -124,10 +82,10 @@ class Tiled:
         """The anchors' softmax mass on other classes, summed by the anchor's class and the other (c, c)."""
         return tiles.class_masses(self.anchors, self.points, self._tiles(), masses, self._back(masses), classes)
 
-    def scale(self) -> tuple[float, float]:
-        """The median distance between points of two classes, of a sample, and a bound on all distances."""
+    def scale(self, sampled: int) -> tuple[float, float]:
+        """The median of about so many distances between points of two classes, and a bound on all distances."""
         draw = torch.Generator().manual_seed(0)
-        pairs = torch.randint(len(self.points), (2, SAMPLED), generator=draw).to(self.points.x.device)
+        pairs = torch.randint(len(self.points), (2, min(sampled, SAMPLED)), generator=draw).to(self.points.x.device)
         codes = self.points.codes[pairs]
         one, other = pairs[:, codes[0] != codes[1]]
         distances = (self.points.x[one] - self.points.x[other]).square_().sum(1)

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from snnl_core.anchors import Anchors
 from snnl_core.masses import Masses
-from snnl_core.pairs import Pairs
 
 BETA_LIMIT = 1e4
 """The coldest temperature searched is the median distance divided by this."""
@@ -24,10 +24,14 @@ FARTHEST_SCALE = 0.1
 GRID = 32
 """Temperatures from HOTTEST_SCALE to BETA_LIMIT; as many a decade beyond."""
 SAMPLE, SAMPLE_A_GROUP, SAMPLE_PAIRS, SAMPLE_LIMIT = 256, 64, 1 << 20, 4096
-"""The sample has so many anchors, or so many a group, or as many as have so many distances, whichever is most."""
+"""A measurement's sample has so many anchors, or so many a group, or as many as have so many distances: the most."""
+SCALE_PAIRS = 128
+"""Distances, for each anchor of the sample, whose median sets the scale."""
 STEPS = 60
 STRIDE = 4.0
 """The longest step, as a factor."""
+SMALLEST = 1e-6 * 1e-2
+"""The smallest beta but 0 that a step downhill looks at, as a share of the largest."""
 ENOUGH = 1e-9
 """The search ends where a further step promises less than this share of the loss."""
 COARSE = 1e-4
@@ -40,100 +44,151 @@ DOUBT = 4.0
 class Minimum:
     """For each group: the mean loss at its best inverse temperature, that beta, and which end it sits at."""
 
-    loss: Tensor  # (g,), float64
-    beta: Tensor  # (g,), float64
+    loss: list[float]
+    beta: list[float]
     at_limit: tuple[str, ...]  # "none", "cold" (beta at its limit) or "hot" (beta = 0)
 
 
-def minimize(pairs: Pairs, groups: Tensor, generator: torch.Generator | None = None) -> Minimum:
+def minimize(
+    anchors: Anchors, groups: Tensor, count: int, *, sample: int | None = None, generator: torch.Generator | None = None
+) -> Minimum:
     """Minimise the mean loss of each group of anchors over its own temperature.
 
     Args:
-        pairs: the anchors and what they see.
-        groups: the group of each anchor in each partition (p, a), numbered from 0 over all partitions; negative for
-            none. Each group has at least one valid anchor.
+        anchors: the anchors and what they see.
+        groups: the group of each anchor in each partition (p, a), numbered through from 0; negative for none. The
+            members of a group are valid anchors.
+        count: how many groups there are, each with at least one anchor in some process.
+        sample: how many anchors are looked at first; default many, as a measurement wants.
         generator: draws the sample; default a fixed seed.
     """
-    whole, grid = _Groups(pairs, groups, int(groups.max()) + 1), _grid(*pairs.scale())
-    anchors = groups.shape[1]
-    size = max(SAMPLE, min(SAMPLE_A_GROUP * whole.count, SAMPLE_LIMIT), SAMPLE_PAIRS // anchors)
-    if size >= anchors:
-        return _lowest(whole, _scan(whole, grid), grid)
-    picked = torch.randperm(anchors, generator=generator or torch.Generator().manual_seed(0))[:size]
-    picked = picked.sort().values.to(groups.device)
-    sample = _Groups(pairs.some(picked), groups[:, picked], whole.count)
-    bottoms = [_descend(sample, valley, grid, COARSE) for valley in _scan(sample, grid)]
-    return _lowest(whole, [_Valley.around(beta, grid) for beta in _without_doubt(sample, bottoms)], grid)
+    size = sample or max(SAMPLE, min(SAMPLE_A_GROUP * count, SAMPLE_LIMIT), SAMPLE_PAIRS // anchors.count)
+    whole, grid = _Groups.of(anchors, groups, count), _grid(*anchors.scale(SCALE_PAIRS * size))
+    if size >= anchors.count:
+        return _lowest(whole, _scan(whole, grid), grid[-1])
+    picked = anchors.draw(size, generator or torch.Generator().manual_seed(0))
+    few = _Groups.of(anchors.some(picked), anchors.pick(groups, picked), count)
+    bottoms = [_descend(few, starts, grid[-1], COARSE) for starts in _scan(few, grid)]
+    return _lowest(whole, _without_doubt(few, bottoms, grid), grid[-1])
 
 
 @dataclass(frozen=True)
 class _Groups:
     """Groups of anchors whose mean losses are wanted."""
 
-    pairs: Pairs
+    anchors: Anchors
     groups: Tensor  # (p, a)
     count: int
-
-    def losses(self, betas: Tensor) -> Tensor:
-        """Each anchor's loss, (k, a), at k inverse temperatures that all groups share."""
-        return self._masses(betas[:, None].expand(-1, self.groups.shape[1]), 1).losses()
-
-    def derivatives(self, betas: Tensor, active: Tensor) -> Tensor:
-        """Mean loss, slope and curvature (3, g) at each group's own beta (g,), in the active partitions (p,)."""
-        groups = self.groups[active]
-        masses = self._masses(betas[groups.clamp_min(0)], 3)  # who is in no group takes the first one's
-        valid = masses.valid & (groups >= 0)
-        return torch.stack(
-            [self.mean(values, groups, valid) for values in (masses.losses(), masses.slopes(), masses.curves())]
-        )
-
-    def mean(self, values: Tensor, groups: Tensor, valid: Tensor) -> Tensor:
-        """Mean of values (p, a) over the valid members (p, a) of each group (g,); NaN for an empty one."""
-        totals = torch.zeros(2, self.count, dtype=torch.float64, device=values.device)
-        members = groups[valid]
-        totals[0].index_add_(0, members, values[valid].double())
-        totals[1].index_add_(0, members, totals.new_ones(len(members)))
-        return totals[0] / totals[1]
-
-    def _masses(self, betas: Tensor, moments: int) -> Masses:
-        return self.pairs.masses(betas.to(self.pairs.dtype), moments)
-
-
-@dataclass(frozen=True)
-class _Valley:
-    """Where to start the descent of each group, and between which betas, each (g,)."""
-
-    beta: Tensor
-    low: Tensor
-    high: Tensor
+    members: Tensor  # (p, g), how many each group has in each partition, in all processes
 
     @classmethod
-    def around(cls, beta: Tensor, grid: Tensor) -> "_Valley":
-        """A start that nothing bounds but the search's own ends."""
-        return cls(beta, torch.zeros_like(beta), torch.full_like(beta, float(grid[-1])))
+    def of(cls, anchors: Anchors, groups: Tensor, count: int) -> "_Groups":
+        members = [torch.bincount(row[row >= 0], minlength=count) for row in groups]
+        return cls(anchors, groups, count, anchors.total(torch.stack(members)))
+
+    @property
+    def sizes(self) -> Tensor:
+        """How many members each group has (g,)."""
+        return self.members.sum(0)
+
+    def losses(self, grid: list[float]) -> Tensor:
+        """Mean loss of each group (k, g) at inverse temperatures that all share; NaN for an empty one."""
+        betas = torch.tensor(grid, dtype=self.anchors.dtype, device=self.groups.device)
+        losses = self.anchors.masses(betas[:, None].expand(-1, self.groups.shape[1]), 1).losses()  # (k, a)
+        return torch.stack([self.mean(each.expand_as(self.groups), self.groups) for each in losses])
+
+    def derivatives(self, betas: list[float], active: list[bool]) -> list[list[float]]:
+        """Mean loss, slope and curvature of each group, each group at its own beta, in partitions with active ones."""
+        rows = self._partitions(active)
+        groups = self.groups[rows]
+        values = self.at(betas, groups, 3)
+        means = [self.mean(each, groups) for each in (values.losses(), values.slopes(), values.curves())]
+        return torch.stack(means).tolist()  # type: ignore[no-any-return]
+
+    def at(self, betas: list[float], groups: Tensor, moments: int) -> Masses:
+        """What the anchors see, each at its group's beta; who is in no group takes the first one's."""
+        by_group = torch.tensor(betas, dtype=self.anchors.dtype, device=groups.device)
+        return self.anchors.masses(by_group[groups.clamp_min(0)], moments)
+
+    def mean(self, values: Tensor, groups: Tensor) -> Tensor:
+        """Mean of values (p, a) over the members of each group (g,); NaN for an empty one."""
+        totals = torch.zeros(self.count + 1, dtype=torch.float64, device=values.device)
+        # Those of no group are counted behind the last one.
+        totals.index_add_(0, groups.remainder(self.count + 1).flatten(), values.flatten().double())
+        return self.anchors.agreed(self.anchors.total(totals[:-1]) / self.sizes)
+
+    def _partitions(self, active: list[bool]) -> Tensor:
+        """Which partitions have an active group (p,)."""
+        return (self.members[:, torch.tensor(active, device=self.members.device)] > 0).any(1)
 
 
-def _grid(median: float, farthest: float) -> Tensor:
+@dataclass
+class _Search:
+    """The search of one group: Newton's method inside a shrinking bracket.
+
+    Attributes:
+        beta: where to look next.
+        low, high: the bracket.
+        best: the least loss seen, and its beta.
+        settled: whether the search has ended.
+    """
+
+    beta: float
+    low: float
+    high: float
+    best: tuple[float, float] = (math.inf, math.nan)
+    settled: bool = False
+
+    def see(self, value: float, slope: float, curve: float, limit: float, enough: float) -> None:
+        """Take in what was found at `beta`, and choose where to look next."""
+        if math.isnan(value):  # a group that the sample missed
+            self.best, self.settled = (value, self.beta), True
+            return
+        self.best = min(self.best, (value, self.beta))
+        if slope <= 0:
+            self.low = self.beta
+        else:
+            self.high = self.beta
+        at_end = (self.beta == 0 and slope >= 0) or (self.beta >= limit and slope <= 0)
+        promise = slope**2 / (2 * curve) if curve > 0 else math.inf
+        self.settled = at_end or promise <= enough * value or self.high - self.low <= 1e-9 * self.high
+        if not self.settled:
+            self.beta = self._next(slope, curve, limit)
+
+    def _next(self, slope: float, curve: float, limit: float) -> float:
+        """Newton's step where it stays within the bracket and a factor of STRIDE, else a step downhill."""
+        smallest = limit * SMALLEST
+        newton = self.beta - slope / curve if curve > 0 else math.nan
+        near = self.beta == 0 or self.beta / STRIDE < newton < self.beta * STRIDE
+        if self.low < newton < self.high and near:
+            return newton
+        if slope <= 0:
+            return min(max(STRIDE * self.beta, smallest), math.sqrt(max(self.beta, smallest) * self.high))
+        if self.low == 0 and (newton <= 0 or self.beta <= smallest):
+            return 0.0
+        return max(self.beta / STRIDE, math.sqrt(self.low * self.beta))
+
+
+def _grid(median: float, farthest: float) -> list[float]:
     """Inverse temperatures from 0 up, evenly spaced in their logarithm but for the 0."""
     coldest = math.log10(BETA_LIMIT)
     hottest = math.log10(min(HOTTEST_SCALE, FARTHEST_SCALE * median / farthest if farthest else math.inf))
     a_decade = (GRID - 1) / math.log10(BETA_LIMIT / HOTTEST_SCALE)
-    scales = torch.logspace(hottest, coldest, 1 + round(a_decade * (coldest - hottest)), dtype=torch.float64)
-    return torch.cat([scales.new_zeros(1), scales / median])
+    steps = round(a_decade * (coldest - hottest))
+    return [0.0, *(10 ** (hottest + (coldest - hottest) * i / steps) / median for i in range(steps + 1))]
 
 
-def _scan(sample: _Groups, grid: Tensor) -> list[_Valley]:
-    """The lowest valley of each group's curve over the grid, and the second lowest where any has one."""
-    losses = sample.losses(grid)
-    valid = sample.pairs.valid
-    groups = sample.groups
-    curves = torch.stack([sample.mean(each.expand_as(groups), groups, valid & (groups >= 0)) for each in losses])
-    # A group that the sample missed starts where all anchors together are lowest.
-    curves = torch.where(curves.isnan(), losses[:, valid].double().mean(1, keepdim=True), curves)
-    return [
-        _Valley(grid[place], grid[(place - 1).clamp_min(0)], grid[(place + 1).clamp_max(len(grid) - 1)])
-        for place in _valleys(curves)
-    ]
+def _scan(sample: _Groups, grid: list[float]) -> list[list[_Search]]:
+    """Searches from the lowest valley of each group's curve over the grid, and from the second lowest if there is one.
+
+    Groups without a second one start twice from the first.
+    """
+    curves = sample.losses(grid)
+    # A group that the sample missed starts where the first group is lowest.
+    curves = torch.where(curves.isnan(), curves[:, :1], curves)
+    places = [each.tolist() for each in _valleys(curves)]
+    last = len(grid) - 1
+    return [[_Search(grid[i], grid[max(i - 1, 0)], grid[min(i + 1, last)]) for i in each] for each in places]
 
 
 def _valleys(curves: Tensor) -> list[Tensor]:
@@ -147,65 +202,43 @@ def _valleys(curves: Tensor) -> list[Tensor]:
     return [first] if bool((first == second).all()) else [first, second]
 
 
-def _without_doubt(sample: _Groups, bottoms: list[tuple[Tensor, Tensor]]) -> list[Tensor]:
-    """The betas of the valleys that may be the lowest: those within the sampling error of the lowest."""
-    values, betas = (torch.stack(each) for each in zip(*bottoms, strict=True))
-    lowest = values.nan_to_num(torch.inf).argmin(0, keepdim=True)
-    best = betas.gather(0, lowest)[0]
-    if len(bottoms) == 1:
-        return [best]
-    groups, valid = sample.groups, sample.pairs.valid & (sample.groups >= 0)
-    losses = sample.pairs.masses(best[groups.clamp_min(0)].to(sample.pairs.dtype), 1).losses()
-    mean, square = (sample.mean(losses.double() ** power, groups, valid) for power in (1, 2))
-    count = (
-        sample.mean(losses, groups, valid)
-        .new_zeros(sample.count)
-        .index_add_(0, groups[valid], mean.new_ones(int(valid.sum())))
-    )
-    error = DOUBT * ((square - mean.square()).clamp_min(0) / count).sqrt()
-    open_ = ~(values > values.gather(0, lowest) + error)
-    kept = [torch.where(open_[place], betas[place], best) for place in range(len(betas))]
-    return [best, *(beta for beta in kept if bool((beta != best).any()))]
-
-
-def _lowest(whole: _Groups, valleys: list[_Valley], grid: Tensor) -> Minimum:
-    """Descend from every start, and take the lowest end of each group."""
-    ends = [_descend(whole, valley, grid, ENOUGH) for valley in valleys]
-    losses, betas = (torch.stack(values) for values in zip(*ends, strict=True))
-    winner = losses.argmin(0, keepdim=True)
-    loss, beta = losses.gather(0, winner)[0], betas.gather(0, winner)[0]
-    limits = tuple("hot" if b == 0 else "cold" if b >= grid[-1] else "none" for b in beta)
-    return Minimum(loss, beta, limits)
-
-
-def _descend(groups: _Groups, valley: _Valley, grid: Tensor, enough: float) -> tuple[Tensor, Tensor]:
-    """The lowest value found (g,) and its beta (g,), by Newton's method inside a shrinking bracket."""
-    beta, low, high = valley.beta, valley.low, valley.high
-    best_loss, best_beta = torch.full_like(beta, torch.inf), beta
-    value, slope, curve = torch.zeros(3, *beta.shape, dtype=beta.dtype, device=beta.device)
-    settled = torch.zeros_like(beta, dtype=torch.bool)
+def _descend(groups: _Groups, searches: list[_Search], limit: float, enough: float) -> list[_Search]:
+    """Search until every group has settled."""
     for _ in range(STEPS):
-        active = ((groups.groups >= 0) & ~settled[groups.groups.clamp_min(0)]).any(1)
-        found = groups.derivatives(beta, active)
-        value, slope, curve = torch.where(found.isnan(), torch.stack([value, slope, curve]), found)
-        better = value < best_loss
-        best_loss, best_beta = torch.where(better, value, best_loss), torch.where(better, beta, best_beta)
-        low, high = torch.where(slope <= 0, beta, low), torch.where(slope > 0, beta, high)
-        at_end = ((beta == 0) & (slope >= 0)) | ((beta >= grid[-1]) & (slope <= 0))
-        promise = torch.where(curve > 0, slope.square() / (2 * curve), torch.inf)
-        settled = settled | at_end | (promise <= enough * value) | (high - low <= 1e-9 * high)
-        if bool(settled.all()):
+        active = [not search.settled for search in searches]
+        found = groups.derivatives([search.beta for search in searches], active)
+        for search, *derivatives in zip(searches, *found, strict=True):
+            if not search.settled:
+                search.see(*derivatives, limit, enough)
+        if all(search.settled for search in searches):
             break
-        beta = torch.where(settled, beta, _next(beta, slope, curve, low, high, float(grid[1])))
-    return best_loss, best_beta
+    return searches
 
 
-def _next(beta: Tensor, slope: Tensor, curve: Tensor, low: Tensor, high: Tensor, smallest: float) -> Tensor:
-    """Newton's step where it stays within the bracket and a factor of STRIDE, else a step in the right direction."""
-    newton = beta - slope / curve
-    near = (beta == 0) | ((newton > beta / STRIDE) & (newton < beta * STRIDE))
-    usable = (curve > 0) & (newton > low) & (newton < high) & near
-    up = torch.minimum(torch.where(beta > 0, STRIDE * beta, smallest), (beta.clamp_min(smallest) * high).sqrt())
-    down = torch.maximum(beta / STRIDE, (low * beta).sqrt())
-    down = torch.where((low == 0) & ((beta <= smallest) | ((curve > 0) & (newton <= 0))), 0.0, down)
-    return torch.where(usable, newton, torch.where(slope <= 0, up, down))
+def _without_doubt(sample: _Groups, bottoms: list[list[_Search]], grid: list[float]) -> list[list[_Search]]:
+    """Searches on all anchors from the sample's lowest valley, and from another that may be as low."""
+    best = [min(each, key=lambda search: search.best) for each in zip(*bottoms, strict=True)]
+    starts = [[search.best[1] for search in best]]
+    if len(bottoms) > 1:
+        errors = _errors(sample, starts[0])
+        other = [max(each, key=lambda search: search.best) for each in zip(*bottoms, strict=True)]
+        pairs = zip(best, other, errors, strict=True)
+        starts.append([(a if b.best[0] > a.best[0] + DOUBT * error else b).best[1] for a, b, error in pairs])
+    return [
+        [_Search(beta, 0.0, grid[-1]) for beta in betas] for betas in starts if betas != starts[0] or betas is starts[0]
+    ]
+
+
+def _errors(sample: _Groups, betas: list[float]) -> list[float]:
+    """The standard error of each group's mean loss at its own beta."""
+    losses = sample.at(betas, sample.groups, 1).losses().double()
+    mean, square = sample.mean(losses, sample.groups), sample.mean(losses.square(), sample.groups)
+    return ((square - mean.square()).clamp_min(0) / sample.sizes).sqrt().tolist()  # type: ignore[no-any-return]
+
+
+def _lowest(whole: _Groups, starts: list[list[_Search]], limit: float) -> Minimum:
+    """Descend from every start, and take the lowest end of each group."""
+    ends = [_descend(whole, searches, limit, ENOUGH) for searches in starts]
+    best = [min(search.best for search in each) for each in zip(*ends, strict=True)]
+    limits = tuple("hot" if beta == 0 else "cold" if beta >= limit else "none" for _, beta in best)
+    return Minimum([loss for loss, _ in best], [beta for _, beta in best], limits)

@@ -115,6 +115,7 @@ class Tile:
         own: whether there are pairs of the own class.
         others: whether there are pairs of two classes.
         diagonal: whether the columns are the rows: each pair is there twice, and each point with itself.
+        itself: whether a row and a column may be the same point.
     """
 
     block: Block
@@ -122,6 +123,7 @@ class Tile:
     own: bool
     others: bool
     diagonal: bool = False
+    itself: bool = False
 
     @property
     def rows(self) -> slice:
@@ -139,19 +141,19 @@ def square(points: Points) -> Iterator[Tile]:
     ends, entries = _class_ends(points.codes), tile_size(points.x)[1]
     for block in points.blocks:
         pure = block.low == block.high
-        yield Tile(block, block.rows, True, not pure, diagonal=True)
+        yield Tile(block, block.rows, True, not pure, diagonal=True, itself=True)
         end = ends[block.high]
         yield from _pieces(block, block.rows.stop, end, entries, own=True, others=False)
         yield from _pieces(block, end, len(points), entries, own=False, others=True)
 
 
-def oblong(a: Points, b: Points) -> Iterator[Tile]:
-    """Tiles that hold every pair of a point of `a` and one of `b`."""
+def oblong(a: Points, b: Points, *, overlap: bool = True) -> Iterator[Tile]:
+    """Tiles that hold every pair of a point of `a` and one of `b`; `overlap`: some may be in both."""
     entries = tile_size(a.x)[1]
     for block in a.blocks:
         first, last = torch.searchsorted(b.codes, a.codes.new_tensor([block.low, block.high + 1])).tolist()
         yield from _pieces(block, 0, first, entries, own=False, others=True)
-        yield from _pieces(block, first, last, entries, own=True, others=block.low != block.high)
+        yield from _pieces(block, first, last, entries, own=True, others=block.low != block.high, itself=overlap)
         yield from _pieces(block, last, len(b), entries, own=False, others=True)
 
 
@@ -160,11 +162,13 @@ def _class_ends(codes: Tensor) -> dict[int, int]:
     return dict(zip(names.tolist(), counts.cumsum(0).tolist(), strict=True))
 
 
-def _pieces(block: Block, start: int, stop: int, entries: int, *, own: bool, others: bool) -> Iterator[Tile]:
+def _pieces(
+    block: Block, start: int, stop: int, entries: int, *, own: bool, others: bool, itself: bool = False
+) -> Iterator[Tile]:
     pieces = -(-(stop - start) // max(1, entries // block.size))
     for i in range(pieces):
         columns = slice(start + (stop - start) * i // pieces, start + (stop - start) * (i + 1) // pieces)
-        yield Tile(block, columns, own, others)
+        yield Tile(block, columns, own, others, itself=itself)
 
 
 class Loaded:
@@ -195,11 +199,12 @@ def load(a: Points, b: Points, tile: Tile, out: Tensor) -> Loaded:
 
 def members(a: Points, b: Points, tile: Tile) -> list[Tensor | None]:
     """Where a tile has pairs of the own class, and of two classes: 1 and 0, or None where it has them everywhere."""
-    if not tile.own or (not tile.others and a is b and not tile.diagonal):
+    if not tile.own or not (tile.others or tile.itself):
         return [None, None]
     own = (a.codes[tile.rows, None] == b.codes[tile.columns]).to(a.x.dtype)
     others = 1 - own if tile.others else None
-    own -= (a.positions[tile.rows, None] == b.positions[tile.columns]).to(a.x.dtype)
+    if tile.itself:
+        own -= (a.positions[tile.rows, None] == b.positions[tile.columns]).to(a.x.dtype)
     return [own, others]
 
 
@@ -252,11 +257,11 @@ def pull(points: Points, masses: Masses, upstream: Tensor) -> Tensor:
         if tile.diagonal:
             total.zero_()
             for kind, members in loaded.parts:
-                total += weighted(distances, masses, kind, tile.rows, pulls, members, part)
+                total += weighted(distances, masses, kind, tile.rows, pulls[kind], members, part)
             return total + total.T
         ((kind, members),) = loaded.parts  # the columns' view may overwrite the distances
-        weighted(distances, masses, kind, tile.rows, pulls, members, total)
-        total += weighted(distances.T, masses, kind, tile.columns, pulls, None, distances.T).T
+        weighted(distances, masses, kind, tile.rows, pulls[kind], members, total)
+        total += weighted(distances.T, masses, kind, tile.columns, pulls[kind], None, distances.T).T
         return total
 
     return gradient(points, derivatives)
@@ -309,6 +314,6 @@ def _sum_by_class(values: Tensor, row_codes: Tensor, column_codes: Tensor, into:
 def weighted(
     distances: Tensor, masses: Masses, kind: int, rows: slice, factors: Tensor, members: Tensor | None, out: Tensor
 ) -> Tensor:
-    """factor_i exp(-beta_i (d_ij - nearest_i)) over one kind of pairs, into `out` (a, m); factors (2, n) by kind."""
+    """factor_i exp(-beta_i (d_ij - nearest_i)) over one kind of pairs, into `out` (a, m); factors (n,)."""
     excess = excess_over(distances, masses.kinds[kind].nearest[rows], members, out)
-    return softmax_weights(excess, members, masses.betas[0, rows], out).mul_(factors[kind, rows, None])
+    return softmax_weights(excess, members, masses.betas[0, rows], out).mul_(factors[rows, None])

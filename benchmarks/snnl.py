@@ -1,0 +1,301 @@
+"""The engine against a matrix product and against other implementations, as ratios of times taken in turn in one run.
+
+G is the time of one `torch.mm(x, x.T)` in float32 into an allocated result, for the same points. `dense` is the usual
+implementation in log space with autograd: squared norms, one product, clamp, two logsumexp with masks. Each ratio is
+the median over rounds in which both sides are timed one after the other.
+
+    python benchmarks/snnl.py
+    python benchmarks/snnl.py --only batch --json out.json
+"""
+
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import click
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+
+def dense(x, labels, temperature):
+    """The loss with an n x n matrix and autograd, in log space: the baseline."""
+    import torch
+
+    squares = x.square().sum(1)
+    distances = (squares[:, None] + squares - 2 * (x @ x.T)).clamp_min(0)
+    logits = -distances / temperature
+    itself = torch.eye(len(x), dtype=torch.bool)
+    same = labels[:, None] == labels
+    everyone = logits.masked_fill(itself, -torch.inf).logsumexp(1)
+    own = logits.masked_fill(~same | itself, -torch.inf).logsumexp(1)
+    return (everyone - own).mean()
+
+
+def literal(x, labels, temperature):
+    """The probability form with 1e-5 added, as early implementations have it: it saturates at 11.5."""
+    import torch
+
+    kernel = torch.exp(-torch.cdist(x, x).square() / temperature) - torch.eye(len(x))
+    picked = kernel / (1e-5 + kernel.sum(1, keepdim=True)) * (labels[:, None] == labels)
+    return -torch.log(1e-5 + picked.sum(1)).mean()
+
+
+def seconds(work):
+    """The time of one call."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def ratios(work, others, rounds):
+    """Median time of `work`, and the median over rounds of its ratio to each of the others."""
+    for each in (work, *others.values()):
+        each()
+    times = [(seconds(work), {name: seconds(other) for name, other in others.items()}) for _ in range(rounds)]
+    found = {name: statistics.median(own / taken[name] for own, taken in times) for name in others}
+    return statistics.median(own for own, _ in times), found
+
+
+def backward(loss, x, *arguments):
+    """A loss and its gradient."""
+    x.grad = None
+    loss(x, *arguments).backward()
+
+
+def product(x):
+    """G's work."""
+    import torch
+
+    out = torch.empty(len(x), len(x))
+    points = x.detach()
+    return lambda: torch.mm(points, points.T, out=out)
+
+
+def bench_tiles(rounds):
+    """Large sets at one temperature."""
+    import torch
+
+    from snnl_core import soft_nearest_neighbor_loss as snnl
+
+    for n, d, bounds in (
+        (8192, 512, {"loss": 0.75, "G": 2.5, "dense": 5}),
+        (8192, 64, {"dense": 12}),
+        (2048, 128, {"dense": 4}),
+    ):
+        x, labels = torch.randn(n, d).requires_grad_(), torch.randint(10, (n,))
+        temperature = 2.0 * d
+        if "loss" in bounds:
+            with torch.no_grad():
+                taken, found = ratios(lambda: snnl(x, labels, temperature), {"G": product(x)}, 3 * rounds)
+            yield row(f"loss, n = {n}, d = {d}", taken, "G", found["G"], at_most=bounds["loss"])
+        others = {"G": product(x), "dense": lambda: backward(dense, x, labels, temperature)}
+        taken, found = ratios(lambda: backward(snnl, x, labels, temperature), others, rounds)
+        work = f"loss + gradient, n = {n}, d = {d}"
+        if "G" in bounds:
+            yield row(work, taken, "G", found["G"], at_most=bounds["G"])
+        yield row(work, taken, "dense / ours", 1 / found["dense"], at_least=bounds["dense"])
+
+
+def bench_batch(rounds):
+    """A training batch."""
+    import torch
+
+    from snnl_core import SoftNearestNeighborLoss
+    from snnl_core import soft_nearest_neighbor_loss as snnl
+
+    for d in (128, 6272, 12544):
+        x, labels = torch.randn(256, d).requires_grad_(), torch.randint(10, (256,))
+        temperature = 2.0 * d
+        others = {
+            "dense": lambda: backward(dense, x, labels, temperature),
+            "literal": lambda: backward(literal, x, labels, temperature),
+        }
+        nca = nca_loss(temperature)
+        if nca is not None:
+            others["NCALoss"] = lambda: backward(nca, x, labels)
+        taken, found = ratios(lambda: backward(snnl, x, labels, temperature), others, 20 * rounds)
+        work = f"loss + gradient, n = 256, d = {d}"
+        yield row(work, taken, "dense / ours", 1 / found.pop("dense"), at_least=1.5)
+        for name, ratio in found.items():
+            yield row(work, taken, f"{name} / ours", 1 / ratio)
+        minimum = SoftNearestNeighborLoss("minimize")
+        taken, found = ratios(
+            lambda: backward(minimum, x, labels), {"fixed": lambda: backward(snnl, x, labels, temperature)}, 5 * rounds
+        )
+        yield row(f"the same, minimum over T, n = 256, d = {d}", taken, "fixed T", found["fixed"])
+
+
+def nca_loss(temperature):
+    """pytorch-metric-learning's NCALoss at a temperature, or None where it is not installed."""
+    try:
+        from pytorch_metric_learning.distances import LpDistance
+        from pytorch_metric_learning.losses import NCALoss
+    except ImportError:
+        return None
+    distance = LpDistance(normalize_embeddings=False, p=2, power=2)
+    return NCALoss(softmax_scale=1 / temperature, distance=distance)
+
+
+def mixture(n, d):
+    """Ten overlapping Gaussians whose best temperature is finite, and their labels."""
+    import torch
+
+    labels = torch.randint(10, (n,))
+    return torch.randn(n, d) + 2.5 * torch.randn(10, d)[labels] / d**0.25, labels
+
+
+def bench_minimum(rounds):
+    """The minimum over the temperature of a large set, and its distance from that of a fine grid."""
+    import torch
+
+    from snnl_core import entanglement
+    from snnl_core import soft_nearest_neighbor_loss as snnl
+    from snnl_core.pairs import all_pairs
+    from snnl_core.temperature import minimize
+
+    x, labels = mixture(8192, 512)
+    everyone = torch.zeros(1, len(x), dtype=torch.int64)
+    taken, found = ratios(lambda: minimize(all_pairs(x, labels), everyone), {"G": product(x)}, rounds)
+    yield row("minimum over T, n = 8192, d = 512", taken, "G", found["G"], at_most=4.5)
+    least = minimize(all_pairs(x, labels), everyone)
+    betas = least.beta[0] * torch.logspace(-0.5, 0.5, 201, dtype=torch.float64)
+    grid = min(float(snnl(x, labels, float(1 / beta))) for beta in betas)
+    yield row("the same, above a fine grid's minimum", taken, "loss", least.loss[0] - grid, at_most=1e-5)
+    taken, found = ratios(lambda: entanglement(x, labels), {"G": product(x)}, rounds)
+    yield row("entanglement with classes and pairs, n = 8192, d = 512", taken, "G", found["G"])
+
+
+def network():
+    """The pinned small CNN: four hidden layers and ten logits."""
+    from torch import nn
+
+    class Network(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.convs = nn.ModuleList([nn.Conv2d(1, 64, 5, 2, 2), nn.Conv2d(64, 128, 5, 2, 2)])
+            self.hidden = nn.ModuleList([nn.Linear(6272, 256), nn.Linear(256, 128)])
+            self.head = nn.Linear(128, 10)
+
+        def forward(self, x):
+            features = []
+            for layer in (*self.convs, *self.hidden):
+                x = layer(x.flatten(1) if isinstance(layer, nn.Linear) else x).relu()
+                features.append(x)
+            return self.head(x), features
+
+    return Network()
+
+
+def bench_training(rounds):
+    """A training step of the small CNN with the loss on all four hidden layers."""
+    import torch
+    from torch.nn import functional as F
+
+    from snnl_core import SoftNearestNeighborLoss
+
+    model, minimum = network(), SoftNearestNeighborLoss("minimize")
+    optimizer = torch.optim.Adam(model.parameters(), 1e-4)
+    images, labels = torch.rand(256, 1, 28, 28), torch.randint(10, (256,))
+
+    def step(penalty=None):
+        logits, features = model(images)
+        loss = F.cross_entropy(logits, labels)
+        if penalty is not None:
+            loss = loss - 0.1 * sum(penalty(layer) for layer in features)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    plain = {"without": step}
+    work = "CNN step with it on four hidden layers"
+    taken, found = ratios(lambda: step(lambda x: minimum(x, labels)), plain, 5 * rounds)
+    yield row(f"{work}, minimum over T", taken, "without", found["without"], at_most=1.5)
+    taken, found = ratios(lambda: step(lambda x: dense(x.flatten(1), labels, 100.0)), plain, 5 * rounds)
+    yield row(f"{work}, dense at one T", taken, "without", found["without"])
+
+
+def bench_memory(rounds):
+    """MNIST's size in a process of its own: peak memory above the input, and the time."""
+    command = [sys.executable, __file__, "--measure-memory"]
+    figures = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    bound = 2.5 * figures["input"] + 200
+    yield row(
+        "minimum over T, n = 60000, d = 784", figures["seconds"], "MB above input", figures["peak"], at_most=bound
+    )
+
+
+def measure_memory():
+    """Print the input's size and the peak above it in MB, and the seconds."""
+    import torch
+
+    from snnl_core.pairs import all_pairs
+    from snnl_core.temperature import minimize
+
+    x, labels = mixture(60000, 784)
+    torch.randn(512, 512) @ torch.randn(512, 512)
+    before = memory_now()
+    taken = seconds(lambda: minimize(all_pairs(x, labels), torch.zeros(1, len(x), dtype=torch.int64)))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({"input": x.numel() * 4 / 2**20, "peak": peak - before, "seconds": taken}))
+
+
+def memory_now():
+    """Resident memory in MB. What lay there before, unused by now, would hide what is measured."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 2**20
+
+
+def row(work, taken, unit, value, at_most=None, at_least=None):
+    """One line of the table."""
+    met = None if at_most is at_least is None else bool(value <= at_most if at_most is not None else value >= at_least)
+    return {"work": work, "seconds": taken, "unit": unit, "value": value, "at_most": at_most, "at_least": at_least,
+            "met": met}  # fmt: skip
+
+
+def text(line):
+    """A line as people read it."""
+    bound = next((f"{sign} {line[key]:g}" for key, sign in (("at_most", "<="), ("at_least", ">=")) if line[key]), "")
+    verdict = {True: "met", False: "MISSED", None: ""}[line["met"]]
+    return (
+        f"{line['work']:<58} {line['seconds']:>10.5f} s {line['value']:>10.3g} {line['unit']:<16} {bound:<9} {verdict}"
+    )
+
+
+PARTS = {
+    "batch": bench_batch,
+    "tiles": bench_tiles,
+    "minimum": bench_minimum,
+    "training": bench_training,
+    "memory": bench_memory,
+}
+
+
+@click.command(help=__doc__)
+@click.option("--only", type=click.Choice(list(PARTS)), multiple=True, help="Parts to run.  [default: all]")
+@click.option("--rounds", default=3, show_default=True, help="Rounds of the slowest work; faster work gets more.")
+@click.option("--json", "out", type=click.Path(dir_okay=False, path_type=Path), help="Write the figures here.")
+@click.option("--measure-memory", "inside", is_flag=True, hidden=True)
+def main(only, rounds, out, inside):
+    """Run the parts and print the table."""
+    import torch
+
+    torch.manual_seed(0)
+    if inside:
+        return measure_memory()
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
+    lines = []
+    for name in only or PARTS:
+        for line in PARTS[name](rounds):
+            lines.append(line)
+            print(text(line), flush=True)
+    if out:
+        out.write_text(json.dumps(lines, indent=1))
+
+
+if __name__ == "__main__":
+    main()

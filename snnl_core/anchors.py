@@ -1,0 +1,84 @@
+"""What the search and the measurement ask of anchors, however their distances are held."""
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor
+
+from snnl_core.masses import Masses
+
+
+class Anchors(ABC):
+    """Anchors, and what they see of all points: in this process alone, or as its share of several."""
+
+    @property
+    @abstractmethod
+    def positions(self) -> Tensor:
+        """Where the anchors stand among the points of this process (a,)."""
+
+    @property
+    @abstractmethod
+    def valid(self) -> Tensor:
+        """Which anchors have another point of their class (a,)."""
+
+    @property
+    @abstractmethod
+    def dtype(self) -> torch.dtype:
+        """That of the distances."""
+
+    @abstractmethod
+    def masses(self, betas: Tensor, orders: int) -> Masses:
+        """What the anchors see at inverse temperatures (q, a), with so many moments."""
+
+    @abstractmethod
+    def class_masses(self, masses: Masses, classes: int) -> Tensor:
+        """The anchors' softmax mass on other classes, summed by the anchor's class and the other (c, c).
+
+        At the first temperature of `masses`, over all processes.
+        """
+
+    @abstractmethod
+    def scale(self, sampled: int) -> tuple[float, float]:
+        """The median of about so many distances between points of two classes, and a bound on all distances."""
+
+    @abstractmethod
+    def some(self, picked: Tensor) -> "Anchors":
+        """Some of the anchors, ascending, against all points."""
+
+    @property
+    def count(self) -> int:
+        """The anchors of all processes."""
+        return len(self.positions)
+
+    def draw(self, size: int, generator: torch.Generator) -> Tensor:
+        """About so many anchors at random, ascending: this process's share of them."""
+        picked = torch.randperm(len(self.positions), generator=generator)[:size]
+        return picked.sort().values.to(self.positions.device)
+
+    def pick(self, values: Tensor, picked: Tensor) -> Tensor:
+        """The part of values of the anchors (..., a) that belongs to `some` of them."""
+        return values[..., picked]
+
+    def take(self, values: Tensor) -> Tensor:
+        """The anchors' part (..., a) of values of this process's points (..., n)."""
+        return values[..., self.positions]
+
+    def put(self, values: Tensor, into: Tensor) -> None:
+        """Write values of the anchors (a,) to those of this process's points (n,)."""
+        into[self.positions] = values
+
+    def total(self, values: Tensor) -> Tensor:
+        """Sums over this process's anchors, summed over all processes."""
+        return values
+
+    def sum_points(self, values: Tensor) -> Tensor:
+        """Sums over this process's points, summed over all processes."""
+        return values
+
+    def agreed(self, values: Tensor) -> Tensor:
+        """Values that every process has, but for rounding, as the first one has them: all go the same way from here."""
+        return values
+
+    def union(self, values: Tensor) -> Tensor:
+        """The distinct values (k,) of all processes, ascending."""
+        return values.unique()

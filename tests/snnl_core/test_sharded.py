@@ -1,0 +1,107 @@
+"""Measuring points that are spread over processes: each must get what one process gets from all of them."""
+
+import math
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+
+from snnl_core import entanglement, tiles
+
+DOUBLE = torch.float64
+SHARES = {2: (0.45, 0.55), 3: (0.2, 0.5, 0.3), 4: (0.3, 0.2, 0.4, 0.1)}
+
+
+def data(n=150):
+    """Points of five classes, one of them with a single member, and groups."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(4, (n,), generator=generator) * 7 - 3
+    x = torch.randn(n, 3, generator=generator, dtype=DOUBLE) + 0.3 * labels[:, None]
+    labels[17] = 99
+    return x, labels, torch.randint(-1, 3, (n,), generator=generator)
+
+
+def shard(rank, world, *tensors):
+    """The rank's part of tensors (n, ...), of unequal size; the first process has one class alone."""
+    x, labels, *_ = tensors
+    order = labels.argsort(stable=True)
+    edges = [0, *torch.tensor(SHARES[world]).cumsum(0).mul(len(x)).round().long().tolist()]
+    mine = order[edges[rank] : edges[rank + 1]]
+    return mine, [tensor[mine] for tensor in tensors]
+
+
+def work(rank, world, folder):
+    """Measure a shard in every way and save what was found."""
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=world)
+    tiles.ROWS, tiles.ENTRIES = 16, 300
+    mine, (x, labels, groups) = shard(rank, world, *data())
+    seen = []
+    found = {
+        "all": entanglement(x, labels, groups=groups, sharded=True, progress=lambda *at: seen.append(at)),
+        "cosine": entanglement(x, labels, distance="cosine", sharded=True),
+        "some": entanglement(x, labels, groups=groups, anchors=60, sharded=True),
+        "one class": entanglement(x, torch.zeros_like(labels), sharded=True),
+    }
+    with pytest.raises(ValueError, match="differ"):
+        entanglement(torch.zeros(4, 2 + rank), torch.zeros(4, dtype=torch.int64), sharded=True)
+    assert seen[0][0] == 1 and seen[-1][1] == 1
+    plain = {name: {**vars(each), "by_class": dict(each.by_class)} for name, each in found.items()}
+    torch.save({"mine": mine, "found": plain}, f"{folder}/found-{rank}")
+    dist.destroy_process_group()
+
+
+@pytest.fixture(scope="module", params=[2, 3, 4])
+def everyone(request, tmp_path_factory):
+    """What every process found."""
+    folder = tmp_path_factory.mktemp("processes")
+    mp.spawn(work, (request.param, str(folder)), nprocs=request.param)
+    return [torch.load(folder / f"found-{rank}", weights_only=False) for rank in range(request.param)]
+
+
+@pytest.mark.parametrize("name, settings", [("all", {"groups": data()[2]}), ("cosine", {"distance": "cosine"})])
+def test_every_process_gets_what_one_gets(everyone, name, settings):
+    x, labels, _ = data()
+    whole = entanglement(x, labels, **settings)
+    for part in everyone:
+        found = part["found"][name]
+        for key in ("loss", "bound", "score"):
+            assert found[key] == pytest.approx(getattr(whole, key), rel=1e-8)
+        assert found["temperature"] == pytest.approx(whole.temperature, rel=1e-3)
+        assert (found["n_valid"], found["at_limit"]) == (149, whole.at_limit)
+        assert torch.equal(found["classes"], whole.classes)
+        torch.testing.assert_close(found["class_pairs"], whole.class_pairs, atol=1e-4, rtol=0, equal_nan=True)
+        torch.testing.assert_close(found["per_sample"], whole.per_sample[part["mine"]], atol=1e-3, rtol=0)
+        for kind in ("by_class", "by_group"):
+            theirs, ours = found[kind], getattr(whole, kind)
+            assert theirs.keys() == ours.keys()
+            assert all(theirs[k].loss == pytest.approx(ours[k].loss, abs=1e-6) for k in ours)
+            assert all(theirs[k].n_valid == ours[k].n_valid for k in ours)
+
+
+def test_a_sample_of_anchors_is_the_same_in_every_process(everyone):
+    x, labels, _ = data()
+    whole = entanglement(x, labels)
+    for part in everyone:
+        found = part["found"]["some"]
+        assert found["loss"] == everyone[0]["found"]["some"]["loss"]
+        assert 55 <= found["n_valid"] <= 65
+        assert 0 < found["stderr"]
+        assert abs(found["loss"] - whole.loss) < 5 * found["stderr"]
+        own = found["per_sample"]
+        assert len(own) == len(part["mine"])
+    used = sum(int((part["found"]["some"]["per_sample"] > 0).sum()) for part in everyone)
+    assert used == everyone[0]["found"]["some"]["n_valid"]
+
+
+def test_one_class_in_all_processes_has_no_score(everyone):
+    for part in everyone:
+        found = part["found"]["one class"]
+        assert (found["loss"], found["n_valid"]) == (0, 150)
+        assert math.isnan(found["score"])
+
+
+def test_without_a_process_group_it_says_what_to_do():
+    x, labels, _ = data()
+    with pytest.raises(RuntimeError, match="init_process_group"):
+        entanglement(x, labels, sharded=True)
