@@ -214,7 +214,7 @@ def _layers_options() -> list[click.Parameter]:
         click.Option(["--n"], type=click.IntRange(min=2),
                      help="How many random images.  [default: 1000, or all there are]"),
         click.Option(["--layers"], metavar="A,B,...", callback=_name_list,
-                     help="Modules or nodes of its graph.  [default: its modules; one with most of the nodes is opened]"),
+                     help="Modules or nodes of its graph.  [default: modules; one with most nodes is opened]"),
         click.Option(["--max-features"], type=click.IntRange(min=1), default=4096, show_default=True,
                      help="Average larger maps over a square grid, to at most so many numbers an image."),
         click.Option(["--size"], type=click.IntRange(min=1),
