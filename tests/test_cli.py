@@ -78,21 +78,8 @@ def test_help_is_light():
             2,
             "did you mean 'resnet18'",
         ),
-        (["measure", "layers", "--imageset", "digits", "--model", "torchvision:resnet18", "--n", "1"], 2, "--n"),
-        (
-            [
-                "measure",
-                "layers",
-                "--imageset",
-                "digits",
-                "--model",
-                "torchvision:resnet18",
-                "--weights",
-                "nowhere.pth",
-            ],
-            2,
-            "does not exist",
-        ),
+        (["measure", "layers", "--n", "1"], 2, "--n"),
+        (["measure", "layers", "--weights", "nowhere.pth"], 2, "does not exist"),
         (
             ["measure", "layers", "--imageset", "digits", "--model", "torchvision:resnet18", "--device", "cuda"],
             1,
