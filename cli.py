@@ -2,11 +2,15 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
+
+MEASURED = ("score", "loss", "temperature", "bound", "at_limit", "n_valid")
+FEW_CLASSES = 20
+"""Up to so many, a table of class against class can be read."""
 
 
 class EntryGroup(click.Group):
@@ -39,12 +43,24 @@ def common_options() -> list[click.Option]:
     return [
         click.Option(["--runs"], type=click.Path(file_okay=False, path_type=Path), default=Path("runs"),
                      show_default=True, help="Folder that cells and reports are written to."),
+        *data_options(),
+    ]  # fmt: skip
+
+
+def data_options() -> list[click.Option]:
+    """The options of every command that reads image sets, `--json` last."""
+    return [
         click.Option(["--data"], type=click.Path(file_okay=False, path_type=Path), envvar="SNNL_DATA",
                      help="Folder of the data sets.  [default: $SNNL_DATA, else data]"),
         click.Option(["--download/--no-download"], default=True, show_default=True,
                      help="Download data that are not there."),
-        click.Option(["--json", "as_json"], is_flag=True, help="Print one JSON object as the last line on stdout."),
+        json_option(),
     ]  # fmt: skip
+
+
+def json_option() -> click.Option:
+    """`--json`, as every command has it."""
+    return click.Option(["--json", "as_json"], is_flag=True, help="Print one JSON object as the last line on stdout.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -173,6 +189,100 @@ def sample(folder: Path, count: int, out: Path, seed: int, kimg: float | None) -
     click.echo(f"{out}: {count} images after {snapshot.kimg:g} kimg")
 
 
+@cli.group()
+def measure() -> None:
+    """Measure how entangled classes are in a network or in features of your own."""
+
+
+def _measuring_options() -> list[click.Parameter]:
+    """The options of every measurement."""
+    return [
+        click.Option(["--distance"], type=click.Choice(["sqeuclidean", "cosine"]), default="sqeuclidean",
+                     show_default=True, help="Squared Euclidean, or 1 - cos."),
+        click.Option(["--anchors"], type=click.IntRange(min=1),
+                     help="Estimate from so many random points, each against all.  [default: all]"),
+    ]  # fmt: skip
+
+
+def _layers_options() -> list[click.Parameter]:
+    return [
+        click.Option(["--model"], required=True, help="The network: torchvision:NAME, e.g. torchvision:resnet18."),
+        click.Option(["--weights"], type=click.Path(exists=True, dir_okay=False, path_type=Path),
+                     help="Its weights: .safetensors, or a state dict that torch saved.  [default: random ones]"),
+        click.Option(["--imageset"], required=True, help="The images to show it."),
+        click.Option(["--split"], default="test", show_default=True, help="Split that the images are of."),
+        click.Option(["--n"], type=click.IntRange(min=2),
+                     help="How many random images.  [default: 1000, or all there are]"),
+        click.Option(["--layers"], metavar="A,B,...", callback=_name_list,
+                     help="Modules or nodes of its graph.  [default: modules; one with most nodes is opened]"),
+        click.Option(["--max-features"], type=click.IntRange(min=1), default=4096, show_default=True,
+                     help="Average larger maps over a square grid, to at most so many numbers an image."),
+        click.Option(["--size"], type=click.IntRange(min=1),
+                     help="Side to resize the images to, in pixels.  [default: their own]"),
+        click.Option(["--normalize"], type=click.Choice(["imagenet", "none"]), default="imagenet", show_default=True,
+                     help="By the mean and deviation of ImageNet's colours, or none: values in [0, 1]."),
+        click.Option(["--seed"], type=click.IntRange(min=0), default=0, show_default=True,
+                     help="Seed of the choice of images and anchors, and of random weights."),
+        click.Option(["--device"], type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
+                     help="Where to compute."),
+    ]  # fmt: skip
+
+
+def _name_list(context: click.Context, option: click.Parameter, value: str | None) -> tuple[str, ...] | None:
+    return None if value is None else tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+def _measure_layers(as_json: bool, **settings: Any) -> None:
+    import json
+
+    from metrics._foreign import measure_network
+
+    found = measure_network(**settings, say=_say)
+    columns = ["layer", "features", *MEASURED, *(["stderr"] if settings["anchors"] else [])]
+    _print_rows(columns, [vars(row) for row in found.layers])
+    if as_json:
+        click.echo(json.dumps(found.plain()))
+
+
+def _measure_features(file: Path, as_json: bool, **settings: Any) -> None:
+    import json
+
+    from metrics._points import measure_file
+
+    found = measure_file(file, **settings, say=_say)
+    _print_rows(["anchors", *MEASURED], found.rows)
+    if settings["anchors"]:
+        _say(f"Standard error of the loss of all, from the choice of anchors: {found.whole.stderr:.3g}.")
+    if len(found.classes) <= FEW_CLASSES:
+        click.echo("\nMean softmax mass of a row's anchors on a column's class:")
+        _print_rows(["anchors", *map(str, found.classes)], found.pairs)
+    if as_json:
+        click.echo(json.dumps(found.plain()))
+
+
+measure.add_command(
+    click.Command(
+        "layers",
+        params=[*_layers_options(), *_measuring_options(), *data_options()],
+        callback=_measure_layers,
+        help="Print the entanglement of every layer of a foreign network.",
+    )
+)
+measure.add_command(
+    click.Command(
+        "features",
+        params=[
+            click.Argument(["file"], type=click.Path(exists=True, dir_okay=False, path_type=Path)),
+            *_measuring_options(),
+            json_option(),
+        ],
+        callback=_measure_features,
+        help="Print the entanglement of a FILE .npz or .safetensors with the arrays x (n, ...) and labels (n,): of "
+        "all points, of each class and, up to 20 classes, of class against class.",
+    )
+)
+
+
 @cli.command("list")
 @click.argument("kind")
 def list_entries(kind: str) -> None:
@@ -235,6 +345,17 @@ def _print_entries(kind: str) -> None:
     width = max((len(entry.name) for entry in entries), default=0)
     for entry in entries:
         click.echo(f"{entry.name:<{width}}  {entry.summary}")
+
+
+def _print_rows(columns: list[str], rows: Sequence[dict[str, Any]]) -> None:
+    from lab.tables import aligned, number
+
+    def word(column: str, value: Any) -> str:
+        if column == "temperature":  # in units of the distance, so of any size
+            return f"{value:.4g}"
+        return number(value) if isinstance(value, float) else str(value)
+
+    click.echo(aligned([columns, *([word(column, row[column]) for column in columns] for row in rows)]))
 
 
 def _opening(plan: Any, jobs: int | None) -> str:

@@ -22,3 +22,9 @@ def unknown_name(what: str, name: str, known: Iterable[str]) -> UsageError:
     near = difflib.get_close_matches(name, choices, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else "."
     return UsageError(f"Unknown {what} {name!r}{hint} Known: {', '.join(choices) or 'none'}.")
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, as one line of at most 160 characters; its type where it says nothing."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 160 else text[:157] + "..."

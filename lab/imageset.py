@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lab import registry
-from lab.errors import WorkbenchError, unknown_name
+from lab.errors import WorkbenchError, first_line, unknown_name
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -121,11 +121,6 @@ def load(name: str, split: str, *, root: Path, download: bool = True) -> ImageSe
 def _advice(name: str, root: Path, download: bool, error: Exception) -> str:
     what = f"{name} is not complete below {root}, or damaged,"
     if download:
-        failure = f"and could not be downloaded ({_first_line(error)})"
+        failure = f"and could not be downloaded ({first_line(error)})"
         return f"{what} {failure}. Name the folder that holds it with --data or SNNL_DATA."
     return f"{what} and --no-download forbids fetching it. Allow it, or name another folder with --data or SNNL_DATA."
-
-
-def _first_line(error: Exception) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 160 else text[:157] + "..."

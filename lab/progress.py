@@ -7,10 +7,10 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
@@ -19,6 +19,7 @@ from lab.folder import CellFolder
 
 LINE_SECONDS = 5.0
 REDRAW_SECONDS = 0.5
+T = TypeVar("T")
 
 
 class Display:
@@ -109,6 +110,18 @@ def last_progress(path: Path) -> dict[str, Any]:
         if isinstance(event, dict) and event.get("event") == "progress":
             return event
     return {}
+
+
+def paced(items: Iterable[T], total: int, what: str) -> Iterator[T]:
+    """Each item as it comes; on stderr, every few seconds, a line that tells how many of `total` there were."""
+    start = said = time.monotonic()
+    for done, item in enumerate(items, 1):
+        yield item
+        now = time.monotonic()
+        if now - said >= LINE_SECONDS:
+            left = (now - start) / done * (total - done)
+            print(f"{done} of {total} {what}, about {duration(left)} left", file=sys.stderr, flush=True)
+            said = now
 
 
 def duration(seconds: float) -> str:

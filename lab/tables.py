@@ -78,6 +78,18 @@ def text(cell: Cell) -> str:
     return number(cell) if isinstance(cell, float) else str(cell)
 
 
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of words as lines with their columns in line: the first to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = (
+        "  ".join(
+            [row[0].ljust(widths[0]), *(word.rjust(width) for word, width in zip(row[1:], widths[1:], strict=True))]
+        )
+        for row in rows
+    )
+    return "\n".join(line.rstrip() for line in lines)
+
+
 def number(value: float) -> str:
     """Three decimals, or a dash for what is no number."""
     return "-" if math.isnan(value) else f"{value:.3f}"

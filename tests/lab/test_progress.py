@@ -7,7 +7,7 @@ import pytest
 from lab import progress
 from lab.cells import Cell
 from lab.folder import CellFolder
-from lab.progress import Display, duration
+from lab.progress import Display, duration, paced
 
 
 @pytest.mark.parametrize(
@@ -26,3 +26,12 @@ def test_lines_tell_what_runs_how_fast_and_how_long_still(tmp_path, monkeypatch,
         time.sleep(0.2)
     line = capsys.readouterr().err.splitlines()[-1]
     assert "50%" in line and "left" in line and "gan-x: 2 of 4 kimg, 800 images/s" in line
+
+
+def test_items_are_given_as_they_come_with_a_line_now_and_then(monkeypatch, capsys):
+    assert list(paced(iter("abc"), 3, "batches")) == ["a", "b", "c"]
+    assert not capsys.readouterr().err
+    monkeypatch.setattr(progress, "LINE_SECONDS", 0)
+    assert list(paced(iter("abc"), 3, "batches")) == ["a", "b", "c"]
+    first, *_, last = capsys.readouterr().err.splitlines()
+    assert first == "1 of 3 batches, about 0 s left" and last.startswith("3 of 3")

@@ -5,7 +5,7 @@ import io
 import math
 
 from lab.statistics import Estimate
-from lab.tables import Column, Table, sort_key, text
+from lab.tables import Column, Table, aligned, sort_key, text
 
 TABLE = Table(
     "final",
@@ -45,3 +45,7 @@ def test_sorting_is_by_the_number():
 def test_what_is_no_number_is_a_dash():
     assert text(math.nan) == "-"
     assert text(0.12345) == "0.123"
+
+
+def test_plain_rows_are_aligned():
+    assert aligned([["layer", "n"], ["fc", "10"], ["layer12", "5"]]) == "layer     n\nfc       10\nlayer12   5"

@@ -86,7 +86,7 @@ def test_a_sample_of_anchors_is_the_same_in_every_process(everyone):
         found = part["found"]["some"]
         assert found["loss"] == everyone[0]["found"]["some"]["loss"]
         assert 55 <= found["n_valid"] <= 65
-        assert 0 < found["stderr"]
+        assert found["stderr"] > 0
         assert abs(found["loss"] - whole.loss) < 5 * found["stderr"]
         own = found["per_sample"]
         assert len(own) == len(part["mine"])

@@ -1,0 +1,76 @@
+"""Entanglement of classes in each layer of a network.
+
+Protocol: the same n samples in every layer, each layer's features flattened, the soft nearest neighbor loss between
+the classes at the layer's best temperature, divided by its bound (Frosst et al. 2019, equation 2): 0 is separated, 1
+entangled. With anchors, the same random anchors in every layer, each against all n. Temperatures are in units of the
+layer's own distances, so scores can be compared across layers and temperatures cannot. The score of one set of
+features falls as n grows: compare equal n.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from lab.draws import random_generator
+from snnl_core import Entanglement, entanglement
+from snnl_core.distances import Distance
+
+CODE_VERSION = 1
+
+
+@dataclass(frozen=True)
+class LayerEntanglement:
+    """One layer's row; all but the first two are those of `snnl_core.Entanglement`.
+
+    Attributes:
+        layer: its name.
+        features: numbers a sample, d.
+    """
+
+    layer: str
+    features: int
+    score: float
+    loss: float
+    temperature: float
+    bound: float
+    at_limit: str
+    n_valid: int
+    stderr: float
+
+
+def measure(
+    features: Mapping[str, Tensor],
+    labels: Tensor,
+    *,
+    distance: Distance = "sqeuclidean",
+    anchors: int | None = None,
+    seed: int = 0,
+) -> Iterator[LayerEntanglement]:
+    """Each layer in turn, measured as it is asked for.
+
+    Args:
+        features: floating tensors (n, ...) by layer.
+        labels: class of each sample (n,), integers.
+        distance: `sqeuclidean`, or `cosine` for 1 - cos.
+        anchors: estimate from this many random anchors; default all.
+        seed: draws the anchors.
+
+    Raises:
+        TypeError: features are not floating, or labels not integers.
+        ValueError: shapes do not match, n < 2, anchors < 1, or a row is not finite; the message names the layer.
+    """
+    for name, layer in features.items():
+        generator = random_generator(seed, "anchors")  # afresh, so that every layer has the same anchors
+        try:
+            found = entanglement(layer, labels, distance=distance, anchors=anchors, generator=generator)
+        except ValueError as error:
+            raise ValueError(f"layer {name!r}: {error}") from error
+        yield _row(name, layer[0:1].numel(), found)
+
+
+def _row(layer: str, features: int, found: Entanglement) -> LayerEntanglement:
+    return LayerEntanglement(
+        layer, features, found.score, found.loss, found.temperature, found.bound, found.at_limit, found.n_valid,
+        found.stderr,
+    )  # fmt: skip

@@ -1,0 +1,137 @@
+"""Watching entanglement from any training loop: a random sample of what passes by, bounded in memory, by layer."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from snnl_core.distances import Distance
+from snnl_core.entanglement import Entanglement, entanglement
+from snnl_core.pooling import MAX_FEATURES, pool_maps
+
+
+class EntanglementMonitor:
+    """Keeps a uniformly random sample of the features that it is shown, and measures how entangled each layer is.
+
+    Every sample seen since the start or the last `reset` is kept with the same probability (reservoir sampling,
+    Vitter 1985, algorithm R). All layers keep the same samples, so they can be compared. What is kept lies on the
+    CPU, in the dtype of the first features, without the autograd graph: `size * d` numbers a layer. In several
+    processes, each has a monitor of its own part of the data.
+
+    Attributes:
+        seen: how many samples were shown.
+    """
+
+    def __init__(
+        self,
+        size: int = 2000,
+        *,
+        distance: Distance = "sqeuclidean",
+        max_features: int | None = MAX_FEATURES,
+        seed: int = 0,
+    ) -> None:
+        """An empty monitor.
+
+        Args:
+            size: how many samples to keep, at least 2.
+            distance: `sqeuclidean`, or `cosine` for 1 - cos.
+            max_features: maps (n, channels, h, w) with more numbers a sample are averaged to the largest square
+                grid that fits; None keeps them whole.
+            seed: decides which samples are kept.
+
+        Raises:
+            ValueError: size < 2 or max_features < 1.
+        """
+        if size < 2 or (max_features is not None and max_features < 1):
+            raise ValueError(f"size = {size}, max_features = {max_features}: at least 2 and 1 are needed.")
+        self.size, self.distance, self.max_features, self.seed = size, distance, max_features, seed
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything; what comes is sampled anew, from the same seed."""
+        self.seen = 0
+        self._generator = torch.Generator().manual_seed(self.seed)
+        self._labels = self._store(torch.int64)
+        self._points: dict[str, Tensor] = {}
+
+    def __len__(self) -> int:
+        """How many samples are kept."""
+        return min(self.seen, self.size)
+
+    @torch.no_grad()
+    def update(self, features: Mapping[str, Tensor], labels: Tensor) -> None:
+        """Show the features of one batch; nothing changes if they are refused.
+
+        Args:
+            features: floating tensors (b, ...) by layer, on any device; the same layers each time.
+            labels: class of each sample (b,), any integers.
+
+        Raises:
+            TypeError: a layer is not floating, or the labels are not integers.
+            ValueError: lengths do not match, or the layers or their sizes are not those of the first update.
+        """
+        _check_labels(labels)
+        points = {name: self._flat(name, layer, len(labels)) for name, layer in features.items()}
+        known = self._points or {name: self._store(flat.dtype, flat.shape[1]) for name, flat in points.items()}
+        _check_layers(points, known)
+        self._points = known
+        slots, items = self._draw(len(labels))
+        self._labels[slots] = labels[items.to(labels.device)].cpu().long()
+        for name, flat in points.items():
+            known[name][slots] = flat[items.to(flat.device)].to(known[name])
+
+    def compute(self) -> dict[str, Entanglement]:
+        """The entanglement of each layer's sample, in the order of the layers.
+
+        Raises:
+            ValueError: fewer than two samples are kept, or a layer holds a row that is not finite.
+        """
+        if len(self) < 2:
+            raise ValueError(f"{len(self)} samples are kept, and a neighbour needs at least two: update first.")
+        return {name: self._measure(name, points[: len(self)]) for name, points in self._points.items()}
+
+    @torch.inference_mode(False)  # what is made in that mode could not be written to outside it
+    def _store(self, dtype: torch.dtype, *shape: int) -> Tensor:
+        return torch.zeros(self.size, *shape, dtype=dtype)
+
+    def _measure(self, name: str, points: Tensor) -> Entanglement:
+        try:
+            return entanglement(points, self._labels[: len(self)], distance=self.distance)
+        except ValueError as error:
+            raise ValueError(f"layer {name!r}: {error}") from error
+
+    def _flat(self, name: str, layer: Tensor, n: int) -> Tensor:
+        if not layer.is_floating_point():
+            raise TypeError(f"layer {name!r} must be floating, not {layer.dtype}; convert it, e.g. with float().")
+        if layer.ndim < 1 or len(layer) != n:
+            raise ValueError(f"layer {name!r} is {tuple(layer.shape)} and there are {n} labels: one each is needed.")
+        return pool_maps(layer.detach(), self.max_features)
+
+    def _draw(self, n: int) -> tuple[Tensor, Tensor]:
+        """The slots that change, and which of the n new samples each gets: the last of those that drew it."""
+        order = torch.arange(self.seen, self.seen + n)
+        drawn = (torch.rand(n, generator=self._generator, dtype=torch.float64) * (order + 1)).long()
+        slot = torch.where(order < self.size, order, drawn)
+        inside = slot < self.size
+        last = torch.full((self.size,), -1).scatter_reduce(0, slot[inside], torch.arange(n)[inside], "amax")
+        self.seen += n
+        slots = (last >= 0).nonzero().flatten()
+        return slots, last[slots]
+
+
+def _check_labels(labels: Tensor) -> None:
+    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
+        raise TypeError(f"labels must be integers, not {labels.dtype}; convert them, e.g. labels.long().")
+    if labels.ndim != 1:
+        raise ValueError(f"labels must be (b,), not {tuple(labels.shape)}.")
+
+
+def _check_layers(points: Mapping[str, Tensor], known: Mapping[str, Tensor]) -> None:
+    if not points or points.keys() != known.keys():
+        raise ValueError(
+            f"the layers are {', '.join(points) or 'none'}; expected {', '.join(known) or 'at least one'}."
+        )
+    for name, flat in points.items():
+        if flat.shape[1] != known[name].shape[1]:
+            sizes = f"{flat.shape[1]} features a sample and had {known[name].shape[1]}"
+            raise ValueError(f"layer {name!r} has {sizes}; reset the monitor to change it.")

@@ -1,0 +1,109 @@
+"""Points and labels from files of every kind, whole and broken."""
+
+import json
+import math
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from lab.errors import UsageError, WorkbenchError
+from metrics._files import read_points, read_weights
+from metrics._points import measure_file
+from snnl_core import entanglement
+
+X = np.random.default_rng(0).normal(size=(30, 2, 3)).astype(np.float32)
+LABELS = np.arange(30) % 3
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float64, ">f4", np.uint8, np.int64])
+def test_an_archive_of_arrays(tmp_path, kind):
+    np.savez(tmp_path / "a.npz", x=(10 * X).astype(kind), labels=LABELS.astype(np.float32), more=np.zeros(3))
+    x, labels = read_points(tmp_path / "a.npz")
+    assert x.shape == (30, 2, 3) and x.is_floating_point() and labels.dtype == torch.int64
+    assert np.array_equal(x.numpy(), (10 * X).astype(kind)) and labels.tolist() == LABELS.tolist()
+
+
+def test_both_kinds_of_file_give_what_the_engine_says(tmp_path):
+    np.savez_compressed(tmp_path / "a.npz", x=X, labels=LABELS)
+    save_file({"x": torch.from_numpy(X), "labels": torch.from_numpy(LABELS)}, tmp_path / "a.safetensors")
+    expected = entanglement(torch.from_numpy(X), torch.from_numpy(LABELS))
+    for name in ("a.npz", "a.safetensors"):
+        found = measure_file(tmp_path / name)
+        assert (found.n, found.features, found.classes) == (30, 6, [0, 1, 2])
+        assert found.whole.loss == expected.loss
+        assert [row["anchors"] for row in found.rows] == ["all", "class 0", "class 1", "class 2"]
+        assert sum(found.pairs[1][name] for name in "012") == pytest.approx(1)
+
+
+def test_separated_points_score_0_and_copies_1_and_json_has_no_infinity(tmp_path):
+    copies = X[np.arange(30) // 3]
+    np.savez(tmp_path / "apart.npz", x=X + 1000 * LABELS[:, None, None], labels=LABELS)
+    np.savez(tmp_path / "copies.npz", x=copies, labels=LABELS)
+    apart, mixed = (measure_file(tmp_path / f"{name}.npz").plain() for name in ("apart", "copies"))
+    assert apart["score"] == pytest.approx(0, abs=1e-6) and mixed["score"] == pytest.approx(1, abs=1e-3)
+    assert mixed["at_limit"] == "hot" and mixed["temperature"] is None
+    assert json.loads(json.dumps(mixed, allow_nan=False)) == mixed
+    assert set(mixed["by_class"]) == {"0", "1", "2"} and len(mixed["class_pairs"]) == 3
+
+
+@pytest.mark.parametrize(
+    "arrays, words",
+    [
+        ({"x": X}, "has no array labels; it has: x."),
+        ({"features": X, "y": LABELS}, "has no array x and no labels; it has: features, y."),
+        ({"x": X, "labels": LABELS[:-1]}, "x is (30, 2, 3) and labels (29,); expected x (n, ...) and labels (n,)"),
+        ({"x": X, "labels": LABELS[:, None]}, "labels (30, 1)"),
+        ({"x": X, "labels": LABELS + 0.5}, "labels[0] = 0.5 is no whole number"),
+        ({"x": X, "labels": np.where(LABELS == 1, math.nan, 0)}, "labels[1] = nan is no whole number"),
+        ({"x": np.where(X[3] == X, math.inf, X), "labels": LABELS}, "row 3 of x is not finite; 1 of 30 rows are not"),
+        ({"x": X.astype(complex), "labels": LABELS}, "complex"),
+        ({"x": X.astype(str), "labels": LABELS}, "cannot be read as an archive of arrays"),
+        ({"x": X.astype(object), "labels": LABELS}, "cannot be read as an archive of arrays"),
+        ({"x": X[:1], "labels": LABELS[:1]}, "n = 1"),
+        ({"x": X[:0], "labels": LABELS[:0]}, "n = 0"),
+    ],
+)
+def test_arrays_that_do_not_fit(tmp_path, arrays, words):
+    np.savez(tmp_path / "a.npz", **arrays)
+    with pytest.raises(WorkbenchError) as refused:
+        measure_file(tmp_path / "a.npz")
+    assert words in str(refused.value) and "\n" not in str(refused.value)
+    assert refused.value.exit_code == 1
+
+
+@pytest.mark.parametrize("name", ["a.npz", "a.safetensors"])
+def test_files_that_are_something_else(tmp_path, name):
+    path = tmp_path / name
+    for content in (b"", b"some text", pickle.dumps({"x": 1}), b"PK\x03\x04 torn"):
+        path.write_bytes(content)
+        with pytest.raises(WorkbenchError, match="cannot be read as an archive"):
+            read_points(path)
+    with pytest.raises(WorkbenchError, match="No such file"):
+        read_points(tmp_path / "none" / name)
+    with pytest.raises(UsageError, match=r"expected a file .npz or .safetensors"):
+        read_points(tmp_path / "a.csv")
+
+
+def test_weights_are_found_where_training_scripts_keep_them(tmp_path):
+    weights = {"a.weight": torch.randn(2, 3), "a.bias": torch.randn(2)}
+    parallel = {f"module.{name}": value for name, value in weights.items()}
+    torch.save({"model": parallel, "epoch": 3}, tmp_path / "a.pth")
+    torch.save({"state_dict": weights}, tmp_path / "b.pt")
+    for name in ("a.pth", "b.pt"):
+        found = read_weights(tmp_path / name)
+        assert found.keys() == weights.keys() and all(torch.equal(found[key], weights[key]) for key in weights)
+
+
+def test_nothing_but_tensors_is_unpickled(tmp_path):
+    torch.save(torch.nn.Linear(2, 2), tmp_path / "module.pth")
+    torch.save([1, 2], tmp_path / "list.pth")
+    torch.save({"epoch": 3}, tmp_path / "other.pth")
+    for name in ("module.pth", "list.pth", "other.pth"):
+        with pytest.raises(WorkbenchError, match=r"no plain state dict: save model.state_dict\(\) alone"):
+            read_weights(tmp_path / name)
+    (tmp_path / "text.pth").write_text("some text")
+    with pytest.raises(WorkbenchError, match=r"text\.pth"):
+        read_weights(tmp_path / "text.pth")
