@@ -8,7 +8,7 @@ import torch
 from scipy.spatial.distance import cdist
 from scipy.special import logsumexp
 
-from snnl_core import entanglement, soft_nearest_neighbor_loss
+from snnl_core import soft_nearest_neighbor_loss
 
 DOUBLE = torch.float64
 
