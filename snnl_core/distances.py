@@ -1,5 +1,6 @@
 """Pairwise distances in full precision, and what every entry point demands of points and labels."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal, get_args
@@ -13,7 +14,7 @@ LONG = 2048
 
 
 def check_points(x: Tensor, labels: Tensor, fewest: int = 2) -> tuple[Tensor, Tensor]:
-    """Points as (n, d) in at least float32, and labels (n,) on the same device.
+    """Points as (n, d) in at least float32, and labels (n,) in int64 on the same device.
 
     Raises:
         TypeError: x is not floating, or the labels are not integers.
@@ -28,7 +29,7 @@ def check_points(x: Tensor, labels: Tensor, fewest: int = 2) -> tuple[Tensor, Te
     if len(x) < fewest:
         raise ValueError(f"n = {len(x)}: a neighbour needs at least two points.")
     flat = x.reshape(len(x), -1)
-    return flat if flat.dtype == torch.float64 else flat.float(), labels.to(x.device)
+    return flat if flat.dtype == torch.float64 else flat.float(), labels.to(x.device, torch.int64)
 
 
 def check_finite(points: Tensor) -> None:
@@ -41,7 +42,7 @@ def check_finite(points: Tensor) -> None:
 def prepare(x: Tensor, distance: Distance) -> Tensor:
     """Points whose squared Euclidean distances are the wanted ones.
 
-    For the cosine distance, 1 - cos = |a - b|^2 / 2 on the unit sphere.
+    For the cosine distance, 1 - cos = |a - b|^2 / 2 on the unit sphere. A point at the origin stays there, unmoved.
 
     Raises:
         ValueError: the distance is unknown.
@@ -49,8 +50,16 @@ def prepare(x: Tensor, distance: Distance) -> Tensor:
     if distance == "sqeuclidean":
         return x
     if distance == "cosine":
-        return torch.nn.functional.normalize(x, dim=1) * 0.5**0.5
+        return _unit(x) * 0.5**0.5
     raise ValueError(f"unknown distance {distance!r}; known: {', '.join(get_args(Distance))}.")
+
+
+def _unit(x: Tensor) -> Tensor:
+    """Points at length 1, however long or short they were; 0, with a gradient of 0, where they are 0."""
+    if not x.shape[1]:
+        return x
+    largest = x.detach().abs().amax(1, keepdim=True)  # so that no square overflows or vanishes
+    return torch.nn.functional.normalize(x / largest.masked_fill(largest == 0, math.inf), dim=1)
 
 
 @contextmanager

@@ -214,4 +214,4 @@ def _check_groups(groups: Tensor, labels: Tensor) -> Tensor:
         raise TypeError(f"groups must be integers, not {groups.dtype}; convert them, e.g. groups.long().")
     if groups.shape != labels.shape:
         raise ValueError(f"groups must be (n,) like labels, {tuple(labels.shape)}, not {tuple(groups.shape)}.")
-    return groups.to(labels.device)
+    return groups.to(labels)

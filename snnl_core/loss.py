@@ -11,13 +11,12 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from snnl_core.batch import Batch
 from snnl_core.distances import Distance, check_points, full_precision, prepare
 from snnl_core.distributed import gather_with_grad
 from snnl_core.kernel import Kernel
-from snnl_core.masses import Masses
+from snnl_core.masses import LOG2_E, Masses
 from snnl_core.pairs import Tiled, all_pairs
 from snnl_core.temperature import minimize
 
@@ -57,7 +56,7 @@ def soft_nearest_neighbor_loss(
         ValueError: shapes do not match, n < 2, or the temperature, distance or reduction is impossible.
     """
     points, labels = check_points(x, labels)
-    beta = 1 / check_temperature(temperature, points)
+    beta = _Inverse.apply(check_temperature(temperature, points))
     losses, _, valid = _SoftNearestNeighborLoss.apply(prepare(points, distance), labels, beta)
     return _reduce(losses, valid, reduction).to(x.dtype)
 
@@ -146,21 +145,54 @@ class _SoftNearestNeighborLoss(torch.autograd.Function):
             if isinstance(beta, _Minimize):
                 beta = x.new_tensor(beta(pairs))
             masses, ctx.gradient = _evaluate(pairs, beta, slope=slope, keep=x.requires_grad)
-        ctx.masses, ctx.order, ctx.slope = masses, pairs.order, slope
+        ctx.masses, ctx.order, ctx.slope, ctx.causes = masses, pairs.order, slope, (x, beta)
         losses, valid = _restored(masses.losses()[0], pairs.order), _restored(masses.valid, pairs.order)
         found = beta.detach().clone()
         ctx.mark_non_differentiable(found, valid)
         return losses, found, valid
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, upstream: Tensor, *_: Any) -> tuple[Tensor | None, None, Tensor | None]:
-        if ctx.order is not None:
-            upstream = upstream[ctx.order]
-        with full_precision(upstream.device):
-            points = _restored(ctx.gradient(ctx.masses, upstream), ctx.order) if ctx.needs_input_grad[0] else None
-        beta = (upstream * ctx.masses.slopes()[0]).sum() if ctx.slope else None
-        return points, None, beta
+        found: list[Tensor | None] = [None, None]
+        with torch.no_grad(), full_precision(upstream.device):
+            ordered = upstream if ctx.order is None else upstream[ctx.order]
+            if ctx.needs_input_grad[0]:
+                found[0] = _restored(ctx.gradient(ctx.masses, ordered), ctx.order)
+            if ctx.slope:
+                found[1] = (ordered * ctx.masses.slopes()[0]).sum()
+        if torch.is_grad_enabled():  # create_graph=True; without this a second derivative would silently be 0
+            found = [None if each is None else _Once.apply(each, upstream, *ctx.causes) for each in found]
+        return found[0], None, found[1]
+
+
+class _Once(torch.autograd.Function):
+    """A gradient, which depends on its causes, but not in a way that can be differentiated."""
+
+    @staticmethod
+    def forward(ctx: Any, gradient: Tensor, *causes: Tensor) -> Tensor:
+        return gradient.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *_: Any) -> None:
+        raise NotImplementedError(
+            "the soft nearest neighbor loss has no second derivative: keep it out of what a gradient penalty or a "
+            "Hessian is made of, or use its gradient as a constant, with create_graph=False or detach()."
+        )
+
+
+class _Inverse(torch.autograd.Function):
+    """1 / T; its gradient is 0, not NaN, where the upstream one is 0 and 1 / T^2 overflows."""
+
+    @staticmethod
+    def forward(ctx: Any, temperature: Tensor) -> Tensor:
+        beta = 1 / temperature
+        ctx.save_for_backward(beta)
+        return beta
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Tensor) -> Tensor:
+        (beta,) = ctx.saved_tensors
+        return -upstream[0] * beta * beta
 
 
 def _evaluate(pairs: Batch | Tiled, beta: Tensor, *, slope: bool, keep: bool) -> tuple[Masses, Gradient]:
@@ -199,6 +231,6 @@ def check_temperature(temperature: float | Tensor, points: Tensor) -> Tensor:
     value = torch.as_tensor(temperature, dtype=points.dtype, device=points.device)
     if value.numel() != 1 or not bool(value > 0):
         raise ValueError(f"temperature must be one number in (0, inf], not {temperature}.")
-    if bool((1 / value).isinf()):
+    if bool((2 * LOG2_E / value).isinf()):
         raise ValueError(f"temperature {temperature} is too small for {points.dtype}: scale x up, or use float64.")
     return value.reshape(())

@@ -186,19 +186,21 @@ def _scan(sample: _Groups, grid: list[float]) -> list[list[_Search]]:
     curves = sample.losses(grid)
     # A group that the sample missed starts where the first group is lowest.
     curves = torch.where(curves.isnan(), curves[:, :1], curves)
-    places = [each.tolist() for each in _valleys(curves)]
+    places = [each.tolist() for each in _valleys(curves, 4 * torch.finfo(sample.anchors.dtype).eps)]
     last = len(grid) - 1
     return [[_Search(grid[i], grid[max(i - 1, 0)], grid[min(i + 1, last)]) for i in each] for each in places]
 
 
-def _valleys(curves: Tensor) -> list[Tensor]:
+def _valleys(curves: Tensor, noise: float) -> list[Tensor]:
     """Grid positions (g,) of the lowest valley of each curve (k, g), and of the second lowest where any has one."""
     padded = torch.nn.functional.pad(curves.T, (1, 1), value=torch.inf).T
     # Of equal neighbours the colder one is the bottom: separated data are flat at 0 from some beta on.
     bottom = (curves < padded[2:]) & (curves <= padded[:-2])
     ranked = curves.masked_fill(~bottom, torch.inf).sort(0)
-    first = ranked.indices[0]
-    second = torch.where(ranked.values[1].isfinite(), ranked.indices[1], first)
+    # But points that all coincide are mixed: flat, but for a share of noise, at their bound, which is not 0.
+    flat = (curves[0] > 0) & (curves[0] <= (1 + noise) * curves.amin(0))
+    first = ranked.indices[0].masked_fill(flat, 0)
+    second = torch.where(ranked.values[1].isfinite() & ~flat, ranked.indices[1], first)
     return [first] if bool((first == second).all()) else [first, second]
 
 

@@ -147,7 +147,8 @@ def test_the_descent_takes_few_passes(monkeypatch):
 
 def test_coinciding_points_have_a_scale():
     x, labels = torch.zeros(20, 3), torch.arange(20) % 2
-    assert entanglement(x, labels).score == pytest.approx(1)
+    found = entanglement(x, labels)
+    assert (found.score, found.at_limit, found.temperature) == (1, "hot", math.inf)
     x[:3] = torch.eye(3)
     found = entanglement(x, labels)
     assert found.loss == pytest.approx(lowest(x.double(), labels, labels >= 0), abs=1e-5)

@@ -1,0 +1,138 @@
+"""Processes that each hold a part of the batch, against one process that holds it all.
+
+The file is also the program of those processes, which make all the checks, as a start takes seconds.
+"""
+
+import os
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import torch
+from torch import distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from snnl_core import SoftNearestNeighborLoss, gather_with_grad, soft_nearest_neighbor_loss
+
+DOUBLE = torch.float64
+SHARDS = {2: [9, 14], 3: [1, 12, 5]}
+"""How many points each process has."""
+TIME_LIMIT = 60
+
+
+@pytest.mark.skipif(not dist.is_gloo_available(), reason="this torch has no gloo")
+@pytest.mark.parametrize("world", SHARDS)
+def test_processes_do_what_one_would(world, tmp_path):
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(Path(__file__).resolve().parents[2]),
+        "OMP_NUM_THREADS": "1",
+        "CUDA_VISIBLE_DEVICES": "",
+    }
+    commands = [[sys.executable, __file__, str(rank), str(world), str(tmp_path / "store")] for rank in range(world)]
+    processes = [
+        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        for command in commands
+    ]
+    try:
+        said = [process.communicate(timeout=TIME_LIMIT)[0] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    for process, text in zip(processes, said, strict=True):
+        assert process.returncode == 0, text
+        assert "all checked" in text
+
+
+def test_one_process_alone_gathers_nothing():
+    x = torch.randn(3, 2, requires_grad=True)
+    assert gather_with_grad(x) is x
+
+
+def main(rank, world, store):
+    """One of the processes."""
+    limit = timedelta(seconds=TIME_LIMIT)
+    dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=world, timeout=limit)
+    n = sum(SHARDS[world])
+    x = torch.randn(n, 5, generator=torch.Generator().manual_seed(0), dtype=DOUBLE)
+    labels = torch.randint(4, (n,), generator=torch.Generator().manual_seed(1))
+    start = sum(SHARDS[world][:rank])
+    rows = slice(start, start + SHARDS[world][rank])
+    check_gathering(rank, world, x, rows)
+    check_shapes(rank)
+    check_the_loss(rank, x, labels, rows)
+    check_training(x, labels, rows)
+    if world == 2:
+        check_that_parts_alone_are_at_fault(x, labels, rows)
+    dist.barrier()
+    dist.destroy_process_group()
+    print("all checked")
+
+
+def check_gathering(rank, world, x, rows):
+    part = x[rows].clone().requires_grad_()
+    whole = gather_with_grad(part)
+    assert torch.equal(whole, x)
+    factors = torch.arange(x.numel(), dtype=DOUBLE).view_as(x)
+    ((rank + 1) * factors * whole).sum().backward()
+    uses = sum(range(1, world + 1))  # the first process has used it once, the second twice, ...
+    torch.testing.assert_close(part.grad, uses * factors[rows])
+    assert torch.equal(part, x[rows])
+    images = torch.arange(len(x) * 6, dtype=torch.float32).view(len(x), 3, 2)
+    assert torch.equal(gather_with_grad(images[rows].mT), images.mT)  # not contiguous
+    assert torch.equal(gather_with_grad(torch.arange(rank)), torch.cat([torch.arange(r) for r in range(world)]))
+
+
+def check_shapes(rank):
+    with pytest.raises(ValueError, match="more than the first dimension"):
+        gather_with_grad(torch.zeros(2, 3 + rank))
+
+
+def check_the_loss(rank, x, labels, rows):
+    for distance in ("sqeuclidean", "cosine"):
+        for dtype in (DOUBLE, torch.bfloat16):
+            part = x[rows].to(dtype).requires_grad_()
+            loss = SoftNearestNeighborLoss(3.0, distance, gather=True)(part, labels[rows])
+            assert torch.equal(loss, soft_nearest_neighbor_loss(x.to(dtype), labels, 3.0, distance=distance))
+            loss.backward()
+            assert part.grad.dtype == dtype
+    mixed = labels[rows].to([torch.uint8, torch.int16, torch.int64][rank])  # each may hold its labels as it likes
+    loss = SoftNearestNeighborLoss(3.0, gather=True)(x[rows], mixed)
+    assert torch.equal(loss, soft_nearest_neighbor_loss(x, labels, 3.0))
+
+
+def network():
+    torch.manual_seed(2)
+    return nn.Sequential(nn.Linear(5, 7), nn.Tanh(), nn.Linear(7, 3)).double()
+
+
+def gradients(module, criterion, x, labels):
+    """The loss, and the gradients of all parameters end to end, the criterion's last."""
+    loss = criterion(module(x), labels)
+    loss.backward()
+    own = [*module.parameters(), *criterion.parameters()]
+    return loss.detach(), torch.cat([p.grad.flatten() for p in own])
+
+
+def check_training(x, labels, rows):
+    for temperature in (3.0, "minimize", "learn"):
+        expected, wanted = gradients(network(), SoftNearestNeighborLoss(temperature).double(), x, labels)
+        assert wanted.abs().max() > 1e-3
+        criterion = SoftNearestNeighborLoss(temperature, gather=True).double()
+        loss, found = gradients(DistributedDataParallel(network()), criterion, x[rows], labels[rows])
+        torch.testing.assert_close(loss, expected, rtol=1e-10, atol=1e-10)
+        torch.testing.assert_close(found, wanted, rtol=1e-10, atol=1e-10)
+
+
+def check_that_parts_alone_are_at_fault(x, labels, rows):
+    """What gathering is for: the mean of the parts' losses is another loss."""
+    _, wanted = gradients(network(), SoftNearestNeighborLoss(3.0), x, labels)
+    _, found = gradients(DistributedDataParallel(network()), SoftNearestNeighborLoss(3.0), x[rows], labels[rows])
+    assert (found - wanted).norm() > 0.1 * wanted.norm()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3])

@@ -1,0 +1,206 @@
+"""The loss as a module: its three kinds of temperature, in training, and on its way to a file and back."""
+
+import copy
+import io
+import math
+import pickle
+
+import pytest
+import torch
+from torch import nn
+
+from snnl_core import SoftNearestNeighborLoss, entanglement, soft_nearest_neighbor_loss
+
+DOUBLE = torch.float64
+
+
+def overlapping(dtype=DOUBLE):
+    """Three classes whose best temperature is neither end of the search; (30, 4) and (30,)."""
+    generator = torch.Generator().manual_seed(0)
+    x, labels = torch.randn(30, 4, generator=generator, dtype=DOUBLE), torch.arange(30) % 3
+    return (x + 0.8 * labels[:, None]).to(dtype), labels
+
+
+def finite_differences(function, x, step):
+    """The gradient of a scalar function at x (n, d)."""
+    gradient = torch.empty_like(x)
+    for i in range(x.numel()):
+        change = torch.zeros(x.numel(), dtype=x.dtype)
+        change[i] = step
+        change = change.view_as(x)
+        gradient.view(-1)[i] = (function(x + change) - function(x - change)) / (2 * step)
+    return gradient
+
+
+@pytest.mark.parametrize("distance", ["sqeuclidean", "cosine"])
+@pytest.mark.parametrize("temperature", [0.7, math.inf])
+def test_fixed_is_the_function(path, temperature, distance):
+    x, labels = overlapping()
+    module = SoftNearestNeighborLoss(temperature, distance)
+    one, other = x.clone().requires_grad_(), x.clone().requires_grad_()
+    found, expected = module(one, labels), soft_nearest_neighbor_loss(other, labels, temperature, distance=distance)
+    found.backward(), expected.backward()
+    assert torch.equal(found, expected)
+    assert torch.equal(one.grad, other.grad)
+    assert module.last_temperature == pytest.approx(temperature)
+    assert not list(module.parameters())
+    assert not module.state_dict()
+    assert module.at_limit == {"none": 0, "cold": 0, "hot": 0}
+
+
+@pytest.mark.parametrize("distance", ["sqeuclidean", "cosine"])
+def test_minimize_has_the_gradient_of_the_minimum(path, distance):
+    """The envelope theorem against differences of minima, each found anew."""
+    x, labels = overlapping()
+    labels[4] = 8  # alone in its class
+    module = SoftNearestNeighborLoss("minimize", distance)
+    points = x.clone().requires_grad_()
+    loss = module(points, labels)
+    loss.backward()
+    measured = entanglement(x, labels, distance=distance)
+    assert loss.item() == pytest.approx(measured.loss, rel=1e-9)
+    assert module.last_temperature == pytest.approx(measured.temperature, rel=1e-6)
+    assert module.at_limit == {"none": 1, "cold": 0, "hot": 0}
+    some = slice(0, 6)  # class 8 among them
+
+    def least(part):
+        return entanglement(torch.cat([part, x[some.stop :]]), labels, distance=distance).loss
+
+    expected = finite_differences(least, x[some], 1e-3)
+    torch.testing.assert_close(points.grad[some], expected, atol=2e-6, rtol=1e-3)
+
+
+@pytest.mark.parametrize("dtype", [DOUBLE, torch.float32, torch.bfloat16])
+def test_minimize_counts_at_which_end_it_was(path, dtype):
+    x, labels = overlapping(dtype)
+    module = SoftNearestNeighborLoss()
+    for points, end in [
+        (x + 100 * labels[:, None], "cold"),
+        (torch.ones_like(x), "hot"),  # collapsed
+        (x.repeat_interleave(3, 0)[:30], "hot"),  # each point in every class
+        (x, "none"),
+    ]:
+        points = points.to(dtype).requires_grad_()
+        before = module.at_limit[end]
+        loss = module(points, labels)
+        loss.backward()
+        assert loss.dtype == dtype
+        assert module.at_limit[end] == before + 1
+        if end == "none":
+            assert 0.1 < module.last_temperature < 100
+            assert points.grad.abs().max() > 1e-3
+        else:
+            assert (module.last_temperature == math.inf) == (end == "hot")
+            assert torch.equal(points.grad, torch.zeros_like(points))
+    assert module.at_limit == {"none": 1, "cold": 1, "hot": 2}
+
+
+@pytest.mark.parametrize("temperature", ["minimize", "learn", 2.0])
+@pytest.mark.parametrize("labels", [torch.arange(9), torch.zeros(9, dtype=torch.int64)])
+def test_a_batch_that_says_nothing_gives_a_differentiable_0(path, temperature, labels):
+    x = torch.randn(9, 2, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    loss = SoftNearestNeighborLoss(temperature)(x, labels)
+    loss.backward()
+    assert loss.item() == 0
+    assert torch.equal(x.grad, torch.zeros_like(x))
+
+
+@pytest.mark.parametrize("start", [0.5, 30.0])
+def test_learn_has_the_gradient_of_the_logarithm(path, start):
+    x, labels = overlapping()
+    module = SoftNearestNeighborLoss("learn", start=start).double()
+    points = x.clone().requires_grad_()
+    loss = module(points, labels)
+    loss.backward()
+    used = module.last_temperature
+    assert used == pytest.approx(start, rel=1e-6)
+    assert loss.item() == pytest.approx(soft_nearest_neighbor_loss(x, labels, used).item(), rel=1e-12)
+    step = 1e-4
+    up, down = (soft_nearest_neighbor_loss(x, labels, used * math.exp(-sign * step)).item() for sign in (1, -1))
+    assert module.log_beta.grad.item() == pytest.approx((up - down) / (2 * step), rel=1e-6)
+    plain = x.clone().requires_grad_()
+    soft_nearest_neighbor_loss(plain, labels, used).backward()
+    torch.testing.assert_close(points.grad, plain.grad)
+
+
+def test_learn_finds_the_minimum():
+    x, labels = overlapping(torch.float32)
+    module = SoftNearestNeighborLoss("learn", start=50.0)
+    optimizer = torch.optim.Adam(module.parameters(), lr=0.1)
+    for _ in range(200):
+        optimizer.zero_grad()
+        loss = module(x, labels)  # the points need no gradient
+        loss.backward()
+        optimizer.step()
+    found = entanglement(x, labels)
+    assert loss.item() == pytest.approx(found.loss, abs=1e-5)
+    assert module.last_temperature == pytest.approx(found.temperature, rel=0.02)
+
+
+def test_learn_is_restored_from_its_state():
+    x, labels = overlapping(torch.float32)
+    module, fresh = SoftNearestNeighborLoss("learn", start=3.0), SoftNearestNeighborLoss("learn")
+    assert list(module.state_dict()) == ["log_beta"]
+    file = io.BytesIO()
+    torch.save(module.state_dict(), file)
+    file.seek(0)
+    fresh.load_state_dict(torch.load(file, weights_only=True))
+    assert torch.equal(fresh(x, labels), module(x, labels))
+    assert fresh.last_temperature == pytest.approx(3.0)
+
+
+@pytest.mark.parametrize("temperature", [2.0, "minimize", "learn"])
+@pytest.mark.parametrize("again", [copy.deepcopy, lambda module: pickle.loads(pickle.dumps(module))])
+def test_a_copy_is_the_same_and_its_own(temperature, again):
+    x, labels = overlapping()
+    module = SoftNearestNeighborLoss(temperature, "cosine", start=4.0)
+    expected = module(x, labels)
+    other = again(module)
+    assert other.last_temperature == module.last_temperature
+    assert torch.equal(other(x, labels), expected)
+    assert repr(other) == repr(module)
+    assert sum(module.at_limit.values()) == (temperature == "minimize")
+    assert sum(other.at_limit.values()) == 2 * (temperature == "minimize")
+    if temperature == "learn":
+        other.log_beta.data.zero_()
+        assert module.last_temperature == pytest.approx(4.0)
+        assert torch.equal(module(x, labels), expected)
+
+
+def test_its_text_names_the_settings():
+    assert "temperature=2.5, distance='cosine', gather=True" in repr(SoftNearestNeighborLoss(2.5, "cosine", True))
+    assert "temperature='minimize', distance='sqeuclidean', gather=False" in repr(SoftNearestNeighborLoss())
+
+
+@pytest.mark.parametrize("temperature", [20.0, "minimize", "learn"])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_training_moves_the_entanglement_of_a_layer(temperature, sign):
+    """Down with a positive weight, up with a negative one."""
+    torch.manual_seed(0)
+    x, labels = overlapping(torch.float32)
+    network = nn.Sequential(nn.Linear(4, 16), nn.Tanh(), nn.Linear(16, 4))
+    criterion = SoftNearestNeighborLoss(temperature, start=20.0)
+    optimizer = torch.optim.Adam([*network.parameters(), *criterion.parameters()], lr=0.01)
+    before = entanglement(network(x), labels).score
+    for _ in range(40):
+        optimizer.zero_grad()
+        loss = sign * criterion(network(x), labels)
+        loss.backward()
+        assert all(p.grad.isfinite().all() for p in network.parameters())
+        optimizer.step()
+    after = entanglement(network(x), labels).score
+    assert after < 0.8 * before if sign > 0 else after > min(1.05 * before, 0.99)
+
+
+def test_gather_without_other_processes_changes_nothing():
+    x, labels = overlapping()
+    assert torch.equal(SoftNearestNeighborLoss(1.0, gather=True)(x, labels), SoftNearestNeighborLoss(1.0)(x, labels))
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0, math.nan, 1e-45, "best"])
+def test_impossible_temperatures_are_refused(temperature):
+    with pytest.raises(ValueError, match="temperature"):
+        SoftNearestNeighborLoss(temperature)
+    if temperature != "best":
+        with pytest.raises(ValueError, match="temperature"):
+            SoftNearestNeighborLoss("learn", start=temperature)
