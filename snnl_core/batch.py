@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from snnl_core import kernel
 from snnl_core.anchors import Anchors
 from snnl_core.distances import gram, median
 from snnl_core.masses import LOG2_E, Mass, Masses
@@ -27,6 +28,7 @@ class Batch(Anchors):
         distances: (a, n).
         own: 1 for the anchor's class without itself, else 0 (a, n).
         others: 1 for all other classes, else 0 (a, n).
+        relative: whether masses are kept relative to each anchor's nearest point, as every temperature allows.
     """
 
     x: Tensor
@@ -35,6 +37,7 @@ class Batch(Anchors):
     distances: Tensor
     own: Tensor
     others: Tensor
+    relative: bool = True
 
     @classmethod
     def of(cls, x: Tensor, codes: Tensor) -> "Batch":
@@ -43,7 +46,7 @@ class Batch(Anchors):
         product = gram(x)
         squares = product.diagonal()
         distances = (squares[:, None] + squares).sub_(product, alpha=2).clamp_min_(0)
-        own = (codes[:, None] == codes).to(x.dtype)
+        own = torch.eq(codes[:, None], codes, out=torch.empty_like(distances))
         others = 1 - own
         return cls(x, codes, torch.arange(len(x), device=x.device), distances, own.fill_diagonal_(0), others)
 
@@ -72,6 +75,11 @@ class Batch(Anchors):
         rows = ("rows", "distances", "own", "others")
         return replace(self, **{name: getattr(self, name)[picked] for name in rows})
 
+    def at(self, beta: Tensor) -> "Batch":
+        """The batch as one inverse temperature for all is best looked at: not relatively, where exponents have room."""
+        room = kernel.ROOM[self.dtype]
+        return replace(self, relative=False) if float(self.distances.max() * beta * LOG2_E) <= room else self
+
     @cached_property
     def _nearest(self) -> list[Tensor]:
         """The distance to the nearest point of the own class, and of others (a,); infinite where there is none."""
@@ -93,6 +101,8 @@ class Batch(Anchors):
     def _excess(self) -> Tensor:
         """Distances beyond the nearest point of the same kind (a, n); 0 from each anchor to itself."""
         excess = self.distances
+        if not self.relative:
+            return excess
         for nearest, members in zip(self._nearest, (self.own, self.others), strict=True):
             excess = excess - members * nearest.nan_to_num(0.0, posinf=0.0)[:, None]
         return excess
@@ -108,8 +118,13 @@ class Batch(Anchors):
                 if order:
                     weights.mul_(self._excess[:, None])
                 sums[:, order, part] = self._sums(weights)
-        own, others = (Mass(nearest, total) for nearest, total in zip(self._nearest, sums, strict=True))
-        return Masses(own, others, betas)
+        # Without shifts every nearest point counts as lying at 0; there is one where there is mass.
+        nearest = (
+            self._nearest
+            if self.relative
+            else torch.zeros_like(sums[:, 0, 0]).masked_fill_(sums[:, 0, 0] == 0, math.inf)
+        )
+        return Masses(Mass(nearest[0], sums[0]), Mass(nearest[1], sums[1]), betas)
 
     def _weights(self, betas: Tensor) -> Tensor:
         """exp(-beta excess) at inverse temperatures (q, a): (a, q, n)."""
@@ -127,11 +142,15 @@ class Batch(Anchors):
 
     def gradient(self, masses: Masses, upstream: Tensor) -> Tensor:
         """The gradient of sum(upstream * loss) with respect to the points (n, d), at the first temperature."""
-        own, others = masses.pulls(-2 * upstream)[:, :, None]
-        pulls = self._weights(masses.betas[:1])[:, 0].mul_((self.own * own).add_(self.others * others))
-        pulls = pulls + pulls.T
+        own, others = masses.pulls(-2 * upstream)
+        pulls = self._weights(masses.betas[:1])[:, 0]
+        if self.relative:
+            pulls = pulls.mul_((self.own * own[:, None]).add_(self.others * others[:, None]))
+            pulls = pulls + pulls.T
+        else:  # the weights are symmetric
+            pulls.mul_((own[:, None] + own).mul_(self.own).add_((others[:, None] + others).mul_(self.others)))
         pulls.diagonal().sub_(pulls.sum(1))
-        return pulls @ self.x
+        return pulls.mul_(masses.betas[0, 0]) @ self.x
 
     def class_masses(self, masses: Masses, classes: int) -> Tensor:
         """The anchors' softmax mass on other classes, summed by the anchor's class and the other (c, c)."""

@@ -7,7 +7,7 @@ beside the matrix product. Elsewhere `tiles` carries every anchor's masses relat
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -70,8 +70,7 @@ class Kernel:
 
     def gradient(self, masses: Masses, upstream: Tensor) -> Tensor:
         """The gradient of sum(upstream * loss) with respect to the points (n, d)."""
-        # The inverse temperature comes in at the end: it may be large, and so may 1 / sums.
-        pulls = replace(masses, betas=torch.ones_like(masses.betas)).pulls(upstream) * self.scale
+        pulls = masses.pulls(upstream) * self.scale
         kept = iter(self.kept)
 
         def derivatives(tile: Tile, work: list[Tensor]) -> Tensor:
@@ -88,7 +87,7 @@ class Kernel:
                     out.mul_(where)
             return (total.add_(part) if place else total).mul_(kernel)
 
-        return gradient(self.points, derivatives).mul_(self.beta)
+        return gradient(self.points, self.beta, derivatives)
 
     def _load(self, tile: Tile, out: Tensor) -> Tensor:
         left, right = self.points.x[tile.rows], self.points.x[tile.columns]

@@ -197,7 +197,9 @@ class _Inverse(torch.autograd.Function):
 
 def _evaluate(pairs: Batch | Tiled, beta: Tensor, *, slope: bool, keep: bool) -> tuple[Masses, Gradient]:
     """What all points see at one inverse temperature, and the gradient that goes with it."""
-    if isinstance(pairs, Tiled) and not slope:
+    if isinstance(pairs, Batch):
+        pairs = pairs.at(beta)
+    elif not slope:
         kernel = Kernel.of(pairs.points, beta)
         if kernel is not None:
             return kernel.masses(keep=keep), kernel.gradient

@@ -182,11 +182,11 @@ class Masses:
         return self.foreign[0] / self.others.sums[0, 0]
 
     def pulls(self, upstream: Tensor) -> Tensor:
-        """For each kind (2, a), c such that d sum(upstream * loss) / d distance = c exp(-beta excess).
+        """For each kind (2, a), c such that d sum(upstream * loss) / d distance = beta c exp(-beta excess).
 
-        At the first inverse temperature.
+        At the first inverse temperature, which is left out as its product with c alone could overflow.
         """
-        pull = upstream * self.betas[0] * self.foreign[0]
+        pull = upstream * self.foreign[0]
         pulls = torch.stack([pull / self.own.sums[0, 0], -pull / self.others.sums[0, 0]])
         # 0 / 0 of an anchor that lacks one kind of points.
         return pulls.nan_to_num_(0.0)

@@ -247,7 +247,8 @@ def _collect_rows(loaded: Loaded, masses: Masses, rows: slice, work: list[Tensor
 def pull(points: Points, masses: Masses, upstream: Tensor) -> Tensor:
     """The gradient of sum(upstream * loss) with respect to the points (n, d), at the masses' first temperature.
 
-    With V_ij the derivative by the distance of i and j, it is 2 sum_j V_ij (x_i - x_j); tiles are computed once more.
+    With beta V_ij the derivative by the distance of i and j, it is 2 beta sum_j V_ij (x_i - x_j); the tiles are
+    computed once more.
     """
     pulls = masses.pulls(upstream)
 
@@ -264,11 +265,11 @@ def pull(points: Points, masses: Masses, upstream: Tensor) -> Tensor:
         total += weighted(distances.T, masses, kind, tile.columns, pulls[kind], None, distances.T).T
         return total
 
-    return gradient(points, derivatives)
+    return gradient(points, masses.betas[0, 0], derivatives)
 
 
-def gradient(points: Points, derivatives: Callable[[Tile, list[Tensor]], Tensor]) -> Tensor:
-    """2 sum_j V_ij (x_i - x_j) for each point (n, d), from V tile by tile, as it is made in three tensors of work."""
+def gradient(points: Points, beta: Tensor, derivatives: Callable[[Tile, list[Tensor]], Tensor]) -> Tensor:
+    """2 beta sum_j V_ij (x_i - x_j) for each point (n, d), from V tile by tile, made in three tensors of work."""
     work = Workspace(points.x, 3)
     towards, weight = torch.zeros_like(points.x), torch.zeros_like(points.squares)
     for tile in square(points):
@@ -278,7 +279,7 @@ def gradient(points: Points, derivatives: Callable[[Tile, list[Tensor]], Tensor]
         if not tile.diagonal:
             towards[tile.columns].addmm_(found.T, points.x[tile.rows])
             weight[tile.columns] += found.sum(0)
-    return torch.addcmul(towards.neg_(), points.x, weight[:, None]).mul_(2)
+    return torch.addcmul(towards.neg_(), points.x, weight[:, None]).mul_(2 * beta)
 
 
 def class_masses(
