@@ -74,6 +74,20 @@ def test_cold_is_the_nearest_neighbour(path, dtype, temperature):
     torch.testing.assert_close(gradient[:, 0] * temperature, expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("apart", [1e-3, 5.0, 21.0, 30.0, 300.0])
+def test_no_digit_is_lost_on_the_way_from_mixed_to_apart(path, reference, apart):
+    """Of losses near 0, and of those where exp(-loss) is next to nothing."""
+    x = torch.tensor([[0.0], [1.0], [0.0], [1.0], [1.0]], dtype=DOUBLE) * apart**0.5
+    for labels in (torch.tensor([0, 0, 1, 1, 1]), torch.tensor([0, 1, 0, 1, 1])):
+        found = soft_nearest_neighbor_loss(x, labels, 1.0, reduction="none")
+        if labels[1] == 1:  # each point beside one of its class: log(1 + mass of the others)
+            others_by_mates = torch.tensor([3, 1, 3, 1, 1], dtype=DOUBLE)
+            expected = torch.log1p(others_by_mates * math.exp(-apart))
+        else:
+            expected = reference(x, labels, 1.0)
+        torch.testing.assert_close(found, expected, rtol=1e-12, atol=0)
+
+
 @pytest.mark.parametrize("temperature", [1e12, 1e30, math.inf])
 def test_hot_counts_the_classes(path, temperature):
     x, _ = draw(3, 10, torch.float32)

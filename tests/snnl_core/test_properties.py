@@ -211,3 +211,23 @@ def test_the_minimum_is_below_the_bound_and_below_every_temperature(path, proble
         heat = median * 4.0**power
         error = error_of(x, min(heat, found.temperature), distance) + 1e-6
         assert found.loss <= soft_nearest_neighbor_loss(x, labels, heat, distance=distance).item() + error
+
+
+@runs(40)
+@given(problems(dtypes=(DOUBLE,)), st.integers(1, 40))
+def test_some_anchors_are_measured_against_all_points(path, problem, anchors):
+    x, labels = problem
+    found = entanglement(x, labels, anchors=anchors)
+    assert found.n_valid <= min(anchors, len(x))
+    assert int((found.per_sample > 0).sum()) <= found.n_valid
+    if math.isnan(found.score):
+        return
+    each = soft_nearest_neighbor_loss(x, labels, found.temperature, reduction="none")
+    counted = found.per_sample > 0
+    error = error_of(x, found.temperature) * (1 + each.max().item())
+    assert_near(found.per_sample[counted], each[counted], error)
+    assert found.loss == pytest.approx(found.per_sample.sum().item() / found.n_valid, rel=1e-6, abs=10 * error)
+    assert sum(own.n_valid for own in found.by_class.values()) == found.n_valid
+    assert sum(own.n_valid * own.loss for own in found.by_class.values()) <= found.n_valid * (found.loss + 1e-6)
+    rows = found.class_pairs[[int(label) in found.by_class for label in found.classes]]
+    torch.testing.assert_close(rows.sum(1), torch.ones_like(rows[:, 0]), atol=1e-6, rtol=0)
