@@ -24,19 +24,21 @@ class Batch(Anchors):
     Attributes:
         x: all points, centred (n, d).
         codes: the class of each point (n,).
-        rows: which points the anchors are (a,).
         distances: (a, n).
+        reach: a bound on the distances, a scalar.
         own: 1 for the anchor's class without itself, else 0 (a, n).
         others: 1 for all other classes, else 0 (a, n).
+        rows: which points the anchors are (a,); None for all.
         relative: whether masses are kept relative to each anchor's nearest point, as every temperature allows.
     """
 
     x: Tensor
     codes: Tensor
-    rows: Tensor
     distances: Tensor
+    reach: Tensor
     own: Tensor
     others: Tensor
+    rows: Tensor | None = None
     relative: bool = True
 
     @classmethod
@@ -48,17 +50,17 @@ class Batch(Anchors):
         distances = (squares[:, None] + squares).sub_(product, alpha=2).clamp_min_(0)
         own = torch.eq(codes[:, None], codes, out=torch.empty_like(distances))
         others = 1 - own
-        return cls(x, codes, torch.arange(len(x), device=x.device), distances, own.fill_diagonal_(0), others)
+        return cls(x, codes, distances, 4 * squares.max(), own.fill_diagonal_(0), others)
 
     @property
     def positions(self) -> Tensor:
         """Where the anchors stand among the points (a,)."""
-        return self.rows
+        return torch.arange(len(self.x), device=self.x.device) if self.rows is None else self.rows
 
     @property
     def order(self) -> Tensor | None:
         """None where the anchors are all points, in the caller's order."""
-        return None if len(self.positions) == len(self.x) else self.positions
+        return self.rows
 
     @property
     def valid(self) -> Tensor:
@@ -72,13 +74,13 @@ class Batch(Anchors):
 
     def some(self, picked: Tensor) -> "Batch":
         """Some of the anchors, against all points."""
-        rows = ("rows", "distances", "own", "others")
-        return replace(self, **{name: getattr(self, name)[picked] for name in rows})
+        parts = {name: getattr(self, name)[picked] for name in ("distances", "own", "others")}
+        return replace(self, rows=self.positions[picked], **parts)
 
     def at(self, beta: Tensor) -> "Batch":
         """The batch as one inverse temperature for all is best looked at: not relatively, where exponents have room."""
         room = kernel.ROOM[self.dtype]
-        return replace(self, relative=False) if float(self.distances.max() * beta * LOG2_E) <= room else self
+        return replace(self, relative=False) if float(self.reach * beta * LOG2_E) <= room else self
 
     @cached_property
     def _nearest(self) -> list[Tensor]:
@@ -88,14 +90,13 @@ class Batch(Anchors):
         found = []
         for unwanted in (self.others, self.own):
             distances = torch.add(self.distances, unwanted, alpha=far)
-            distances[self._places, self.rows] = far
+            if self.rows is None:
+                distances.fill_diagonal_(far)
+            else:
+                distances[torch.arange(len(self.rows), device=self.rows.device), self.rows] = far
             nearest = distances.amin(1)
             found.append(nearest.masked_fill_(nearest >= far, math.inf))
         return found
-
-    @cached_property
-    def _places(self) -> Tensor:
-        return torch.arange(len(self.positions), device=self.x.device)
 
     @cached_property
     def _excess(self) -> Tensor:
@@ -118,13 +119,8 @@ class Batch(Anchors):
                 if order:
                     weights.mul_(self._excess[:, None])
                 sums[:, order, part] = self._sums(weights)
-        # Without shifts every nearest point counts as lying at 0; there is one where there is mass.
-        nearest = (
-            self._nearest
-            if self.relative
-            else torch.zeros_like(sums[:, 0, 0]).masked_fill_(sums[:, 0, 0] == 0, math.inf)
-        )
-        return Masses(Mass(nearest[0], sums[0]), Mass(nearest[1], sums[1]), betas)
+        own, others = self._nearest if self.relative else [torch.zeros_like(betas[0])] * 2
+        return Masses(Mass(own, sums[0]), Mass(others, sums[1]), betas)
 
     def _weights(self, betas: Tensor) -> Tensor:
         """exp(-beta excess) at inverse temperatures (q, a): (a, q, n)."""
@@ -162,4 +158,4 @@ class Batch(Anchors):
         """The median of about so many distances between points of two classes, and a bound on all distances."""
         stride = self.distances.numel() // sampled | 1  # odd, so as not to stay in some columns
         distances, counted = self.distances.flatten()[::stride], self.others.flatten()[::stride]
-        return median(distances[counted > 0]), float(self.distances.max())
+        return median(distances[counted > 0]), float(self.reach)

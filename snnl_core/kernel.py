@@ -5,7 +5,6 @@ a tile needs one exp for its rows and columns together, and its sums are product
 beside the matrix product. Elsewhere `tiles` carries every anchor's masses relative to its nearest point.
 """
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -64,7 +63,7 @@ class Kernel:
                 if not tile.diagonal:
                     sums[tile.columns] += torch.mv(counted.T, self.scale[tile.rows])
         for mass in masses.kinds:
-            mass.nearest.copy_(torch.where(mass.sums[0, 0] > 0, 0.0, math.inf))
+            mass.nearest.zero_()
             mass.sums.mul_(self.scale)
         return masses
 

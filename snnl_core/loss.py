@@ -56,7 +56,7 @@ def soft_nearest_neighbor_loss(
         ValueError: shapes do not match, n < 2, or the temperature, distance or reduction is impossible.
     """
     points, labels = check_points(x, labels)
-    beta = _Inverse.apply(check_temperature(temperature, points))
+    beta = inverse(temperature, points)
     losses, _, valid = _SoftNearestNeighborLoss.apply(prepare(points, distance), labels, beta)
     return _reduce(losses, valid, reduction).to(x.dtype)
 
@@ -91,11 +91,11 @@ class SoftNearestNeighborLoss(nn.Module):
         if isinstance(temperature, str) and temperature not in ("minimize", "learn"):
             raise ValueError(f"temperature must be a number in (0, inf], 'minimize' or 'learn', not {temperature!r}.")
         if not isinstance(temperature, str):
-            check_temperature(temperature, torch.zeros(()))
+            inverse(temperature, torch.zeros(()))
         self.temperature, self.distance, self.gather = temperature, distance, gather
         self.last_temperature = math.nan
         self.at_limit = {"none": 0, "cold": 0, "hot": 0}
-        log_beta = -check_temperature(start, torch.zeros(())).log()
+        log_beta = inverse(start, torch.zeros(())).log()
         self.log_beta = nn.Parameter(log_beta) if temperature == "learn" else None
 
     def forward(self, x: Tensor, labels: Tensor) -> Tensor:
@@ -117,7 +117,7 @@ class SoftNearestNeighborLoss(nn.Module):
             return self.log_beta.to(points.dtype).exp()
         if isinstance(self.temperature, str):
             return _Minimize(self.at_limit)
-        return 1 / check_temperature(self.temperature, points)
+        return inverse(self.temperature, points)
 
 
 class _Minimize:
@@ -224,15 +224,18 @@ def _reduce(losses: Tensor, valid: Tensor, reduction: Reduction) -> Tensor:
     return total / valid.sum().clamp_min(1) if reduction == "mean" else total
 
 
-def check_temperature(temperature: float | Tensor, points: Tensor) -> Tensor:
-    """The temperature as a scalar of the points' dtype.
+def inverse(temperature: float | Tensor, points: Tensor) -> Tensor:
+    """beta = 1 / T as a scalar of the points' dtype.
 
     Raises:
-        ValueError: it is no number in (0, inf], or its inverse cannot be represented.
+        ValueError: T is no number in (0, inf], or its inverse cannot be represented.
     """
-    value = torch.as_tensor(temperature, dtype=points.dtype, device=points.device)
-    if value.numel() != 1 or not bool(value > 0):
+    tensor = isinstance(temperature, Tensor)
+    if (tensor and temperature.numel() != 1) or not temperature > 0:  # type: ignore[union-attr]
         raise ValueError(f"temperature must be one number in (0, inf], not {temperature}.")
-    if bool((2 * LOG2_E / value).isinf()):
+    number = float(temperature.detach()) if isinstance(temperature, Tensor) else temperature
+    if not 2 * LOG2_E / number < torch.finfo(points.dtype).max:
         raise ValueError(f"temperature {temperature} is too small for {points.dtype}: scale x up, or use float64.")
-    return value.reshape(())
+    if not tensor:
+        return points.new_tensor(1 / temperature)
+    return _Inverse.apply(torch.as_tensor(temperature, dtype=points.dtype, device=points.device).reshape(()))  # type: ignore[no-any-return]

@@ -143,16 +143,15 @@ class Masses:
     @cached_property
     def valid(self) -> Tensor:
         """Which anchors have another point of their class (a,)."""
-        return self.own.nearest.isfinite()
+        return self.own.sums[0, 0] > 0
 
     @cached_property
     def _log_ratio(self) -> Tensor:
         """u = log(others) - log(own) (q, a): -inf where there are no others or the anchor is not valid."""
-        apart = self.own.nearest - self.others.nearest  # (a,)
-        # At beta = 0 the distances do not count, not even an infinite one.
-        apart = apart.masked_fill(~(self.valid & self.others.nearest.isfinite()), 0.0)
-        ratio = apart * self.betas + (self.others.sums[0] / self.own.sums[0]).log()
-        return ratio.masked_fill(~self.valid, -math.inf)
+        # A point that is not there is infinitely far; then the sums say it all.
+        apart = (self.own.nearest - self.others.nearest).nan_to_num_(0.0, 0.0, 0.0)
+        ratio = (self.others.sums[0] / self.own.sums[0]).log_().addcmul_(apart, self.betas)
+        return ratio.masked_fill_(~self.valid, -math.inf)
 
     @cached_property
     def foreign(self) -> Tensor:
@@ -166,13 +165,13 @@ class Masses:
 
     def slopes(self) -> Tensor:
         """The first derivative of each anchor's loss in beta (q, a), from two moments."""
-        return self._where_entangled(self.foreign * (self.own.mean() - self.others.mean()))
+        return _where_both(self.foreign * (self.own.mean() - self.others.mean()))
 
-    def curves(self) -> Tensor:
-        """The second derivative of each anchor's loss in beta (q, a), from three moments."""
+    def derivatives(self) -> Tensor:
+        """Each anchor's loss and its first and second derivative in beta (3, q, a), from three moments."""
         slope = self.own.mean() - self.others.mean()
         within = (1 - self.foreign) * slope.square() + self.others.variance() - self.own.variance()
-        return self._where_entangled(self.foreign * within)
+        return torch.stack([self.losses(), _where_both(self.foreign * slope), _where_both(self.foreign * within)])
 
     def shares(self) -> Tensor:
         """c (a,) such that c exp(-beta excess) is an anchor's softmax mass on a point of another class.
@@ -191,6 +190,7 @@ class Masses:
         # 0 / 0 of an anchor that lacks one kind of points.
         return pulls.nan_to_num_(0.0)
 
-    def _where_entangled(self, values: Tensor) -> Tensor:
-        """The values of anchors that see both kinds of points; 0 for others."""
-        return values.masked_fill(~(self.valid & self.others.nearest.isfinite()), 0.0)
+
+def _where_both(values: Tensor) -> Tensor:
+    """The values of anchors that see both kinds of points; 0 for others, whose softmax is 0 / 0."""
+    return values.nan_to_num_(0.0, 0.0, 0.0)

@@ -8,6 +8,7 @@ valley that the sample shows to be clearly higher is left.
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -86,7 +87,7 @@ class _Groups:
         members = [torch.bincount(row[row >= 0], minlength=count) for row in groups]
         return cls(anchors, groups, count, anchors.total(torch.stack(members)))
 
-    @property
+    @cached_property
     def sizes(self) -> Tensor:
         """How many members each group has (g,)."""
         return self.members.sum(0)
@@ -94,28 +95,26 @@ class _Groups:
     def losses(self, grid: list[float]) -> Tensor:
         """Mean loss of each group (k, g) at inverse temperatures that all share; NaN for an empty one."""
         betas = torch.tensor(grid, dtype=self.anchors.dtype, device=self.groups.device)
-        losses = self.anchors.masses(betas[:, None].expand(-1, self.groups.shape[1]), 1).losses()  # (k, a)
-        return torch.stack([self.mean(each.expand_as(self.groups), self.groups) for each in losses])
+        losses = self.anchors.masses(betas[:, None].expand(-1, self.groups.shape[1]), 1).losses()
+        return self.means(losses[:, None].expand(-1, *self.groups.shape), self.groups)
 
     def derivatives(self, betas: list[float], active: list[bool]) -> list[list[float]]:
         """Mean loss, slope and curvature of each group, each group at its own beta, in partitions with active ones."""
-        rows = self._partitions(active)
-        groups = self.groups[rows]
-        values = self.at(betas, groups, 3)
-        means = [self.mean(each, groups) for each in (values.losses(), values.slopes(), values.curves())]
-        return torch.stack(means).tolist()  # type: ignore[no-any-return]
+        groups = self.groups[self._partitions(active)] if len(self.groups) > 1 else self.groups
+        found: list[list[float]] = self.means(self.at(betas, groups, 3).derivatives(), groups).tolist()
+        return found
 
     def at(self, betas: list[float], groups: Tensor, moments: int) -> Masses:
         """What the anchors see, each at its group's beta; who is in no group takes the first one's."""
         by_group = torch.tensor(betas, dtype=self.anchors.dtype, device=groups.device)
         return self.anchors.masses(by_group[groups.clamp_min(0)], moments)
 
-    def mean(self, values: Tensor, groups: Tensor) -> Tensor:
-        """Mean of values (p, a) over the members of each group (g,); NaN for an empty one."""
-        totals = torch.zeros(self.count + 1, dtype=torch.float64, device=values.device)
+    def means(self, values: Tensor, groups: Tensor) -> Tensor:
+        """Means of values (k, p, a) over the members of each group (k, g); NaN for an empty one."""
+        totals = torch.zeros(len(values), self.count + 1, dtype=torch.float64, device=values.device)
         # Those of no group are counted behind the last one.
-        totals.index_add_(0, groups.remainder(self.count + 1).flatten(), values.flatten().double())
-        return self.anchors.agreed(self.anchors.total(totals[:-1]) / self.sizes)
+        totals.index_add_(1, groups.remainder(self.count + 1).flatten(), values.flatten(1).double())
+        return self.anchors.agreed(self.anchors.total(totals[:, :-1]) / self.sizes)
 
     def _partitions(self, active: list[bool]) -> Tensor:
         """Which partitions have an active group (p,)."""
@@ -150,7 +149,7 @@ class _Search:
         else:
             self.high = self.beta
         at_end = (self.beta == 0 and slope >= 0) or (self.beta >= limit and slope <= 0)
-        promise = slope**2 / (2 * curve) if curve > 0 else math.inf
+        promise = slope * (slope / (2 * curve)) if curve > 0 else math.inf
         self.settled = at_end or promise <= enough * value or self.high - self.low <= 1e-9 * self.high
         if not self.settled:
             self.beta = self._next(slope, curve, limit)
@@ -234,7 +233,7 @@ def _without_doubt(sample: _Groups, bottoms: list[list[_Search]], grid: list[flo
 def _errors(sample: _Groups, betas: list[float]) -> list[float]:
     """The standard error of each group's mean loss at its own beta."""
     losses = sample.at(betas, sample.groups, 1).losses().double()
-    mean, square = sample.mean(losses, sample.groups), sample.mean(losses.square(), sample.groups)
+    mean, square = sample.means(torch.stack([losses, losses.square()]), sample.groups)
     return ((square - mean.square()).clamp_min(0) / sample.sizes).sqrt().tolist()  # type: ignore[no-any-return]
 
 
