@@ -1,11 +1,27 @@
 """What the search and the measurement ask of anchors, however their distances are held."""
 
 from abc import ABC, abstractmethod
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from snnl_core.masses import Masses
+
+
+class Look(Protocol):
+    """What every point of a set sees at one inverse temperature, and what follows for the points.
+
+    Attributes:
+        masses: what they see.
+    """
+
+    @property
+    def masses(self) -> Masses: ...
+
+    def gradient(self, upstream: Tensor) -> Tensor:
+        """The gradient of sum(upstream * loss) with respect to the points (n, d); upstream (n,)."""
+        ...
 
 
 class Anchors(ABC):

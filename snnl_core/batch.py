@@ -29,7 +29,7 @@ class Batch(Anchors):
         own: 1 for the anchor's class without itself, else 0 (a, n).
         others: 1 for all other classes, else 0 (a, n).
         rows: which points the anchors are (a,); None for all.
-        relative: whether masses are kept relative to each anchor's nearest point, as every temperature allows.
+        relative: whether masses are taken relative to each anchor's nearest point, as every temperature allows.
     """
 
     x: Tensor
@@ -77,11 +77,6 @@ class Batch(Anchors):
         parts = {name: getattr(self, name)[picked] for name in ("distances", "own", "others")}
         return replace(self, rows=self.positions[picked], **parts)
 
-    def at(self, beta: Tensor) -> "Batch":
-        """The batch as one inverse temperature for all is best looked at: not relatively, where exponents have room."""
-        room = kernel.ROOM[self.dtype]
-        return replace(self, relative=False) if float(self.reach * beta * LOG2_E) <= room else self
-
     @cached_property
     def _nearest(self) -> list[Tensor]:
         """The distance to the nearest point of the own class, and of others (a,); infinite where there is none."""
@@ -114,43 +109,45 @@ class Batch(Anchors):
         share = max(1, ENTRIES // self.distances.numel())
         for start in range(0, len(betas), share):
             part = slice(start, start + share)
-            weights = self._weights(betas[part])
-            for order in range(orders):
-                if order:
-                    weights.mul_(self._excess[:, None])
-                sums[:, order, part] = self._sums(weights)
-        own, others = self._nearest if self.relative else [torch.zeros_like(betas[0])] * 2
-        return Masses(Mass(own, sums[0]), Mass(others, sums[1]), betas)
+            self._sum(self.weights(betas[part]), sums[:, :, part])
+        return self._masses(sums, betas)
 
-    def _weights(self, betas: Tensor) -> Tensor:
+    def weights(self, betas: Tensor) -> Tensor:
         """exp(-beta excess) at inverse temperatures (q, a): (a, q, n)."""
         return torch.mul(self._excess[:, None], (betas.T * -LOG2_E)[:, :, None]).exp2_()
 
-    def _sums(self, weights: Tensor) -> Tensor:
-        """Sums of weights (a, q, n) over the points of each kind: (2, q, a)."""
-        if weights.shape[1] == 1:
-            return torch.stack([(weights[:, 0] * members).sum(1)[None] for members in (self.own, self.others)])
-        return torch.bmm(weights, self._members).permute(2, 1, 0)
+    def look(self, beta: Tensor, *, moments: int, keep: bool) -> "BatchLook":
+        """What all points see at one inverse temperature, a scalar: not relatively, where exponents have room."""
+        near = float(self.reach * beta * LOG2_E) <= kernel.ROOM[self.dtype]
+        batch = replace(self, relative=False) if near else self
+        weights = torch.mul(batch._excess[:, None], beta * -LOG2_E).exp2_()
+        sums = weights.new_empty(2, moments, 1, len(self.x))
+        batch._sum(weights, sums)
+        return BatchLook(batch, batch._masses(sums, beta.expand(1, len(self.x))), weights[:, 0])
+
+    def _sum(self, weights: Tensor, out: Tensor) -> None:
+        """Sums of weights (a, q, n), and of them times powers of the excess, by kind of point: (2, orders, q, a)."""
+        for order in range(out.shape[1]):
+            if order:
+                weights = weights * self._excess[:, None]
+            if weights.shape[1] > 1:
+                out[:, order] = torch.bmm(weights, self._members).permute(2, 1, 0)
+            else:
+                for kind, members in enumerate((self.own, self.others)):
+                    torch.sum(weights[:, 0] * members, 1, out=out[kind, order, 0])
+
+    def _masses(self, sums: Tensor, betas: Tensor) -> Masses:
+        # Not relative, every nearest point counts as lying at 0.
+        own, others = self._nearest if self.relative else [torch.zeros_like(betas[0])] * 2
+        return Masses(Mass(own, sums[0]), Mass(others, sums[1]), betas)
 
     @cached_property
     def _members(self) -> Tensor:
         return torch.stack([self.own, self.others], 2)
 
-    def gradient(self, masses: Masses, upstream: Tensor) -> Tensor:
-        """The gradient of sum(upstream * loss) with respect to the points (n, d), at the first temperature."""
-        own, others = masses.pulls(-2 * upstream)
-        pulls = self._weights(masses.betas[:1])[:, 0]
-        if self.relative:
-            pulls = pulls.mul_((self.own * own[:, None]).add_(self.others * others[:, None]))
-            pulls = pulls + pulls.T
-        else:  # the weights are symmetric
-            pulls.mul_((own[:, None] + own).mul_(self.own).add_((others[:, None] + others).mul_(self.others)))
-        pulls.diagonal().sub_(pulls.sum(1))
-        return pulls.mul_(masses.betas[0, 0]) @ self.x
-
     def class_masses(self, masses: Masses, classes: int) -> Tensor:
         """The anchors' softmax mass on other classes, summed by the anchor's class and the other (c, c)."""
-        mass = self._weights(masses.betas[:1])[:, 0].mul_(self.others).mul_(masses.shares()[:, None])
+        mass = self.weights(masses.betas[:1])[:, 0].mul_(self.others).mul_(masses.shares()[:, None])
         by_class = mass.double() @ F.one_hot(self.codes, classes).double()
         return F.one_hot(self.codes[self.positions], classes).double().T @ by_class
 
@@ -159,3 +156,25 @@ class Batch(Anchors):
         stride = self.distances.numel() // sampled | 1  # odd, so as not to stay in some columns
         distances, counted = self.distances.flatten()[::stride], self.others.flatten()[::stride]
         return median(distances[counted > 0]), float(self.reach)
+
+
+@dataclass(frozen=True)
+class BatchLook:
+    """What all points of a batch see at one inverse temperature."""
+
+    batch: Batch
+    masses: Masses
+    weights: Tensor  # (n, n)
+
+    def gradient(self, upstream: Tensor) -> Tensor:
+        """The gradient of sum(upstream * loss) with respect to the points (n, d); upstream (n,)."""
+        batch = self.batch
+        own, others = self.masses.pulls(-2 * upstream)
+        if batch.relative:
+            pulls = (batch.own * own[:, None]).add_(batch.others * others[:, None]).mul_(self.weights)
+            pulls = pulls + pulls.T
+        else:  # the weights are symmetric
+            pulls = (own[:, None] + own).mul_(batch.own).add_((others[:, None] + others).mul_(batch.others))
+            pulls.mul_(self.weights)
+        pulls.diagonal().sub_(pulls.sum(1))
+        return pulls.mul_(self.masses.betas[0, 0]) @ batch.x

@@ -6,8 +6,7 @@ path; many are worked through in tiles, which the backward pass computes again, 
 """
 
 import math
-from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -15,13 +14,11 @@ from torch import Tensor, nn
 from snnl_core.batch import Batch
 from snnl_core.distances import Distance, check_points, full_precision, prepare
 from snnl_core.distributed import gather_with_grad
-from snnl_core.kernel import Kernel
-from snnl_core.masses import LOG2_E, Masses
+from snnl_core.masses import LOG2_E
 from snnl_core.pairs import Tiled, all_pairs
 from snnl_core.temperature import minimize
 
 Reduction = Literal["mean", "sum", "none"]
-Gradient = Callable[[Masses, Tensor], Tensor]
 SAMPLE = 64
 """Anchors of a batch that show where the minimum over the temperature is to be sought; all anchors find it."""
 
@@ -55,10 +52,11 @@ def soft_nearest_neighbor_loss(
         TypeError: x is not floating, or the labels are not integers.
         ValueError: shapes do not match, n < 2, or the temperature, distance or reduction is impossible.
     """
+    if reduction not in get_args(Reduction):
+        raise ValueError(f"unknown reduction {reduction!r}; known: {', '.join(get_args(Reduction))}.")
     points, labels = check_points(x, labels)
     beta = inverse(temperature, points)
-    losses, _, valid = _SoftNearestNeighborLoss.apply(prepare(points, distance), labels, beta)
-    return _reduce(losses, valid, reduction).to(x.dtype)
+    return _SoftNearestNeighborLoss.apply(prepare(points, distance), labels, beta, reduction).to(x.dtype)  # type: ignore[no-any-return]
 
 
 class SoftNearestNeighborLoss(nn.Module):
@@ -104,9 +102,11 @@ class SoftNearestNeighborLoss(nn.Module):
         if self.gather:
             points, labels = gather_with_grad(points), gather_with_grad(labels)
         points = prepare(points, self.distance)
-        losses, found, valid = _SoftNearestNeighborLoss.apply(points, labels, self._beta(points))
-        self.last_temperature = 1 / float(found) if float(found) else math.inf
-        return _reduce(losses, valid, "mean").to(x.dtype)
+        beta = self._beta(points)
+        loss: Tensor = _SoftNearestNeighborLoss.apply(points, labels, beta, "mean")
+        found = beta.found if isinstance(beta, _Minimize) else float(beta.detach())
+        self.last_temperature = 1 / found if found else math.inf
+        return loss.to(x.dtype)
 
     def extra_repr(self) -> str:
         """The settings."""
@@ -125,44 +125,49 @@ class _Minimize:
 
     def __init__(self, counts: dict[str, int]) -> None:
         self._counts = counts
+        self.found = math.nan
 
-    def __call__(self, pairs: Batch | Tiled) -> float:
-        if not bool(pairs.valid.any()):
-            return 0.0
-        found = minimize(pairs, pairs.valid.long()[None] - 1, 1, sample=SAMPLE)
-        self._counts[found.at_limit[0]] += 1
-        return found.beta[0]
+    def __call__(self, pairs: Batch | Tiled, labels: Tensor) -> float:
+        """The inverse temperature; NaN, and nothing is counted, where no temperature changes the loss."""
+        if bool(pairs.valid.any()) and bool((labels != labels[0]).any()):
+            found = minimize(pairs, pairs.valid.long()[None] - 1, 1, sample=SAMPLE)
+            self._counts[found.at_limit[0]] += 1
+            self.found = found.beta[0]
+        return self.found
 
 
 class _SoftNearestNeighborLoss(torch.autograd.Function):
-    """Points (n, d), labels (n,) and an inverse temperature -> losses (n,), that temperature, who is valid (n,)."""
+    """Points (n, d), labels (n,), an inverse temperature and a reduction -> the loss, (n,) or a scalar."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, labels: Tensor, beta: Tensor | _Minimize) -> tuple[Tensor, Tensor, Tensor]:
-        slope = isinstance(beta, Tensor) and beta.requires_grad
+    def forward(ctx: Any, x: Tensor, labels: Tensor, beta: Tensor | _Minimize, reduction: Reduction) -> Tensor:
+        ctx.slope = isinstance(beta, Tensor) and beta.requires_grad
         with full_precision(x.device):
             pairs = all_pairs(x, labels)
             if isinstance(beta, _Minimize):
-                beta = x.new_tensor(beta(pairs))
-            masses, ctx.gradient = _evaluate(pairs, beta, slope=slope, keep=x.requires_grad)
-        ctx.masses, ctx.order, ctx.slope, ctx.causes = masses, pairs.order, slope, (x, beta)
-        losses, valid = _restored(masses.losses()[0], pairs.order), _restored(masses.valid, pairs.order)
-        found = beta.detach().clone()
-        ctx.mark_non_differentiable(found, valid)
-        return losses, found, valid
+                beta = x.new_tensor(beta(pairs, labels)).nan_to_num(0.0)
+            ctx.look = pairs.look(beta, moments=2 if ctx.slope else 1, keep=x.requires_grad)
+        ctx.order, ctx.causes, ctx.share = pairs.order, (x, beta), 1
+        losses = ctx.look.masses.losses()[0]
+        if reduction == "none":
+            return _restored(losses, ctx.order)
+        if reduction == "mean":
+            ctx.share = ctx.look.masses.valid.sum().clamp_min_(1)
+        return losses.sum() / ctx.share
 
     @staticmethod
-    def backward(ctx: Any, upstream: Tensor, *_: Any) -> tuple[Tensor | None, None, Tensor | None]:
-        found: list[Tensor | None] = [None, None]
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, None, Tensor | None, None]:
+        x = beta = None
         with torch.no_grad(), full_precision(upstream.device):
-            ordered = upstream if ctx.order is None else upstream[ctx.order]
+            each = (upstream / ctx.share).expand(len(ctx.causes[0]))
+            each = each if ctx.order is None else each[ctx.order]
             if ctx.needs_input_grad[0]:
-                found[0] = _restored(ctx.gradient(ctx.masses, ordered), ctx.order)
+                x = _restored(ctx.look.gradient(each), ctx.order)
             if ctx.slope:
-                found[1] = (ordered * ctx.masses.slopes()[0]).sum()
+                beta = (each * ctx.look.masses.slopes()[0]).sum()
         if torch.is_grad_enabled():  # create_graph=True; without this a second derivative would silently be 0
-            found = [None if each is None else _Once.apply(each, upstream, *ctx.causes) for each in found]
-        return found[0], None, found[1]
+            x, beta = (None if found is None else _Once.apply(found, upstream, *ctx.causes) for found in (x, beta))
+        return x, None, beta, None
 
 
 class _Once(torch.autograd.Function):
@@ -195,17 +200,6 @@ class _Inverse(torch.autograd.Function):
         return -upstream[0] * beta * beta
 
 
-def _evaluate(pairs: Batch | Tiled, beta: Tensor, *, slope: bool, keep: bool) -> tuple[Masses, Gradient]:
-    """What all points see at one inverse temperature, and the gradient that goes with it."""
-    if isinstance(pairs, Batch):
-        pairs = pairs.at(beta)
-    elif not slope:
-        kernel = Kernel.of(pairs.points, beta)
-        if kernel is not None:
-            return kernel.masses(keep=keep), kernel.gradient
-    return pairs.masses(beta.expand(1, len(pairs.positions)), 2 if slope else 1), pairs.gradient
-
-
 def _restored(values: Tensor, order: Tensor | None) -> Tensor:
     """Values by point in the caller's order."""
     if order is None:
@@ -213,15 +207,6 @@ def _restored(values: Tensor, order: Tensor | None) -> Tensor:
     restored = torch.empty_like(values)
     restored[order] = values
     return restored
-
-
-def _reduce(losses: Tensor, valid: Tensor, reduction: Reduction) -> Tensor:
-    if reduction == "none":
-        return losses
-    if reduction not in ("mean", "sum"):
-        raise ValueError(f"unknown reduction {reduction!r}; known: mean, sum, none.")
-    total = losses.sum()
-    return total / valid.sum().clamp_min(1) if reduction == "mean" else total
 
 
 def inverse(temperature: float | Tensor, points: Tensor) -> Tensor:

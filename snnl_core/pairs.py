@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from snnl_core import tiles
-from snnl_core.anchors import Anchors
+from snnl_core.anchors import Anchors, Look
 from snnl_core.batch import Batch
 from snnl_core.distances import median
+from snnl_core.kernel import Kernel
 from snnl_core.masses import Masses
 from snnl_core.tiles import Points
 
@@ -64,9 +65,12 @@ class Tiled(Anchors):
         """That of the distances."""
         return self.points.x.dtype
 
-    def gradient(self, masses: Masses, upstream: Tensor) -> Tensor:
-        """The gradient of sum(upstream * loss) with respect to the points (n, d), at the first temperature."""
-        return tiles.pull(self.points, masses, upstream)
+    def look(self, beta: Tensor, *, moments: int, keep: bool) -> Look:
+        """What all points see at one inverse temperature, a scalar; `keep`: its gradient will be wanted."""
+        kernel = Kernel.of(self.points, beta) if moments == 1 else None
+        if kernel is not None:
+            return KernelLook(kernel, kernel.masses(keep=keep))
+        return TiledLook(self, self.masses(beta.expand(1, len(self.points)), moments))
 
     def some(self, picked: Tensor) -> "Tiled":
         """Some of the anchors, ascending, against all points."""
@@ -102,3 +106,27 @@ class Tiled(Anchors):
             yield tile
             if self.progress is not None:
                 self.progress(number, done / len(found))
+
+
+@dataclass(frozen=True)
+class TiledLook:
+    """What all points see at one inverse temperature, whatever it is."""
+
+    pairs: Tiled
+    masses: Masses
+
+    def gradient(self, upstream: Tensor) -> Tensor:
+        """The gradient of sum(upstream * loss) with respect to the points (n, d); upstream (n,)."""
+        return tiles.pull(self.pairs.points, self.masses, upstream)
+
+
+@dataclass(frozen=True)
+class KernelLook:
+    """What all points see at one inverse temperature that is not cold."""
+
+    kernel: Kernel
+    masses: Masses
+
+    def gradient(self, upstream: Tensor) -> Tensor:
+        """The gradient of sum(upstream * loss) with respect to the points (n, d); upstream (n,)."""
+        return self.kernel.gradient(self.masses, upstream)

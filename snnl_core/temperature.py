@@ -29,14 +29,14 @@ SAMPLE, SAMPLE_A_GROUP, SAMPLE_PAIRS, SAMPLE_LIMIT = 256, 64, 1 << 20, 4096
 SCALE_PAIRS = 128
 """Distances, for each anchor of the sample, whose median sets the scale."""
 STEPS = 60
-STRIDE = 4.0
-"""The longest step, as a factor."""
+LONGEST = math.log(4)
+"""The longest step in log(beta)."""
 SMALLEST = 1e-6 * 1e-2
 """The smallest beta but 0 that a step downhill looks at, as a share of the largest."""
 ENOUGH = 1e-9
 """The search ends where a further step promises less than this share of the loss."""
-COARSE = 1e-4
-"""The same for the sample."""
+COARSE, FEW = 1e-4, 8
+"""The same for the sample, which is searched at all if the anchors are more than so many times as many."""
 DOUBT = 4.0
 """A valley is left if it lies higher by so many standard errors of the sample's loss."""
 
@@ -69,8 +69,10 @@ def minimize(
         return _lowest(whole, _scan(whole, grid), grid[-1])
     picked = anchors.draw(size, generator or torch.Generator().manual_seed(0))
     few = _Groups.of(anchors.some(picked), anchors.pick(groups, picked), count)
-    bottoms = [_descend(few, starts, grid[-1], COARSE) for starts in _scan(few, grid)]
-    return _lowest(whole, _without_doubt(few, bottoms, grid), grid[-1])
+    valleys = _scan(few, grid)
+    if FEW * size < anchors.count:
+        valleys = [_descend(few, starts, grid[-1], COARSE) for starts in valleys]
+    return _lowest(whole, _without_doubt(few, valleys, grid), grid[-1])
 
 
 @dataclass(frozen=True)
@@ -152,20 +154,21 @@ class _Search:
         promise = slope * (slope / (2 * curve)) if curve > 0 else math.inf
         self.settled = at_end or promise <= enough * value or self.high - self.low <= 1e-9 * self.high
         if not self.settled:
-            self.beta = self._next(slope, curve, limit)
+            self.beta = self._next(slope, curve, limit * SMALLEST)
 
-    def _next(self, slope: float, curve: float, limit: float) -> float:
-        """Newton's step where it stays within the bracket and a factor of STRIDE, else a step downhill."""
-        smallest = limit * SMALLEST
-        newton = self.beta - slope / curve if curve > 0 else math.nan
-        near = self.beta == 0 or self.beta / STRIDE < newton < self.beta * STRIDE
-        if self.low < newton < self.high and near:
-            return newton
-        if slope <= 0:
-            return min(max(STRIDE * self.beta, smallest), math.sqrt(max(self.beta, smallest) * self.high))
-        if self.low == 0 and (newton <= 0 or self.beta <= smallest):
+    def _next(self, slope: float, curve: float, smallest: float) -> float:
+        """Newton's step in log(beta), where the curve is rounder; else a step downhill."""
+        plain = self.beta - slope / curve if curve > 0 else math.nan
+        if self.beta == 0:
+            return plain if 0 < plain < self.high else min(smallest, self.high / 2)
+        if self.low == 0 and slope > 0 and (plain <= 0 or self.beta <= smallest):
             return 0.0
-        return max(self.beta / STRIDE, math.sqrt(self.low * self.beta))
+        bend = curve * self.beta + slope
+        step = -slope / bend if bend > 0 else -math.copysign(math.inf, slope)
+        newton = self.beta * math.exp(min(max(step, -LONGEST), LONGEST))
+        if self.low < newton < self.high:
+            return newton
+        return math.sqrt(max(self.low, smallest) * self.high)
 
 
 def _grid(median: float, farthest: float) -> list[float]:
@@ -185,9 +188,22 @@ def _scan(sample: _Groups, grid: list[float]) -> list[list[_Search]]:
     curves = sample.losses(grid)
     # A group that the sample missed starts where the first group is lowest.
     curves = torch.where(curves.isnan(), curves[:, :1], curves)
-    places = [each.tolist() for each in _valleys(curves, 4 * torch.finfo(sample.anchors.dtype).eps)]
-    last = len(grid) - 1
-    return [[_Search(grid[i], grid[max(i - 1, 0)], grid[min(i + 1, last)]) for i in each] for each in places]
+    noise, values = 4 * torch.finfo(sample.anchors.dtype).eps, curves.T.tolist()
+    return [
+        [_start(grid, curve, place) for curve, place in zip(values, places.tolist(), strict=True)]
+        for places in _valleys(curves, noise)
+    ]
+
+
+def _start(grid: list[float], curve: list[float], place: int) -> _Search:
+    """A search from the bottom of the parabola through three points of a curve, taken over the logarithm of beta."""
+    low, beta, high = grid[max(place - 1, 0)], grid[place], grid[min(place + 1, len(grid) - 1)]
+    if low and beta < high:
+        left, middle, right = curve[place - 1 : place + 2]
+        bend = left - 2 * middle + right
+        if bend > 0:
+            beta *= (high / beta) ** ((left - right) / (2 * bend))
+    return _Search(beta, low, high, (curve[place], grid[place]))
 
 
 def _valleys(curves: Tensor, noise: float) -> list[Tensor]:
@@ -219,12 +235,12 @@ def _descend(groups: _Groups, searches: list[_Search], limit: float, enough: flo
 def _without_doubt(sample: _Groups, bottoms: list[list[_Search]], grid: list[float]) -> list[list[_Search]]:
     """Searches on all anchors from the sample's lowest valley, and from another that may be as low."""
     best = [min(each, key=lambda search: search.best) for each in zip(*bottoms, strict=True)]
-    starts = [[search.best[1] for search in best]]
+    starts = [[search.beta for search in best]]
     if len(bottoms) > 1:
         errors = _errors(sample, starts[0])
         other = [max(each, key=lambda search: search.best) for each in zip(*bottoms, strict=True)]
         pairs = zip(best, other, errors, strict=True)
-        starts.append([(a if b.best[0] > a.best[0] + DOUBT * error else b).best[1] for a, b, error in pairs])
+        starts.append([(a if b.best[0] > a.best[0] + DOUBT * error else b).beta for a, b, error in pairs])
     return [
         [_Search(beta, 0.0, grid[-1]) for beta in betas] for betas in starts if betas != starts[0] or betas is starts[0]
     ]
