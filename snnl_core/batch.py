@@ -109,45 +109,46 @@ class Batch(Anchors):
         share = max(1, ENTRIES // self.distances.numel())
         for start in range(0, len(betas), share):
             part = slice(start, start + share)
-            self._sum(self.weights(betas[part]), sums[:, :, part])
+            sums[:, :, part] = self._sums(self._weights(betas[part], orders))
         return self._masses(sums, betas)
-
-    def weights(self, betas: Tensor) -> Tensor:
-        """exp(-beta excess) at inverse temperatures (q, a): (a, q, n)."""
-        return torch.mul(self._excess[:, None], (betas.T * -LOG2_E)[:, :, None]).exp2_()
 
     def look(self, beta: Tensor, *, moments: int, keep: bool) -> "BatchLook":
         """What all points see at one inverse temperature, a scalar: not relatively, where exponents have room."""
         near = float(self.reach * beta * LOG2_E) <= kernel.ROOM[self.dtype]
         batch = replace(self, relative=False) if near else self
-        weights = torch.mul(batch._excess[:, None], beta * -LOG2_E).exp2_()
+        powers = weights = torch.mul(batch._excess, beta * -LOG2_E).exp2_()
         sums = weights.new_empty(2, moments, 1, len(self.x))
-        batch._sum(weights, sums)
-        return BatchLook(batch, batch._masses(sums, beta.expand(1, len(self.x))), weights[:, 0])
-
-    def _sum(self, weights: Tensor, out: Tensor) -> None:
-        """Sums of weights (a, q, n), and of them times powers of the excess, by kind of point: (2, orders, q, a)."""
-        for order in range(out.shape[1]):
-            if order:
-                weights = weights * self._excess[:, None]
-            if weights.shape[1] > 1:
-                out[:, order] = torch.bmm(weights, self._members).permute(2, 1, 0)
-            else:
-                for kind, members in enumerate((self.own, self.others)):
-                    torch.sum(weights[:, 0] * members, 1, out=out[kind, order, 0])
+        for order in range(moments):
+            powers = powers * batch._excess if order else powers
+            torch.sum(powers * self.own, 1, out=sums[0, order, 0])
+            torch.sum(powers * self.others, 1, out=sums[1, order, 0])
+        return BatchLook(batch, batch._masses(sums, beta.expand(1, len(self.x))), weights)
 
     def _masses(self, sums: Tensor, betas: Tensor) -> Masses:
         # Not relative, every nearest point counts as lying at 0.
         own, others = self._nearest if self.relative else [torch.zeros_like(betas[0])] * 2
         return Masses(Mass(own, sums[0]), Mass(others, sums[1]), betas)
 
-    @cached_property
-    def _members(self) -> Tensor:
-        return torch.stack([self.own, self.others], 2)
+    def _weights(self, betas: Tensor, orders: int) -> Tensor:
+        """exp(-beta excess) times powers of the excess, at inverse temperatures (q, a): (a, orders, q, n)."""
+        powers = betas.new_empty(betas.shape[1], orders, len(betas), len(self.x))
+        excess = self._excess[:, None]
+        torch.mul(excess, (betas.T * -LOG2_E)[:, :, None], out=powers[:, 0]).exp2_()
+        for order in range(1, orders):
+            torch.mul(powers[:, order - 1], excess, out=powers[:, order])
+        return powers
+
+    def _sums(self, powers: Tensor) -> Tensor:
+        """Sums of weights (a, orders, q, n) over the points of each kind: (2, orders, q, a)."""
+        if powers.shape[2] > 1:
+            found = torch.bmm(powers.flatten(1, 2), torch.stack([self.own, self.others], 2))
+            return found.unflatten(1, powers.shape[1:3]).permute(3, 1, 2, 0)
+        sums = [(powers[:, :, 0] * members[:, None]).sum(2) for members in (self.own, self.others)]
+        return torch.stack(sums).transpose(1, 2)[:, :, None]
 
     def class_masses(self, masses: Masses, classes: int) -> Tensor:
         """The anchors' softmax mass on other classes, summed by the anchor's class and the other (c, c)."""
-        mass = self.weights(masses.betas[:1])[:, 0].mul_(self.others).mul_(masses.shares()[:, None])
+        mass = self._weights(masses.betas[:1], 1)[:, 0, 0].mul_(self.others).mul_(masses.shares()[:, None])
         by_class = mass.double() @ F.one_hot(self.codes, classes).double()
         return F.one_hot(self.codes[self.positions], classes).double().T @ by_class
 

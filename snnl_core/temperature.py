@@ -33,7 +33,7 @@ LONGEST = math.log(4)
 """The longest step in log(beta)."""
 SMALLEST = 1e-6 * 1e-2
 """The smallest beta but 0 that a step downhill looks at, as a share of the largest."""
-ENOUGH = 1e-9
+ENOUGH = {torch.float32: 1e-7, torch.float64: 1e-9}
 """The search ends where a further step promises less than this share of the loss."""
 COARSE, FEW = 1e-4, 8
 """The same for the sample, which is searched at all if the anchors are more than so many times as many."""
@@ -145,7 +145,6 @@ class _Search:
         if math.isnan(value):  # a group that the sample missed
             self.best, self.settled = (value, self.beta), True
             return
-        self.best = min(self.best, (value, self.beta))
         if slope <= 0:
             self.low = self.beta
         else:
@@ -153,8 +152,10 @@ class _Search:
         at_end = (self.beta == 0 and slope >= 0) or (self.beta >= limit and slope <= 0)
         promise = slope * (slope / (2 * curve)) if curve > 0 else math.inf
         self.settled = at_end or promise <= enough * value or self.high - self.low <= 1e-9 * self.high
-        if not self.settled:
-            self.beta = self._next(slope, curve, limit * SMALLEST)
+        # The last step is worth taking, but not worth looking at.
+        following = self.beta if at_end else self._next(slope, curve, limit * SMALLEST)
+        self.best = min(self.best, (value, following if self.settled else self.beta))
+        self.beta = following
 
     def _next(self, slope: float, curve: float, smallest: float) -> float:
         """Newton's step in log(beta), where the curve is rounder; else a step downhill."""
@@ -255,7 +256,8 @@ def _errors(sample: _Groups, betas: list[float]) -> list[float]:
 
 def _lowest(whole: _Groups, starts: list[list[_Search]], limit: float) -> Minimum:
     """Descend from every start, and take the lowest end of each group."""
-    ends = [_descend(whole, searches, limit, ENOUGH) for searches in starts]
+    enough = ENOUGH[whole.anchors.dtype]
+    ends = [_descend(whole, searches, limit, enough) for searches in starts]
     best = [min(search.best for search in each) for each in zip(*ends, strict=True)]
     limits = tuple("hot" if beta == 0 else "cold" if beta >= limit else "none" for _, beta in best)
     return Minimum([loss for loss, _ in best], [beta for _, beta in best], limits)
