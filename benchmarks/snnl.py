@@ -9,10 +9,11 @@ the median over rounds in which both sides are timed one after the other.
 """
 
 import json
-import resource
+import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -45,18 +46,22 @@ def literal(x, labels, temperature):
     return -torch.log(1e-5 + picked.sum(1)).mean()
 
 
-def seconds(work):
-    """The time of one call."""
+def seconds(work, calls=1):
+    """The time of one call, of so many."""
     start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
+    for _ in range(calls):
+        work()
+    return (time.perf_counter() - start) / calls
 
 
 def ratios(work, others, rounds):
-    """Median time of `work`, and the median over rounds of its ratio to each of the others."""
+    """Median time of `work`, and the median over rounds of its ratio to each of the others; short work is repeated."""
     for each in (work, *others.values()):
         each()
-    times = [(seconds(work), {name: seconds(other) for name, other in others.items()}) for _ in range(rounds)]
+    calls = max(1, round(0.03 / seconds(work)))
+    times = [
+        (seconds(work, calls), {name: seconds(other, calls) for name, other in others.items()}) for _ in range(rounds)
+    ]
     found = {name: statistics.median(own / taken[name] for own, taken in times) for name in others}
     return statistics.median(own for own, _ in times), found
 
@@ -118,7 +123,7 @@ def bench_batch(rounds):
         nca = nca_loss(temperature)
         if nca is not None:
             others["NCALoss"] = lambda: backward(nca, x, labels)
-        taken, found = ratios(lambda: backward(snnl, x, labels, temperature), others, 20 * rounds)
+        taken, found = ratios(lambda: backward(snnl, x, labels, temperature), others, 5 * rounds)
         work = f"loss + gradient, n = 256, d = {d}"
         yield row(work, taken, "dense / ours", 1 / found.pop("dense"), at_least=1.5)
         for name, ratio in found.items():
@@ -146,7 +151,7 @@ def mixture(n, d):
     import torch
 
     labels = torch.randint(10, (n,))
-    return torch.randn(n, d) + 2.5 * torch.randn(10, d)[labels] / d**0.25, labels
+    return torch.randn(n, d) + 1.2 * torch.randn(10, d)[labels] / d**0.25, labels
 
 
 def bench_minimum(rounds):
@@ -160,9 +165,9 @@ def bench_minimum(rounds):
 
     x, labels = mixture(8192, 512)
     everyone = torch.zeros(1, len(x), dtype=torch.int64)
-    taken, found = ratios(lambda: minimize(all_pairs(x, labels), everyone), {"G": product(x)}, rounds)
+    taken, found = ratios(lambda: minimize(all_pairs(x, labels), everyone, 1), {"G": product(x)}, rounds)
     yield row("minimum over T, n = 8192, d = 512", taken, "G", found["G"], at_most=4.5)
-    least = minimize(all_pairs(x, labels), everyone)
+    least = minimize(all_pairs(x, labels), everyone, 1)
     betas = least.beta[0] * torch.logspace(-0.5, 0.5, 201, dtype=torch.float64)
     grid = min(float(snnl(x, labels, float(1 / beta))) for beta in betas)
     yield row("the same, above a fine grid's minimum", taken, "loss", least.loss[0] - grid, at_most=1e-5)
@@ -237,17 +242,52 @@ def measure_memory():
     from snnl_core.temperature import minimize
 
     x, labels = mixture(60000, 784)
-    torch.randn(512, 512) @ torch.randn(512, 512)
-    before = memory_now()
-    taken = seconds(lambda: minimize(all_pairs(x, labels), torch.zeros(1, len(x), dtype=torch.int64)))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"input": x.numel() * 4 / 2**20, "peak": peak - before, "seconds": taken}))
+    Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
+    before = memory("VmRSS")
+    taken = seconds(lambda: minimize(all_pairs(x, labels), torch.zeros(1, len(x), dtype=torch.int64), 1))
+    print(json.dumps({"input": x.numel() * 4 / 2**20, "peak": memory("VmHWM") - before, "seconds": taken}))
 
 
-def memory_now():
-    """Resident memory in MB. What lay there before, unused by now, would hide what is measured."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize() / 2**20
+def memory(name):
+    """A figure of this process's memory in MB; Linux alone tells it."""
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name))
+    return int(line.split()[1]) / 2**10
+
+
+def bench_processes(rounds):
+    """Two processes with a thread each against one with two, on the same points."""
+    for name, n in (("n = 20000, d = 512", 20000),):
+        alone = statistics.median(run_processes(1, n) for _ in range(rounds))
+        together = statistics.median(run_processes(2, n) for _ in range(rounds))
+        yield row(f"entanglement, two processes, {name}", together, "one process", together / alone, at_most=1.1)
+
+
+def run_processes(world, n):
+    """The seconds that processes take to measure n points, each having its share and two threads between them."""
+    threads = str(max(1, 2 // world))
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, __file__, "--measure-share", str(n), str(world), f"{folder}/store"]
+        environment = {**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+        work = [
+            subprocess.Popen([*command, str(rank)], env=environment, stdout=subprocess.PIPE) for rank in range(world)
+        ]
+        return max(float(each.communicate()[0]) for each in work)
+
+
+def measure_share(n, world, store, rank):
+    """Print the seconds that this process takes for its share."""
+    import torch
+
+    from snnl_core import entanglement
+
+    n, world, rank = int(n), int(world), int(rank)
+    x, labels = mixture(n, 512)
+    rows = slice(n * rank // world, n * (rank + 1) // world)
+    if world > 1:
+        torch.distributed.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=world)
+        torch.distributed.barrier()
+    print(seconds(lambda: entanglement(x[rows], labels[rows], sharded=world > 1)), flush=True)
+    os._exit(0)
 
 
 def row(work, taken, unit, value, at_most=None, at_least=None):
@@ -271,6 +311,7 @@ PARTS = {
     "tiles": bench_tiles,
     "minimum": bench_minimum,
     "training": bench_training,
+    "processes": bench_processes,
     "memory": bench_memory,
 }
 
@@ -279,14 +320,17 @@ PARTS = {
 @click.option("--only", type=click.Choice(list(PARTS)), multiple=True, help="Parts to run.  [default: all]")
 @click.option("--rounds", default=3, show_default=True, help="Rounds of the slowest work; faster work gets more.")
 @click.option("--json", "out", type=click.Path(dir_okay=False, path_type=Path), help="Write the figures here.")
-@click.option("--measure-memory", "inside", is_flag=True, hidden=True)
-def main(only, rounds, out, inside):
+@click.option("--measure-memory", is_flag=True, hidden=True)
+@click.option("--measure-share", nargs=4, hidden=True)
+def main(only, rounds, out, **inside):
     """Run the parts and print the table."""
     import torch
 
     torch.manual_seed(0)
-    if inside:
+    if inside["measure_memory"]:
         return measure_memory()
+    if inside["measure_share"]:
+        return measure_share(*inside["measure_share"])
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
     lines = []
     for name in only or PARTS:

@@ -52,14 +52,6 @@ class Mass:
         self.nearest.copy_(nearest)
         self.sums.copy_(total)
 
-    def mean(self) -> Tensor:
-        """The mean distance under the softmax (q, a)."""
-        return self.nearest + self.sums[1] / self.sums[0]
-
-    def variance(self) -> Tensor:
-        """The variance of the distance under the softmax (q, a)."""
-        return (self.sums[2] / self.sums[0] - (self.sums[1] / self.sums[0]).square()).clamp_min(0)
-
 
 def _moved(mass: Mass, nearest: Tensor, betas: Tensor) -> Tensor:
     """The sums about a nearest distance that is no longer the mass's own."""
@@ -146,11 +138,14 @@ class Masses:
         return self.own.sums[0, 0] > 0
 
     @cached_property
+    def _apart(self) -> Tensor:
+        """How much farther the nearest of the own class is than the nearest other (a,); 0 where one is not there."""
+        return (self.own.nearest - self.others.nearest).nan_to_num_(0.0, 0.0, 0.0)
+
+    @cached_property
     def _log_ratio(self) -> Tensor:
         """u = log(others) - log(own) (q, a): -inf where there are no others or the anchor is not valid."""
-        # A point that is not there is infinitely far; then the sums say it all.
-        apart = (self.own.nearest - self.others.nearest).nan_to_num_(0.0, 0.0, 0.0)
-        ratio = (self.others.sums[0] / self.own.sums[0]).log_().addcmul_(apart, self.betas)
+        ratio = (self.others.sums[0] / self.own.sums[0]).log_().addcmul_(self._apart, self.betas)
         return ratio.masked_fill_(~self.valid, -math.inf)
 
     @cached_property
@@ -165,13 +160,16 @@ class Masses:
 
     def slopes(self) -> Tensor:
         """The first derivative of each anchor's loss in beta (q, a), from two moments."""
-        return _where_both(self.foreign * (self.own.mean() - self.others.mean()))
+        own, others = (mass.sums[1] / mass.sums[0] for mass in self.kinds)
+        return _where_both(self.foreign * (self._apart + own - others))
 
     def derivatives(self) -> Tensor:
         """Each anchor's loss and its first and second derivative in beta (3, q, a), from three moments."""
-        slope = self.own.mean() - self.others.mean()
-        within = (1 - self.foreign) * slope.square() + self.others.variance() - self.own.variance()
-        return torch.stack([self.losses(), _where_both(self.foreign * slope), _where_both(self.foreign * within)])
+        own, others = (mass.sums[1:] / mass.sums[0] for mass in self.kinds)  # (2, q, a), about the nearest
+        slope = self._apart + own[0] - others[0]
+        bend = (1 - self.foreign) * slope.square() + (others[1] - others[0].square()) - (own[1] - own[0].square())
+        slope_bend = _where_both(self.foreign * torch.stack([slope, bend]))
+        return torch.cat([self.losses()[None], slope_bend])
 
     def shares(self) -> Tensor:
         """c (a,) such that c exp(-beta excess) is an anchor's softmax mass on a point of another class.
