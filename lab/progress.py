@@ -7,7 +7,7 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -122,6 +122,24 @@ def paced(items: Iterable[T], total: int, what: str) -> Iterator[T]:
             left = (now - start) / done * (total - done)
             print(f"{done} of {total} {what}, about {duration(left)} left", file=sys.stderr, flush=True)
             said = now
+
+
+def passes() -> Callable[[int, float], None]:
+    """A listener for work in passes: on stderr, every few seconds, a line with the pass, its share and its end."""
+    number, start = 0, time.monotonic()
+    said = start
+
+    def listen(current: int, share: float) -> None:
+        nonlocal number, start, said
+        now = time.monotonic()
+        if current != number:
+            number, start = current, now
+        elif now - said >= LINE_SECONDS:
+            left = duration((now - start) / share * (1 - share))
+            print(f"pass {number}: {share:.0%}, about {left} left of it", file=sys.stderr, flush=True)
+            said = now
+
+    return listen
 
 
 def duration(seconds: float) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from lab.errors import WorkbenchError
 from lab.files import without_nan
+from lab.progress import passes
 from metrics._files import read_points
 from snnl_core import Entanglement, GroupEntanglement, entanglement
 from snnl_core.distances import Distance
@@ -72,7 +73,7 @@ def measure_file(
     x, labels = read_points(path)
     say(f"{path}: {len(x)} points of {x[0:1].numel()} features, {anchors or 'all'} anchors, {distance} distance.")
     try:
-        found = entanglement(x, labels, distance=distance, anchors=anchors)
+        found = entanglement(x, labels, distance=distance, anchors=anchors, progress=passes())
     except ValueError as error:
         raise WorkbenchError(f"{path}: {error}") from error
     return PointsEntanglement(str(path), len(x), x[0:1].numel(), distance, found)

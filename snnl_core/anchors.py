@@ -66,10 +66,21 @@ class Anchors(ABC):
         """The anchors of all processes."""
         return len(self.positions)
 
-    def draw(self, size: int, generator: torch.Generator) -> Tensor:
-        """About so many anchors at random, ascending: this process's share of them."""
-        picked = torch.randperm(len(self.positions), generator=generator)[:size]
-        return picked.sort().values.to(self.positions.device)
+    def draw(self, size: int, generator: torch.Generator, groups: Tensor | None = None, each: int = 0) -> Tensor:
+        """About so many anchors at random, ascending: this process's share of them.
+
+        With groups (p, a), negative for none, at least `each` of every group in every partition, or all there are.
+        """
+        # By position, so that it is the same points however they are sorted here.
+        order = self.positions.argsort()
+        order = order[torch.randperm(len(order), generator=generator).to(order.device)]
+        wanted = torch.zeros_like(order, dtype=torch.bool)
+        wanted[order[:size]] = True
+        for row in [] if groups is None else groups:
+            shuffled, places = row[order].sort(stable=True)
+            rank = torch.arange(len(places), device=places.device) - torch.searchsorted(shuffled, shuffled)
+            wanted[order[places[(rank < each) & (shuffled >= 0)]]] = True
+        return wanted.nonzero().flatten()
 
     def pick(self, values: Tensor, picked: Tensor) -> Tensor:
         """The part of values of the anchors (..., a) that belongs to `some` of them."""

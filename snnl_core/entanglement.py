@@ -47,7 +47,7 @@ class Entanglement(GroupEntanglement):
         per_sample: each point's loss at the joint best temperature (n,); 0 where it is no valid anchor.
         by_class: each class's anchors at their own best temperature, by label.
         by_group: the same for the caller's groups, by number.
-        stderr: standard error of `loss` from the sampling of anchors; 0 when all are used.
+        stderr: standard error of `loss` from the sampling of anchors; 0 when all are used, NaN with one valid anchor.
     """
 
     classes: Tensor
@@ -196,8 +196,10 @@ def _class_pairs(anchors: Anchors, masses: Masses, codes: Tensor, classes: int) 
 
 def _stderr(anchors: Anchors, losses: Tensor, whole: GroupEntanglement, n: int) -> float:
     """With the correction for a finite population; the temperature counts as given."""
-    if anchors.count >= n or whole.n_valid < 2:
+    if anchors.count >= n:
         return 0.0
+    if whole.n_valid < 2:
+        return math.nan
     squares = anchors.total((losses.double()[anchors.valid] - whole.loss).square().sum())
     variance = float(squares) / (whole.n_valid - 1)
     return math.sqrt(variance / whole.n_valid * (1 - anchors.count / n))

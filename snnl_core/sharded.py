@@ -113,9 +113,10 @@ class Sharded(Anchors):
         """Some of the anchors, ascending, of each process, in every process."""
         return SharedSample.of(self.points, self.points.some(picked), self.counts, self.start)
 
-    def draw(self, size: int, generator: torch.Generator) -> Tensor:
-        """This process's share of about so many anchors at random, ascending."""
-        return super().draw(-(-size * len(self.points) // self.count), generator)
+    def draw(self, size: int, generator: torch.Generator, groups: Tensor | None = None, each: int = 0) -> Tensor:
+        """About so many anchors at random, ascending: this process's share of them."""
+        share = -(-size * len(self.points) // self.count)
+        return super().draw(share, generator, groups, -(-each // len(self.rows)))
 
     def pick(self, values: Tensor, picked: Tensor) -> Tensor:
         """The part of values of the anchors (..., a) that belongs to `some` of them, of all processes."""
@@ -260,11 +261,11 @@ class SharedSample(Anchors):
         """Some of the anchors, ascending, the same in every process."""
         return SharedSample(self.points, self.anchors.some(picked), self.counts, self.start)
 
-    def draw(self, size: int, generator: torch.Generator) -> Tensor:
-        """So many anchors at random, ascending, the same in every process."""
-        picked = torch.randperm(self.count, generator=generator)[:size].sort().values.to(self.points.x.device)
-        dist.broadcast(picked, 0)
-        return picked
+    def draw(self, size: int, generator: torch.Generator, groups: Tensor | None = None, each: int = 0) -> Tensor:
+        """About so many anchors at random, ascending, the same in every process."""
+        picked = super().draw(size, generator, groups, each)
+        count = _of_the_first(picked.new_tensor(len(picked)))
+        return _of_the_first(picked if len(picked) == count else picked.new_empty(int(count)))
 
     def take(self, values: Tensor) -> Tensor:
         """The anchors' part (..., a) of values (..., n) of every process's points."""

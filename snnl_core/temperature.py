@@ -24,8 +24,10 @@ FARTHEST_SCALE = 0.1
 """or the longest distance divided by this, if that is hotter: outliers make valleys of their own."""
 GRID = 32
 """Temperatures from HOTTEST_SCALE to BETA_LIMIT; as many a decade beyond."""
-SAMPLE, SAMPLE_A_GROUP, SAMPLE_PAIRS, SAMPLE_LIMIT = 256, 64, 1 << 20, 4096
-"""A measurement's sample has so many anchors, or so many a group, or as many as have so many distances: the most."""
+SAMPLE, SAMPLE_PAIRS = 256, 1 << 20
+"""A measurement's sample has so many anchors, or as many as have so many distances, if that is more,"""
+SAMPLE_A_GROUP, SAMPLE_LIMIT = 64, 4096
+"""and so many of every group, but not more than that in all groups of a partition together."""
 SCALE_PAIRS = 128
 """Distances, for each anchor of the sample, whose median sets the scale."""
 STEPS = 60
@@ -63,14 +65,15 @@ def minimize(
         sample: how many anchors are looked at first; default many, as a measurement wants.
         generator: draws the sample; default a fixed seed.
     """
-    size = sample or max(SAMPLE, min(SAMPLE_A_GROUP * count, SAMPLE_LIMIT), SAMPLE_PAIRS // anchors.count)
+    size = sample or max(SAMPLE, SAMPLE_PAIRS // anchors.count)
     whole, grid = _Groups.of(anchors, groups, count), _grid(*anchors.scale(SCALE_PAIRS * size))
     if size >= anchors.count:
         return _lowest(whole, _scan(whole, grid), grid[-1])
-    picked = anchors.draw(size, generator or torch.Generator().manual_seed(0))
+    each = 0 if sample else min(SAMPLE_A_GROUP, max(1, SAMPLE_LIMIT // count))
+    picked = anchors.draw(size, generator or torch.Generator().manual_seed(0), groups, each)
     few = _Groups.of(anchors.some(picked), anchors.pick(groups, picked), count)
     valleys = _scan(few, grid)
-    if FEW * size < anchors.count:
+    if FEW * few.anchors.count < anchors.count:
         valleys = [_descend(few, starts, grid[-1], COARSE) for starts in valleys]
     return _lowest(whole, _without_doubt(few, valleys, grid), grid[-1])
 

@@ -18,7 +18,7 @@ from snnl_core.masses import Masses, excess_over, mass_of, softmax_weights
 ROWS = 512
 """Rows of a tile on a processor, at most."""
 ENTRIES = 1 << 20
-"""Entries of a tile on a processor: what its caches hold of a tile and its two companions, 12 MB in float32."""
+"""Entries of a tile on a processor, at least ROWS squared: its caches hold it and two companions (12 MB in float32)."""
 OWN, OTHERS = 0, 1
 """The kinds of pairs: of one class, and of two."""
 FEWEST = 1 / 4

@@ -35,3 +35,14 @@ def test_items_are_given_as_they_come_with_a_line_now_and_then(monkeypatch, caps
     assert list(paced(iter("abc"), 3, "batches")) == ["a", "b", "c"]
     first, *_, last = capsys.readouterr().err.splitlines()
     assert first == "1 of 3 batches, about 0 s left" and last.startswith("3 of 3")
+
+
+def test_a_listener_for_passes_tells_the_share_now_and_then(monkeypatch, capsys):
+    clock = iter([0.0, 1.0, 3.0, 6.5, 7.0, 20.0])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    listen = progress.passes()
+    for number, share in ((1, 0.1), (1, 0.2), (1, 0.5), (2, 0.1), (2, 0.5)):
+        listen(number, share)
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.splitlines() == ["pass 1: 50%, about 6 s left of it", "pass 2: 50%, about 13 s left of it"]

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from snnl_core import entanglement, soft_nearest_neighbor_loss
+from snnl_core import entanglement, pairs, soft_nearest_neighbor_loss
 from snnl_core.temperature import BETA_LIMIT
 
 DOUBLE = torch.float64
@@ -199,6 +199,31 @@ def test_more_anchors_than_are_scanned():
     each = soft_nearest_neighbor_loss(x, labels, found.temperature, reduction="none")
     assert found.loss == pytest.approx(each.mean().item())
     assert found.by_group[1].n_valid == 3
+
+
+def test_small_groups_among_many_points_are_at_their_minimum_too():
+    """The sample that shows where to look has members of each, however few they are."""
+    x, labels = normal(9, 3000, 3), torch.arange(3000) % 2
+    x += 0.7 * labels[:, None]
+    groups = torch.where(torch.arange(3000) < 60, torch.arange(3000) // 3, -1)
+    found = entanglement(x, labels, groups=groups).by_group
+    curves = losses_on_grid(x, labels, 150)
+    for group in range(20):
+        curve = curves[:, groups == group].mean(1)
+        assert found[group].n_valid == 3
+        if found[group].at_limit != "cold":  # where the end of the search lies depends on a sample of distances
+            assert found[group].loss <= curve.min() + 1e-6
+        else:
+            assert curve.argmin() == len(curve) - 1
+
+
+def test_the_same_anchors_are_drawn_however_the_points_are_held(monkeypatch):
+    x, labels = normal(10, 300, 3), torch.arange(300) % 3
+    direct = entanglement(x, labels, anchors=40)
+    monkeypatch.setattr(pairs, "SMALL", 0)
+    tiled = entanglement(x, labels, anchors=40)
+    assert torch.equal(direct.per_sample > 0, tiled.per_sample > 0)
+    assert tiled.loss == pytest.approx(direct.loss, rel=1e-8)
 
 
 @pytest.mark.parametrize(
