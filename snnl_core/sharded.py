@@ -23,8 +23,35 @@ from snnl_core.pairs import SAMPLED, Progress
 from snnl_core.tiles import Points, Tile
 
 
+class _InProcesses(Anchors):
+    """Anchors that see the points of all processes; `points` are this process's own."""
+
+    points: Points
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """That of the distances."""
+        return self.points.x.dtype
+
+    def scale(self, sampled: int) -> tuple[float, float]:
+        """The median of about so many distances between points of two classes, and a bound on all distances."""
+        return _scale(self.points, min(sampled, SAMPLED) // dist.get_world_size())
+
+    def sum_points(self, values: Tensor) -> Tensor:
+        """Sums over this process's points, summed over all processes."""
+        return reduced(values)
+
+    def agreed(self, values: Tensor) -> Tensor:
+        """Values that every process has, but for rounding, as the first one has them: all go the same way from here."""
+        return _of_the_first(values)
+
+    def union(self, values: Tensor) -> Tensor:
+        """The distinct values (k,) of all processes, ascending."""
+        return gather(values.unique()).unique()
+
+
 @dataclass(frozen=True)
-class Sharded(Anchors):
+class Sharded(_InProcesses):
     """This process's points, sorted by class, as anchors that see the points of all processes.
 
     Attributes:
@@ -73,11 +100,6 @@ class Sharded(Anchors):
         return self.counts[self.points.codes] > 1
 
     @property
-    def dtype(self) -> torch.dtype:
-        """That of the distances."""
-        return self.points.x.dtype
-
-    @property
     def count(self) -> int:
         """The anchors of all processes."""
         return sum(self.rows)
@@ -105,10 +127,6 @@ class Sharded(Anchors):
             found += tiles.class_masses(*meeting.work(self.points, visitors), *meeting.ordered(masses, theirs), classes)
         return reduced(found)
 
-    def scale(self, sampled: int) -> tuple[float, float]:
-        """The median of about so many distances between points of two classes, and a bound on all distances."""
-        return _scale(self.points, min(sampled, SAMPLED) // len(self.rows))
-
     def some(self, picked: Tensor) -> "SharedSample":
         """Some of the anchors, ascending, of each process, in every process."""
         return SharedSample.of(self.points, self.points.some(picked), self.counts, self.start)
@@ -126,18 +144,6 @@ class Sharded(Anchors):
     def total(self, values: Tensor) -> Tensor:
         """Sums over this process's anchors, summed over all processes."""
         return reduced(values)
-
-    def sum_points(self, values: Tensor) -> Tensor:
-        """Sums over this process's points, summed over all processes."""
-        return reduced(values)
-
-    def agreed(self, values: Tensor) -> Tensor:
-        """Values that every process has, but for rounding, as the first one has them: all go the same way from here."""
-        return _of_the_first(values)
-
-    def union(self, values: Tensor) -> Tensor:
-        """The distinct values (k,) of all processes, ascending."""
-        return gather(values.unique()).unique()
 
     def _meetings(self) -> Iterator["_Meeting"]:
         rank, world = dist.get_rank(), len(self.rows)
@@ -195,7 +201,7 @@ class _Meeting:
 
 
 @dataclass(frozen=True)
-class SharedSample(Anchors):
+class SharedSample(_InProcesses):
     """The same anchors in every process, each process seeing its own points for them.
 
     Attributes:
@@ -229,11 +235,6 @@ class SharedSample(Anchors):
         return self.counts[self.anchors.codes] > 1
 
     @property
-    def dtype(self) -> torch.dtype:
-        """That of the distances."""
-        return self.points.x.dtype
-
-    @property
     def count(self) -> int:
         """The anchors of all processes."""
         return len(self.anchors)
@@ -252,10 +253,6 @@ class SharedSample(Anchors):
         """The anchors' softmax mass on other classes, summed by the anchor's class and the other (c, c)."""
         shared = tiles.oblong(self.anchors, self.points)
         return reduced(tiles.class_masses(self.anchors, self.points, shared, masses, None, classes))
-
-    def scale(self, sampled: int) -> tuple[float, float]:
-        """The median of about so many distances between points of two classes, and a bound on all distances."""
-        return _scale(self.points, min(sampled, SAMPLED) // dist.get_world_size())
 
     def some(self, picked: Tensor) -> "SharedSample":
         """Some of the anchors, ascending, the same in every process."""
@@ -278,18 +275,6 @@ class SharedSample(Anchors):
         """Write values of the anchors (a,) that are this process's points to those (n,)."""
         here, rows = self._own
         into[rows] = values[here]
-
-    def sum_points(self, values: Tensor) -> Tensor:
-        """Sums over this process's points, summed over all processes."""
-        return reduced(values)
-
-    def agreed(self, values: Tensor) -> Tensor:
-        """Values that every process has, but for rounding, as the first one has them: all go the same way from here."""
-        return _of_the_first(values)
-
-    def union(self, values: Tensor) -> Tensor:
-        """The distinct values (k,) of all processes, ascending."""
-        return gather(values.unique()).unique()
 
     @property
     def _own(self) -> tuple[Tensor, Tensor]:
