@@ -271,7 +271,14 @@ def run_processes(world, n):
         work = [
             subprocess.Popen([*command, str(rank)], env=environment, stdout=subprocess.PIPE) for rank in range(world)
         ]
-        return max(float(each.communicate()[0]) for each in work)
+        try:
+            said = [each.communicate(timeout=600)[0] for each in work]
+        finally:
+            for each in work:
+                each.kill()
+        if any(each.returncode for each in work):
+            raise SystemExit(f"a process of {world} failed: {[each.returncode for each in work]}")
+        return max(map(float, said))
 
 
 def measure_share(n, world, store, rank):

@@ -42,6 +42,11 @@ class Anchors(ABC):
     def dtype(self) -> torch.dtype:
         """That of the distances."""
 
+    @property
+    @abstractmethod
+    def seen(self) -> int:
+        """How many points each anchor sees, itself included."""
+
     @abstractmethod
     def masses(self, betas: Tensor, orders: int) -> Masses:
         """What the anchors see at inverse temperatures (q, a), with so many moments."""

@@ -63,6 +63,11 @@ class Batch(Anchors):
         return self.rows
 
     @property
+    def seen(self) -> int:
+        """How many points each anchor sees, itself included."""
+        return len(self.x)
+
+    @property
     def valid(self) -> Tensor:
         """Which anchors have another point of their class (a,)."""
         return self._nearest[0].isfinite()

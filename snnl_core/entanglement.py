@@ -81,13 +81,14 @@ def entanglement(
         anchors: use this many random anchors, each against all points, as an estimate; default all.
         sharded: every process holds a part of the points, none of which is another's, and calls this at the same time;
             each gets what one process would get from all of them, with `per_sample` for its own.
-        progress: told now and then the number of the pass over all pairs, from 1, and the share of it that is done; a
-            measurement takes five to ten passes.
-        generator: draws the anchors and the sample of the search; default a fixed seed.
+        progress: told now and then the number of the pass over all pairs, from 1, and the share of it that is done;
+            with the classes each at its own temperature there are about twenty passes.
+        generator: of the CPU; draws the anchors and the sample of the search; default a fixed seed.
 
     Raises:
         TypeError: x is not floating, or labels or groups are not integers.
-        ValueError: shapes do not match, n < 2, anchors < 1, or a row is not finite.
+        ValueError: shapes do not match, n < 2, anchors < 1, a row is not finite, or the distance is unknown.
+        RuntimeError: `sharded` without a process group.
     """
     points, labels = check_points(x, labels, fewest=1 if sharded else 2)
     check_finite(points)

@@ -28,12 +28,14 @@ class Kernel:
         points: the points.
         beta: the inverse temperature, a scalar.
         scale: exp(-beta |x|^2) (n,).
+        factor: 2 beta, to base 2.
         kept: the first tiles, for the gradient, in order.
     """
 
     points: Points
     beta: Tensor
     scale: Tensor
+    factor: float
     kept: list[Tensor]
 
     @classmethod
@@ -42,13 +44,13 @@ class Kernel:
         exponents = points.squares * (beta * LOG2_E)
         if float(4 * exponents.max()) > ROOM[points.x.dtype]:
             return None
-        return cls(points, beta, torch.exp2(-exponents), [])
+        return cls(points, beta, torch.exp2(-exponents), 2 * LOG2_E * float(beta), [])
 
     def masses(self, *, keep: bool) -> Masses:
         """What every point sees; with `keep`, tiles are kept for `gradient`."""
         masses = Masses.empty(self.beta.expand(1, len(self.points)), 1)
         room = KEPT * self.points.x.numel() if keep else 0
-        work = Workspace(self.points.x, 2)
+        work = Workspace(self.points, self.points, 2)
         for tile in square(self.points):
             kernel, part = work.tensors(tile.shape)
             room -= kernel.numel()
@@ -68,14 +70,12 @@ class Kernel:
         return masses
 
     def gradient(self, masses: Masses, upstream: Tensor) -> Tensor:
-        """The gradient of sum(upstream * loss) with respect to the points (n, d)."""
+        """The gradient of sum(upstream * loss) with respect to the points (n, d). What was kept is given up."""
         pulls = masses.pulls(upstream) * self.scale
-        kept = iter(self.kept)
 
         def derivatives(tile: Tile, work: list[Tensor]) -> Tensor:
             spare, total, part = work
-            kernel = next(kept, None)
-            kernel = self._load(tile, spare) if kernel is None else kernel
+            kernel = self.kept.pop(0) if self.kept else self._load(tile, spare)
             for place, (kind, where) in enumerate(self._kinds(tile)):
                 out = part if place else total
                 # f_i f_j (c_i + c_j) is of rank two.
@@ -90,8 +90,7 @@ class Kernel:
 
     def _load(self, tile: Tile, out: Tensor) -> Tensor:
         left, right = self.points.x[tile.rows], self.points.x[tile.columns]
-        factor = 2 * LOG2_E * float(self.beta)
-        return torch.addmm(out, left, right.T, beta=0, alpha=factor, out=out).exp2_()
+        return torch.addmm(out, left, right.T, beta=0, alpha=self.factor, out=out).exp2_()
 
     def _kinds(self, tile: Tile) -> Iterator[tuple[int, Tensor | None]]:
         where = members(self.points, self.points, tile)

@@ -56,7 +56,7 @@ def soft_nearest_neighbor_loss(
         raise ValueError(f"unknown reduction {reduction!r}; known: {', '.join(get_args(Reduction))}.")
     points, labels = check_points(x, labels)
     beta = inverse(temperature, points)
-    return _SoftNearestNeighborLoss.apply(prepare(points, distance), labels, beta, reduction).to(x.dtype)  # type: ignore[no-any-return]
+    return _apply(prepare(points, distance), labels, beta, reduction).to(x.dtype)
 
 
 class SoftNearestNeighborLoss(nn.Module):
@@ -93,6 +93,9 @@ class SoftNearestNeighborLoss(nn.Module):
         self.temperature, self.distance, self.gather = temperature, distance, gather
         self.last_temperature = math.nan
         self.at_limit = {"none": 0, "cold": 0, "hot": 0}
+        if not math.isfinite(start):
+            raise ValueError(f"start must be a temperature in (0, inf), not {start}: there nothing is learned.")
+        prepare(torch.ones(2, 1), distance)  # which knows the distances
         log_beta = inverse(start, torch.zeros(())).log()
         self.log_beta = nn.Parameter(log_beta) if temperature == "learn" else None
 
@@ -103,7 +106,7 @@ class SoftNearestNeighborLoss(nn.Module):
             points, labels = gather_with_grad(points), gather_with_grad(labels)
         points = prepare(points, self.distance)
         beta = self._beta(points)
-        loss: Tensor = _SoftNearestNeighborLoss.apply(points, labels, beta, "mean")
+        loss = _apply(points, labels, beta, "mean")
         found = beta.found if isinstance(beta, _Minimize) else float(beta.detach())
         self.last_temperature = 1 / found if found else math.inf
         return loss.to(x.dtype)
@@ -136,18 +139,27 @@ class _Minimize:
         return self.found
 
 
+def _apply(x: Tensor, labels: Tensor, beta: Tensor | _Minimize, reduction: Reduction) -> Tensor:
+    # Inside, gradients are off in any case: whether one will be wanted is known here.
+    loss: Tensor = _SoftNearestNeighborLoss.apply(x, labels, beta, reduction, torch.is_grad_enabled())
+    return loss
+
+
 class _SoftNearestNeighborLoss(torch.autograd.Function):
     """Points (n, d), labels (n,), an inverse temperature and a reduction -> the loss, (n,) or a scalar."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, labels: Tensor, beta: Tensor | _Minimize, reduction: Reduction) -> Tensor:
-        ctx.slope = isinstance(beta, Tensor) and beta.requires_grad
+    def forward(
+        ctx: Any, x: Tensor, labels: Tensor, beta: Tensor | _Minimize, reduction: Reduction, wanted: bool
+    ) -> Tensor:
+        ctx.slope = wanted and isinstance(beta, Tensor) and beta.requires_grad
         with full_precision(x.device):
             pairs = all_pairs(x, labels)
             if isinstance(beta, _Minimize):
                 beta = x.new_tensor(beta(pairs, labels)).nan_to_num(0.0)
-            ctx.look = pairs.look(beta, moments=2 if ctx.slope else 1, keep=x.requires_grad)
-        ctx.order, ctx.causes, ctx.share = pairs.order, (x, beta), 1
+            ctx.look = pairs.look(beta, moments=2 if ctx.slope else 1, keep=wanted and x.requires_grad)
+        ctx.order, ctx.share = pairs.order, 1
+        ctx.save_for_backward(x, beta)  # saved as usual, they are checked, and freed with the graph
         losses = ctx.look.masses.losses()[0]
         if reduction == "none":
             return _restored(losses, ctx.order)
@@ -156,18 +168,18 @@ class _SoftNearestNeighborLoss(torch.autograd.Function):
         return losses.sum() / ctx.share
 
     @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, None, Tensor | None, None]:
-        x = beta = None
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, None, Tensor | None, None, None]:
+        causes, x, beta = ctx.saved_tensors, None, None
         with torch.no_grad(), full_precision(upstream.device):
-            each = (upstream / ctx.share).expand(len(ctx.causes[0]))
+            each = (upstream / ctx.share).expand(len(causes[0]))
             each = each if ctx.order is None else each[ctx.order]
             if ctx.needs_input_grad[0]:
                 x = _restored(ctx.look.gradient(each), ctx.order)
             if ctx.slope:
                 beta = (each * ctx.look.masses.slopes()[0]).sum()
         if torch.is_grad_enabled():  # create_graph=True; without this a second derivative would silently be 0
-            x, beta = (None if found is None else _Once.apply(found, upstream, *ctx.causes) for found in (x, beta))
-        return x, None, beta, None
+            x, beta = (None if found is None else _Once.apply(found, upstream, *causes) for found in (x, beta))
+        return x, None, beta, None, None
 
 
 class _Once(torch.autograd.Function):

@@ -135,7 +135,7 @@ class Masses:
     @cached_property
     def valid(self) -> Tensor:
         """Which anchors have another point of their class (a,)."""
-        return self.own.sums[0, 0] > 0
+        return self.own.sums[0, 0] != 0  # which NaN is not: what is not finite shows in the loss
 
     @cached_property
     def _apart(self) -> Tensor:
@@ -184,9 +184,9 @@ class Masses:
         At the first inverse temperature, which is left out as its product with c alone could overflow.
         """
         pull = upstream * self.foreign[0]
-        pulls = torch.stack([pull / self.own.sums[0, 0], -pull / self.others.sums[0, 0]])
-        # 0 / 0 of an anchor that lacks one kind of points.
-        return pulls.nan_to_num_(0.0)
+        # Where a kind of points is missing there is nothing to pull at.
+        sums = [kind.sums[0, 0].masked_fill(kind.sums[0, 0] == 0, math.inf) for kind in self.kinds]
+        return torch.stack([pull / sums[0], -pull / sums[1]])
 
 
 def _where_both(values: Tensor) -> Tensor:

@@ -56,6 +56,11 @@ class Tiled(Anchors):
         return self.anchors.positions
 
     @property
+    def seen(self) -> int:
+        """How many points each anchor sees, itself included."""
+        return len(self.points)
+
+    @property
     def valid(self) -> Tensor:
         """Which anchors have another point of their class (a,)."""
         return self.points.counts[self.anchors.codes] > 1
@@ -74,7 +79,7 @@ class Tiled(Anchors):
 
     def some(self, picked: Tensor) -> "Tiled":
         """Some of the anchors, ascending, against all points."""
-        return Tiled(self.anchors.some(picked), self.points)
+        return Tiled(self.anchors.some(picked), self.points, self.progress, self._passes)
 
     def masses(self, betas: Tensor, orders: int) -> Masses:
         """What the anchors see at inverse temperatures (q, a), with so many moments."""

@@ -95,6 +95,11 @@ class Sharded(_InProcesses):
         return self.points.positions - self.start
 
     @property
+    def seen(self) -> int:
+        """How many points each anchor sees, itself included."""
+        return sum(self.rows)
+
+    @property
     def valid(self) -> Tensor:
         """Which anchors have another point of their class (a,)."""
         return self.counts[self.points.codes] > 1
@@ -228,6 +233,11 @@ class SharedSample(_InProcesses):
     def positions(self) -> Tensor:
         """Where the anchors stand among the points of this process (a,); beyond its ends for those of others."""
         return self.anchors.positions - self.start
+
+    @property
+    def seen(self) -> int:
+        """How many points each anchor sees, itself included."""
+        return int(self.counts.sum())
 
     @property
     def valid(self) -> Tensor:

@@ -65,8 +65,8 @@ def minimize(
         sample: how many anchors are looked at first; default many, as a measurement wants.
         generator: draws the sample; default a fixed seed.
     """
-    size = sample or max(SAMPLE, SAMPLE_PAIRS // anchors.count)
-    whole, grid = _Groups.of(anchors, groups, count), _grid(*anchors.scale(SCALE_PAIRS * size))
+    size = sample or max(SAMPLE, SAMPLE_PAIRS // anchors.seen)
+    whole, grid = _Groups.of(anchors, groups, count), _grid(*anchors.scale(SCALE_PAIRS * size), anchors.dtype)
     if size >= anchors.count:
         return _lowest(whole, _scan(whole, grid), grid[-1])
     each = 0 if sample else min(SAMPLE_A_GROUP, max(1, SAMPLE_LIMIT // count))
@@ -175,8 +175,9 @@ class _Search:
         return math.sqrt(max(self.low, smallest) * self.high)
 
 
-def _grid(median: float, farthest: float) -> list[float]:
-    """Inverse temperatures from 0 up, evenly spaced in their logarithm but for the 0."""
+def _grid(median: float, farthest: float, dtype: torch.dtype) -> list[float]:
+    """Inverse temperatures from 0 up, evenly spaced in their logarithm but for the 0, as far as `dtype` goes."""
+    median = max(median, 4 * BETA_LIMIT / torch.finfo(dtype).max)
     coldest = math.log10(BETA_LIMIT)
     hottest = math.log10(min(HOTTEST_SCALE, FARTHEST_SCALE * median / farthest if farthest else math.inf))
     a_decade = (GRID - 1) / math.log10(BETA_LIMIT / HOTTEST_SCALE)

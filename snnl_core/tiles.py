@@ -19,6 +19,8 @@ ROWS = 512
 """Rows of a tile on a processor, at most."""
 ENTRIES = 1 << 20
 """Entries of a tile on a processor, at least ROWS squared: its caches hold it and two companions (12 MB in float32)."""
+CUDA_ROWS = 4096
+"""Rows and columns of a tile on a GPU: large enough to fill one, 200 MB with its companions."""
 OWN, OTHERS = 0, 1
 """The kinds of pairs: of one class, and of two."""
 FEWEST = 1 / 4
@@ -77,12 +79,8 @@ class Points:
 
 
 def tile_size(x: Tensor) -> tuple[int, int]:
-    """Rows and entries of a tile, at most: on a GPU what leaves its memory room."""
-    if x.device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(x.device)
-        rows = int(min(16384, max(512, (free / (32 * x.element_size())) ** 0.5)))
-        return rows, rows * rows
-    return ROWS, ENTRIES
+    """Rows and entries of a tile, at most: the same in every process, so that they agree on what the tiles are."""
+    return (CUDA_ROWS, CUDA_ROWS**2) if x.device.type == "cuda" else (ROWS, ENTRIES)
 
 
 def _blocks(codes: Tensor, rows: int) -> Iterator[Block]:
@@ -211,8 +209,9 @@ def members(a: Points, b: Points, tile: Tile) -> list[Tensor | None]:
 class Workspace:
     """Memory for one tile at a time, used again for the next."""
 
-    def __init__(self, like: Tensor, buffers: int) -> None:
-        self._memory = like.new_empty(buffers, tile_size(like)[1])
+    def __init__(self, a: Points, b: Points, buffers: int) -> None:
+        entries = min(tile_size(a.x)[1], len(a) * len(b))
+        self._memory = a.x.new_empty(buffers, entries)
 
     def tensors(self, shape: tuple[int, int]) -> list[Tensor]:
         """Tensors of a shape over the memory, in plain order."""
@@ -229,7 +228,7 @@ def collect(a: Points, b: Points, tiles: Iterable[Tile], seen: Masses, back: Mas
         seen: what the points of `a` see.
         back: what the points of `b` see, if they are anchors too; the same as `seen` where `b` is `a`.
     """
-    work = Workspace(a.x, 3)
+    work = Workspace(a, b, 3)
     for tile in tiles:
         distances, *rest = work.tensors(tile.shape)
         loaded = load(a, b, tile, distances)
@@ -270,7 +269,7 @@ def pull(points: Points, masses: Masses, upstream: Tensor) -> Tensor:
 
 def gradient(points: Points, beta: Tensor, derivatives: Callable[[Tile, list[Tensor]], Tensor]) -> Tensor:
     """2 beta sum_j V_ij (x_i - x_j) for each point (n, d), from V tile by tile, made in three tensors of work."""
-    work = Workspace(points.x, 3)
+    work = Workspace(points, points, 3)
     towards, weight = torch.zeros_like(points.x), torch.zeros_like(points.squares)
     for tile in square(points):
         found = derivatives(tile, work.tensors(tile.shape))
@@ -287,7 +286,7 @@ def class_masses(
 ) -> Tensor:
     """Softmax masses on other classes, summed by the anchor's class and the other one (c, c); arguments as above."""
     found = a.x.new_zeros(classes, classes, dtype=torch.float64)
-    work = Workspace(a.x, 2)
+    work = Workspace(a, b, 2)
     for tile in tiles:
         if not tile.others:
             continue

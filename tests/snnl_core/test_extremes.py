@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from snnl_core import distances, soft_nearest_neighbor_loss
+from snnl_core import SoftNearestNeighborLoss, distances, entanglement, soft_nearest_neighbor_loss
 
 DOUBLE = torch.float64
 
@@ -203,3 +203,34 @@ def test_a_second_derivative_is_refused_not_forgotten(path, trained):
     (gradient,) = torch.autograd.grad(loss, x, create_graph=True)
     with pytest.raises(NotImplementedError, match="detach"):
         gradient.sum().backward()
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), 1e30])
+def test_what_is_not_finite_shows_in_the_loss(path, bad):
+    x = torch.randn(40, 3, generator=torch.Generator().manual_seed(0))
+    x[3] = bad
+    labels = torch.arange(40) % 3
+    assert soft_nearest_neighbor_loss(x, labels, 5.0).isnan()
+    assert SoftNearestNeighborLoss()(x, labels).isnan()
+
+
+def test_a_gradient_from_above_that_is_not_a_number_stays_none(path):
+    x = torch.randn(40, 3, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    (soft_nearest_neighbor_loss(x, torch.arange(40) % 3, 5.0) * torch.nan).backward()
+    assert x.grad.isnan().all()
+
+
+def test_tiny_data_are_measured(path):
+    x = torch.randn(40, 3, generator=torch.Generator().manual_seed(0))
+    labels = torch.arange(40) % 3
+    whole = entanglement(x, labels)
+    assert entanglement(x * 1e-18, labels).loss == pytest.approx(whole.loss, rel=1e-3)
+    assert 0 <= entanglement(x * 1e-21, labels).score <= 1
+
+
+def test_a_graph_serves_one_backward(path):
+    x = torch.randn(40, 3, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    loss = soft_nearest_neighbor_loss(x, torch.arange(40) % 3, 5.0)
+    loss.backward()
+    with pytest.raises(RuntimeError, match="second time"):
+        loss.backward()
