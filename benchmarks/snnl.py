@@ -55,10 +55,13 @@ def seconds(work, calls=1):
 
 
 def ratios(work, others, rounds):
-    """Median time of `work`, and the median over rounds of its ratio to each of the others; short work is repeated."""
+    """Median time of `work`, and the median over rounds of its ratio to each of the others.
+
+    Short work is repeated for 0.15 s at a time, as what ran before leaves its traces in caches and memory.
+    """
     for each in (work, *others.values()):
         each()
-    calls = max(1, round(0.03 / seconds(work)))
+    calls = max(1, round(0.15 / seconds(work)))
     times = [
         (seconds(work, calls), {name: seconds(other, calls) for name, other in others.items()}) for _ in range(rounds)
     ]
