@@ -229,7 +229,9 @@ def _layers_options() -> list[click.Parameter]:
 
 
 def _name_list(context: click.Context, option: click.Parameter, value: str | None) -> tuple[str, ...] | None:
-    return None if value is None else tuple(part.strip() for part in value.split(",") if part.strip())
+    from lab.options import NameList
+
+    return None if value is None else NameList().convert(value, option, context)
 
 
 def _measure_layers(as_json: bool, **settings: Any) -> None:

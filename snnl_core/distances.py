@@ -23,14 +23,19 @@ def check_points(x: Tensor, labels: Tensor, fewest: int = 2) -> tuple[Tensor, Te
     """
     if not x.is_floating_point():
         raise TypeError(f"x must be floating, not {x.dtype}; convert it, e.g. x.float().")
-    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
-        raise TypeError(f"labels must be integers, not {labels.dtype}; convert them, e.g. labels.long().")
+    check_integers("labels", labels)
     if labels.ndim != 1 or x.ndim < 1 or len(x) != len(labels):
         raise ValueError(f"x is {tuple(x.shape)} and labels {tuple(labels.shape)}; labels must be (n,) for x (n, ...).")
     if len(x) < fewest:
         raise ValueError(f"n = {len(x)}: a neighbour needs at least two points.")
     flat = x.reshape(len(x), -1)
     return flat if flat.dtype == torch.float64 else flat.float(), labels.to(x.device, torch.int64)
+
+
+def check_integers(name: str, values: Tensor) -> None:
+    """Raise TypeError, naming them, unless the values are integers."""
+    if values.is_floating_point() or values.is_complex() or values.dtype == torch.bool:
+        raise TypeError(f"{name} must be integers, not {values.dtype}; convert them, e.g. {name}.long().")
 
 
 def check_finite(points: Tensor) -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from snnl_core.anchors import Anchors
-from snnl_core.distances import Distance, check_finite, check_points, full_precision, prepare
+from snnl_core.distances import Distance, check_finite, check_integers, check_points, full_precision, prepare
 from snnl_core.masses import Masses
 from snnl_core.pairs import Progress, all_pairs
 from snnl_core.sharded import Sharded
@@ -96,8 +96,11 @@ def entanglement(
     generator = generator or torch.Generator().manual_seed(0)
     with full_precision(points.device):
         points = prepare(points, distance)
-        codes = labels.unique(return_inverse=True)[1]
-        found: Anchors = Sharded.of(points, labels, progress) if sharded else all_pairs(points, codes, progress)
+        found: Anchors
+        if sharded:
+            found = Sharded.of(points, labels, progress)
+        else:
+            found = all_pairs(points, labels.unique(return_inverse=True)[1], progress)
         if anchors is not None:
             found = _some(found, anchors, generator)
         return _measure(found, labels, groups, generator)
@@ -213,8 +216,7 @@ def _some(anchors: Anchors, size: int, generator: torch.Generator) -> Anchors:
 
 
 def _check_groups(groups: Tensor, labels: Tensor) -> Tensor:
-    if groups.is_floating_point() or groups.is_complex() or groups.dtype == torch.bool:
-        raise TypeError(f"groups must be integers, not {groups.dtype}; convert them, e.g. groups.long().")
+    check_integers("groups", groups)
     if groups.shape != labels.shape:
         raise ValueError(f"groups must be (n,) like labels, {tuple(labels.shape)}, not {tuple(groups.shape)}.")
     return groups.to(labels)

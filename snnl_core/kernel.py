@@ -5,14 +5,13 @@ a tile needs one exp for its rows and columns together, and its sums are product
 beside the matrix product. Elsewhere `tiles` carries every anchor's masses relative to its nearest point.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from snnl_core.masses import LOG2_E, Masses
-from snnl_core.tiles import Points, Tile, Workspace, gradient, members, square
+from snnl_core.tiles import Points, Tile, Workspace, gradient, parts, square
 
 ROOM = {torch.float32: 100.0, torch.float64: 900.0}
 """The largest exponent (to base 2) that stays far from overflow and from numbers that lose digits."""
@@ -58,7 +57,7 @@ class Kernel:
                 kernel = torch.empty_like(kernel)
                 self.kept.append(kernel)
             self._load(tile, kernel)
-            for kind, where in self._kinds(tile):
+            for kind, where in parts(self.points, self.points, tile):
                 counted = kernel if where is None else torch.mul(kernel, where, out=part)
                 sums = masses.kinds[kind].sums[0, 0]
                 sums[tile.rows] += torch.mv(counted, self.scale[tile.columns])
@@ -76,7 +75,7 @@ class Kernel:
         def derivatives(tile: Tile, work: list[Tensor]) -> Tensor:
             spare, total, part = work
             kernel = self.kept.pop(0) if self.kept else self._load(tile, spare)
-            for place, (kind, where) in enumerate(self._kinds(tile)):
+            for place, (kind, where) in enumerate(parts(self.points, self.points, tile)):
                 out = part if place else total
                 # f_i f_j (c_i + c_j) is of rank two.
                 left = torch.stack([pulls[kind, tile.rows], self.scale[tile.rows]], 1)
@@ -91,7 +90,3 @@ class Kernel:
     def _load(self, tile: Tile, out: Tensor) -> Tensor:
         left, right = self.points.x[tile.rows], self.points.x[tile.columns]
         return torch.addmm(out, left, right.T, beta=0, alpha=self.factor, out=out).exp2_()
-
-    def _kinds(self, tile: Tile) -> Iterator[tuple[int, Tensor | None]]:
-        where = members(self.points, self.points, tile)
-        return ((kind, where[kind]) for kind, there in enumerate((tile.own, tile.others)) if there)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from snnl_core.distances import Distance
+from snnl_core.distances import Distance, check_integers
 from snnl_core.entanglement import Entanglement, entanglement
 from snnl_core.pooling import MAX_FEATURES, pool_maps
 
@@ -120,8 +120,7 @@ class EntanglementMonitor:
 
 
 def _check_labels(labels: Tensor) -> None:
-    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
-        raise TypeError(f"labels must be integers, not {labels.dtype}; convert them, e.g. labels.long().")
+    check_integers("labels", labels)
     if labels.ndim != 1:
         raise ValueError(f"labels must be (b,), not {tuple(labels.shape)}.")
 

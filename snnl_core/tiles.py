@@ -136,7 +136,7 @@ class Tile:
 
 def square(points: Points) -> Iterator[Tile]:
     """Tiles that hold every pair of points once, those on the diagonal twice."""
-    ends, entries = _class_ends(points.codes), tile_size(points.x)[1]
+    ends, entries = points.counts.cumsum(0).tolist(), tile_size(points.x)[1]
     for block in points.blocks:
         pure = block.low == block.high
         yield Tile(block, block.rows, True, not pure, diagonal=True, itself=True)
@@ -155,11 +155,6 @@ def oblong(a: Points, b: Points, *, overlap: bool = True) -> Iterator[Tile]:
         yield from _pieces(block, last, len(b), entries, own=False, others=True)
 
 
-def _class_ends(codes: Tensor) -> dict[int, int]:
-    names, counts = codes.unique_consecutive(return_counts=True)
-    return dict(zip(names.tolist(), counts.cumsum(0).tolist(), strict=True))
-
-
 def _pieces(
     block: Block, start: int, stop: int, entries: int, *, own: bool, others: bool, itself: bool = False
 ) -> Iterator[Tile]:
@@ -169,22 +164,17 @@ def _pieces(
         yield Tile(block, columns, own, others, itself=itself)
 
 
+@dataclass(frozen=True)
 class Loaded:
-    """A tile with its distances, as its rows see it or, turned, as its columns do."""
+    """A tile with its distances, as its rows see it or, turned, as its columns do; for `parts` see there."""
 
-    def __init__(self, distances: Tensor, members: list[Tensor | None], present: list[bool]) -> None:
-        self.distances, self._members, self._present = distances, members, present
-
-    @property
-    def parts(self) -> Iterator[tuple[int, Tensor | None]]:
-        """The kinds of pairs, and where they are: 1 and 0, or None for everywhere."""
-        return ((kind, self._members[kind]) for kind in range(2) if self._present[kind])
+    distances: Tensor
+    parts: list[tuple[int, Tensor | None]]
 
     @property
     def turned(self) -> "Loaded":
         """The columns' view of it."""
-        members = [None if part is None else part.T for part in self._members]
-        return Loaded(self.distances.T, members, self._present)
+        return Loaded(self.distances.T, [(kind, None if part is None else part.T) for kind, part in self.parts])
 
 
 def load(a: Points, b: Points, tile: Tile, out: Tensor) -> Loaded:
@@ -192,18 +182,20 @@ def load(a: Points, b: Points, tile: Tile, out: Tensor) -> Loaded:
     left, right = a.x[tile.rows], b.x[tile.columns]
     torch.addmm(b.squares[tile.columns], left, right.T, alpha=-2, out=out)
     out.add_(a.squares[tile.rows, None]).clamp_min_(0)
-    return Loaded(out, members(a, b, tile), [tile.own, tile.others])
+    return Loaded(out, parts(a, b, tile))
 
 
-def members(a: Points, b: Points, tile: Tile) -> list[Tensor | None]:
-    """Where a tile has pairs of the own class, and of two classes: 1 and 0, or None where it has them everywhere."""
-    if not tile.own or not (tile.others or tile.itself):
-        return [None, None]
+def parts(a: Points, b: Points, tile: Tile) -> list[tuple[int, Tensor | None]]:
+    """The kinds of pairs in a tile, and where they are: 1 and 0, or None for everywhere."""
+    if not tile.own:
+        return [(OTHERS, None)]
+    if not (tile.others or tile.itself):
+        return [(OWN, None)]
     own = (a.codes[tile.rows, None] == b.codes[tile.columns]).to(a.x.dtype)
-    others = 1 - own if tile.others else None
+    found: list[tuple[int, Tensor | None]] = [(OTHERS, 1 - own)] if tile.others else []
     if tile.itself:
         own -= (a.positions[tile.rows, None] == b.positions[tile.columns]).to(a.x.dtype)
-    return [own, others]
+    return [(OWN, own), *found]
 
 
 class Workspace:
@@ -286,17 +278,20 @@ def class_masses(
 ) -> Tensor:
     """Softmax masses on other classes, summed by the anchor's class and the other one (c, c); arguments as above."""
     found = a.x.new_zeros(classes, classes, dtype=torch.float64)
+    shares = seen.shares()
+    back_shares = shares if back is None or back is seen else back.shares()
     work = Workspace(a, b, 2)
     for tile in tiles:
         if not tile.others:
             continue
         distances, out = work.tensors(tile.shape)
         loaded = load(a, b, tile, distances)
-        ((_, where),) = [part for part in loaded.parts if part[0] == OTHERS]
-        weighted(distances, seen, OTHERS, tile.rows, seen.shares(), where, out)
+        where = dict(loaded.parts)[OTHERS]
+        weighted(distances, seen, OTHERS, tile.rows, shares, where, out)
         _sum_by_class(out, a.codes[tile.rows], b.codes[tile.columns], found)
         if back is not None and not tile.diagonal:
-            weighted(distances.T, back, OTHERS, tile.columns, back.shares(), None if where is None else where.T, out.T)
+            turned = None if where is None else where.T
+            weighted(distances.T, back, OTHERS, tile.columns, back_shares, turned, out.T)
             _sum_by_class(out, a.codes[tile.rows], b.codes[tile.columns], found.T)
     return found
 
