@@ -18,7 +18,7 @@ from torch import Tensor
 from gans._config import GanConfig
 from gans._snapshots import generate, save_grid, save_snapshot
 from gans._state import TrainingState
-from lab import imageset, registry
+from lab import hardware, imageset, registry
 from lab.config import Config
 from lab.draws import batch_indices, derive_seed, random_generator
 from lab.errors import WorkbenchError
@@ -94,8 +94,7 @@ def begin(config: TrainingConfig, cell: CellFolder) -> Training:
     """Load the images and make the networks of a run that starts at step 0."""
     gan = registry.load("gans", config.gan)
     settings: GanConfig = gan.Config.parse(config.settings)
-    if config.device == "cuda" and not torch.cuda.is_available():
-        raise WorkbenchError("This torch sees no CUDA GPU; use --device cpu, or install a build of torch with CUDA.")
+    hardware.check_device(config.device)
     accelerator = Accelerator(mixed_precision="no", cpu=config.device == "cpu")
     images = imageset.load(config.imageset, "train", root=cell.data_root, download=cell.download)
     state = TrainingState(gan, settings, imageset.spec(config.imageset), config.seed, accelerator)

@@ -5,6 +5,8 @@ import subprocess
 from functools import lru_cache
 from pathlib import Path
 
+from lab.errors import WorkbenchError
+
 BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
 """Names under which Linux lists a processor's bf16 arithmetic (x86-64 and Arm)."""
 
@@ -42,6 +44,14 @@ def processor() -> tuple[str, frozenset[str]]:
 def resolve_device(device: str) -> str:
     """`auto` becomes `cuda` where an NVIDIA GPU is visible, else `cpu`."""
     return device if device != "auto" else ("cuda" if gpus() else "cpu")
+
+
+def check_device(device: str) -> None:
+    """Raise WorkbenchError where torch cannot use a resolved device. Imports torch."""
+    import torch
+
+    if device == "cuda" and not torch.cuda.is_available():
+        raise WorkbenchError("This torch sees no CUDA GPU; use --device cpu, or install a build of torch with CUDA.")
 
 
 def resolve_precision(precision: str, device: str) -> str:

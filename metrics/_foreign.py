@@ -12,7 +12,7 @@ from lab import imageset as imagesets
 from lab.draws import subset
 from lab.errors import UsageError, WorkbenchError, first_line
 from lab.files import without_nan
-from lab.hardware import resolve_device
+from lab.hardware import check_device, resolve_device
 from lab.progress import paced
 from metrics import _torchvision
 from metrics.layers import LayerEntanglement, measure
@@ -86,7 +86,8 @@ def measure_network(
         UsageError: a name is unknown, a number impossible, or the network takes no images of this size.
         WorkbenchError: files or data cannot be read or do not fit, there is no such device, or a layer is not finite.
     """
-    place = _device(device)
+    place = resolve_device(device)
+    check_device(place)
     network = _torchvision.build(model, weights, seed)
     names = _torchvision.default_layers(network) if layers is None else _torchvision.check_layers(network, layers)
     images = imagesets.load(imageset, split, root=imagesets.data_root(data), download=download)
@@ -131,13 +132,6 @@ def extract(
         for name, layer in _forward(network, batch.to(device)).items():
             parts.setdefault(name, []).append(pool_maps(_maps(name, layer, len(batch)), max_features))
     return {name: torch.cat(layer) for name, layer in parts.items()}
-
-
-def _device(device: str) -> str:
-    place = resolve_device(device)
-    if place == "cuda" and not torch.cuda.is_available():
-        raise WorkbenchError("This torch sees no CUDA GPU; use --device cpu, or install a build of torch with CUDA.")
-    return place
 
 
 def _prepare(images: Tensor, size: int, normalize: Normalize) -> Tensor:
