@@ -110,12 +110,13 @@ class Batch(Anchors):
 
     def masses(self, betas: Tensor, orders: int) -> Masses:
         """What the anchors see at inverse temperatures (q, a), with so many moments."""
-        sums = betas.new_empty(2, orders, *betas.shape)
+        sums = betas.new_empty(*betas.shape[::-1], 2 * orders)
         share = max(1, ENTRIES // self.distances.numel())
+        counted = self._counted[:, : 2 * orders].transpose(1, 2)
         for start in range(0, len(betas), share):
             part = slice(start, start + share)
-            sums[:, :, part] = self._sums(self._weights(betas[part], orders))
-        return self._masses(sums, betas)
+            torch.bmm(self._weights(betas[part]), counted, out=sums[:, part])
+        return self._masses(sums.unflatten(2, (orders, 2)).permute(3, 2, 1, 0), betas)
 
     def look(self, beta: Tensor, *, moments: int, keep: bool) -> "BatchLook":
         """What all points see at one inverse temperature, a scalar: not relatively, where exponents have room."""
@@ -134,26 +135,22 @@ class Batch(Anchors):
         own, others = self._nearest if self.relative else [torch.zeros_like(betas[0])] * 2
         return Masses(Mass(own, sums[0]), Mass(others, sums[1]), betas)
 
-    def _weights(self, betas: Tensor, orders: int) -> Tensor:
-        """exp(-beta excess) times powers of the excess, at inverse temperatures (q, a): (a, orders, q, n)."""
-        powers = betas.new_empty(betas.shape[1], orders, len(betas), len(self.x))
-        excess = self._excess[:, None]
-        torch.mul(excess, (betas.T * -LOG2_E)[:, :, None], out=powers[:, 0]).exp2_()
-        for order in range(1, orders):
-            torch.mul(powers[:, order - 1], excess, out=powers[:, order])
-        return powers
+    def _weights(self, betas: Tensor) -> Tensor:
+        """exp(-beta excess) at inverse temperatures (q, a): (a, q, n)."""
+        return torch.mul(self._excess[:, None], (betas.T * -LOG2_E)[:, :, None]).exp2_()
 
-    def _sums(self, powers: Tensor) -> Tensor:
-        """Sums of weights (a, orders, q, n) over the points of each kind: (2, orders, q, a)."""
-        if powers.shape[2] > 1:
-            found = torch.bmm(powers.flatten(1, 2), torch.stack([self.own, self.others], 2))
-            return found.unflatten(1, powers.shape[1:3]).permute(3, 1, 2, 0)
-        sums = [(powers[:, :, 0] * members[:, None]).sum(2) for members in (self.own, self.others)]
-        return torch.stack(sums).transpose(1, 2)[:, :, None]
+    @cached_property
+    def _counted(self) -> Tensor:
+        """What weights are multiplied by for a sum: powers of the excess, 0 to 2, each of both kinds (a, 6, n)."""
+        counted = self.distances.new_empty(len(self.distances), 3, 2, len(self.x))
+        counted[:, 0, 0], counted[:, 0, 1] = self.own, self.others
+        for order in (1, 2):
+            torch.mul(counted[:, order - 1], self._excess[:, None], out=counted[:, order])
+        return counted.flatten(1, 2)
 
     def class_masses(self, masses: Masses, classes: int) -> Tensor:
         """The anchors' softmax mass on other classes, summed by the anchor's class and the other (c, c)."""
-        mass = self._weights(masses.betas[:1], 1)[:, 0, 0].mul_(self.others).mul_(masses.shares()[:, None])
+        mass = self._weights(masses.betas[:1])[:, 0].mul_(self.others).mul_(masses.shares()[:, None])
         by_class = mass.double() @ F.one_hot(self.codes, classes).double()
         return F.one_hot(self.codes[self.positions], classes).double().T @ by_class
 

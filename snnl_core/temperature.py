@@ -36,7 +36,7 @@ LONGEST = math.log(4)
 SMALLEST = 1e-6 * 1e-2
 """The smallest beta but 0 that a step downhill looks at, as a share of the largest."""
 ENOUGH = {torch.float32: 1e-7, torch.float64: 1e-9}
-"""The search ends where a further step promises less than this share of the loss."""
+"""The search ends where a further step, which is still taken, promises less than this share of the loss."""
 COARSE, FEW = 1e-4, 8
 """The same for the sample, which is searched at all if the anchors are more than so many times as many."""
 DOUBT = 4.0
