@@ -9,6 +9,9 @@ from typing import Any
 FORMAT = 1
 """Version of the layout of run folders; it is part of every cell's identity."""
 
+IDENTITY = ("format", "run", "config", "parts", "needs", "processes")
+"""What a cell's key is made of."""
+
 
 @dataclass(frozen=True)
 class Cell:

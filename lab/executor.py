@@ -18,6 +18,7 @@ from pathlib import Path
 
 from lab import hardware
 from lab.errors import WorkbenchError
+from lab.files import explaining
 from lab.folder import CellFolder
 
 
@@ -117,6 +118,8 @@ class _Slot:
 
 
 def _next_ready(waiting: list[CellFolder], outcome: Outcome) -> CellFolder | None:
+    """The next cell to do; one that another command is at work on comes last, as it has to be waited for."""
+    ready = []
     for folder in list(waiting):
         needs = folder.needs
         broken = [need for need in needs if need.path in outcome.failed]
@@ -124,9 +127,11 @@ def _next_ready(waiting: list[CellFolder], outcome: Outcome) -> CellFolder | Non
             waiting.remove(folder)
             outcome.blocked[folder.path] = f"needs {broken[0].path.name}, which failed"
         elif all(need.done for need in needs):
-            waiting.remove(folder)
-            return folder
-    return None
+            ready.append(folder)
+    chosen = next((folder for folder in ready if not folder.held), ready[0] if ready else None)
+    if chosen is not None:
+        waiting.remove(chosen)
+    return chosen
 
 
 def _settle(future: Future[None], slot: _Slot, folder: CellFolder, outcome: Outcome) -> None:
@@ -142,8 +147,9 @@ def _settle(future: Future[None], slot: _Slot, folder: CellFolder, outcome: Outc
 
 def _work(path: str) -> None:
     folder = CellFolder(Path(path))
-    with (folder.path / "log.txt").open("a") as log, redirect_stdout(log), redirect_stderr(log):
-        folder.work()
+    with explaining(folder.path), (folder.path / "log.txt").open("a") as log:
+        with redirect_stdout(log), redirect_stderr(log):
+            folder.work()
 
 
 def _prepare_worker(threads: int, gpu: str) -> None:

@@ -1,12 +1,19 @@
-"""Atomic writes: a file is either the old one or the whole new one, never a torn one."""
+"""Writing so that a file is either the old one or the whole new one, never a torn one, even if the power fails."""
 
 import contextlib
+import errno
 import json
 import math
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from lab.errors import WorkbenchError
+
+FULL = {errno.ENOSPC, errno.EDQUOT}
+FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 @contextlib.contextmanager
@@ -15,7 +22,9 @@ def replacing(path: Path) -> Iterator[Path]:
     aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield aside
+        sync_file(aside)
         aside.replace(path)
+        sync_folder(path.parent)
     finally:
         aside.unlink(missing_ok=True)
 
@@ -39,3 +48,50 @@ def without_nan(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [without_nan(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def sync_file(path: Path) -> None:
+    """Wait until a file's bytes are on the disk."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def sync_folder(path: Path) -> None:
+    """Wait until a folder's list of names is on the disk, where the system can tell."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what writers that were killed left aside below a folder; only for who holds the folder's lock."""
+    for path in list(folder.rglob(".*.tmp")):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def explaining(folder: Path) -> Iterator[None]:
+    """Say in one line what is wrong and what to do when `folder` cannot be written.
+
+    Raises:
+        WorkbenchError: the disk is full, or the folder is not or no longer writable.
+    """
+    try:
+        yield
+    except OSError as error:
+        where = Path(str(error.filename or folder))
+        if error.errno in FULL:
+            raise WorkbenchError(
+                f"No room for {where} ({error.strerror}). Free some; the same command goes on."
+            ) from error
+        if error.errno in FORBIDDEN and where.is_relative_to(folder):
+            raise WorkbenchError(
+                f"{where} cannot be written ({error.strerror}). Make {folder} writable; the same command goes on."
+            ) from error
+        raise

@@ -5,22 +5,31 @@ runs/cells/gan-dcgan-mnist-s0-ac547dae/
     environment.json   where it was done
     events.jsonl       progress, for whoever watches
     rows.jsonl         the numbers, rows of the table
-    DONE               seconds it took; written last: a folder without it is unfinished, whatever is in it
+    DONE               seconds it took and the rows' hash; written last: without it a folder is unfinished, whatever
+                       is in it
+    lock               held by the process at work; the system frees it when that dies
 """
 
+import hashlib
 import json
+import sys
 import time
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from lab import environment, registry
-from lab.cells import FORMAT, Cell
+from lab.cells import FORMAT, IDENTITY, Cell, content_hash
 from lab.errors import WorkbenchError
-from lab.files import atomic_write, without_nan, write_json
+from lab.files import atomic_write, explaining, remove_leftovers, sync_file, without_nan, write_json
 from lab.table import COLUMNS
+
+CREATE_SECONDS = 10.0
+"""How long `create` waits for another process that makes the same folder."""
 
 
 class CellFolder:
@@ -30,17 +39,27 @@ class CellFolder:
         """Open a folder that `create` made.
 
         Raises:
-            WorkbenchError: it is no cell's folder, or one of another format.
+            WorkbenchError: it is no cell's folder, one of another format, or its settings were changed by hand.
         """
         self.path = path
         record = _read_json(path / "config.json", "no cell's folder: it has no readable config.json")
         if record.get("format") != FORMAT:
             raise WorkbenchError(f"{path} has format {record.get('format')!r}; this version reads {FORMAT}.")
+        if content_hash({name: record.get(name) for name in IDENTITY}) != record.get("key"):
+            raise WorkbenchError(
+                f"{path / 'config.json'} was changed by hand: it no longer gives its key. Undo that, or remove the folder."
+            )
         self.record = record
 
     @classmethod
     def create(cls, cell: Cell, cells: Path, local: dict[str, Any]) -> Self:
-        """The folder of a cell below `cells`, made if it is not there."""
+        """The folder of a cell below `cells`, made if it is not there.
+
+        Of an unfinished one, `local` is brought up to date, unless another process is at work on it.
+
+        Raises:
+            WorkbenchError: the folder is another's, or was changed by hand.
+        """
         path = cells / cell.folder_name
         path.mkdir(parents=True, exist_ok=True)
         needs = [needed.folder_name for needed in cell.needs]
@@ -51,7 +70,14 @@ class CellFolder:
             "needs_folders": needs,
             "local": local,
         }
-        if not (path / "DONE").exists():
+        known = (path / "config.json").exists()
+        if known:
+            found = cls(path)
+            if found.record["key"] != cell.key:
+                raise WorkbenchError(f"{path} is the folder of another cell. Remove it, or name another folder of runs.")
+            if found.done or found.record["local"] == local:
+                return found
+        with suppress(Timeout), FileLock(path / "lock").acquire(timeout=0 if known else CREATE_SECONDS):
             write_json(path / "config.json", record)
         return cls(path)
 
@@ -59,6 +85,11 @@ class CellFolder:
     def config(self) -> dict[str, Any]:
         """The cell's resolved settings."""
         return dict(self.record["config"])
+
+    @property
+    def key(self) -> str:
+        """The hash of all that decides the result."""
+        return str(self.record["key"])
 
     @property
     def run(self) -> str:
@@ -76,6 +107,11 @@ class CellFolder:
         return bool(self.record["local"]["download"])
 
     @property
+    def checkpoint_seconds(self) -> float:
+        """How often to save what is needed to go on; it does not decide the result."""
+        return 60 * float(self.record["local"].get("checkpoint_minutes", 5.0))
+
+    @property
     def needs(self) -> list["CellFolder"]:
         """The folders of the cells that this one reads."""
         return [CellFolder(self.path.parent / name) for name in self.record["needs_folders"]]
@@ -84,6 +120,19 @@ class CellFolder:
     def done(self) -> bool:
         """Whether the work is finished."""
         return (self.path / "DONE").exists()
+
+    @property
+    def held(self) -> bool:
+        """Whether a process is at work on it."""
+        lock = FileLock(self.path / "lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            return True
+        except OSError:
+            return False
+        lock.release()
+        return False
 
     @property
     def seconds(self) -> float:
@@ -116,11 +165,23 @@ class CellFolder:
             raise ValueError(f"a row has a metric and a value and only columns of the table, not {sorted(fields)}.")
         _append(self.path / "rows.jsonl", fields)
 
+    def warn(self, text: str) -> None:
+        """Tell of something odd that does not end the work: a `warning` event, and a line on stderr."""
+        self.event("warning", text=text)
+        print(f"{self.record['label']}: {text}", file=sys.stderr, flush=True)
+
     def rows(self) -> list[dict[str, Any]]:
-        """The rows written so far; a last line that was cut off in the writing is left out."""
-        path = self.path / "rows.jsonl"
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
-        return [json.loads(line) for line in lines if line.endswith("\n")]
+        """The rows written so far; a last line that was cut off in the writing is left out.
+
+        Raises:
+            WorkbenchError: the cell is finished and its rows are no longer those that it finished with.
+        """
+        text = self._rows_text()
+        if self.done and _read_json(self.path / "DONE", "not finished").get("rows", _hash(text)) != _hash(text):
+            raise WorkbenchError(
+                f"{self.path / 'rows.jsonl'} was changed after the cell was done. Undo that, or remove the folder."
+            )
+        return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
 
     def keep_rows(self, rows: list[dict[str, Any]]) -> None:
         """Replace the rows: a run function begins with this, so that those of a broken attempt are not counted twice.
@@ -136,23 +197,60 @@ class CellFolder:
             WorkbenchError: the work failed; `FAILED` keeps the message, and `traceback.txt` tells where, unless the
                 message says it all.
         """
-        with FileLock(self.path / "lock"):
+        with explaining(self.path), self._alone():
             if self.done:
                 return
-            (self.path / "FAILED").unlink(missing_ok=True)
+            remove_leftovers(self.path)
+            for name in ("FAILED", "traceback.txt"):
+                (self.path / name).unlink(missing_ok=True)
             write_json(self.path / "environment.json", environment.describe(self.config))
-            start = time.monotonic()
             try:
-                registry.resolve(self.run)(self)
+                with explaining(self.path):
+                    self._do()
             except WorkbenchError as error:
-                atomic_write(self.path / "FAILED", str(error))
+                self._fail(str(error))
                 raise
             except Exception as error:
-                atomic_write(self.path / "traceback.txt", traceback.format_exc())
                 reason = f"{type(error).__name__}: {error} ({self.path / 'traceback.txt'} tells where)"
-                atomic_write(self.path / "FAILED", reason)
+                self._fail(reason, traceback.format_exc())
                 raise WorkbenchError(reason) from error
-            write_json(self.path / "DONE", {"seconds": round(time.monotonic() - start, 3)})
+
+    def _do(self) -> None:
+        start = time.monotonic()
+        registry.resolve(self.run)(self)
+        if (self.path / "rows.jsonl").exists():
+            sync_file(self.path / "rows.jsonl")
+        seconds = round(time.monotonic() - start, 3)
+        write_json(self.path / "DONE", {"seconds": seconds, "rows": _hash(self._rows_text())})
+
+    def _fail(self, reason: str, trace: str | None = None) -> None:
+        with suppress(OSError):  # a full disk must not hide the reason
+            if trace:
+                atomic_write(self.path / "traceback.txt", trace)
+            atomic_write(self.path / "FAILED", reason)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Hold the lock; wait, and say so, while another process does."""
+        lock = FileLock(self.path / "lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            text = f"{self.record['label']}: another process is at work on it; waiting for that to end."
+            print(text, file=sys.stderr, flush=True)
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _rows_text(self) -> str:
+        path = self.path / "rows.jsonl"
+        return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _append(path: Path, record: dict[str, Any]) -> None:

@@ -8,12 +8,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from filelock import FileLock
+
 from lab import executor, provenance, registry
 from lab.cells import Cell, content_hash, with_needs
 from lab.config import Config, with_preset
 from lab.errors import UsageError, WorkbenchError
 from lab.executor import Outcome
-from lab.files import replacing, write_json
+from lab.files import explaining, remove_leftovers, replacing, write_json
 from lab.folder import CellFolder
 from lab.hardware import cores
 from lab.progress import Display
@@ -140,21 +142,27 @@ def draw_study(folder: Path, *, counts: dict[str, int] | None = None, failed: di
         WorkbenchError: the folder is no study's.
     """
     record = _read_record(folder)
-    module = registry.load("studies", record["study"])
-    config: Config = module.Config.parse(record["config"])
-    cells, absent = _find_cells(record["cells"], folder)
-    missing = [f"{name}: {(failed or {}).get(name) or reason}" for name, reason in absent.items()]
-    report = _draw(module, config, record["study"], cells, missing, folder)
-    if not missing:
-        write_json(folder / "DONE", {})
-    total = len(record["cells"])
-    counts = counts or {"total": total, "run": 0, "cached": len(cells), "failed": total - len(cells)}
-    return Result(record["study"], folder, folder / "report.html", report.verdicts, counts, failed or {})
+    with explaining(folder), FileLock(folder / "lock"):
+        remove_leftovers(folder)
+        return _draw_alone(folder, record, counts, failed or {})
 
 
 def estimate(cells: Iterable[Cell], jobs: int) -> float:
     """A guess of how many seconds the cells take in `jobs` slots of one core each."""
     return sum(cell.cost for cell in cells) / jobs
+
+
+def _draw_alone(folder: Path, record: dict[str, Any], counts: dict[str, int] | None, failed: dict[str, str]) -> Result:
+    module = registry.load("studies", record["study"])
+    config: Config = module.Config.parse(record["config"])
+    cells, absent = _find_cells(record["cells"], folder)
+    missing = [f"{name}: {failed.get(name) or reason}" for name, reason in absent.items()]
+    report = _draw(module, config, record["study"], cells, missing, folder)
+    if not missing:
+        write_json(folder / "DONE", {})
+    total = len(record["cells"])
+    counts = counts or {"total": total, "run": 0, "cached": len(cells), "failed": total - len(cells)}
+    return Result(record["study"], folder, folder / "report.html", report.verdicts, counts, failed)
 
 
 def _draw(
@@ -190,8 +198,9 @@ def _save_plan(plan: Plan) -> None:
     names = [planned.cell.folder_name for planned in plan.cells]
     claims = [claim.plain() for claim in registry.load("studies", plan.study).claims(plan.config)]
     record = {"study": plan.study, "cells": names, "claims": claims}
-    write_json(plan.folder / "config.json", plan.config.plain())
-    write_json(plan.folder / "plan.json", record)
+    with explaining(plan.folder), FileLock(plan.folder / "lock"):
+        write_json(plan.folder / "config.json", plan.config.plain())
+        write_json(plan.folder / "plan.json", record)
 
 
 def _read_record(folder: Path) -> dict[str, Any]:
