@@ -58,6 +58,12 @@ def data_options() -> list[click.Option]:
     ]  # fmt: skip
 
 
+def checkpoint_option() -> click.Option:
+    """`--checkpoint-minutes`, of every command that trains."""
+    return click.Option(["--checkpoint-minutes"], type=click.FloatRange(min=0), default=5.0, show_default=True,
+                        help="How often to save what a training goes on from; 0: after every step.")  # fmt: skip
+
+
 def json_option() -> click.Option:
     """`--json`, as every command has it."""
     return click.Option(["--json", "as_json"], is_flag=True, help="Print one JSON object as the last line on stdout.")
@@ -80,6 +86,7 @@ def _study_command(name: str) -> click.Command:
         click.Option(["--jobs"], type=click.IntRange(min=1), help="Cells side by side.  [default: one a core]"),
         click.Option(["--published"], is_flag=True, help="Take finished cells that ship in results/ as done."),
         click.Option(["--dry-run"], is_flag=True, help="List the cells and an estimate of the time; do nothing."),
+        checkpoint_option(),
     ]
     options: list[click.Parameter] = [presets, *options_from(module.Config), *own, *common_options()]
     return click.Command(name, params=options, callback=_callback(_run_study, name), help=module.__doc__)
@@ -91,13 +98,13 @@ def _callback(function: Callable[..., None], name: str) -> Callable[..., None]:
 
 def _run_study(
     name: str, preset: str, runs: Path, data: Path | None, download: bool, jobs: int | None, published: bool,
-    dry_run: bool, as_json: bool, **settings: Any,
+    dry_run: bool, checkpoint_minutes: float, as_json: bool, **settings: Any,
 ) -> None:  # fmt: skip
     from lab import study
     from lab.hardware import resolve_device
     from lab.options import given
 
-    local = _local(data, download)
+    local = _local(data, download) | {"checkpoint_minutes": checkpoint_minutes}
     config = study.study_config(name, preset, given(settings))
     plan = study.plan_study(name, config, runs, published=published)
     if dry_run:
@@ -140,12 +147,13 @@ def _train_command(name: str) -> click.Command:
                      help="Length, in thousands of real images shown to the discriminator."),
         click.Option(["--seed"], type=click.IntRange(min=0), default=0, show_default=True,
                      help="Seed of weights, batches and noise."),
-        click.Option(["--snapshots"], type=click.IntRange(min=2), default=14, show_default=True,
-                     help="How many generators to keep, from the untrained one to the last, denser early."),
+        click.Option(["--snapshot-kimg"], type=float, default=0.5, show_default=True,
+                     help="Keep the generator at 0, at this, at 4, 9, 16, ... times this, and at the end."),
         click.Option(["--precision"], type=click.Choice(["auto", "float32", "bf16"]), default="auto",
                      show_default=True, help="Arithmetic; auto is bf16 where the hardware computes in it."),
         click.Option(["--device"], type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
                      help="Where to train."),
+        checkpoint_option(),
     ]  # fmt: skip
     recipe = registry.config_class("gans", name)
     doc = next(entry.doc for entry in registry.entries("gans") if entry.name == name)
@@ -154,23 +162,28 @@ def _train_command(name: str) -> click.Command:
 
 
 def _train_gan(
-    name: str, imageset: str, kimg: float, seed: int, snapshots: int, precision: str, device: str, runs: Path,
-    data: Path | None, download: bool, as_json: bool, **recipe: Any,
+    name: str, imageset: str, kimg: float, seed: int, snapshot_kimg: float, precision: str, device: str,
+    checkpoint_minutes: float, runs: Path, data: Path | None, download: bool, as_json: bool, **recipe: Any,
 ) -> None:  # fmt: skip
     from lab.cell_run import do_cell
     from lab.options import given
-    from studies._gan_cells import schedule, training_cell
+    from studies._gan_cells import growing_schedule, training_cell
 
-    local = _local(data, download)
+    local = _local(data, download) | {"checkpoint_minutes": checkpoint_minutes}
     cell = training_cell(
-        name, imageset, seed=seed, kimg=kimg, snapshots=schedule(kimg, snapshots), precision=precision, device=device,
-        settings=given(recipe),
+        name, imageset, seed=seed, kimg=kimg, snapshots=growing_schedule(kimg, snapshot_kimg), precision=precision,
+        device=device, settings=given(recipe),
     )  # fmt: skip
     _print_cell(do_cell(cell, runs, local), as_json, "snnl gan sample {} -n 64 --out grid.png")
 
 
 gan.add_command(
-    EntryGroup("gans", _train_command, name="train", help="Train one GAN; run again, it goes on or is found done.")
+    EntryGroup(
+        "gans",
+        _train_command,
+        name="train",
+        help="Train one GAN; run again, it goes on or is found done; with more --kimg, it goes on from there.",
+    )
 )
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 from PIL import Image
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from gans._config import GanConfig
@@ -13,7 +13,7 @@ from gans._state import contiguous
 from lab import imageset, registry
 from lab.draws import random_generator
 from lab.errors import WorkbenchError
-from lab.files import replacing
+from lab.files import atomic_write, replacing
 from lab.folder import CellFolder
 
 FOLDER = "snapshots"
@@ -28,12 +28,15 @@ class Snapshot:
     step: int
 
 
-def save_snapshot(generator: nn.Module, cell: Path, kimg: float, step: int) -> None:
-    """Write the generator's weights below a training cell's folder."""
-    folder = cell / FOLDER
-    folder.mkdir(exist_ok=True)
-    with replacing(folder / f"kimg-{kimg:011.3f}-step-{step:08d}.safetensors") as aside:
-        save_file(contiguous(generator.state_dict()), aside)
+def kept_files(kimg: float, step: int) -> tuple[Path, Path]:
+    """What is kept of a generator, below a training cell's folder: its weights, and a grid of images."""
+    return Path(FOLDER, f"kimg-{kimg:011.3f}-step-{step:08d}.safetensors"), Path("samples", f"kimg-{kimg:011.3f}.png")
+
+
+def save_snapshot(generator: nn.Module, path: Path) -> None:
+    """Write the generator's weights."""
+    path.parent.mkdir(exist_ok=True)
+    atomic_write(path, save(contiguous(generator.state_dict())))
 
 
 def snapshots(cell: Path) -> list[Snapshot]:

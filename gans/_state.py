@@ -1,25 +1,22 @@
 """What a GAN's training is made of and what resuming it needs: networks, their average, optimizers, steps done."""
 
 import copy
-import json
-import os
-import shutil
+import io
 from collections.abc import Iterable
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import torch
 from accelerate import Accelerator
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from gans._config import GanConfig
+from lab.checkpoint import Checkpoint
 from lab.draws import derive_seed
-from lab.files import write_json
 from lab.imageset import Spec
 
-LATEST = "LATEST"
+OPTIMIZERS = "optimizers.pt"
 
 
 class TrainingState:
@@ -48,34 +45,20 @@ class TrainingState:
         for kept, new in zip(self.ema.buffers(), generator.buffers(), strict=True):
             kept.copy_(new)
 
-    def save(self, folder: Path) -> None:
-        """Write a checkpoint below `folder`, aside at first, and point `LATEST` at it; older ones are removed."""
-        name = f"step-{self.step:08d}"
-        aside = folder / f".{name}.{os.getpid()}"
-        aside.mkdir(parents=True)
-        for file, network in self._networks().items():
-            save_file(contiguous(network.state_dict()), aside / file)
-        torch.save(self._optimizer_states(), aside / "optimizers.pt")
-        write_json(aside / "state.json", {"step": self.step})
-        shutil.rmtree(folder / name, ignore_errors=True)
-        aside.rename(folder / name)
-        write_json(folder / LATEST, name)
-        for old in folder.glob("step-*"):
-            if old.name != name:
-                shutil.rmtree(old)
+    def files(self) -> dict[str, bytes]:
+        """All that the state is, as the files of a checkpoint."""
+        networks = {file: save(contiguous(network.state_dict())) for file, network in self._networks().items()}
+        return {**networks, OPTIMIZERS: packed(self._optimizer_states())}
 
-    def restore(self, folder: Path) -> bool:
-        """Go on from the checkpoint that `LATEST` points at; False where there is none."""
-        if not (folder / LATEST).exists():
-            return False
-        checkpoint = folder / json.loads((folder / LATEST).read_text(encoding="utf-8"))
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Become what `files` gave when the checkpoint was saved."""
+        networks = {file: load(checkpoint.files[file]) for file in self._networks()}
+        optimizers = unpacked(checkpoint.files[OPTIMIZERS])
         for file, network in self._networks().items():
-            network.load_state_dict(load_file(checkpoint / file))
-        states = torch.load(checkpoint / "optimizers.pt", weights_only=True)
-        self.generator_optimizer.load_state_dict(states["generator"])
-        self.discriminator_optimizer.load_state_dict(states["discriminator"])
-        self.step = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))["step"]
-        return True
+            network.load_state_dict(networks[file])
+        self.generator_optimizer.load_state_dict(optimizers["generator"])
+        self.discriminator_optimizer.load_state_dict(optimizers["discriminator"])
+        self.step = checkpoint.step
 
     def parameters(self) -> dict[str, int]:
         """How many parameters each network has."""
@@ -98,6 +81,18 @@ class TrainingState:
 def average_of(generator: nn.Module) -> nn.Module:
     """A copy of the generator to hold its average, in evaluation mode and without gradients."""
     return copy.deepcopy(generator).eval().requires_grad_(False)
+
+
+def packed(value: Any) -> bytes:
+    """Tensors in dictionaries and lists, in order, as bytes."""
+    buffer = io.BytesIO()
+    torch.save(value, buffer)
+    return buffer.getvalue()
+
+
+def unpacked(data: bytes) -> Any:
+    """What `packed` packed; nothing else is run or made."""
+    return torch.load(io.BytesIO(data), weights_only=True)
 
 
 def contiguous(state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -1,12 +1,14 @@
 """The one adversarial loop: any GAN of the zoo, on any image set, as one cell.
 
-Batches, latent noise and everything else random are functions of (seed, step), so that going on from a checkpoint
-gives what an undisturbed run gives. The loop owns precision: the networks' passes run under an explicit autocast,
-parameters and optimizers stay in float32.
+Batches, latent noise and everything else random are functions of (seed, step), and rows are made of the losses of
+every step, so that going on from a checkpoint gives what an undisturbed run gives. The loop owns precision: the
+networks' passes run under an explicit autocast, parameters and optimizers stay in float32.
 """
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import ModuleType
 from typing import Literal
 
@@ -16,17 +18,18 @@ from pydantic import Field
 from torch import Tensor
 
 from gans._config import GanConfig
-from gans._snapshots import generate, save_grid, save_snapshot
-from gans._state import TrainingState
-from lab import hardware, imageset, registry
+from gans._resume import find_start, take_over
+from gans._snapshots import generate, kept_files, save_grid, save_snapshot
+from gans._state import TrainingState, packed, unpacked
+from lab import checkpoint, hardware, imageset, registry
 from lab.config import Config
 from lab.draws import batch_indices, derive_seed, random_generator
 from lab.errors import WorkbenchError
 from lab.folder import CellFolder
 
 CODE_VERSION = 1
-CHECKPOINT_SECONDS = 300.0
 EVENT_SECONDS = 1.0
+HISTORY = "losses.pt"
 GRID_IMAGES = 64
 EMA_RAMP = 0.05
 """The average's half-life is at most this share of the training so far (Karras et al. 2020)."""
@@ -56,6 +59,8 @@ class Training:
     accelerator: Accelerator
     state: TrainingState
     losses: list[dict[str, Tensor]] = field(default_factory=list)
+    history: dict[str, Tensor] = field(default_factory=dict)
+    """Each loss of all the steps before those in `losses`, float32 (steps,), on the CPU."""
 
     @property
     def images_per_step(self) -> int:
@@ -69,24 +74,46 @@ class Training:
     @property
     def kimg(self) -> float:
         """Thousands of real images shown so far."""
-        return self.state.step * self.images_per_step / 1000
+        return self.kimg_at(self.state.step)
+
+    def kimg_at(self, step: int) -> float:
+        """Thousands of real images shown in so many updates of the generator."""
+        return step * self.images_per_step / 1000
+
+    @property
+    def last(self) -> int:
+        """The number of generator updates in all."""
+        return self.steps_at(self.config.kimg)
+
+    @property
+    def kept_files(self) -> dict[int, tuple[Path, Path]]:
+        """The steps after which the generator is kept, and its files."""
+        steps = sorted({self.steps_at(kimg) for kimg in self.config.snapshots})
+        return {step: kept_files(self.kimg_at(step), step) for step in steps}
+
+    @property
+    def windows(self) -> dict[int, int]:
+        """Where the rows of losses are: each is a mean over the steps after `windows[step]` up to `step`."""
+        every = max(1, self.last // 100)
+        ends = sorted({*range(every, self.last, every), self.last, *self.kept_files} - {0})
+        return dict(zip(ends, [0, *ends[:-1]], strict=True))
 
 
 def run(cell: CellFolder) -> None:
-    """Train the GAN of a cell, from its last checkpoint if it has one.
+    """Train the GAN of a cell, from its last checkpoint if it has one, or from that of a shorter run.
 
     Raises:
         WorkbenchError: a loss became NaN or infinite; the message names step and loss.
     """
     training = begin(TrainingConfig.parse(cell.config), cell)
-    state, config = training.state, training.config
-    if state.restore(cell.path / "checkpoints"):
-        cell.keep_rows([row for row in cell.rows() if row["step"] <= state.step])
-    else:
-        cell.keep_rows([])
-        for network, count in state.parameters().items():
-            cell.row(**_about(training), metric=f"{network}_parameters", value=count)
-    _train_to_the_end(training, cell, keep={training.steps_at(kimg) for kimg in config.snapshots})
+    lengthen = not getattr(training.gan, "DEPENDS_ON_LENGTH", False)
+    start = find_start(cell, training.kept_files, training.last if lengthen else 0)
+    if start:
+        take_over(start, cell, training.kept_files)
+        training.state.restore(start.checkpoint)
+        training.history = unpacked(start.checkpoint.files[HISTORY])
+    cell.keep_rows(list(_rows_so_far(training)))
+    _train_to_the_end(training, cell)
     training.accelerator.free_memory()
 
 
@@ -101,23 +128,25 @@ def begin(config: TrainingConfig, cell: CellFolder) -> Training:
     return Training(config, gan, settings, images, accelerator, state)
 
 
-def _train_to_the_end(training: Training, cell: CellFolder, keep: set[int]) -> None:
-    last = training.steps_at(training.config.kimg)
-    report_every = max(1, last // 100)
+def _train_to_the_end(training: Training, cell: CellFolder) -> None:
+    last, windows, kept = training.last, training.windows, training.kept_files
     pace, saved = _Pace(training), time.monotonic()
-    if training.state.step == 0 and 0 in keep:
+    if training.state.step == 0 and 0 in kept:
         _keep_generator(training, cell)
     while training.state.step < last:
         train_step(training)
         step = training.state.step
-        if step % report_every == 0 or step == last or step in keep:
-            _write_losses(training, cell)
-        if step in keep:
+        if step in windows:
+            _settle(training)
+            for row in _loss_rows(training, windows[step], step):
+                cell.row(**row)
+        if step in kept:
             _keep_generator(training, cell)
         pace.tell(cell)
-        if time.monotonic() - saved > CHECKPOINT_SECONDS or step == last:
-            _write_losses(training, cell)
-            training.state.save(cell.path / "checkpoints")
+        if time.monotonic() - saved >= cell.checkpoint_seconds or step == last:
+            _settle(training)
+            files = {**training.state.files(), HISTORY: packed(training.history)}
+            checkpoint.save(cell.path / "checkpoints", step, cell.key, files)
             saved = time.monotonic()
 
 
@@ -173,8 +202,8 @@ def _autocast(training: Training) -> torch.autocast:
     return torch.autocast(device, torch.bfloat16, enabled=training.config.precision == "bf16")
 
 
-def _write_losses(training: Training, cell: CellFolder) -> None:
-    """Rows with the mean of each loss since the last call; a loss that is not finite ends the cell."""
+def _settle(training: Training) -> None:
+    """Move the losses since the last call to the history; one that is not finite ends the cell."""
     recent, training.losses = training.losses, []
     if not recent:
         return
@@ -187,24 +216,40 @@ def _write_losses(training: Training, cell: CellFolder) -> None:
                 f"{training.config.gan} diverged at step {step}: {name} is {values[bad[0]].item()}. "
                 "Try a smaller learning rate or float32."
             )
-        cell.row(**_about(training), metric=name, value=values.mean().item(), n=len(values))
+    past = training.history
+    training.history = {name: torch.cat([past[name], new]) if past else new for name, new in columns.items()}
+
+
+def _rows_so_far(training: Training) -> Iterator[dict[str, object]]:
+    """Every row up to the present step, made from the history."""
+    for network, count in training.state.parameters().items():
+        yield {**_about(training, 0), "metric": f"{network}_parameters", "value": count}
+    for stop, start in training.windows.items():
+        if stop <= training.state.step:
+            yield from _loss_rows(training, start, stop)
+
+
+def _loss_rows(training: Training, start: int, stop: int) -> Iterator[dict[str, object]]:
+    """A row with the mean of each loss over the steps after `start` up to `stop`."""
+    for name, values in training.history.items():
+        mean = values[start:stop].mean().item()
+        yield {**_about(training, stop), "metric": name, "value": mean, "n": stop - start}
 
 
 def _keep_generator(training: Training, cell: CellFolder) -> None:
     """A snapshot of the averaged generator, and a grid of images from the same latents every time."""
-    ema, kimg = training.state.ema, training.kimg
-    save_snapshot(ema, cell.path, kimg, training.state.step)
-    images = generate(
-        ema, GRID_IMAGES, training.settings.latent, training.config.seed, training.accelerator.device.type
-    )
-    save_grid(images, cell.path / "samples" / f"kimg-{kimg:011.3f}.png")
+    ema, settings, seed = training.state.ema, training.settings, training.config.seed
+    weights, grid = training.kept_files[training.state.step]
+    save_snapshot(ema, cell.path / weights)
+    images = generate(ema, GRID_IMAGES, settings.latent, seed, training.accelerator.device.type)
+    save_grid(images, cell.path / grid)
 
 
-def _about(training: Training) -> dict[str, object]:
+def _about(training: Training, step: int) -> dict[str, object]:
     config = training.config
     return {
         "kind": "training", "model": config.gan, "imageset": config.imageset, "seed": config.seed,
-        "kimg": training.kimg, "step": training.state.step, "split": "train",
+        "kimg": training.kimg_at(step), "step": step, "split": "train",
     }  # fmt: skip
 
 

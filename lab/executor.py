@@ -147,9 +147,9 @@ def _settle(future: Future[None], slot: _Slot, folder: CellFolder, outcome: Outc
 
 def _work(path: str) -> None:
     folder = CellFolder(Path(path))
-    with explaining(folder.path), (folder.path / "log.txt").open("a") as log:
-        with redirect_stdout(log), redirect_stderr(log):
-            folder.work()
+    log = folder.path / "log.txt"
+    with explaining(folder.path), log.open("a") as file, redirect_stdout(file), redirect_stderr(file):
+        folder.work()
 
 
 def _prepare_worker(threads: int, gpu: str) -> None:

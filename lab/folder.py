@@ -46,9 +46,7 @@ class CellFolder:
         if record.get("format") != FORMAT:
             raise WorkbenchError(f"{path} has format {record.get('format')!r}; this version reads {FORMAT}.")
         if content_hash({name: record.get(name) for name in IDENTITY}) != record.get("key"):
-            raise WorkbenchError(
-                f"{path / 'config.json'} was changed by hand: it no longer gives its key. Undo that, or remove the folder."
-            )
+            raise WorkbenchError(f"{path / 'config.json'} was changed by hand. Undo that, or remove the folder.")
         self.record = record
 
     @classmethod
@@ -74,7 +72,9 @@ class CellFolder:
         if known:
             found = cls(path)
             if found.record["key"] != cell.key:
-                raise WorkbenchError(f"{path} is the folder of another cell. Remove it, or name another folder of runs.")
+                raise WorkbenchError(
+                    f"{path} is the folder of another cell. Remove it, or name another folder of runs."
+                )
             if found.done or found.record["local"] == local:
                 return found
         with suppress(Timeout), FileLock(path / "lock").acquire(timeout=0 if known else CREATE_SECONDS):

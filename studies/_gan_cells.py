@@ -3,6 +3,8 @@
 The functions that make cells import no torch; those that do the work import it inside.
 """
 
+import itertools
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +28,19 @@ EARLY = 0.1
 def schedule(kimg: float, points: int) -> tuple[float, ...]:
     """`points` times from 0 to `kimg` at which a generator is kept, denser early (quadratic)."""
     return tuple(round(kimg * (i / (points - 1)) ** 2, 3) for i in range(points))
+
+
+def growing_schedule(kimg: float, first: float) -> tuple[float, ...]:
+    """0, `first`, and 4, 9, 16, ... times that below `kimg`, and `kimg`: a longer run keeps what a shorter one does.
+
+    Raises:
+        UsageError: one is no length, or `first` is less than an image.
+    """
+    for name, value in (("kimg", kimg), ("snapshot-kimg", first)):
+        if not 0.001 <= value < math.inf:
+            raise UsageError(f"{name}: {value:g} is no number of thousands of images.")
+    times = itertools.takewhile(lambda time: time < kimg, (round(first * i**2, 3) for i in itertools.count()))
+    return (*times, kimg)
 
 
 def training_cell(

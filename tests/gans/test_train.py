@@ -17,13 +17,13 @@ GANS = ("dcgan", "wgan-gp")
 KIMG = 1.28
 
 
-def cell(folder, gan, seed=0, kimg=KIMG, **settings):
+def cell(folder, gan, seed=0, kimg=KIMG, minutes=5, **settings):
     precision = settings.pop("precision", "float32")
     work = training_cell(
         gan, "digits", seed=seed, kimg=kimg, snapshots=schedule(kimg, 3), precision=precision, device="cpu",
         settings={"width": 4, "latent": 8, "batch": 64, **settings},
     )  # fmt: skip
-    return CellFolder.create(work, folder, {"data": str(folder), "download": False})
+    return CellFolder.create(work, folder, {"data": str(folder), "download": False, "checkpoint_minutes": minutes})
 
 
 def train(*arguments, **settings):
@@ -33,7 +33,7 @@ def train(*arguments, **settings):
 
 
 def weights(folder):
-    (checkpoint,) = (folder.path / "checkpoints").glob("step-*")
+    *_, checkpoint = sorted((folder.path / "checkpoints").glob("step-*"))
     return {
         f"{file.stem}.{name}": tensor
         for file in checkpoint.glob("*.safetensors")
@@ -62,7 +62,7 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others(tmp_path, gan
 @pytest.mark.parametrize("gan", GANS)
 def test_going_on_from_a_checkpoint_changes_no_bit(tmp_path, monkeypatch, gan, settings):
     whole = train(tmp_path / "whole", gan, **settings)
-    broken = cell(tmp_path / "broken", gan, **settings)
+    broken = cell(tmp_path / "broken", gan, minutes=0, **settings)
     step = loop.train_step
 
     def stops(training):
@@ -71,7 +71,6 @@ def test_going_on_from_a_checkpoint_changes_no_bit(tmp_path, monkeypatch, gan, s
         step(training)
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
         patch.setattr(loop, "train_step", stops)
         with pytest.raises(KeyboardInterrupt):
             broken.work()
@@ -83,7 +82,7 @@ def test_going_on_from_a_checkpoint_changes_no_bit(tmp_path, monkeypatch, gan, s
 
 
 def test_resuming_in_the_middle_of_training_starts_where_it_stopped(tmp_path, monkeypatch):
-    work = cell(tmp_path, "dcgan")
+    work = cell(tmp_path, "dcgan", minutes=0)
     steps, step = [], loop.train_step
 
     def counts(training):
@@ -92,7 +91,6 @@ def test_resuming_in_the_middle_of_training_starts_where_it_stopped(tmp_path, mo
             raise KeyboardInterrupt
         step(training)
 
-    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
     monkeypatch.setattr(loop, "train_step", counts)
     with pytest.raises(KeyboardInterrupt):
         work.work()

@@ -1,0 +1,89 @@
+"""Where a training goes on from: its own last checkpoint, or that of a run which differs from it in its length alone.
+
+The recipes do not depend on the length, so a longer run begins as a shorter one does, bit for bit.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lab import checkpoint
+from lab.cells import IDENTITY
+from lab.checkpoint import Checkpoint
+from lab.errors import WorkbenchError
+from lab.files import atomic_write
+from lab.folder import CellFolder
+
+LENGTH = ("kimg", "snapshots")
+"""The settings that do not decide what a step does."""
+
+KeptFiles = dict[int, tuple[Path, Path]]
+"""What is to be kept of the generator, below the cell's folder, by step."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """A checkpoint to go on from, and the cell that it is of."""
+
+    source: CellFolder
+    checkpoint: Checkpoint
+
+
+def find_start(cell: CellFolder, kept: KeptFiles, last: int) -> Start | None:
+    """The furthest checkpoint that is whole and whose cell has all the generators that are to be kept up to it.
+
+    Damaged checkpoints are told of and skipped. Other cells' are looked at when there is none of the cell's own, up to
+    the step `last` (0: not at all).
+    """
+    for source, path in _candidates(cell, last):
+        lacking = [file for step in kept if step <= checkpoint.step_of(path) for file in kept[step]
+                   if not (source.path / file).exists()]  # fmt: skip
+        try:
+            if not lacking:
+                return Start(source, checkpoint.read(path, source.key))
+            if source is cell:
+                cell.warn(f"{path} is skipped: {lacking[0]} is missing.")
+        except WorkbenchError as error:
+            cell.warn(f"{error} It is skipped.")
+    return None
+
+
+def take_over(start: Start, cell: CellFolder, kept: KeptFiles) -> None:
+    """Copy the generators that another cell kept up to its checkpoint, and tell where the work goes on."""
+    step, source = start.checkpoint.step, start.source
+    cell.event("resumed", step=step, cell=source.path.name)
+    if source is cell:
+        return
+    for file in [file for at in kept if at <= step for file in kept[at]]:
+        (cell.path / file).parent.mkdir(exist_ok=True)
+        atomic_write(cell.path / file, (source.path / file).read_bytes())
+
+
+def _candidates(cell: CellFolder, last: int) -> Iterator[tuple[CellFolder, Path]]:
+    for path in _checkpoints(cell):
+        yield cell, path
+    if last:
+        others = [(other, path) for other in _others(cell) for path in _checkpoints(other)]
+        others.sort(key=lambda found: checkpoint.step_of(found[1]), reverse=True)
+        yield from (found for found in others if 0 < checkpoint.step_of(found[1]) <= last)
+
+
+def _checkpoints(cell: CellFolder) -> list[Path]:
+    return checkpoint.newest_first(cell.path / "checkpoints")
+
+
+def _others(cell: CellFolder) -> Iterator[CellFolder]:
+    """The cells beside this one that differ from it in their length alone."""
+    for folder in sorted(path.parent for path in cell.path.parent.glob("*/checkpoints")):
+        try:
+            other = CellFolder(folder)
+        except WorkbenchError:
+            continue
+        if other.key != cell.key and _but_length(other.record) == _but_length(cell.record):
+            yield other
+
+
+def _but_length(record: dict[str, Any]) -> dict[str, Any]:
+    config = {name: value for name, value in record["config"].items() if name not in LENGTH}
+    return {**{name: record[name] for name in IDENTITY}, "config": config}
