@@ -139,6 +139,7 @@ def gan() -> None:
 
 def _train_command(name: str) -> click.Command:
     from lab import registry
+    from lab.compute import Compute
     from lab.options import options_from
 
     own = [
@@ -149,30 +150,28 @@ def _train_command(name: str) -> click.Command:
                      help="Seed of weights, batches and noise."),
         click.Option(["--snapshot-kimg"], type=float, default=0.5, show_default=True,
                      help="Keep the generator at 0, at this, at 4, 9, 16, ... times this, and at the end."),
-        click.Option(["--precision"], type=click.Choice(["auto", "float32", "bf16"]), default="auto",
-                     show_default=True, help="Arithmetic; auto is bf16 where the hardware computes in it."),
-        click.Option(["--device"], type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
-                     help="Where to train."),
         checkpoint_option(),
     ]  # fmt: skip
     recipe = registry.config_class("gans", name)
     doc = next(entry.doc for entry in registry.entries("gans") if entry.name == name)
-    options: list[click.Parameter] = [*own, *options_from(recipe), *common_options()]
+    options: list[click.Parameter] = [*own, *options_from(Compute), *options_from(recipe), *common_options()]
     return click.Command(name, params=options, callback=_callback(_train_gan, name), help=doc)
 
 
 def _train_gan(
-    name: str, imageset: str, kimg: float, seed: int, snapshot_kimg: float, precision: str, device: str,
-    checkpoint_minutes: float, runs: Path, data: Path | None, download: bool, as_json: bool, **recipe: Any,
+    name: str, imageset: str, kimg: float, seed: int, snapshot_kimg: float, checkpoint_minutes: float, runs: Path,
+    data: Path | None, download: bool, as_json: bool, **settings: Any,
 ) -> None:  # fmt: skip
     from lab.cell_run import do_cell
+    from lab.compute import Compute
     from lab.options import given
     from studies._gan_cells import growing_schedule, training_cell
 
     local = _local(data, download) | {"checkpoint_minutes": checkpoint_minutes}
+    compute = Compute.parse({key: settings.pop(key) for key in set(given(settings)) & set(Compute.model_fields)})
     cell = training_cell(
-        name, imageset, seed=seed, kimg=kimg, snapshots=growing_schedule(kimg, snapshot_kimg), precision=precision,
-        device=device, settings=given(recipe),
+        name, imageset, seed=seed, kimg=kimg, snapshots=growing_schedule(kimg, snapshot_kimg), compute=compute,
+        settings=given(settings),
     )  # fmt: skip
     _print_cell(do_cell(cell, runs, local), as_json, "snnl gan sample {} -n 64 --out grid.png")
 
@@ -321,8 +320,11 @@ def report(folder: Path, as_json: bool) -> None:
 def do_one_cell(folder: Path, as_json: bool) -> None:
     """Do the cell of a FOLDER, or find it done."""
     from lab.cell_run import do_folder
+    from lab.processes import rank
 
-    _print_cell(do_folder(folder), as_json, None)
+    done = do_folder(folder)
+    if rank() == 0:
+        _print_cell(done, as_json, None)
 
 
 @cli.group()

@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from accelerate.utils import broadcast_object_list
+
 from lab import checkpoint
 from lab.cells import IDENTITY
 from lab.checkpoint import Checkpoint
 from lab.errors import WorkbenchError
 from lab.files import atomic_write
 from lab.folder import CellFolder
+from lab.processes import rank, world_size
 
 LENGTH = ("kimg", "snapshots")
 """The settings that do not decide what a step does."""
@@ -49,11 +52,23 @@ def find_start(cell: CellFolder, kept: KeptFiles, last: int) -> Start | None:
     return None
 
 
+def agreed_start(cell: CellFolder, kept: KeptFiles, last: int) -> Start | None:
+    """What the first of several processes finds with `find_start`, on all of them."""
+    found = find_start(cell, kept, last) if rank() == 0 else None
+    if world_size() == 1:
+        return found
+    (where,) = broadcast_object_list([found and (found.source.path, found.checkpoint.path)])
+    if rank() and where:
+        source = CellFolder(where[0])
+        return Start(source, checkpoint.read(where[1], source.key))
+    return found
+
+
 def take_over(start: Start, cell: CellFolder, kept: KeptFiles) -> None:
     """Copy the generators that another cell kept up to its checkpoint, and tell where the work goes on."""
     step, source = start.checkpoint.step, start.source
     cell.event("resumed", step=step, cell=source.path.name)
-    if source is cell:
+    if source is cell or rank():
         return
     for file in [file for at in kept if at <= step for file in kept[at]]:
         (cell.path / file).parent.mkdir(exist_ok=True)

@@ -1,7 +1,9 @@
 """The one adversarial loop: any GAN of the zoo, on any image set, as one cell.
 
 Batches, latent noise and everything else random are functions of (seed, step), and rows are made of the losses of
-every step, so that going on from a checkpoint gives what an undisturbed run gives. The loop owns precision: the
+every step, so that going on from a checkpoint gives what an undisturbed run gives. Each of several processes takes its
+part of the batch that all draw, gradients are averaged, and the first one writes: without BatchNorm they give what one
+process gives. The loop owns precision: the
 networks' passes run under an explicit autocast, parameters and optimizers stay in float32.
 """
 
@@ -14,11 +16,12 @@ from typing import Literal
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs
 from pydantic import Field
 from torch import Tensor
 
 from gans._config import GanConfig
-from gans._resume import find_start, take_over
+from gans._resume import agreed_start, take_over
 from gans._snapshots import generate, kept_files, save_grid, save_snapshot
 from gans._state import TrainingState, packed, unpacked
 from lab import checkpoint, hardware, imageset, registry
@@ -26,6 +29,7 @@ from lab.config import Config
 from lab.draws import batch_indices, derive_seed, random_generator
 from lab.errors import WorkbenchError
 from lab.folder import CellFolder
+from lab.processes import rank, share
 
 CODE_VERSION = 1
 EVENT_SECONDS = 1.0
@@ -44,8 +48,10 @@ class TrainingConfig(Config):
     seed: int = Field(ge=0, description="seed of weights, batches and noise")
     kimg: float = Field(gt=0, description="length in thousands of real images shown to the discriminator")
     snapshots: tuple[float, ...] = Field(description="when to keep the generator, in kimg")
-    precision: Literal["float32", "bf16"] = Field(description="arithmetic of the networks' passes")
+    precision: Literal["float32", "tf32", "bf16"] = Field(description="arithmetic of the networks' passes")
     device: Literal["cpu", "cuda"] = Field(description="kind of device")
+    sync_batchnorm: bool = Field(False, description="whether BatchNorm spans the batches of all processes")
+    compile: bool = Field(False, description="whether torch.compile translates the networks")
 
 
 @dataclass
@@ -107,7 +113,7 @@ def run(cell: CellFolder) -> None:
     """
     training = begin(TrainingConfig.parse(cell.config), cell)
     lengthen = not getattr(training.gan, "DEPENDS_ON_LENGTH", False)
-    start = find_start(cell, training.kept_files, training.last if lengthen else 0)
+    start = agreed_start(cell, training.kept_files, training.last if lengthen else 0)
     if start:
         take_over(start, cell, training.kept_files)
         training.state.restore(start.checkpoint)
@@ -115,6 +121,7 @@ def run(cell: CellFolder) -> None:
     cell.keep_rows(list(_rows_so_far(training)))
     _train_to_the_end(training, cell)
     training.accelerator.free_memory()
+    training.accelerator.end_training()
 
 
 def begin(config: TrainingConfig, cell: CellFolder) -> Training:
@@ -122,10 +129,24 @@ def begin(config: TrainingConfig, cell: CellFolder) -> Training:
     gan = registry.load("gans", config.gan)
     settings: GanConfig = gan.Config.parse(config.settings)
     hardware.check_device(config.device)
-    accelerator = Accelerator(mixed_precision="no", cpu=config.device == "cpu")
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = config.precision == "tf32"
+    accelerator = make_accelerator(config.device)
     images = imageset.load(config.imageset, "train", root=cell.data_root, download=cell.download)
-    state = TrainingState(gan, settings, imageset.spec(config.imageset), config.seed, accelerator)
+    state = TrainingState(
+        gan, settings, imageset.spec(config.imageset), config.seed, accelerator,
+        sync_batchnorm=config.sync_batchnorm, compiled=config.compile,
+    )  # fmt: skip
     return Training(config, gan, settings, images, accelerator, state)
+
+
+def make_accelerator(device: str) -> Accelerator:
+    """Accelerate's part: the device, and averaging gradients over the processes.
+
+    Buffers stay each process's own: broadcasting them would write to BatchNorm's statistics between two forward passes
+    that share one backward pass.
+    """
+    own_buffers = DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
+    return Accelerator(mixed_precision="no", cpu=device == "cpu", kwargs_handlers=[own_buffers])
 
 
 def _train_to_the_end(training: Training, cell: CellFolder) -> None:
@@ -143,10 +164,11 @@ def _train_to_the_end(training: Training, cell: CellFolder) -> None:
         if step in kept:
             _keep_generator(training, cell)
         pace.tell(cell)
-        if time.monotonic() - saved >= cell.checkpoint_seconds or step == last:
+        if step == last or _all_agree(training, time.monotonic() - saved >= cell.checkpoint_seconds):
             _settle(training)
-            files = {**training.state.files(), HISTORY: packed(training.history)}
-            checkpoint.save(cell.path / "checkpoints", step, cell.key, files)
+            if rank() == 0:
+                files = {**training.state.files(), HISTORY: packed(training.history)}
+                checkpoint.save(cell.path / "checkpoints", step, cell.key, files)
             saved = time.monotonic()
 
 
@@ -167,7 +189,7 @@ def train_step(training: Training) -> None:
 def _update_discriminator(training: Training, index: int) -> tuple[Tensor, dict[str, Tensor]]:
     state, settings = training.state, training.settings
     picked = batch_indices(len(training.images), settings.batch, training.config.seed, index)
-    real = training.images.batch(picked).to(training.accelerator.device, memory_format=torch.channels_last)
+    real = training.images.batch(share(picked)).to(training.accelerator.device, memory_format=torch.channels_last)
     with torch.no_grad(), _autocast(training):
         fake = state.generator(_noise(training, "discriminator", index))
     with _autocast(training):
@@ -180,21 +202,22 @@ def _update_discriminator(training: Training, index: int) -> tuple[Tensor, dict[
 
 def _update_generator(training: Training, real: Tensor) -> dict[str, Tensor]:
     state = training.state
-    state.discriminator.requires_grad_(False)
+    discriminator = state.bare_discriminator  # its gradients are not wanted, so not averaged either
+    discriminator.requires_grad_(False)
     with _autocast(training):
         fake = state.generator(_noise(training, "generator", state.step))
-        loss, logs = training.gan.generator_loss(state.discriminator, fake, real, training.settings)
+        loss, logs = training.gan.generator_loss(discriminator, fake, real, training.settings)
     state.generator_optimizer.zero_grad()
     training.accelerator.backward(loss)
     state.generator_optimizer.step()
-    state.discriminator.requires_grad_(True)
+    discriminator.requires_grad_(True)
     return {"generator_loss": loss.detach()} | {name: log.detach() for name, log in logs.items()}
 
 
 def _noise(training: Training, purpose: str, index: int) -> Tensor:
     draw = random_generator(training.config.seed, "noise", purpose, index)
     noise = torch.randn(training.settings.batch, training.settings.latent, generator=draw)
-    return noise.to(training.accelerator.device)
+    return share(noise).to(training.accelerator.device)
 
 
 def _autocast(training: Training) -> torch.autocast:
@@ -202,13 +225,21 @@ def _autocast(training: Training) -> torch.autocast:
     return torch.autocast(device, torch.bfloat16, enabled=training.config.precision == "bf16")
 
 
+def _all_agree(training: Training, due: bool) -> bool:
+    """Whether something is due by the clock of any process: they all do it after the same step."""
+    if due:
+        training.accelerator.set_trigger()
+    return bool(training.accelerator.check_trigger())
+
+
 def _settle(training: Training) -> None:
-    """Move the losses since the last call to the history; one that is not finite ends the cell."""
+    """Move the losses since the last call, as means over the processes, to the history; they must be finite."""
     recent, training.losses = training.losses, []
     if not recent:
         return
-    columns = {name: torch.stack([losses[name] for losses in recent]).float().cpu() for name in recent[0]}
-    for name, values in columns.items():
+    for name in recent[0]:
+        own = torch.stack([losses[name] for losses in recent]).float()
+        values: Tensor = training.accelerator.reduce(own, "mean").cpu()
         bad = (~values.isfinite()).nonzero().flatten()
         if len(bad):
             step = training.state.step - len(recent) + int(bad[0]) + 1
@@ -216,8 +247,8 @@ def _settle(training: Training) -> None:
                 f"{training.config.gan} diverged at step {step}: {name} is {values[bad[0]].item()}. "
                 "Try a smaller learning rate or float32."
             )
-    past = training.history
-    training.history = {name: torch.cat([past[name], new]) if past else new for name, new in columns.items()}
+        past = training.history.get(name, values[:0])
+        training.history[name] = torch.cat([past, values])
 
 
 def _rows_so_far(training: Training) -> Iterator[dict[str, object]]:
@@ -238,6 +269,8 @@ def _loss_rows(training: Training, start: int, stop: int) -> Iterator[dict[str, 
 
 def _keep_generator(training: Training, cell: CellFolder) -> None:
     """A snapshot of the averaged generator, and a grid of images from the same latents every time."""
+    if rank():
+        return
     ema, settings, seed = training.state.ema, training.settings, training.config.seed
     weights, grid = training.kept_files[training.state.step]
     save_snapshot(ema, cell.path / weights)

@@ -26,6 +26,7 @@ from lab import environment, registry
 from lab.cells import FORMAT, IDENTITY, Cell, content_hash
 from lab.errors import WorkbenchError
 from lab.files import atomic_write, explaining, remove_leftovers, sync_file, without_nan, write_json
+from lab.processes import rank, world_size
 from lab.table import COLUMNS
 
 CREATE_SECONDS = 10.0
@@ -97,6 +98,11 @@ class CellFolder:
         return str(self.record["run"])
 
     @property
+    def processes(self) -> int:
+        """How many processes do the work together."""
+        return int(self.record["processes"])
+
+    @property
     def data_root(self) -> Path:
         """The folder of the data; it does not decide the result."""
         return Path(self.record["local"]["data"])
@@ -152,8 +158,11 @@ class CellFolder:
         return path.read_text(encoding="utf-8") if path.exists() else None
 
     def event(self, event: str, **fields: Any) -> None:
-        """Append to `events.jsonl`; `progress` events carry `done` and `total` (in any one unit) and a `text`."""
-        _append(self.path / "events.jsonl", {"time": time.time(), "event": event, **fields})
+        """Append to `events.jsonl`; `progress` events carry `done` and `total` (in any one unit) and a `text`.
+
+        Like rows, events are written by the first of several processes alone.
+        """
+        self._append("events.jsonl", {"time": time.time(), "event": event, **fields})
 
     def row(self, **fields: Any) -> None:
         """Append a row of the table: at least `metric` and `value`, of which NaN becomes null.
@@ -163,7 +172,7 @@ class CellFolder:
         unknown = set(fields) - set(COLUMNS)
         if unknown or not {"metric", "value"} <= set(fields):
             raise ValueError(f"a row has a metric and a value and only columns of the table, not {sorted(fields)}.")
-        _append(self.path / "rows.jsonl", fields)
+        self._append("rows.jsonl", fields)
 
     def warn(self, text: str) -> None:
         """Tell of something odd that does not end the work: a `warning` event, and a line on stderr."""
@@ -188,54 +197,51 @@ class CellFolder:
 
         Work that goes on from a checkpoint keeps the rows from before it; other work keeps none.
         """
-        atomic_write(self.path / "rows.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+        if rank() == 0:
+            atomic_write(self.path / "rows.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
 
     def work(self) -> None:
         """Do the cell, or find it done: hold its lock, record the environment, and mark the end, DONE or FAILED.
 
+        Where several processes do it together, the first one does that and the others only work.
+
         Raises:
             WorkbenchError: the work failed; `FAILED` keeps the message, and `traceback.txt` tells where, unless the
-                message says it all.
+                message says it all. Or there are more or fewer processes than the cell wants, or another command has
+                taken it just now.
         """
-        with explaining(self.path), self._alone():
+        if world_size() != self.processes:
+            raise WorkbenchError(f"{self.path} wants {self.processes} processes, and {world_size()} came.")
+        if rank():
+            self._do()
+            return
+        with explaining(self.path), self.alone(wait=world_size() == 1):
             if self.done:
                 return
             remove_leftovers(self.path)
             for name in ("FAILED", "traceback.txt"):
                 (self.path / name).unlink(missing_ok=True)
             write_json(self.path / "environment.json", environment.describe(self.config))
-            try:
-                with explaining(self.path):
-                    self._do()
-            except WorkbenchError as error:
-                self._fail(str(error))
-                raise
-            except Exception as error:
-                reason = f"{type(error).__name__}: {error} ({self.path / 'traceback.txt'} tells where)"
-                self._fail(reason, traceback.format_exc())
-                raise WorkbenchError(reason) from error
-
-    def _do(self) -> None:
-        start = time.monotonic()
-        registry.resolve(self.run)(self)
-        if (self.path / "rows.jsonl").exists():
-            sync_file(self.path / "rows.jsonl")
-        seconds = round(time.monotonic() - start, 3)
-        write_json(self.path / "DONE", {"seconds": seconds, "rows": _hash(self._rows_text())})
-
-    def _fail(self, reason: str, trace: str | None = None) -> None:
-        with suppress(OSError):  # a full disk must not hide the reason
-            if trace:
-                atomic_write(self.path / "traceback.txt", trace)
-            atomic_write(self.path / "FAILED", reason)
+            start = time.monotonic()
+            self._do()
+            if (self.path / "rows.jsonl").exists():
+                sync_file(self.path / "rows.jsonl")
+            seconds = round(time.monotonic() - start, 3)
+            write_json(self.path / "DONE", {"seconds": seconds, "rows": _hash(self._rows_text())})
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Hold the lock; wait, and say so, while another process does."""
+    def alone(self, *, wait: bool = True) -> Iterator[None]:
+        """Hold the lock; while another process does, wait and say so.
+
+        Raises:
+            Timeout: another process holds it and there is to be no waiting.
+        """
         lock = FileLock(self.path / "lock")
         try:
             lock.acquire(timeout=0)
         except Timeout:
+            if not wait:
+                raise
             text = f"{self.record['label']}: another process is at work on it; waiting for that to end."
             print(text, file=sys.stderr, flush=True)
             lock.acquire()
@@ -244,18 +250,39 @@ class CellFolder:
         finally:
             lock.release()
 
+    def _do(self) -> None:
+        try:
+            with explaining(self.path):
+                registry.resolve(self.run)(self)
+        except WorkbenchError as error:
+            self._fail(str(error))
+            raise
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error} ({self.path / 'traceback.txt'} tells where)"
+            self._fail(reason, traceback.format_exc())
+            raise WorkbenchError(reason) from error
+
+    def _fail(self, reason: str, trace: str | None = None) -> None:
+        """Keep the first of several processes' reasons: the others fail because that one did."""
+        if (self.path / "FAILED").exists():
+            return
+        with suppress(OSError):  # on a full disk there is no room for the reason either
+            if trace:
+                atomic_write(self.path / "traceback.txt", trace)
+            atomic_write(self.path / "FAILED", reason)
+
     def _rows_text(self) -> str:
         path = self.path / "rows.jsonl"
         return path.read_text(encoding="utf-8") if path.exists() else ""
 
+    def _append(self, name: str, record: dict[str, Any]) -> None:
+        if rank() == 0:
+            with (self.path / name).open("a", encoding="utf-8") as file:
+                file.write(json.dumps(without_nan(record), allow_nan=False) + "\n")
+
 
 def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _append(path: Path, record: dict[str, Any]) -> None:
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(without_nan(record), allow_nan=False) + "\n")
 
 
 def _read_json(path: Path, problem: str) -> dict[str, Any]:
