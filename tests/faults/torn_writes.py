@@ -1,3 +1,4 @@
+# ruff: noqa: E402, I001
 """Let a whole run die at its n-th file operation, for n = 1, 2, 3, ..., go on, and compare with a run left alone.
 
 Operations are opening for writing, waiting for the disk, renaming, making and removing. What was last written and not
@@ -51,7 +52,9 @@ class DyingAt:
             self.unsafe = path, os.path.getsize(path) if os.path.exists(path) else 0  # noqa: PTH110, PTH202
 
     def is_inside(self, args):
-        return not isinstance(args[0], int) and (os.fspath(args[0]).startswith(self.folder) or args[-1] not in (-1, None))
+        return not isinstance(args[0], int) and (
+            os.fspath(args[0]).startswith(self.folder) or args[-1] not in (-1, None)
+        )
 
     def fsync(self, descriptor):
         self.count()
@@ -185,7 +188,9 @@ def main():
         home, start = Path(tempfile.mkdtemp(prefix="torn-")), time.monotonic()
         operations, deaths = check(name, options.first, options.every, home)
         shutil.rmtree(home)
-        print(f"{name}: {deaths} deaths in about {operations} operations, all the same, {time.monotonic() - start:.0f} s")
+        print(
+            f"{name}: {deaths} deaths in about {operations} operations, all the same, {time.monotonic() - start:.0f} s"
+        )
 
 
 if __name__ == "__main__":
