@@ -107,7 +107,7 @@ def _keep_the_last(folder: Path, newest: str) -> None:
 
 def _remove(path: Path) -> None:
     """Remove a checkpoint; it loses its name first, so that a half-removed one is not taken for a damaged one."""
-    aside = path.with_name(f".{path.name}.tmp")
+    aside = path.with_name(f".{path.name}.old.tmp")
     shutil.rmtree(aside, ignore_errors=True)
     path.rename(aside)
     shutil.rmtree(aside)

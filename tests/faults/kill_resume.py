@@ -44,12 +44,12 @@ class Job:
     def __init__(self, name, home, draw):
         self.name, self.home, self.draw = name, home, draw
         self.killed, self.ended, self.wrong = Counter(), 0, set()
+        self.log = (home / f"{name}.log").open("a")
         self.run_alone()
 
     def start(self, runs):
         command = [sys.executable, str(ROOT / "cli.py"), *COMMANDS[self.name], "--runs", str(runs)]
         command += ["--checkpoint-minutes", self.draw.choice(MINUTES)]
-        self.log = (self.home / f"{self.name}.log").open("a")
         variables = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "NO_COLOR": "1"}
         return psutil.Popen(command, stdout=self.log, stderr=self.log, env=variables, start_new_session=True)
 
@@ -77,7 +77,7 @@ class Job:
         else:
             self.wait_for_work(running, self.runs, before)
             time.sleep(self.draw.uniform(0, self.seconds / 3))
-        victim = kill(running, self.draw)
+        victim = running.poll() is None and kill(running, self.draw)
         if victim:
             self.killed[victim] += 1
             running.wait(LIMIT)

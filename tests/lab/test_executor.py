@@ -113,3 +113,19 @@ def test_slots_part_the_gpus(monkeypatch, jobs, visible, shares):
     else:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     assert [executor.gpus_of(slot, jobs) for slot in range(jobs)] == shares
+
+
+def test_a_cell_that_another_command_works_on_does_not_hold_up_the_others(tmp_path, importable):
+    cells = [cell("double", number) for number in range(3)]
+    folders = [CellFolder.create(one, tmp_path, LOCAL) for one in cells]
+    order, lock = [], folders[0].alone()
+    lock.__enter__()
+
+    def started(folder):
+        order.append(folder.path)
+        if folder.path == folders[0].path:
+            lock.__exit__(None, None, None)
+
+    outcome = executor.run_in_slots(folders, 1, "cpu", started)
+    assert order == [folder.path for folder in (*folders[1:], folders[0])]
+    assert len(outcome.done) == 3

@@ -1,11 +1,15 @@
 """A file is the old one or the whole new one."""
 
+import errno
 import json
 import math
+import os
+from pathlib import Path
 
 import pytest
 
-from lab.files import atomic_write, replacing, write_json
+from lab.errors import WorkbenchError
+from lab.files import atomic_write, explaining, remove_leftovers, replacing, write_json
 
 
 def test_a_failed_write_keeps_the_old_file_and_leaves_nothing(tmp_path):
@@ -30,3 +34,40 @@ def test_json_has_no_nan(tmp_path):
     text = (tmp_path / "file").read_text()
     assert json.loads(text, parse_constant=pytest.fail) == {"a": None, "b": [None, 1.5]}
     assert text.index('"a"') < text.index('"b"')
+
+
+@pytest.mark.parametrize(
+    "number, where, words",
+    [
+        (errno.ENOSPC, None, r"No room for .*cell \(No space left on device\). Free some; the same command goes on"),
+        (errno.EDQUOT, "cell/file", r"No room for .*cell/file"),
+        (errno.EROFS, "cell/file", r"cell/file cannot be written \(Read-only file system\). Make .*cell writable"),
+        (errno.EACCES, "cell/file", r"cell/file cannot be written \(Permission denied\)"),
+    ],
+)
+def test_a_full_disk_and_a_read_only_folder_are_explained(tmp_path, number, where, words):
+    with pytest.raises(WorkbenchError, match=words), explaining(tmp_path / "cell"):
+        raise OSError(number, os.strerror(number), *([str(tmp_path / where)] if where else []))
+
+
+def test_other_errors_are_left_as_they_are(tmp_path):
+    for error in (PermissionError(errno.EACCES, "no", "/elsewhere/image.png"), FileNotFoundError(errno.ENOENT, "no")):
+        with pytest.raises(type(error)), explaining(tmp_path):
+            raise error
+
+
+def test_bytes_are_on_the_disk_before_the_name_is(tmp_path, monkeypatch):
+    done = []
+    fsync, replace = os.fsync, Path.replace
+    monkeypatch.setattr(os, "fsync", lambda number: (done.append("sync"), fsync(number)))
+    monkeypatch.setattr(Path, "replace", lambda self, target: (done.append("rename"), replace(self, target))[1])
+    atomic_write(tmp_path / "file", "text")
+    assert done == ["sync", "rename", "sync"]
+
+
+def test_only_what_killed_writers_left_is_removed(tmp_path):
+    (tmp_path / "deep" / ".step-1.tmp").mkdir(parents=True)
+    for name in (".rows.jsonl.123.tmp", "deep/.a.png.9.tmp", "deep/.step-1.tmp/file", "rows.jsonl", "my.tmp", ".keep"):
+        (tmp_path / name).touch()
+    remove_leftovers(tmp_path)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == [".keep", "deep", "my.tmp", "rows.jsonl"]

@@ -1,7 +1,15 @@
 """A cell's folder."""
 
+import errno
 import json
 import math
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
 
 import pytest
 
@@ -91,3 +99,142 @@ def test_a_row_cut_off_in_the_writing_is_left_out(tmp_path):
     folder.keep_rows(folder.rows())
     folder.row(metric="m", value=2.0)
     assert [row["value"] for row in folder.rows()] == [1.0, 2.0]
+
+
+def do(folder, monkeypatch, function):
+    monkeypatch.setattr(registry, "resolve", lambda reference: function)
+    folder.work()
+
+
+@pytest.mark.parametrize(
+    "change", [{"config": {"seed": 4}}, {"parts": {}}, {"run": "a:c"}, {"processes": 2}, {"key": "f" * 16}]
+)
+def test_settings_changed_by_hand_are_refused(tmp_path, change):
+    folder = CellFolder.create(CELL, tmp_path, LOCAL)
+    config = folder.path / "config.json"
+    config.write_text(json.dumps({**folder.record, **change}))
+    for opening in (lambda: CellFolder(folder.path), lambda: CellFolder.create(CELL, tmp_path, LOCAL)):
+        with pytest.raises(WorkbenchError, match=r"config.json was changed by hand. Undo that, or remove the folder"):
+            opening()
+    config.write_text(json.dumps(folder.record))
+    assert CellFolder(folder.path).config == {"seed": 3}
+
+
+def test_another_cells_folder_under_this_ones_name_is_refused(tmp_path):
+    other = CellFolder.create(Cell("a:b", "name", {"seed": 4}, {"a": 1}), tmp_path, LOCAL)
+    other.path.rename(tmp_path / CELL.folder_name)
+    with pytest.raises(WorkbenchError, match="is the folder of another cell"):
+        CellFolder.create(CELL, tmp_path, LOCAL)
+
+
+def test_rows_changed_after_the_end_are_refused(tmp_path, monkeypatch):
+    folder = CellFolder.create(CELL, tmp_path, LOCAL)
+    do(folder, monkeypatch, lambda cell: cell.row(metric="m", value=1.0))
+    assert len(folder.rows()) == 1
+    rows = folder.path / "rows.jsonl"
+    text = rows.read_text()
+    rows.write_text(text.replace("1.0", "2.0"))
+    with pytest.raises(WorkbenchError, match=r"rows.jsonl was changed after the cell was done. Undo that, or remove"):
+        folder.rows()
+    rows.write_bytes(text.replace("\n", "\r\n").encode())
+    assert len(folder.rows()) == 1, "line endings may change on the way through a repository"
+    (folder.path / "DONE").write_text('{"seconds": 1.0}')
+    rows.write_text("")
+    assert folder.rows() == [], "folders from before the hash was kept are taken as they are"
+
+
+def test_published_cells_are_whole():
+    for path in (Path(registry.__file__).parent.parent / "results" / "cells").iterdir():
+        assert CellFolder(path).done and CellFolder(path).rows() is not None
+
+
+def test_going_on_brings_what_does_not_decide_the_result_up_to_date(tmp_path, monkeypatch):
+    CellFolder.create(CELL, tmp_path, LOCAL)
+    local = {"data": "/elsewhere", "download": False, "checkpoint_minutes": 2}
+    folder = CellFolder.create(CELL, tmp_path, local)
+    assert (str(folder.data_root), folder.download, folder.checkpoint_seconds) == ("/elsewhere", False, 120)
+    do(folder, monkeypatch, lambda cell: None)
+    assert CellFolder.create(CELL, tmp_path, LOCAL).record["local"] == local, "what is done is left alone"
+
+
+def test_work_begins_without_what_a_killed_attempt_left(tmp_path, monkeypatch):
+    folder = CellFolder.create(CELL, tmp_path, LOCAL)
+    for name in (".rows.jsonl.77.tmp", "FAILED", "traceback.txt"):
+        (folder.path / name).write_text("old")
+    do(folder, monkeypatch, lambda cell: None)
+    assert {path.name for path in folder.path.iterdir()} == {"config.json", "environment.json", "DONE", "lock"}
+
+
+def test_a_full_disk_ends_the_cell_with_one_line_and_it_can_go_on(tmp_path, monkeypatch):
+    """/dev/full has room for nothing."""
+    if not Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full")
+    folder = CellFolder.create(CELL, tmp_path, LOCAL)
+    (folder.path / "rows.jsonl").symlink_to("/dev/full")
+    with pytest.raises(WorkbenchError, match=r"No room for .*No space left.* Free some; the same command goes on"):
+        do(folder, monkeypatch, lambda cell: cell.row(metric="m", value=1.0))
+    assert "No room" in folder.failure and not folder.done
+    (folder.path / "rows.jsonl").unlink()
+    do(folder, monkeypatch, lambda cell: cell.row(metric="m", value=1.0))
+    assert folder.done and folder.failure is None
+
+
+def test_where_not_even_the_failure_can_be_written_the_message_is_the_same(tmp_path, monkeypatch):
+    folder = CellFolder.create(CELL, tmp_path, LOCAL)
+
+    def turns_read_only(cell):
+        def refuses(path, *arguments, **settings):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+        monkeypatch.setattr(Path, "open", refuses)
+        monkeypatch.setattr(Path, "write_bytes", refuses)
+        cell.row(metric="m", value=1.0)
+
+    with pytest.raises(WorkbenchError, match=r"rows.jsonl cannot be written .*Make .* writable; the same command"):
+        do(folder, monkeypatch, turns_read_only)
+    monkeypatch.undo()
+    assert folder.failure is None and not folder.done
+    do(folder, monkeypatch, lambda cell: None)
+    assert folder.done
+
+
+def test_of_two_commands_one_works_and_the_other_waits_and_says_so(tmp_path, monkeypatch, capfd):
+    folder, times = CellFolder.create(CELL, tmp_path, LOCAL), []
+    begun, go_on = threading.Event(), threading.Event()
+
+    def works(cell):
+        times.append(time.monotonic())
+        begun.set()
+        go_on.wait(60)
+
+    monkeypatch.setattr(registry, "resolve", lambda reference: works)
+    commands = [threading.Thread(target=CellFolder(folder.path).work) for _ in range(2)]
+    commands[0].start()
+    begun.wait(60)
+    assert folder.held
+    CellFolder.create(CELL, tmp_path, {"data": "/other", "download": False})
+    assert folder.record["local"] == LOCAL
+    commands[1].start()
+    said = ""
+    while "another process is at work on it; waiting" not in said:
+        said += capfd.readouterr().err
+    go_on.set()
+    for command in commands:
+        command.join()
+    assert len(times) == 1 and folder.done and not folder.held
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends a POSIX signal")
+def test_a_lock_left_by_a_dead_process_is_no_lock(tmp_path, monkeypatch):
+    folder = CellFolder.create(CELL, tmp_path, LOCAL)
+    code = (
+        "import sys, time; from pathlib import Path; from lab.folder import CellFolder\n"
+        "with CellFolder(Path(sys.argv[1])).alone(): print('held', flush=True); time.sleep(600)"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", code, str(folder.path)], stdout=subprocess.PIPE, text=True)
+    assert holder.stdout.readline() == "held\n" and folder.held
+    holder.send_signal(signal.SIGKILL)
+    holder.wait()
+    assert (folder.path / "lock").exists() and not folder.held
+    do(folder, monkeypatch, lambda cell: None)
+    assert folder.done
