@@ -32,6 +32,10 @@ class Start:
     source: CellFolder
     checkpoint: Checkpoint
 
+    def kept(self, files: KeptFiles) -> list[Path]:
+        """What was to be kept up to the checkpoint."""
+        return [file for step in files if step <= self.checkpoint.step for file in files[step]]
+
 
 def find_start(cell: CellFolder, kept: KeptFiles, last: int) -> Start | None:
     """The furthest checkpoint that is whole and whose cell has all the generators that are to be kept up to it.
@@ -40,15 +44,16 @@ def find_start(cell: CellFolder, kept: KeptFiles, last: int) -> Start | None:
     the step `last` (0: not at all).
     """
     for source, path in _candidates(cell, last):
-        lacking = [file for step in kept if step <= checkpoint.step_of(path) for file in kept[step]
-                   if not (source.path / file).exists()]  # fmt: skip
         try:
-            if not lacking:
-                return Start(source, checkpoint.read(path, source.key))
-            if source is cell:
-                cell.warn(f"{path} is skipped: {lacking[0]} is missing.")
+            found = Start(source, checkpoint.read(path, source.key))
         except WorkbenchError as error:
             cell.warn(f"{error} It is skipped.")
+            continue
+        lacking = [file for file in found.kept(kept) if not (source.path / file).exists()]
+        if not lacking:
+            return found
+        if source is cell:
+            cell.warn(f"{path} is skipped: {lacking[0]} is missing.")
     return None
 
 
@@ -66,13 +71,12 @@ def agreed_start(cell: CellFolder, kept: KeptFiles, last: int) -> Start | None:
 
 def take_over(start: Start, cell: CellFolder, kept: KeptFiles) -> None:
     """Copy the generators that another cell kept up to its checkpoint, and tell where the work goes on."""
-    step, source = start.checkpoint.step, start.source
-    cell.event("resumed", step=step, cell=source.path.name)
-    if source is cell or rank():
+    cell.event("resumed", step=start.checkpoint.step, cell=start.source.path.name)
+    if start.source is cell or rank():
         return
-    for file in [file for at in kept if at <= step for file in kept[at]]:
+    for file in start.kept(kept):
         (cell.path / file).parent.mkdir(exist_ok=True)
-        atomic_write(cell.path / file, (source.path / file).read_bytes())
+        atomic_write(cell.path / file, (start.source.path / file).read_bytes())
 
 
 def _candidates(cell: CellFolder, last: int) -> Iterator[tuple[CellFolder, Path]]:
