@@ -1,8 +1,8 @@
 # ruff: noqa: E402, I001
 """Let a whole run die at its n-th file operation, for n = 1, 2, 3, ..., go on, and compare with a run left alone.
 
-Operations are opening for writing, waiting for the disk, renaming, making and removing. What was last written and not
-yet waited for loses its second half. Each run is a fork of this process, which has torch imported.
+Operations are opening for writing, waiting for the disk, renaming, making and removing. What was written and not yet
+waited for loses its second half. Each run is a fork of this process, which has torch imported.
 
     python tests/faults/torn_writes.py dcgan
     python tests/faults/torn_writes.py wgan-gp longer measure report --every 7 --first 3
@@ -39,19 +39,24 @@ class DyingAt:
     """An audit hook that ends the process before the n-th file operation below a folder."""
 
     def __init__(self, folder, n):
-        self.folder, self.left, self.unsafe = str(folder), n, None
+        self.folder, self.left = str(folder), n
+        self.safe = {}
+        """How many bytes of the files written to are on the disk."""
         self.sync, os.fsync = os.fsync, self.fsync
         sys.addaudithook(self.hear)
 
     def hear(self, event, args):
         if event in CHANGES and self.is_inside(args):
             self.count()
+            if event == "os.rename" and Path(args[0]) in self.safe:
+                self.safe[Path(args[1])] = self.safe.pop(Path(args[0]))
         elif event == "open" and args[2] & WRITING and self.is_inside(args):
             self.count()
-            path = os.fspath(args[0])
-            self.unsafe = path, os.path.getsize(path) if os.path.exists(path) else 0  # noqa: PTH110, PTH202
+            path = Path(args[0])
+            self.safe.setdefault(path, path.stat().st_size if path.exists() else 0)
 
     def is_inside(self, args):
+        """A path below the folder, or one relative to an open folder, as `rmtree` has them."""
         return not isinstance(args[0], int) and (
             os.fspath(args[0]).startswith(self.folder) or args[-1] not in (-1, None)
         )
@@ -59,15 +64,16 @@ class DyingAt:
     def fsync(self, descriptor):
         self.count()
         self.sync(descriptor)
-        self.unsafe = None
+        written = os.fstat(descriptor).st_ino
+        for path in [path for path in self.safe if path.exists() and path.stat().st_ino == written]:
+            del self.safe[path]
 
     def count(self):
         self.left -= 1
         if self.left == 0:
-            if self.unsafe and os.path.exists(self.unsafe[0]):  # noqa: PTH110
-                path, before = self.unsafe
-                written = os.path.getsize(path) - before  # noqa: PTH202
-                os.truncate(path, before + max(0, written) // 2)
+            for path, safe in self.safe.items():
+                if path.exists():
+                    os.truncate(path, safe + max(0, path.stat().st_size - safe) // 2)
             os._exit(DEAD)
 
 
