@@ -317,14 +317,94 @@ def runs() -> None:
     """Look after run folders."""
 
 
+def _runs_option() -> Callable[..., Any]:
+    return click.option("--runs", type=click.Path(file_okay=False, path_type=Path), default=Path("runs"),
+                        show_default=True, help="Folder that the runs lie in.")  # fmt: skip
+
+
+def _json_flag() -> Callable[..., Any]:
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON object as the last line on stdout.")
+
+
+@runs.command("list")
+@_runs_option()
+@_json_flag()
+def list_folders(runs: Path, as_json: bool) -> None:
+    """List studies and cells: their state, how long ago they were written to, and their size on disk."""
+    import json
+
+    from lab.runs import list_runs
+
+    found = list_runs(runs)
+    _print_runs(found)
+    _say(f"{len(found)} in {runs}. Next: snnl runs show FOLDER")
+    if as_json:
+        click.echo(json.dumps({"runs": found}))
+
+
+@runs.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@_json_flag()
+def show(folder: Path, as_json: bool) -> None:
+    """Print what is known of a study's or a cell's FOLDER: settings, state, failure, needs, files."""
+    import json
+
+    from lab.runs import show_run
+
+    found = show_run(folder)
+    _print_nested(found)
+    if as_json:
+        click.echo(json.dumps(found))
+
+
+@runs.command()
+@click.argument(
+    "folders",
+    nargs=-1,
+    required=True,
+    metavar="FOLDER...",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+)
+@_runs_option()
+@click.option("--dry-run", is_flag=True, help="Tell what would be removed; remove nothing.")
+@click.option("--yes", is_flag=True, help="Remove without asking.")
+@_json_flag()
+def remove(folders: tuple[Path, ...], runs: Path, dry_run: bool, yes: bool, as_json: bool) -> None:
+    """Remove FOLDERs of studies, with the cells that nobody else needs, and of cells that nobody needs."""
+    import json
+
+    from lab import removal
+    from lab.runs import Runs, size_text
+
+    found = Runs(runs)
+    taken = removal.to_remove(found, folders)
+    about = [found.summary(run) for run in taken]
+    size = sum(run["size"] for run in about)
+    _print_runs(about)
+    gone = not dry_run and _agreed(f"Remove these {len(about)} folders ({size_text(size)})?", yes)
+    if gone:
+        removal.remove(taken)
+    _say(f"{'Removed' if gone else 'Not removed'}: {len(about)} folders, {size_text(size)}.")
+    if as_json:
+        click.echo(json.dumps({"removed": gone, "runs": about, "size": size}))
+
+
+def _agreed(question: str, yes: bool) -> bool:
+    from lab.errors import UsageError
+
+    if not yes and not sys.stdin.isatty():
+        raise UsageError("Nothing was removed: there is no terminal to ask on; --yes removes without asking.")
+    return yes or click.confirm(question, err=True)
+
+
 @runs.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.argument("target", type=click.Path(file_okay=False, path_type=Path))
 def export(folder: Path, target: Path) -> None:
-    """Copy a study's FOLDER and its finished cells, without weights, below TARGET."""
-    from lab.export import export_study
+    """Copy a study's FOLDER and its finished cells, or one finished cell's, without weights, below TARGET."""
+    from lab.export import export
 
-    click.echo(f"{export_study(folder, target)}")
+    click.echo(f"{export(folder, target)}")
 
 
 def _local(data: Path | None, download: bool) -> dict[str, Any]:
@@ -347,6 +427,25 @@ def _print_entries(kind: str) -> None:
     width = max((len(entry.name) for entry in entries), default=0)
     for entry in entries:
         click.echo(f"{entry.name:<{width}}  {entry.summary}")
+
+
+def _print_runs(found: Sequence[dict[str, Any]]) -> None:
+    from lab.progress import duration
+    from lab.runs import size_text
+    from lab.tables import aligned
+
+    rows = [[run["kind"], run["state"], duration(run["age"]), size_text(run["size"]), run["folder"]] for run in found]
+    click.echo(aligned([["kind", "state", "age", "size", "folder"], *rows]))
+
+
+def _print_nested(found: dict[str, Any], indent: str = "") -> None:
+    for name, value in found.items():
+        if isinstance(value, dict) and value:
+            click.echo(f"{indent}{name}:")
+            _print_nested(value, f"{indent}  ")
+        else:
+            text = ", ".join(map(str, value)) if isinstance(value, list | dict) else value
+            click.echo(f"{indent}{name}: {'-' if text is None else text}".rstrip())
 
 
 def _print_rows(columns: list[str], rows: Sequence[dict[str, Any]]) -> None:
