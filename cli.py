@@ -58,6 +58,17 @@ def data_options() -> list[click.Option]:
     ]  # fmt: skip
 
 
+def tracker_option() -> click.Option:
+    """`--tracker`, as every command that trains has it."""
+    return click.Option(["--tracker"], metavar="NAME", multiple=True, callback=_joined_names,
+                        help="Tell losses to tensorboard, wandb or another tracker too, offline; repeat for several.")  # fmt: skip
+
+
+def _joined_names(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    names = (_name_list(context, option, value) or () for value in values)
+    return tuple(dict.fromkeys(name for part in names for name in part))
+
+
 def json_option() -> click.Option:
     """`--json`, as every command has it."""
     return click.Option(["--json", "as_json"], is_flag=True, help="Print one JSON object as the last line on stdout.")
@@ -81,7 +92,9 @@ def _study_command(name: str) -> click.Command:
         click.Option(["--published"], is_flag=True, help="Take finished cells that ship in results/ as done."),
         click.Option(["--dry-run"], is_flag=True, help="List the cells and an estimate of the time; do nothing."),
     ]
-    options: list[click.Parameter] = [presets, *options_from(module.Config), *own, *common_options()]
+    options: list[click.Parameter] = [
+        presets, *options_from(module.Config), *own, tracker_option(), *common_options(),
+    ]  # fmt: skip
     return click.Command(name, params=options, callback=_callback(_run_study, name), help=module.__doc__)
 
 
@@ -91,13 +104,13 @@ def _callback(function: Callable[..., None], name: str) -> Callable[..., None]:
 
 def _run_study(
     name: str, preset: str, runs: Path, data: Path | None, download: bool, jobs: int | None, published: bool,
-    dry_run: bool, as_json: bool, **settings: Any,
+    dry_run: bool, tracker: tuple[str, ...], as_json: bool, **settings: Any,
 ) -> None:  # fmt: skip
     from lab import study
     from lab.hardware import resolve_device
     from lab.options import given
 
-    local = _local(data, download)
+    local = {**_local(data, download), **_trackers(tracker)}
     config = study.study_config(name, preset, given(settings))
     plan = study.plan_study(name, config, runs, published=published)
     if dry_run:
@@ -146,20 +159,22 @@ def _train_command(name: str) -> click.Command:
     ]  # fmt: skip
     recipe = registry.config_class("gans", name)
     doc = next(entry.doc for entry in registry.entries("gans") if entry.name == name)
-    options: list[click.Parameter] = [*own, *options_from(Compute), *options_from(recipe), *common_options()]
+    options: list[click.Parameter] = [
+        *own, *options_from(Compute), *options_from(recipe), tracker_option(), *common_options(),
+    ]  # fmt: skip
     return click.Command(name, params=options, callback=_callback(_train_gan, name), help=doc)
 
 
 def _train_gan(
     name: str, imageset: str, kimg: float, seed: int, snapshots: int, runs: Path, data: Path | None, download: bool,
-    as_json: bool, **settings: Any,
+    tracker: tuple[str, ...], as_json: bool, **settings: Any,
 ) -> None:  # fmt: skip
     from lab.cell_run import do_cell
     from lab.compute import Compute
     from lab.options import given
     from studies._gan_cells import schedule, training_cell
 
-    local = _local(data, download)
+    local = {**_local(data, download), **_trackers(tracker)}
     compute = Compute.parse({key: settings.pop(key) for key in set(given(settings)) & set(Compute.model_fields)})
     cell = training_cell(
         name, imageset, seed=seed, kimg=kimg, snapshots=schedule(kimg, snapshots), compute=compute,
@@ -416,6 +431,14 @@ def _local(data: Path | None, download: bool) -> dict[str, Any]:
     root = data_root(data).resolve()
     os.environ["SNNL_DATA"] = str(root)
     return {"data": str(root), "download": download}
+
+
+def _trackers(names: tuple[str, ...]) -> dict[str, Any]:
+    """What a training's folder says of its trackers, which do not decide its result."""
+    from gans._tracking import check_trackers
+
+    check_trackers(names)
+    return {"trackers": list(names)} if names else {}
 
 
 def _say(text: str) -> None:
