@@ -61,7 +61,7 @@ def data_options() -> list[click.Option]:
 def tracker_option() -> click.Option:
     """`--tracker`, as every command that trains has it."""
     return click.Option(["--tracker"], metavar="NAME", multiple=True, callback=_joined_names,
-                        help="Tell losses to tensorboard, wandb or another tracker too, offline; repeat for several.")  # fmt: skip
+                        help="Tell losses to tensorboard, wandb, ... too, offline; repeat for several.")  # fmt: skip
 
 
 def _joined_names(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:

@@ -5,9 +5,9 @@ variable of theirs says otherwise. Free of Accelerate and torch, so that a comma
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, redirect_stdout
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,53 +23,30 @@ PROJECT = "snnl"
 EXTRAS = ("tensorboard", "wandb")
 """Trackers whose packages `pip install snnl-workbench[NAME]` brings."""
 
+TRACKERS: dict[str, dict[str, str]] = {
+    "aim": {},
+    "comet_ml": {"COMET_START_ONLINE": "0", "COMET_OFFLINE_DIRECTORY": "{folder}/comet_ml"},
+    "dvclive": {},
+    "mlflow": {"MLFLOW_TRACKING_URI": "sqlite:///{folder}/mlflow.db", "MLFLOW_DISABLE_TELEMETRY": "true"},
+    "swanlab": {
+        "SWANLAB_MODE": "offline",
+        "SWANLAB_LOG_DIR": "{folder}/swanlab",
+        "SWANLAB_SAVE_DIR": "{folder}/swanlab",
+    },
+    "tensorboard": {},
+    "wandb": {
+        "WANDB_MODE": "offline",
+        "WANDB_SILENT": "true",
+        "WANDB_CONSOLE": "off",
+        "WANDB_DATA_DIR": "{folder}/wandb",
+        "WANDB_CACHE_DIR": "{folder}/wandb",
+        "WANDB_CONFIG_DIR": "{folder}/wandb",
+    },
+}
+"""By Accelerate's names, the environment variables that keep each offline and below {folder}, unless they are set.
 
-@dataclass(frozen=True)
-class Tracker:
-    """What one of Accelerate's trackers needs to know.
-
-    Attributes:
-        variables: environment variables, by their templates of {folder}, that keep it offline and its files below the
-            cell's folder; one that is set already stays as it is.
-        settings: what its constructor gets, from the folder of trackers, the cell and the last step done.
-    """
-
-    variables: dict[str, str] = field(default_factory=dict)
-    settings: Callable[[Path, CellFolder, int], dict[str, Any]] = lambda folder, cell, step: {}
-
-
-TRACKERS = {
-    "aim": Tracker(),
-    "clearml": Tracker(
-        {"CLEARML_OFFLINE_MODE": "1", "CLEARML_CACHE_DIR": "{folder}/clearml"},
-        lambda folder, cell, step: {"task_name": cell.record["label"]},
-    ),
-    "comet_ml": Tracker({"COMET_START_ONLINE": "0", "COMET_OFFLINE_DIRECTORY": "{folder}/comet_ml"}),
-    "dvclive": Tracker(
-        {},
-        lambda folder, cell, step: {
-            "dir": str(folder / "dvclive"), "resume": step > 0, "save_dvc_exp": False, "dvcyaml": False,
-        },
-    ),  # fmt: skip
-    "mlflow": Tracker(
-        {"MLFLOW_TRACKING_URI": "sqlite:///{folder}/mlflow.db", "MLFLOW_DISABLE_TELEMETRY": "true"},
-        lambda folder, cell, step: {"run_name": cell.record["label"], "logging_dir": str(folder / "mlflow")},
-    ),
-    "swanlab": Tracker(
-        {"SWANLAB_MODE": "offline", "SWANLAB_LOG_DIR": "{folder}/swanlab", "SWANLAB_SAVE_DIR": "{folder}/swanlab"},
-        lambda folder, cell, step: {"experiment_name": cell.record["label"]},
-    ),
-    # Steps from after the checkpoint are told again: TensorBoard drops those of the attempt that broke off.
-    "tensorboard": Tracker({}, lambda folder, cell, step: {"purge_step": step + 1}),
-    "wandb": Tracker(
-        {"WANDB_MODE": "offline", "WANDB_SILENT": "true", "WANDB_CONSOLE": "off", "WANDB_DATA_DIR": "{folder}/wandb",
-         "WANDB_CACHE_DIR": "{folder}/wandb", "WANDB_CONFIG_DIR": "{folder}/wandb"},
-        lambda folder, cell, step: {
-            "dir": str(folder), "id": cell.record["key"], "name": cell.record["label"], "resume": "allow",
-        },
-    ),
-}  # fmt: skip
-"""By the names that Accelerate gives them. Its trackio is left out: that writes where it was first imported for."""
+Two of Accelerate's are left out: trackio writes where it was first imported for, and clearml takes over the output.
+"""
 
 
 def check_trackers(names: Iterable[str]) -> None:
@@ -93,7 +70,7 @@ def accelerator_settings(cell: CellFolder) -> dict[str, Any]:
 def tracking(accelerator: "Accelerator", cell: CellFolder, step: int) -> Iterator[None]:
     """Have `accelerator.log` reach the cell's trackers within the block; `step` is the last step done before it.
 
-    The first of several processes alone tells.
+    The first of several processes alone tells. What trackers say goes to stderr.
     """
     names = [str(name) for name in accelerator.log_with]
     if not names or not accelerator.is_main_process:
@@ -101,8 +78,8 @@ def tracking(accelerator: "Accelerator", cell: CellFolder, step: int) -> Iterato
         return
     folder = _folder(cell)
     folder.mkdir(exist_ok=True)
-    with _environment(names, folder):
-        accelerator.init_trackers(PROJECT, init_kwargs={n: TRACKERS[n].settings(folder, cell, step) for n in names})
+    with _environment(names, folder), redirect_stdout(sys.stderr):
+        accelerator.init_trackers(PROJECT, init_kwargs=_settings(folder, cell, step))
         try:
             yield
         finally:
@@ -114,7 +91,7 @@ def tracking(accelerator: "Accelerator", cell: CellFolder, step: int) -> Iterato
 @contextmanager
 def _environment(names: list[str], folder: Path) -> Iterator[None]:
     """The trackers' variables, where they are not set, for as long as the block lasts."""
-    wanted = {key: value.format(folder=folder) for name in names for key, value in TRACKERS[name].variables.items()}
+    wanted = {key: value.format(folder=folder) for name in names for key, value in TRACKERS[name].items()}
     added = {key: value for key, value in wanted.items() if key not in os.environ}
     os.environ.update(added)
     try:
@@ -122,6 +99,21 @@ def _environment(names: list[str], folder: Path) -> Iterator[None]:
     finally:
         for key in added:
             os.environ.pop(key, None)
+
+
+def _settings(folder: Path, cell: CellFolder, step: int) -> dict[str, dict[str, Any]]:
+    """What the trackers are made with, by name.
+
+    Steps from after the checkpoint are told again: TensorBoard drops those that the attempt before had told.
+    """
+    label, key = cell.record["label"], cell.record["key"]
+    return {
+        "dvclive": {"dir": str(folder / "dvclive"), "resume": step > 0, "save_dvc_exp": False, "dvcyaml": False},
+        "mlflow": {"run_name": label, "logging_dir": str(folder / "mlflow")},
+        "swanlab": {"experiment_name": label},
+        "tensorboard": {"purge_step": step + 1},
+        "wandb": {"dir": str(folder), "id": key, "name": label, "resume": "allow"},
+    }
 
 
 def _folder(cell: CellFolder) -> Path:
