@@ -167,13 +167,18 @@ class CellFolder:
         try:
             registry.resolve(self.run)(self)
         except WorkbenchError as error:
-            atomic_write(self.path / "FAILED", str(error))
+            self._fail(str(error))
             raise
         except Exception as error:
             atomic_write(self.path / "traceback.txt", traceback.format_exc())
             reason = f"{type(error).__name__}: {error} ({self.path / 'traceback.txt'} tells where)"
-            atomic_write(self.path / "FAILED", reason)
+            self._fail(reason)
             raise WorkbenchError(reason) from error
+
+    def _fail(self, reason: str) -> None:
+        """Keep the first of several processes' reasons: the others fail because that one did."""
+        if not (self.path / "FAILED").exists():
+            atomic_write(self.path / "FAILED", reason)
 
     def _append(self, name: str, record: dict[str, Any]) -> None:
         if rank() == 0:

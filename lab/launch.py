@@ -5,6 +5,7 @@ does, so that nobody writes to a folder that was given up.
 """
 
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -41,7 +42,7 @@ def work(folder: CellFolder) -> None:
         with FileLock(folder.path / "lock"):
             pass  # whoever is at work on it has ended
         if not folder.done and _torchrun(folder) and not _at_work(folder):
-            raise WorkbenchError(folder.failure or _last_words(folder))
+            raise WorkbenchError(_ended_from_outside(folder) or folder.failure or _last_words(folder))
 
 
 def share_threads(threads: int) -> None:
@@ -82,9 +83,21 @@ def _at_work(folder: CellFolder) -> bool:
         return True
 
 
+def _ended_from_outside(folder: CellFolder) -> str | None:
+    """What to say where the first of the processes to fail was ended by a signal, as torchrun tells it."""
+    summary = _log(folder).rpartition("Root Cause")[2]
+    found = re.search(r"exitcode\s*:\s*-(\d+)", summary)
+    return (
+        found and f"one of {folder.processes} processes was ended by signal {found[1]} (out of memory, or by someone)"
+    )
+
+
+def _log(folder: CellFolder) -> str:
+    return (folder.path / "log.txt").read_text(encoding="utf-8", errors="replace")
+
+
 def _last_words(folder: CellFolder) -> str:
-    lines = (folder.path / "log.txt").read_text(encoding="utf-8", errors="replace").splitlines()
-    errors = [line for line in lines if "Error" in line and "torch.distributed" not in line]
+    errors = [line for line in _log(folder).splitlines() if "Error" in line and "torch.distributed" not in line]
     said = f": {first_line(Exception(errors[-1]))}" if errors else ""
     return f"one of {folder.processes} processes died{said} ({folder.path / 'log.txt'} tells more)"
 

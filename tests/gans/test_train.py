@@ -22,7 +22,8 @@ def cell(folder, gan, seed=0, kimg=KIMG, **settings):
     precision, compute = settings.pop("precision", "float32"), settings.pop("compute", {})
     work = training_cell(
         gan, "digits", seed=seed, kimg=kimg, snapshots=schedule(kimg, 3),
-        compute=Compute(precision=precision, device="cpu", **compute), settings={"width": 4, "latent": 8, "batch": 64, **settings},
+        compute=Compute(precision=precision, device="cpu", **compute),
+        settings={"width": 4, "latent": 8, "batch": 64, **settings},
     )  # fmt: skip
     return CellFolder.create(work, folder, {"data": str(folder), "download": False})
 
