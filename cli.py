@@ -329,11 +329,6 @@ def do_one_cell(folder: Path, as_json: bool) -> None:
         _print_cell(done, as_json, None)
 
 
-@cli.group()
-def runs() -> None:
-    """Look after run folders."""
-
-
 def _runs_option() -> Callable[..., Any]:
     return click.option("--runs", type=click.Path(file_okay=False, path_type=Path), default=Path("runs"),
                         show_default=True, help="Folder that the runs lie in.")  # fmt: skip
@@ -341,6 +336,35 @@ def _runs_option() -> Callable[..., Any]:
 
 def _json_flag() -> Callable[..., Any]:
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON object as the last line on stdout.")
+
+
+@cli.command()
+@_runs_option()
+@click.option("--data", type=click.Path(file_okay=False, path_type=Path), envvar="SNNL_DATA",
+              help="Folder of the data sets.  [default: $SNNL_DATA, else data]")  # fmt: skip
+@click.option("--processes", type=click.IntRange(min=1), default=1, show_default=True,
+              help="Try a training on so many processes too.")  # fmt: skip
+@_json_flag()
+def doctor(runs: Path, data: Path | None, processes: int, as_json: bool) -> None:
+    """Check the installation, the hardware and the folders, and train two steps of a tiny GAN."""
+    import json
+
+    from lab import doctor
+
+    found = []
+    for one in doctor.findings(runs, data or Path("data"), processes):
+        click.echo(f"{one.state:<7}  {one.check}: {one.text}")
+        found.append(one)
+    result = doctor.plain(found)
+    if as_json:
+        click.echo(json.dumps(result))
+    if not result["ok"]:
+        raise SystemExit(1)
+
+
+@cli.group()
+def runs() -> None:
+    """Look after run folders."""
 
 
 @runs.command("list")
