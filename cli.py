@@ -483,8 +483,8 @@ def _print_runs(found: Sequence[dict[str, Any]]) -> None:
     from lab.runs import size_text
     from lab.tables import aligned
 
-    rows = [[run["kind"], run["state"], duration(run["age"]), size_text(run["size"]), run["folder"]] for run in found]
-    click.echo(aligned([["kind", "state", "age", "size", "folder"], *rows]))
+    rows = [[run["folder"], run["state"], duration(run["age"]), size_text(run["size"])] for run in found]
+    click.echo(aligned([["folder", "state", "age", "size"], *rows]))
 
 
 def _print_nested(found: dict[str, Any], indent: str = "") -> None:

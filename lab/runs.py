@@ -65,7 +65,7 @@ class Runs:
 
     def __init__(self, root: Path) -> None:
         """Look through `root`, which need not exist."""
-        self.root = root.resolve()
+        self.root = root
         self.studies = list(_open("study", self.root.glob("studies/*/*")))
         self.cells = {run.path.name: run for run in _open("cell", self.root.glob("cells/*"))}
 
@@ -81,7 +81,7 @@ class Runs:
             UsageError: it is no study's and no cell's folder in this runs folder.
         """
         for run in self.all:
-            if run.path == folder.resolve():
+            if run.path.resolve() == folder.resolve():
                 return run
         raise UsageError(
             f"{folder} is no study's or cell's folder in {self.root}: those are studies/NAME/HASH and cells/NAME there."
