@@ -390,10 +390,11 @@ def show(folder: Path, as_json: bool) -> None:
     """Print what is known of a study's or a cell's FOLDER: settings, state, failure, needs, files."""
     import json
 
-    from lab.runs import show_run
+    from lab.progress import duration
+    from lab.runs import show_run, size_text
 
     found = show_run(folder)
-    _print_nested(found)
+    _print_nested({**found, "age": duration(found["age"]), "size": size_text(found["size"])})
     if as_json:
         click.echo(json.dumps(found))
 
@@ -494,7 +495,7 @@ def _print_nested(found: dict[str, Any], indent: str = "") -> None:
             _print_nested(value, f"{indent}  ")
         else:
             text = ", ".join(map(str, value)) if isinstance(value, list | dict) else value
-            click.echo(f"{indent}{name}: {'-' if text is None else text}".rstrip())
+            click.echo(f"{indent}{name}: {'-' if text in (None, '') else text}")
 
 
 def _print_rows(columns: list[str], rows: Sequence[dict[str, Any]]) -> None:

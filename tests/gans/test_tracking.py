@@ -8,6 +8,7 @@ from accelerate.utils import LoggerType
 
 import gans._train as loop
 from gans import _tracking
+from lab import launch
 from lab.compute import Compute
 from lab.errors import UsageError
 from lab.folder import CellFolder
@@ -16,10 +17,10 @@ from studies._gan_cells import schedule, training_cell
 KIMG = 0.64
 
 
-def cell(folder, *trackers):
+def cell(folder, *trackers, processes=1):
     work = training_cell(
-        "dcgan", "digits", seed=0, kimg=KIMG, snapshots=schedule(KIMG, 2), compute=Compute(device="cpu"),
-        settings={"width": 4, "latent": 8, "batch": 64},
+        "dcgan", "digits", seed=0, kimg=KIMG, snapshots=schedule(KIMG, 2),
+        compute=Compute(device="cpu", processes=processes), settings={"width": 4, "latent": 8, "batch": 64},
     )  # fmt: skip
     local = {"data": str(folder), "download": False, **({"trackers": list(trackers)} if trackers else {})}
     return CellFolder.create(work, folder, local)
@@ -75,6 +76,14 @@ def test_after_going_on_each_step_is_there_once(tmp_path, monkeypatch):
     assert len(list((work.path / "trackers" / "snnl").iterdir())) == 2
     same(told(work), rows(work))
     assert {event[1] for event in told(work)} == set(range(1, 11))
+
+
+def test_the_first_of_several_processes_alone_tells(tmp_path):
+    pytest.importorskip("tensorboard")
+    work = cell(tmp_path, "tensorboard", processes=2)
+    launch.work(work)
+    assert len(list((work.path / "trackers" / "snnl").iterdir())) == 1
+    same(told(work), rows(work))
 
 
 def test_trackers_know_their_cell_and_stay_offline_unless_told_otherwise(tmp_path, monkeypatch):
