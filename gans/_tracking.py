@@ -67,10 +67,11 @@ def accelerator_settings(cell: CellFolder) -> dict[str, Any]:
 
 
 @contextmanager
-def tracking(accelerator: "Accelerator", cell: CellFolder, step: int) -> Iterator[None]:
-    """Have `accelerator.log` reach the cell's trackers within the block; `step` is the last step done before it.
+def tracking(accelerator: "Accelerator", cell: CellFolder) -> Iterator[None]:
+    """Have `accelerator.log` reach the cell's trackers within the block; they are told the rows so far at its start.
 
-    The first of several processes alone tells. What trackers say goes to stderr.
+    So the latest that a tracker wrote is whole, however often the training broke off. The first of several processes
+    alone tells. What trackers say goes to stderr.
     """
     names = [str(name) for name in accelerator.log_with]
     if not names or not accelerator.is_main_process:
@@ -79,13 +80,24 @@ def tracking(accelerator: "Accelerator", cell: CellFolder, step: int) -> Iterato
     folder = _folder(cell)
     folder.mkdir(exist_ok=True)
     with _environment(names, folder), redirect_stdout(sys.stderr):
-        accelerator.init_trackers(PROJECT, init_kwargs=_settings(folder, cell, step))
+        accelerator.init_trackers(PROJECT, init_kwargs=_settings(folder, cell))
         try:
+            for step, values in _told_by(cell.rows()).items():
+                accelerator.log(values, step=step)
             yield
         finally:
             for tracker in accelerator.trackers:
                 tracker.finish()
             accelerator.trackers.clear()
+
+
+def _told_by(rows: Iterable[dict[str, Any]]) -> dict[int, dict[str, float]]:
+    """The values by step and metric; those from before the first step are no curves."""
+    found: dict[int, dict[str, float]] = {}
+    for row in rows:
+        if row["step"]:
+            found.setdefault(row["step"], {})[row["metric"]] = row["value"]
+    return found
 
 
 @contextmanager
@@ -101,17 +113,14 @@ def _environment(names: list[str], folder: Path) -> Iterator[None]:
             os.environ.pop(key, None)
 
 
-def _settings(folder: Path, cell: CellFolder, step: int) -> dict[str, dict[str, Any]]:
-    """What the trackers are made with, by name.
-
-    Steps from after the checkpoint are told again: TensorBoard drops those that the attempt before had told.
-    """
+def _settings(folder: Path, cell: CellFolder) -> dict[str, dict[str, Any]]:
+    """What the trackers are made with, by name; TensorBoard drops what earlier attempts told."""
     label, key = cell.record["label"], cell.record["key"]
     return {
-        "dvclive": {"dir": str(folder / "dvclive"), "resume": step > 0, "save_dvc_exp": False, "dvcyaml": False},
+        "dvclive": {"dir": str(folder / "dvclive"), "save_dvc_exp": False, "dvcyaml": False},
         "mlflow": {"run_name": label, "logging_dir": str(folder / "mlflow")},
         "swanlab": {"experiment_name": label},
-        "tensorboard": {"purge_step": step + 1},
+        "tensorboard": {"purge_step": 0},
         "wandb": {"dir": str(folder), "id": key, "name": label, "resume": "allow"},
     }
 

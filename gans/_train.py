@@ -92,7 +92,7 @@ def run(cell: CellFolder) -> None:
         cell.keep_rows([])
         for network, count in state.parameters().items():
             cell.row(**_about(training), metric=f"{network}_parameters", value=count)
-    with tracking(training.accelerator, cell, state.step):
+    with tracking(training.accelerator, cell):
         _train_to_the_end(training, cell, keep={training.steps_at(kimg) for kimg in config.snapshots})
     training.accelerator.free_memory()
     training.accelerator.end_training()

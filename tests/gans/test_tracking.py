@@ -78,6 +78,25 @@ def test_after_going_on_each_step_is_there_once(tmp_path, monkeypatch):
     assert {event[1] for event in told(work)} == set(range(1, 11))
 
 
+def test_a_tracker_that_comes_later_is_told_the_steps_before(tmp_path, monkeypatch):
+    pytest.importorskip("tensorboard")
+    step = loop.train_step
+
+    def breaks_off(training):
+        if training.state.step == 5:
+            raise KeyboardInterrupt
+        step(training)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+        patch.setattr(loop, "train_step", breaks_off)
+        with pytest.raises(KeyboardInterrupt):
+            cell(tmp_path).work()
+    work = cell(tmp_path, "tensorboard")
+    work.work()
+    same(told(work), rows(work))
+
+
 def test_the_first_of_several_processes_alone_tells(tmp_path):
     pytest.importorskip("tensorboard")
     work = cell(tmp_path, "tensorboard", processes=2)
