@@ -107,7 +107,6 @@ def _run_study(
     dry_run: bool, tracker: tuple[str, ...], as_json: bool, **settings: Any,
 ) -> None:  # fmt: skip
     from lab import study
-    from lab.hardware import resolve_device
     from lab.options import given
 
     local = {**_local(data, download), **_trackers(tracker)}
@@ -116,7 +115,7 @@ def _run_study(
     if dry_run:
         return _print_plan(plan, jobs, as_json)
     _say(_opening(plan, jobs))
-    result = study.run_study(plan, local=local, jobs=jobs, device=resolve_device(getattr(config, "device", "auto")))
+    result = study.run_study(plan, local=local, jobs=jobs)
     _print_result(result, as_json)
 
 
