@@ -67,8 +67,12 @@ def json_option() -> click.Option:
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="snnl-workbench", prog_name="snnl")
-@click.option(TRACEBACK, is_flag=True, expose_value=False,
-              help="On an error, show where it arose, too; anywhere on the line, or with SNNL_TRACEBACK=1.")
+@click.option(
+    TRACEBACK,
+    is_flag=True,
+    expose_value=False,
+    help="On an error, show where it arose, too; anywhere on the line, or with SNNL_TRACEBACK=1.",
+)
 def cli() -> None:
     """Measure and train how entangled classes are in a representation: the soft nearest neighbor loss at work."""
 
@@ -422,9 +426,10 @@ def _print_cell(folder: Any, as_json: bool, following: str | None) -> None:
 
 def main() -> None:
     """Run the command line: exit codes 0 done, 1 error, 2 usage, 3 some cells failed, 130 interrupted."""
+    arguments = [word for word in sys.argv[1:] if word != TRACEBACK]
     tracing = TRACEBACK in sys.argv or os.environ.get("SNNL_TRACEBACK", "0") not in {"", "0"}
     try:
-        code = cli.main([word for word in sys.argv[1:] if word != TRACEBACK], standalone_mode=False)
+        code = cli.main(arguments, Path(sys.argv[0]).name, standalone_mode=False)
     except (KeyboardInterrupt, click.Abort):
         _say("Interrupted. The same command goes on with what is left.")
         code = 130
@@ -451,7 +456,10 @@ def _told(error: Exception) -> tuple[str, int]:
         return error.format_message(), error.exit_code
     if isinstance(error, OSError):
         return f"{error}. Is there room, and may this user write there?", 1
-    return f"{type(error).__name__}: {first_line(error)}. This should not happen; run again with {TRACEBACK} for more.", 1
+    return (
+        f"{type(error).__name__}: {first_line(error)}. This should not happen; run again with {TRACEBACK} for more.",
+        1,
+    )
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from lab.errors import UsageError, WorkbenchError
 from lab.executor import Outcome
 from lab.files import replacing, write_json
 from lab.folder import CellFolder
-from lab.hardware import cores
+from lab.hardware import check_device, cores
 from lab.progress import Display
 from lab.registry import ROOT
 from lab.report import Report, write_report
@@ -114,8 +114,9 @@ def run_study(
     """Do the cells that are left, in local slots, and write the report. Cells that fail leave the others going.
 
     Raises:
-        WorkbenchError: nothing could be done, all for one reason; there is no report then.
+        WorkbenchError: there is no such device, or nothing could be done, all for one reason; there is no report then.
     """
+    check_device(device)
     _save_plan(plan)
     slots = plan.slots(jobs)
     folders = {cell.key: CellFolder.create(cell, plan.runs / "cells", local) for cell in plan.to_do}
@@ -141,7 +142,10 @@ def draw_study(folder: Path, *, counts: dict[str, int] | None = None, failed: di
     """
     record = _read_record(folder)
     module = registry.load("studies", record["study"])
-    config: Config = module.Config.parse(record["config"])
+    try:
+        config: Config = module.Config.parse(record["config"])
+    except UsageError as error:
+        raise UsageError(f"{folder / 'config.json'}: {error}") from error
     cells, absent = _find_cells(record["cells"], folder)
     missing = [f"{name}: {(failed or {}).get(name) or reason}" for name, reason in absent.items()]
     report = _draw(module, config, record["study"], cells, missing, folder)
