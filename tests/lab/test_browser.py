@@ -42,7 +42,8 @@ return [texts.length, texts.filter(e => contrast(e) < arguments[0]).map(e => [co
 TOO_WIDE = """
 const width = document.documentElement.clientWidth + 0.5;
 const sticks = e => e.getClientRects().length && e.getBoundingClientRect().right > width;
-const out = [...document.body.querySelectorAll("*")].filter(e => sticks(e) && !(arguments[0] && e.closest(".scroll *")));
+const boxed = e => arguments[0] && e.closest(".scroll *");
+const out = [...document.body.querySelectorAll("*")].filter(e => sticks(e) && !boxed(e));
 const page = document.documentElement.scrollWidth > document.documentElement.clientWidth;
 return [page ? "the page" : "", ...out.map(e => e.tagName + ": " + e.innerText.slice(0, 60))].filter(Boolean);
 """
