@@ -26,6 +26,7 @@ import cli
 from imagesets import digits
 from lab import executor, registry
 from lab.cells import Cell
+from lab.compute import Compute
 from lab.folder import CellFolder
 from lab.imageset import ImageSet
 from studies._gan_cells import training_cell
@@ -46,12 +47,11 @@ def rows():
     return [(row[1], row[2], row[3], int(row[4])) for row in found]
 
 
-@pytest.mark.parametrize(
-    "command, situation, message, code", rows(), ids=lambda value: re.sub(r"[^\w,.:=-]+", " ", str(value))[:60]
-)
-def test_the_message_and_the_code_are_those_of_the_page(
-    command, situation, message, code, tmp_path, monkeypatch, capfd, trained
-):
+NAMES = [", ".join(filter(None, row[:2])) for row in rows()]
+
+
+@pytest.mark.parametrize("command, situation, message, code", rows(), ids=NAMES)
+def test_rows_of_the_page(command, situation, message, code, tmp_path, monkeypatch, capfd, trained):
     monkeypatch.chdir(tmp_path)
     if situation:
         SITUATIONS[situation](Place(tmp_path, monkeypatch, trained))
@@ -119,7 +119,7 @@ def test_a_full_disk_under_the_output_is_told():
 def trained(tmp_path_factory):
     """The folder of a GAN that was trained in a second."""
     cell = training_cell(
-        "dcgan", "digits", seed=0, kimg=0.2, snapshots=(0.2,), precision="float32", device="cpu",
+        "dcgan", "digits", seed=0, kimg=0.2, snapshots=(0.2,), compute=Compute(precision="float32", device="cpu"),
         settings={"width": 4, "batch": 50},
     )  # fmt: skip
     folder = CellFolder.create(cell, tmp_path_factory.mktemp("cells"), {**LOCAL, "data": str(ROOT / "data")})

@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 import gans._train as loop
 from gans._snapshots import generate, load_generator, snapshots
 from lab import imageset
+from lab.compute import Compute
 from lab.errors import WorkbenchError
 from lab.folder import CellFolder
 from studies._gan_cells import schedule, training_cell
@@ -18,9 +19,10 @@ KIMG = 1.28
 
 
 def cell(folder, gan, seed=0, kimg=KIMG, **settings):
-    precision = settings.pop("precision", "float32")
+    precision, compute = settings.pop("precision", "float32"), settings.pop("compute", {})
     work = training_cell(
-        gan, "digits", seed=seed, kimg=kimg, snapshots=schedule(kimg, 3), precision=precision, device="cpu",
+        gan, "digits", seed=seed, kimg=kimg, snapshots=schedule(kimg, 3),
+        compute=Compute(precision=precision, device="cpu", **compute),
         settings={"width": 4, "latent": 8, "batch": 64, **settings},
     )  # fmt: skip
     return CellFolder.create(work, folder, {"data": str(folder), "download": False})
@@ -155,6 +157,24 @@ def test_the_average_has_the_stated_half_life():
     assert state.ema.weight.item() == pytest.approx(0.5, rel=1e-5)
     assert state.ema.count == 9
     assert not state.ema.weight.requires_grad and state.ema.weight.grad_fn is None
+
+
+@pytest.mark.parametrize("gan, compiled", [("dcgan", 2), ("wgan-gp", 1)])
+def test_networks_are_compiled_on_request_but_not_a_critic_that_is_differentiated_twice(
+    tmp_path, monkeypatch, gan, compiled
+):
+    plain, calls, compile_module = train(tmp_path / "plain", gan, kimg=0.32), [], torch.nn.Module.compile
+
+    def compile_traced(module):
+        calls.append(module)
+        compile_module(module, backend="aot_eager")  # traces and differentiates as usual, without a C++ compiler
+
+    monkeypatch.setattr(torch.nn.Module, "compile", compile_traced)
+    found = train(tmp_path / "compiled", gan, kimg=0.32, compute={"compile": True})
+    assert len(calls) == compiled
+    one, other = weights(plain), weights(found)
+    assert one.keys() == other.keys()
+    assert all(torch.allclose(one[name], other[name], atol=1e-3) for name in one)
 
 
 def test_rows_tell_losses_and_parameter_counts(tmp_path):

@@ -1,6 +1,9 @@
-"""A report whose every name is hostile."""
+"""What tests of cells and of reports use."""
 
 import math
+import os
+import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -11,6 +14,14 @@ from lab.statistics import Estimate
 from lab.verdicts import Claim, judge
 
 HOSTILE = "<script>alert('x')</script> \"quoted\" & {{ 7 * 7 }} $\\no$"
+
+
+@pytest.fixture
+def importable(monkeypatch):
+    """Other processes find the functions of `work.py`."""
+    here = str(Path(__file__).parent)
+    monkeypatch.syspath_prepend(here)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([here, *sys.path]))
 
 
 @pytest.fixture(scope="session")
