@@ -121,8 +121,10 @@ def run_study(plan: Plan, *, local: dict[str, Any], jobs: int | None = None, pro
     """Do the cells that are left, in local slots, and write the report. Cells that fail leave the others going.
 
     Raises:
-        WorkbenchError: nothing could be done, all for one reason; there is no report then.
+        WorkbenchError: there is no such device, or nothing could be done, all for one reason; there is no report then.
     """
+    if plan.to_do:
+        hardware.check_device(plan.device)
     _save_plan(plan)
     slots = plan.slots(jobs)
     folders = {cell.key: CellFolder.create(cell, plan.runs / "cells", local) for cell in plan.to_do}
@@ -148,7 +150,10 @@ def draw_study(folder: Path, *, counts: dict[str, int] | None = None, failed: di
     """
     record = _read_record(folder)
     module = registry.load("studies", record["study"])
-    config: Config = module.Config.parse(record["config"])
+    try:
+        config: Config = module.Config.parse(record["config"])
+    except UsageError as error:
+        raise UsageError(f"{folder / 'config.json'}: {error}") from error
     cells, absent = _find_cells(record["cells"], folder)
     missing = [f"{name}: {(failed or {}).get(name) or reason}" for name, reason in absent.items()]
     report = _draw(module, config, record["study"], cells, missing, folder)
