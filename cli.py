@@ -2,12 +2,14 @@
 
 import os
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
+TRACEBACK = "--traceback"
 MEASURED = ("score", "loss", "temperature", "bound", "at_limit", "n_valid")
 FEW_CLASSES = 20
 """Up to so many, a table of class against class can be read."""
@@ -64,6 +66,17 @@ def checkpoint_option() -> click.Option:
                         help="How often to save what a training goes on from; 0: after every step.")  # fmt: skip
 
 
+def tracker_option() -> click.Option:
+    """`--tracker`, as every command that trains has it."""
+    return click.Option(["--tracker"], metavar="NAME", multiple=True, callback=_joined_names,
+                        help="Tell losses to tensorboard, wandb, ... too, offline; repeat for several.")  # fmt: skip
+
+
+def _joined_names(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    names = (_name_list(context, option, value) or () for value in values)
+    return tuple(dict.fromkeys(name for part in names for name in part))
+
+
 def json_option() -> click.Option:
     """`--json`, as every command has it."""
     return click.Option(["--json", "as_json"], is_flag=True, help="Print one JSON object as the last line on stdout.")
@@ -71,6 +84,12 @@ def json_option() -> click.Option:
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="snnl-workbench", prog_name="snnl")
+@click.option(
+    TRACEBACK,
+    is_flag=True,
+    expose_value=False,
+    help="On an error, show where it arose, too; anywhere on the line, or with SNNL_TRACEBACK=1.",
+)
 def cli() -> None:
     """Measure and train how entangled classes are in a representation: the soft nearest neighbor loss at work."""
 
@@ -88,7 +107,9 @@ def _study_command(name: str) -> click.Command:
         click.Option(["--dry-run"], is_flag=True, help="List the cells and an estimate of the time; do nothing."),
         checkpoint_option(),
     ]
-    options: list[click.Parameter] = [presets, *options_from(module.Config), *own, *common_options()]
+    options: list[click.Parameter] = [
+        presets, *options_from(module.Config), *own, tracker_option(), *common_options(),
+    ]  # fmt: skip
     return click.Command(name, params=options, callback=_callback(_run_study, name), help=module.__doc__)
 
 
@@ -98,19 +119,18 @@ def _callback(function: Callable[..., None], name: str) -> Callable[..., None]:
 
 def _run_study(
     name: str, preset: str, runs: Path, data: Path | None, download: bool, jobs: int | None, published: bool,
-    dry_run: bool, checkpoint_minutes: float, as_json: bool, **settings: Any,
+    dry_run: bool, checkpoint_minutes: float, tracker: tuple[str, ...], as_json: bool, **settings: Any,
 ) -> None:  # fmt: skip
     from lab import study
-    from lab.hardware import resolve_device
     from lab.options import given
 
-    local = _local(data, download) | {"checkpoint_minutes": checkpoint_minutes}
+    local = {**_local(data, download), **_trackers(tracker), "checkpoint_minutes": checkpoint_minutes}
     config = study.study_config(name, preset, given(settings))
     plan = study.plan_study(name, config, runs, published=published)
     if dry_run:
         return _print_plan(plan, jobs, as_json)
     _say(_opening(plan, jobs))
-    result = study.run_study(plan, local=local, jobs=jobs, device=resolve_device(getattr(config, "device", "auto")))
+    result = study.run_study(plan, local=local, jobs=jobs)
     _print_result(result, as_json)
 
 
@@ -148,26 +168,28 @@ def _train_command(name: str) -> click.Command:
                      help="Length, in thousands of real images shown to the discriminator."),
         click.Option(["--seed"], type=click.IntRange(min=0), default=0, show_default=True,
                      help="Seed of weights, batches and noise."),
-        click.Option(["--snapshot-kimg"], type=float, default=0.5, show_default=True,
+        click.Option(["--snapshot-kimg"], type=click.FloatRange(min=0.001), default=0.5, show_default=True,
                      help="Keep the generator at 0, at this, at 4, 9, 16, ... times this, and at the end."),
         checkpoint_option(),
     ]  # fmt: skip
     recipe = registry.config_class("gans", name)
     doc = next(entry.doc for entry in registry.entries("gans") if entry.name == name)
-    options: list[click.Parameter] = [*own, *options_from(Compute), *options_from(recipe), *common_options()]
+    options: list[click.Parameter] = [
+        *own, *options_from(Compute), *options_from(recipe), tracker_option(), *common_options(),
+    ]  # fmt: skip
     return click.Command(name, params=options, callback=_callback(_train_gan, name), help=doc)
 
 
 def _train_gan(
     name: str, imageset: str, kimg: float, seed: int, snapshot_kimg: float, checkpoint_minutes: float, runs: Path,
-    data: Path | None, download: bool, as_json: bool, **settings: Any,
+    data: Path | None, download: bool, tracker: tuple[str, ...], as_json: bool, **settings: Any,
 ) -> None:  # fmt: skip
     from lab.cell_run import do_cell
     from lab.compute import Compute
     from lab.options import given
     from studies._gan_cells import growing_schedule, training_cell
 
-    local = _local(data, download) | {"checkpoint_minutes": checkpoint_minutes}
+    local = {**_local(data, download), **_trackers(tracker), "checkpoint_minutes": checkpoint_minutes}
     compute = Compute.parse({key: settings.pop(key) for key in set(given(settings)) & set(Compute.model_fields)})
     cell = training_cell(
         name, imageset, seed=seed, kimg=kimg, snapshots=growing_schedule(kimg, snapshot_kimg), compute=compute,
@@ -327,19 +349,119 @@ def do_one_cell(folder: Path, as_json: bool) -> None:
         _print_cell(done, as_json, None)
 
 
+def _runs_option() -> Callable[..., Any]:
+    return click.option("--runs", type=click.Path(file_okay=False, path_type=Path), default=Path("runs"),
+                        show_default=True, help="Folder that the runs lie in.")  # fmt: skip
+
+
+def _json_flag() -> Callable[..., Any]:
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON object as the last line on stdout.")
+
+
+@cli.command()
+@_runs_option()
+@click.option("--data", type=click.Path(file_okay=False, path_type=Path), envvar="SNNL_DATA",
+              help="Folder of the data sets.  [default: $SNNL_DATA, else data]")  # fmt: skip
+@click.option("--processes", type=click.IntRange(min=1), default=1, show_default=True,
+              help="Try a training on so many processes too.")  # fmt: skip
+@_json_flag()
+def doctor(runs: Path, data: Path | None, processes: int, as_json: bool) -> None:
+    """Check the installation, the hardware and the folders, and train two steps of a tiny GAN."""
+    import json
+
+    from lab import doctor
+
+    found = []
+    for one in doctor.findings(runs, data or Path("data"), processes):
+        click.echo(f"{one.state:<7}  {one.check}: {one.text}")
+        found.append(one)
+    result = doctor.plain(found)
+    if as_json:
+        click.echo(json.dumps(result))
+    if not result["ok"]:
+        raise SystemExit(1)
+
+
 @cli.group()
 def runs() -> None:
     """Look after run folders."""
+
+
+@runs.command("list")
+@_runs_option()
+@_json_flag()
+def list_folders(runs: Path, as_json: bool) -> None:
+    """List studies and cells: their state, how long ago they were written to, and their size on disk."""
+    import json
+
+    from lab.runs import list_runs
+
+    found = list_runs(runs)
+    _print_runs(found)
+    _say(f"{len(found)} in {runs}. Next: snnl runs show FOLDER")
+    if as_json:
+        click.echo(json.dumps({"runs": found}))
+
+
+@runs.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@_json_flag()
+def show(folder: Path, as_json: bool) -> None:
+    """Print what is known of a study's or a cell's FOLDER: settings, state, failure, needs, files."""
+    import json
+
+    from lab.progress import duration
+    from lab.runs import show_run, size_text
+
+    found = show_run(folder)
+    _print_nested({**found, "age": duration(found["age"]), "size": size_text(found["size"])})
+    if as_json:
+        click.echo(json.dumps(found))
+
+
+@runs.command()
+@click.argument(
+    "folders",
+    nargs=-1,
+    required=True,
+    metavar="FOLDER...",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+)
+@_runs_option()
+@click.option("--dry-run", is_flag=True, help="Tell what would be removed; remove nothing.")
+@click.option("--yes", is_flag=True, help="Remove without asking.")
+@_json_flag()
+def remove(folders: tuple[Path, ...], runs: Path, dry_run: bool, yes: bool, as_json: bool) -> None:
+    """Remove FOLDERs of studies, with the cells that nobody else needs, and of cells that nobody needs."""
+    import json
+
+    from lab import removal
+    from lab.errors import UsageError
+    from lab.runs import Runs, size_text
+
+    found = Runs(runs)
+    taken = removal.to_remove(found, folders)
+    if not (dry_run or yes or sys.stdin.isatty()):
+        raise UsageError("Nothing was removed: there is no terminal to ask on; --yes removes without asking.")
+    about = [found.summary(run) for run in taken]
+    size = sum(run["size"] for run in about)
+    _print_runs(about)
+    gone = not dry_run and (yes or click.confirm(f"Remove these {len(about)} folders?", err=True))
+    if gone:
+        removal.remove(taken)
+    _say(f"{'Removed' if gone else 'Not removed'}: {len(about)} folders, {size_text(size)}.")
+    if as_json:
+        click.echo(json.dumps({"removed": gone, "runs": about, "size": size}))
 
 
 @runs.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.argument("target", type=click.Path(file_okay=False, path_type=Path))
 def export(folder: Path, target: Path) -> None:
-    """Copy a study's FOLDER and its finished cells, without weights, below TARGET."""
-    from lab.export import export_study
+    """Copy a study's FOLDER and its finished cells, or one finished cell's, without weights, below TARGET."""
+    from lab.export import export
 
-    click.echo(f"{export_study(folder, target)}")
+    click.echo(f"{export(folder, target)}")
 
 
 def _local(data: Path | None, download: bool) -> dict[str, Any]:
@@ -349,6 +471,14 @@ def _local(data: Path | None, download: bool) -> dict[str, Any]:
     root = data_root(data).resolve()
     os.environ["SNNL_DATA"] = str(root)
     return {"data": str(root), "download": download}
+
+
+def _trackers(names: tuple[str, ...]) -> dict[str, Any]:
+    """What a training's folder says of its trackers, which do not decide its result."""
+    from gans._tracking import check_trackers
+
+    check_trackers(names)
+    return {"trackers": list(names)} if names else {}
 
 
 def _say(text: str) -> None:
@@ -362,6 +492,25 @@ def _print_entries(kind: str) -> None:
     width = max((len(entry.name) for entry in entries), default=0)
     for entry in entries:
         click.echo(f"{entry.name:<{width}}  {entry.summary}")
+
+
+def _print_runs(found: Sequence[dict[str, Any]]) -> None:
+    from lab.progress import duration
+    from lab.runs import size_text
+    from lab.tables import aligned
+
+    rows = [[run["folder"], run["state"], duration(run["age"]), size_text(run["size"])] for run in found]
+    click.echo(aligned([["folder", "state", "age", "size"], *rows]))
+
+
+def _print_nested(found: dict[str, Any], indent: str = "") -> None:
+    for name, value in found.items():
+        if isinstance(value, dict) and value:
+            click.echo(f"{indent}{name}:")
+            _print_nested(value, f"{indent}  ")
+        else:
+            text = ", ".join(map(str, value)) if isinstance(value, list | dict) else value
+            click.echo(f"{indent}{name}: {'-' if text in (None, '') else text}")
 
 
 def _print_rows(columns: list[str], rows: Sequence[dict[str, Any]]) -> None:
@@ -433,23 +582,40 @@ def _print_cell(folder: Any, as_json: bool, following: str | None) -> None:
 
 def main() -> None:
     """Run the command line: exit codes 0 done, 1 error, 2 usage, 3 some cells failed, 130 interrupted."""
-    from lab.errors import WorkbenchError
-
+    arguments = [word for word in sys.argv[1:] if word != TRACEBACK]
+    tracing = TRACEBACK in sys.argv or os.environ.get("SNNL_TRACEBACK", "0") not in {"", "0"}
     try:
-        code = cli.main(standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        code = error.exit_code
-    except WorkbenchError as error:
-        _say(f"Error: {error}")
-        code = error.exit_code
-    except OSError as error:
-        _say(f"Error: {error}. Is there room, and may this user write there?")
-        code = 1
+        code = cli.main(arguments, Path(sys.argv[0]).name, standalone_mode=False)
     except (KeyboardInterrupt, click.Abort):
         _say("Interrupted. The same command goes on with what is left.")
         code = 130
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        code = error.exit_code
+    except Exception as error:
+        message, code = _told(error)
+        if tracing:
+            _say("".join(traceback.format_exception(error)))
+        _say("Error: " + " ".join(message.splitlines()))
     sys.exit(code)
+
+
+def _told(error: Exception) -> tuple[str, int]:
+    """An error in one line that says what to do, and its exit code."""
+    from lab.errors import WorkbenchError, first_line
+
+    if isinstance(error, WorkbenchError):
+        return str(error), error.exit_code
+    if isinstance(error, click.UsageError) and error.ctx:
+        return f"{error.format_message()} See {error.ctx.command_path} --help.", error.exit_code
+    if isinstance(error, click.ClickException):
+        return error.format_message(), error.exit_code
+    if isinstance(error, OSError):
+        return f"{error}. Is there room, and may this user write there?", 1
+    return (
+        f"{type(error).__name__}: {first_line(error)}. This should not happen; run again with {TRACEBACK} for more.",
+        1,
+    )
 
 
 if __name__ == "__main__":

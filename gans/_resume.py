@@ -11,7 +11,7 @@ from typing import Any
 from accelerate.utils import broadcast_object_list
 
 from lab import checkpoint
-from lab.cells import IDENTITY
+from lab.cells import recorded_identity
 from lab.checkpoint import Checkpoint
 from lab.errors import WorkbenchError
 from lab.files import atomic_write
@@ -105,4 +105,4 @@ def _others(cell: CellFolder) -> Iterator[CellFolder]:
 
 def _but_length(record: dict[str, Any]) -> dict[str, Any]:
     config = {name: value for name, value in record["config"].items() if name not in LENGTH}
-    return {**{name: record[name] for name in IDENTITY}, "config": config}
+    return {**recorded_identity(record), "config": config}

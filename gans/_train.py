@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from accelerate import Accelerator
@@ -24,6 +24,7 @@ from gans._config import GanConfig
 from gans._resume import agreed_start, take_over
 from gans._snapshots import generate, kept_files, save_grid, save_snapshot
 from gans._state import TrainingState, packed, unpacked
+from gans._tracking import accelerator_settings, tracking
 from lab import checkpoint, hardware, imageset, registry
 from lab.config import Config
 from lab.draws import batch_indices, derive_seed, random_generator
@@ -119,7 +120,8 @@ def run(cell: CellFolder) -> None:
         training.state.restore(start.checkpoint)
         training.history = unpacked(start.checkpoint.files[HISTORY])
     cell.keep_rows(list(_rows_so_far(training)))
-    _train_to_the_end(training, cell)
+    with tracking(training.accelerator, cell):
+        _train_to_the_end(training, cell)
     training.accelerator.free_memory()
     training.accelerator.end_training()
 
@@ -130,7 +132,7 @@ def begin(config: TrainingConfig, cell: CellFolder) -> Training:
     settings: GanConfig = gan.Config.parse(config.settings)
     hardware.check_device(config.device)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = config.precision == "tf32"
-    accelerator = make_accelerator(config.device)
+    accelerator = make_accelerator(config.device, **accelerator_settings(cell))
     images = imageset.load(config.imageset, "train", root=cell.data_root, download=cell.download)
     state = TrainingState(
         gan, settings, imageset.spec(config.imageset), config.seed, accelerator,
@@ -139,14 +141,14 @@ def begin(config: TrainingConfig, cell: CellFolder) -> Training:
     return Training(config, gan, settings, images, accelerator, state)
 
 
-def make_accelerator(device: str) -> Accelerator:
-    """Accelerate's part: the device, and averaging gradients over the processes.
+def make_accelerator(device: str, **trackers: Any) -> Accelerator:
+    """Accelerate's part: the device, averaging gradients over the processes, and trackers.
 
     Buffers stay each process's own: broadcasting them would write to BatchNorm's statistics between two forward passes
     that share one backward pass.
     """
     own_buffers = DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
-    return Accelerator(mixed_precision="no", cpu=device == "cpu", kwargs_handlers=[own_buffers])
+    return Accelerator(mixed_precision="no", cpu=device == "cpu", kwargs_handlers=[own_buffers], **trackers)
 
 
 def _train_to_the_end(training: Training, cell: CellFolder) -> None:
@@ -159,8 +161,10 @@ def _train_to_the_end(training: Training, cell: CellFolder) -> None:
         step = training.state.step
         if step in windows:
             _settle(training)
-            for row in _loss_rows(training, windows[step], step):
+            rows = list(_loss_rows(training, windows[step], step))
+            for row in rows:
                 cell.row(**row)
+            training.accelerator.log({row["metric"]: row["value"] for row in rows}, step=step)
         if step in kept:
             _keep_generator(training, cell)
         pace.tell(cell)

@@ -9,9 +9,6 @@ from typing import Any
 FORMAT = 1
 """Version of the layout of run folders; it is part of every cell's identity."""
 
-IDENTITY = ("format", "run", "config", "parts", "needs", "processes")
-"""What a cell's key is made of."""
-
 
 @dataclass(frozen=True)
 class Cell:
@@ -55,6 +52,15 @@ class Cell:
             "needs": [cell.key for cell in self.needs],
             "processes": self.processes,
         }
+
+
+def recorded_identity(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The identity of a cell that a record holds, beside other things.
+
+    Raises:
+        KeyError: a part of the identity is not there.
+    """
+    return {name: record[name] for name in Cell("", "", {}).identity()}
 
 
 def content_hash(value: Any) -> str:

@@ -23,7 +23,7 @@ from typing import Any, Self
 from filelock import FileLock, Timeout
 
 from lab import environment, registry
-from lab.cells import FORMAT, IDENTITY, Cell, content_hash
+from lab.cells import FORMAT, Cell, content_hash, recorded_identity
 from lab.errors import WorkbenchError
 from lab.files import atomic_write, explaining, remove_leftovers, sync_file, without_nan, write_json
 from lab.processes import rank, world_size
@@ -40,14 +40,15 @@ class CellFolder:
         """Open a folder that `create` made.
 
         Raises:
-            WorkbenchError: it is no cell's folder, one of another format, or its settings were changed by hand.
+            WorkbenchError: it is no cell's folder, one of another format, or one whose settings were edited.
         """
         self.path = path
         record = _read_json(path / "config.json", "no cell's folder: it has no readable config.json")
         if record.get("format") != FORMAT:
-            raise WorkbenchError(f"{path} has format {record.get('format')!r}; this version reads {FORMAT}.")
-        if content_hash({name: record.get(name) for name in IDENTITY}) != record.get("key"):
-            raise WorkbenchError(f"{path / 'config.json'} was changed by hand. Undo that, or remove the folder.")
+            version = f"format {record.get('format')!r}; this version reads {FORMAT}"
+            raise WorkbenchError(f"{path} has {version}: use the version that made it, or another folder.")
+        if not _is_whole(record):
+            raise WorkbenchError(f"{path / 'config.json'} was edited: remove the folder, and have it made anew.")
         self.record = record
 
     @classmethod
@@ -130,20 +131,12 @@ class CellFolder:
     @property
     def held(self) -> bool:
         """Whether a process is at work on it."""
-        lock = FileLock(self.path / "lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            return True
-        except OSError:
-            return False
-        lock.release()
-        return False
+        return is_held(self.path)
 
     @property
     def seconds(self) -> float:
         """How long the finished work took."""
-        return float(_read_json(self.path / "DONE", "not finished")["seconds"])
+        return float(self._end()["seconds"])
 
     @property
     def environment(self) -> dict[str, Any]:
@@ -183,14 +176,16 @@ class CellFolder:
         """The rows written so far; a last line that was cut off in the writing is left out.
 
         Raises:
-            WorkbenchError: the cell is finished and its rows are no longer those that it finished with.
+            WorkbenchError: they are damaged, or the cell is finished and they are not those that it finished with.
         """
-        text = self._rows_text()
-        if self.done and _read_json(self.path / "DONE", "not finished").get("rows", _hash(text)) != _hash(text):
-            raise WorkbenchError(
-                f"{self.path / 'rows.jsonl'} was changed after the cell was done. Undo that, or remove the folder."
-            )
-        return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+        path, text = self.path / "rows.jsonl", self._rows_text()
+        try:
+            rows = [dict(json.loads(line)) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+        except (ValueError, TypeError) as error:
+            raise WorkbenchError(f"{path} is damaged: remove its folder, and have it made anew.") from error
+        if self.done and self._end().get("rows", _hash(text)) != _hash(text):
+            raise WorkbenchError(f"{path} was edited: remove its folder, and have it made anew.")
+        return rows
 
     def keep_rows(self, rows: list[dict[str, Any]]) -> None:
         """Replace the rows: a run function begins with this, so that those of a broken attempt are not counted twice.
@@ -271,6 +266,9 @@ class CellFolder:
                 atomic_write(self.path / "traceback.txt", trace)
             atomic_write(self.path / "FAILED", reason)
 
+    def _end(self) -> dict[str, Any]:
+        return _read_json(self.path / "DONE", "damaged (DONE): remove it, and have it made anew")
+
     def _rows_text(self) -> str:
         path = self.path / "rows.jsonl"
         return path.read_text(encoding="utf-8") if path.exists() else ""
@@ -281,13 +279,33 @@ class CellFolder:
                 file.write(json.dumps(without_nan(record), allow_nan=False) + "\n")
 
 
+def is_held(path: Path) -> bool:
+    """Whether a process holds the lock of a cell's folder. It is taken for a moment to find out."""
+    if not (path / "lock").exists():
+        return False
+    try:
+        with FileLock(path / "lock", timeout=0):
+            return False
+    except Timeout:
+        return True
+    except OSError:  # a folder that may not be written to has nobody at work in it
+        return False
+
+
 def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _read_json(path: Path, problem: str) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
         raise WorkbenchError(f"{path.parent} is {problem}.") from error
-    return dict(value)
+
+
+def _is_whole(record: dict[str, Any]) -> bool:
+    """Whether a record still has the key that follows from it."""
+    try:
+        return content_hash(recorded_identity(record)) == record["key"]
+    except KeyError:
+        return False

@@ -32,16 +32,9 @@ def schedule(kimg: float, points: int) -> tuple[float, ...]:
 
 
 def growing_schedule(kimg: float, first: float) -> tuple[float, ...]:
-    """0, `first`, and 4, 9, 16, ... times that below `kimg`, and `kimg`: a longer run keeps what a shorter one does.
-
-    Raises:
-        UsageError: one is no length, or `first` is less than an image.
-    """
-    for name, value in (("kimg", kimg), ("snapshot-kimg", first)):
-        if not 0.001 <= value < math.inf:
-            raise UsageError(f"{name}: {value:g} is no number of thousands of images.")
-    times = itertools.takewhile(lambda time: time < kimg, (round(first * i**2, 3) for i in itertools.count()))
-    return (*times, kimg)
+    """0, `first`, and 4, 9, 16, ... times that below `kimg`, and `kimg`: a longer run keeps what a shorter one does."""
+    times = (round(first * i**2, 3) for i in itertools.count())
+    return (*itertools.takewhile(lambda time: time < kimg < math.inf, times), kimg)
 
 
 def training_cell(
@@ -197,6 +190,8 @@ def _generated(training: CellFolder, snapshot: Any, n: int) -> "Tensor":
 
 
 def _check_batch(kimg: float, recipe: dict[str, Any], processes: int) -> None:
+    if not math.isfinite(kimg):
+        raise UsageError(f"kimg: a finite number is needed (got {kimg}).")
     a_step = recipe["batch"] * recipe["critic_steps"]
     if recipe["batch"] % processes or recipe["batch"] < 2 * processes:
         raise UsageError(

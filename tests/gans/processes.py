@@ -134,7 +134,7 @@ def trained(gan: str, *, norm: bool, chunked: bool) -> dict:
     )
     own = ChunkedBatchNorm if chunked else nn.BatchNorm2d
     with mock.patch.object(nn, "BatchNorm2d", own if norm else NoNorm):
-        training = begin(config, SimpleNamespace(data_root=Path(), download=False, processes=world_size()))
+        training = begin(config, SimpleNamespace(data_root=Path(), download=False, record={"local": {}}))
     for _ in range(STEPS):
         train_step(training)
     return state_of(training)

@@ -114,7 +114,7 @@ def test_settings_changed_by_hand_are_refused(tmp_path, change):
     config = folder.path / "config.json"
     config.write_text(json.dumps({**folder.record, **change}))
     for opening in (lambda: CellFolder(folder.path), lambda: CellFolder.create(CELL, tmp_path, LOCAL)):
-        with pytest.raises(WorkbenchError, match=r"config.json was changed by hand. Undo that, or remove the folder"):
+        with pytest.raises(WorkbenchError, match=r"config.json was edited: remove the folder"):
             opening()
     config.write_text(json.dumps(folder.record))
     assert CellFolder(folder.path).config == {"seed": 3}
@@ -134,7 +134,7 @@ def test_rows_changed_after_the_end_are_refused(tmp_path, monkeypatch):
     rows = folder.path / "rows.jsonl"
     text = rows.read_text()
     rows.write_text(text.replace("1.0", "2.0"))
-    with pytest.raises(WorkbenchError, match=r"rows.jsonl was changed after the cell was done. Undo that, or remove"):
+    with pytest.raises(WorkbenchError, match=r"rows.jsonl was edited: remove its folder"):
         folder.rows()
     rows.write_bytes(text.replace("\n", "\r\n").encode())
     assert len(folder.rows()) == 1, "line endings may change on the way through a repository"
