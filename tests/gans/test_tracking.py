@@ -8,7 +8,7 @@ from accelerate.utils import LoggerType
 
 import gans._train as loop
 from gans import _tracking
-from lab import launch
+from lab import checkpoint, launch
 from lab.compute import Compute
 from lab.errors import UsageError
 from lab.folder import CellFolder
@@ -22,7 +22,12 @@ def cell(folder, *trackers, processes=1):
         "dcgan", "digits", seed=0, kimg=KIMG, snapshots=schedule(KIMG, 2),
         compute=Compute(device="cpu", processes=processes), settings={"width": 4, "latent": 8, "batch": 64},
     )  # fmt: skip
-    local = {"data": str(folder), "download": False, **({"trackers": list(trackers)} if trackers else {})}
+    local = {
+        "data": str(folder),
+        "download": False,
+        "checkpoint_minutes": 0,
+        **({"trackers": list(trackers)} if trackers else {}),
+    }
     return CellFolder.create(work, folder, local)
 
 
@@ -58,7 +63,7 @@ def test_tensorboard_is_told_what_the_rows_say_and_results_are_the_same(tmp_path
 def test_after_going_on_each_step_is_there_once(tmp_path, monkeypatch):
     pytest.importorskip("tensorboard")
     work = cell(tmp_path, "tensorboard")
-    step, save = loop.train_step, loop.TrainingState.save
+    step, save = loop.train_step, checkpoint.save
 
     def breaks_off(training):
         if training.state.step == 7:
@@ -66,8 +71,7 @@ def test_after_going_on_each_step_is_there_once(tmp_path, monkeypatch):
         step(training)
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
-        patch.setattr(loop.TrainingState, "save", lambda state, to: save(state, to) if state.step == 4 else None)
+        patch.setattr(checkpoint, "save", lambda to, at, *rest: save(to, at, *rest) if at == 4 else None)
         patch.setattr(loop, "train_step", breaks_off)
         with pytest.raises(KeyboardInterrupt):
             work.work()
@@ -88,7 +92,6 @@ def test_a_tracker_that_comes_later_is_told_the_steps_before(tmp_path, monkeypat
         step(training)
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
         patch.setattr(loop, "train_step", breaks_off)
         with pytest.raises(KeyboardInterrupt):
             cell(tmp_path).work()
