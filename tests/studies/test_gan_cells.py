@@ -64,3 +64,11 @@ def test_measuring_twice_gives_the_same_rows(tmp_path):
     assert one.rows() == two.rows()
     assert {row["model"] for row in one.rows()} == {"real", "noise"}
     assert len({row["seed"] for row in one.rows()}) == cells.REFERENCE_DRAWS
+
+
+def test_a_longer_training_keeps_the_generators_of_a_shorter_one():
+    shorter, longer = cells.growing_schedule(4.0, 0.5), cells.growing_schedule(10.0, 0.5)
+    assert shorter == (0.0, 0.5, 2.0, 4.0)
+    assert longer == (0.0, 0.5, 2.0, 4.5, 8.0, 10.0)
+    assert set(shorter[:-1]) < set(longer)
+    assert cells.growing_schedule(float("inf"), 0.5) == (float("inf"),)
