@@ -30,6 +30,8 @@ def work(folder: CellFolder) -> None:
     """
     if os.environ.get(PARENT):
         end_with(int(os.environ[PARENT]))
+        if os.getppid() in (1, int(os.environ[PARENT])):
+            raise WorkbenchError("torchrun, which started this process, has ended.")
     if folder.processes == 1 or world_size() > 1:
         folder.work()
         return
@@ -50,7 +52,7 @@ def share_threads(threads: int) -> None:
 
 
 def end_with(parent: int) -> None:
-    """End this process within a second of the end of another."""
+    """End this process within a second of the end of another, or of the one that started it."""
     threading.Thread(target=_watch, args=(parent,), daemon=True).start()
 
 
@@ -90,8 +92,9 @@ def _last_words(folder: CellFolder) -> str:
 
 
 def _watch(parent: int) -> None:
+    own = os.getppid()
     with suppress(ProcessLookupError):
-        while True:
+        while os.getppid() == own:
             os.kill(parent, 0)
             time.sleep(0.5)
     os._exit(1)

@@ -89,6 +89,17 @@ def test_processes_end_with_the_command_that_started_them(tmp_path):
     assert not again.done
 
 
+def test_a_command_whose_torchrun_was_killed_starts_another(tmp_path):
+    made = folder(tmp_path, "together", number=3)
+    command = start(made)
+    wait_for(lambda: len(made.rows()) == 2)
+    (torchrun,) = [number for number in processes_of(made) if b"torch.distributed.run" in command_line(number)]
+    os.kill(int(torchrun), signal.SIGKILL)
+    said = command.communicate(timeout=60)
+    assert command.returncode == 0, said
+    assert made.done and len(made.rows()) == 4, "once by each torchrun"
+
+
 def test_an_interrupt_ends_the_processes(tmp_path):
     made = folder(tmp_path, "together", number=600)
     command = start(made)
@@ -110,6 +121,10 @@ def processes_of(made):
         if str(made.path).encode() in words:
             found.append(path.parent.name)
     return found
+
+
+def command_line(number):
+    return Path("/proc", number, "cmdline").read_bytes()
 
 
 def wait_for(condition, seconds=60):
