@@ -1,0 +1,240 @@
+"""Decoding a whole set: to a folder aside, which is given its name, the key of its content, when it is whole."""
+
+import contextlib
+import json
+import os
+import shutil
+import statistics
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from imagesets import _parallel, _pixels
+from imagesets._layout import Layout, check_size
+from imagesets._listing import Listing
+from imagesets._manifest import Manifest, content_key
+from lab.errors import WorkbenchError
+from lab.files import write_json
+from lab.imageset import SIZES, Spec
+from lab.progress import paced
+
+FOLDER = ".decoded"
+SAMPLED = 32
+"""Files that are looked at before the decoding: their sides decide the size where none is asked for."""
+SHOWN = 10
+"""Bad files that are named, at most."""
+BLOCK = 1024
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is to be decoded and how.
+
+    Attributes:
+        path: the folder or archive.
+        listing: its image files.
+        layout: which image is of which file.
+        size: side of the square images; None for the nearest that networks are built for.
+        channels: 1 or 3; None for 1 where all files are grey.
+        skip_bad: whether to go on without files that cannot be decoded.
+        say: is told, in lines, what is done.
+    """
+
+    path: Path
+    listing: Listing
+    layout: Layout
+    size: int | None
+    channels: int | None
+    skip_bad: bool
+    say: Callable[[str], None]
+
+    @property
+    def bytes_each(self) -> np.ndarray:
+        """The size of each image's file, in order."""
+        found: np.ndarray = self.listing.stamps[self.layout.order, 0]
+        return found
+
+    def name(self, row: int) -> str:
+        """The relative name of an image's file."""
+        return self.listing.names[self.layout.order[row]]
+
+    def source(self, digests: np.ndarray) -> str:
+        """A key of all that was asked for, given the digests (n, 32) of all images' files."""
+        names = (self.name(row) for row in range(len(digests)))
+        return content_key([_pixels.DECODING, self.size, self.channels], names, digests)
+
+
+@dataclass
+class _Decoded:
+    """What came of all images: SHA-256 of each file (n, 32), the bad ones' reasons by row, and how many were small."""
+
+    digests: np.ndarray
+    bad: dict[int, str] = field(default_factory=dict)
+    enlarged: int = 0
+
+    @property
+    def good(self) -> np.ndarray:
+        """Which images there are, bool (n,)."""
+        good = np.ones(len(self.digests), bool)
+        good[list(self.bad)] = False
+        return good
+
+
+def find_by_content(work: Work, manifest: Manifest, root: Path) -> tuple[np.ndarray, str] | None:
+    """The files' digests and the key of the set that they became before: they were moved, or only touched.
+
+    Files are read for it only where a set of as many images is there, and only those that have changed since.
+    """
+    n = len(work.layout.order)
+    alike = {key: record for key, record in _records(root) if record["files"] == n}
+    if not alike:
+        return None
+    digests = manifest.digests(work.listing)
+    unknown = work.layout.order[~digests[work.layout.order].any(1)]
+    parts = _parallel.parts(work.listing.stamps[unknown, 0])
+    jobs = ((work.listing.addresses(unknown[part]),) for part in parts)
+    hashed = _parallel.run(partial(_pixels.hash_part, work.listing.reader), jobs, len(parts))
+    every = paced((digest for part in hashed for digest in part), len(unknown), "files compared")
+    for row, digest in zip(unknown, every, strict=True):
+        digests[row] = np.frombuffer(digest, np.uint8)
+    source = work.source(digests[work.layout.order])
+    same = (key for key, record in alike.items() if record["source"] == source)
+    key = next((key for key in same if work.skip_bad or not alike[key]["skipped"]), None)
+    return (digests, key) if key else None
+
+
+def decode(work: Work, root: Path, name: str) -> tuple[np.ndarray, str]:
+    """Decode all images to a new set below `root`: the listed files' digests, and the set's key.
+
+    `name` is of the folder aside; the caller sees to it that no other process uses it.
+
+    Raises:
+        WorkbenchError: there are too few images, or one is bad and bad ones are not to be skipped.
+    """
+    check_size(work.layout, work.path)
+    sides, grey = _look(work)
+    usual = max((side for side in SIZES if side <= statistics.median_low(sides)), default=SIZES[0])
+    size = work.size or usual
+    work.say(f"Decoding {len(work.layout.order):,} images of {work.path} to {size} x {size} pixels.")
+    with _aside(root / FOLDER, name) as aside:
+        guesses = [work.channels] if work.channels else [1, 3] if grey else [3]
+        attempts = ((channels, _decode_all(work, aside, size, channels)) for channels in guesses)
+        channels, done = next((channels, done) for channels, done in attempts if done is not None)
+        _report_bad(work, done.bad)
+        kept = work.layout.keep(done.good)
+        check_size(kept, work.path)
+        n = {"train": kept.n_train, "test": len(kept.order) - kept.n_train}
+        record = {
+            "spec": Spec(channels, size, kept.classes, ("train", "test"), n).plain(), "given_splits": kept.given,
+            "outside": kept.outside, "skipped": len(done.bad), "enlarged": done.enlarged,
+            "files": len(work.layout.order), "source": work.source(done.digests),
+        }  # fmt: skip
+        names = [work.listing.names[row] for row in kept.order]
+        key = content_key([_pixels.DECODING, size, channels, kept.n_train], names, done.digests[done.good])
+        _write_set(aside, done.good, kept, names, record)
+        _give_name(aside, root / FOLDER / key)
+    digests = np.zeros((len(work.listing.names), done.digests.shape[1]), np.uint8)
+    digests[work.layout.order] = done.digests
+    return digests, key
+
+
+def _records(root: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Key and record of each set that is there."""
+    for path in (root / FOLDER).glob("[!.]*/set.json"):
+        with contextlib.suppress(OSError, ValueError):  # a damaged one is not found
+            yield path.parent.name, json.loads(path.read_text(encoding="utf-8"))
+
+
+def _look(work: Work) -> tuple[list[int], bool]:
+    """The shorter sides of some files, evenly spread, and whether all of these are grey."""
+    order = np.sort(work.layout.order)
+    found = []
+    for address in work.listing.addresses(order[:: max(1, len(order) // SAMPLED)][:SAMPLED]):
+        with contextlib.suppress(Exception):  # a bad file is named when it is decoded
+            found.append(_pixels.look(work.listing.reader.read(address)))
+    return [side for side, _ in found] or [SIZES[0]], all(grey for _, grey in found)
+
+
+def _decode_all(work: Work, aside: Path, size: int, channels: int) -> _Decoded | None:
+    """Decode every image to `images.npy`; None where colour was met and grey alone was hoped for."""
+    n, path = len(work.layout.order), aside / "images.npy"
+    offset = np.lib.format.open_memmap(path, "w+", np.uint8, (n, channels, size, size)).offset
+    target = _pixels.Target(str(path), offset, channels, size, channels == 1 and work.channels is None)
+    parts = _parallel.parts(work.bytes_each)
+    jobs = ((work.listing.addresses(work.layout.order[part]), part.start, target) for part in parts)
+    results = _parallel.run(partial(_pixels.decode_part, work.listing.reader), jobs, len(parts))
+    done, pace = _Decoded(np.zeros((n, len(_pixels.NO_DIGEST)), np.uint8)), paced(range(n), n, "images decoded")
+    with contextlib.closing(results):
+        for part, found in zip(parts, results, strict=True):
+            if found.colour:
+                return None
+            done.bad |= {part.start + i: reason for i, reason in found.bad.items()}
+            if done.bad and not work.skip_bad:
+                raise WorkbenchError(
+                    f"{_bad(work, *next(iter(done.bad.items())))} --skip-bad goes on without such files."
+                )
+            done.enlarged += found.enlarged
+            done.digests[part] = np.frombuffer(b"".join(found.digests), np.uint8).reshape(-1, len(_pixels.NO_DIGEST))
+            for _ in found.digests:
+                next(pace)
+    return done
+
+
+def _bad(work: Work, row: int, reason: str) -> str:
+    return f"{str(work.path / work.name(row))!r} cannot be decoded: {reason}."
+
+
+def _report_bad(work: Work, bad: dict[int, str]) -> None:
+    for row, reason in list(bad.items())[:SHOWN]:
+        work.say(f"Left out: {_bad(work, row, reason)}")
+    if len(bad) > SHOWN:
+        work.say(f"Left out: {len(bad) - SHOWN:,} more that cannot be decoded.")
+
+
+def _write_set(aside: Path, good: np.ndarray, kept: Layout, names: list[str], record: dict[str, Any]) -> None:
+    if not good.all():
+        _close_gaps(aside / "images.npy", np.flatnonzero(good))
+    if kept.labels is not None:
+        np.save(aside / "labels.npy", kept.labels)
+    with (aside / "names.jsonl").open("w", encoding="ascii") as file:
+        file.writelines(json.dumps(name) + "\n" for name in names)
+    write_json(aside / "set.json", record)
+
+
+def _close_gaps(path: Path, rows: np.ndarray) -> None:
+    """Keep the images of the given rows alone."""
+    old, shorter = np.load(path, mmap_mode="r"), path.with_suffix(".shorter")
+    new = np.lib.format.open_memmap(shorter, "w+", np.uint8, (len(rows), *old.shape[1:]))
+    for start in range(0, len(rows), BLOCK):
+        new[start : start + BLOCK] = old[rows[start : start + BLOCK]]
+    new.flush()
+    shorter.replace(path)
+
+
+@contextlib.contextmanager
+def _aside(folder: Path, name: str) -> Iterator[Path]:
+    """A folder to work in, gone afterwards; what a process that was killed left of it goes first."""
+    for left in folder.glob(f".{name}.*"):
+        shutil.rmtree(left, ignore_errors=True)
+    aside = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=folder))
+    try:
+        yield aside
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _give_name(aside: Path, folder: Path) -> None:
+    """Give a whole set its name; where another process was first, its set is the same."""
+    umask = os.umask(0)
+    os.umask(umask)
+    aside.chmod(0o777 & ~umask)  # temporary folders are closed to others
+    try:
+        aside.rename(folder)
+    except OSError:
+        if not (folder / "set.json").is_file():
+            raise

@@ -1,0 +1,70 @@
+"""What is known of a folder's files from the last time, so that unchanged ones are not read again."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from imagesets._listing import Listing
+from imagesets._pixels import NO_DIGEST
+from lab.files import replacing
+
+
+class Manifest:
+    """One file: a line with the listing's fingerprint and the set that it became, then a line for each image file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def current(self, listing: Listing) -> str | None:
+        """The key of the set that these files became, if none has changed since; only the first line is read."""
+        first = next(self._lines(), None)
+        return str(first[1]) if first and first[0] == fingerprint(listing) else None
+
+    def digests(self, listing: Listing) -> np.ndarray:
+        """The digests, uint8 (n, 32), of the files that have not changed since; zeros for the others."""
+        found = np.zeros((len(listing.names), len(NO_DIGEST)), np.uint8)
+        lines = self._lines()
+        next(lines, None)
+        known = next(lines, None)
+        for row, name in enumerate(listing.names):  # both are in order of the names
+            while known and known[0] < name:
+                known = next(lines, None)
+            if known and known[0] == name and known[1:3] == listing.stamps[row].tolist():
+                found[row] = np.frombuffer(bytes.fromhex(known[3]), np.uint8)
+        return found
+
+    def write(self, listing: Listing, key: str, digests: np.ndarray) -> None:
+        """Remember the files, their digests (n, 32), and the key of the set that they became."""
+        with replacing(self.path) as aside, aside.open("w", encoding="ascii") as file:
+            file.write(json.dumps([fingerprint(listing), key]) + "\n")
+            for row, name in enumerate(listing.names):
+                line = [name, *listing.stamps[row].tolist(), digests[row].tobytes().hex()]
+                file.write(json.dumps(line) + "\n")
+
+    def _lines(self) -> Iterator[list[str]]:
+        try:
+            with self.path.open(encoding="ascii") as file:
+                for line in file:
+                    yield json.loads(line)
+        except (OSError, ValueError):  # none there, or damaged: then nothing is known
+            return
+
+
+def fingerprint(listing: Listing) -> str:
+    """A digest of all names and stamps."""
+    found = hashlib.sha256(listing.stamps.tobytes())
+    for name in listing.names:
+        found.update(os.fsencode(name) + b"\0")
+    return found.hexdigest()
+
+
+def content_key(settings: Iterable[object], names: Iterable[str], digests: np.ndarray) -> str:
+    """A key (12 hexadecimal digits) of settings and of files, their names and their digests (n, 32), in order."""
+    found = hashlib.sha256(json.dumps(list(settings)).encode())
+    for name, digest in zip(names, digests, strict=True):
+        found.update(os.fsencode(name) + b"\0" + digest.tobytes())
+    return found.hexdigest()[:12]
