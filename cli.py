@@ -58,6 +58,25 @@ def data_options() -> list[click.Option]:
     ]  # fmt: skip
 
 
+def image_options() -> list[click.Option]:
+    """The options of every command that takes a user's own images."""
+    return [
+        click.Option(["--channels"], type=click.Choice(["1", "3"]),
+                     help="Decode folder:PATH or zip:PATH to grey or colour.  [default: grey if all files are]"),
+        click.Option(["--skip-bad"], is_flag=True, help="Go on without files that cannot be decoded."),
+    ]  # fmt: skip
+
+
+def side_option() -> click.Option:
+    """`--size`, as every command has it that trains on images."""
+    from lab.imageset import SIZES
+
+    sides = click.Choice([str(size) for size in SIZES])
+    return click.Option(
+        ["--size"], type=sides, help="Side to decode folder:PATH or zip:PATH to.  [default: near theirs]"
+    )
+
+
 def json_option() -> click.Option:
     """`--json`, as every command has it."""
     return click.Option(["--json", "as_json"], is_flag=True, help="Print one JSON object as the last line on stdout.")
@@ -81,7 +100,14 @@ def _study_command(name: str) -> click.Command:
         click.Option(["--published"], is_flag=True, help="Take finished cells that ship in results/ as done."),
         click.Option(["--dry-run"], is_flag=True, help="List the cells and an estimate of the time; do nothing."),
     ]
-    options: list[click.Parameter] = [presets, *options_from(module.Config), *own, *common_options()]
+    options: list[click.Parameter] = [
+        presets,
+        *options_from(module.Config),
+        side_option(),
+        *image_options(),
+        *own,
+        *common_options(),
+    ]
     return click.Command(name, params=options, callback=_callback(_run_study, name), help=module.__doc__)
 
 
@@ -91,7 +117,7 @@ def _callback(function: Callable[..., None], name: str) -> Callable[..., None]:
 
 def _run_study(
     name: str, preset: str, runs: Path, data: Path | None, download: bool, jobs: int | None, published: bool,
-    dry_run: bool, as_json: bool, **settings: Any,
+    dry_run: bool, as_json: bool, size: str | None, channels: str | None, skip_bad: bool, **settings: Any,
 ) -> None:  # fmt: skip
     from lab import study
     from lab.hardware import resolve_device
@@ -99,6 +125,8 @@ def _run_study(
 
     local = _local(data, download)
     config = study.study_config(name, preset, given(settings))
+    images = _settled(config.plain()["imageset"], local, size, channels, skip_bad)
+    config = config.model_copy(update={"imageset": images})
     plan = study.plan_study(name, config, runs, published=published)
     if dry_run:
         return _print_plan(plan, jobs, as_json)
@@ -135,7 +163,10 @@ def _train_command(name: str) -> click.Command:
     from lab.options import options_from
 
     own = [
-        click.Option(["--imageset"], default="digits", show_default=True, help="The images to learn."),
+        click.Option(["--imageset"], default="digits", show_default=True,
+                     help="The images to learn; folder:PATH or zip:PATH for your own."),
+        side_option(),
+        *image_options(),
         click.Option(["--kimg"], type=float, default=100.0, show_default=True,
                      help="Length, in thousands of real images shown to the discriminator."),
         click.Option(["--seed"], type=click.IntRange(min=0), default=0, show_default=True,
@@ -154,7 +185,8 @@ def _train_command(name: str) -> click.Command:
 
 
 def _train_gan(
-    name: str, imageset: str, kimg: float, seed: int, snapshots: int, precision: str, device: str, runs: Path,
+    name: str, imageset: str, size: str | None, channels: str | None, skip_bad: bool,
+    kimg: float, seed: int, snapshots: int, precision: str, device: str, runs: Path,
     data: Path | None, download: bool, as_json: bool, **recipe: Any,
 ) -> None:  # fmt: skip
     from lab.cell_run import do_cell
@@ -162,8 +194,9 @@ def _train_gan(
     from studies._gan_cells import schedule, training_cell
 
     local = _local(data, download)
+    images = _settled(imageset, local, size, channels, skip_bad)
     cell = training_cell(
-        name, imageset, seed=seed, kimg=kimg, snapshots=schedule(kimg, snapshots), precision=precision, device=device,
+        name, images, seed=seed, kimg=kimg, snapshots=schedule(kimg, snapshots), precision=precision, device=device,
         settings=given(recipe),
     )  # fmt: skip
     _print_cell(do_cell(cell, runs, local), as_json, "snnl gan sample {} -n 64 --out grid.png")
@@ -209,7 +242,9 @@ def _layers_options() -> list[click.Parameter]:
         click.Option(["--model"], required=True, help="The network: torchvision:NAME, e.g. torchvision:resnet18."),
         click.Option(["--weights"], type=click.Path(exists=True, dir_okay=False, path_type=Path),
                      help="Its weights: .safetensors, or a state dict that torch saved.  [default: random ones]"),
-        click.Option(["--imageset"], required=True, help="The images to show it."),
+        click.Option(["--imageset"], required=True,
+                     help="The images to show it; folder:PATH or zip:PATH for your own."),
+        *image_options(),
         click.Option(["--split"], default="test", show_default=True, help="Split that the images are of."),
         click.Option(["--n"], type=click.IntRange(min=2),
                      help="How many random images.  [default: 1000, or all there are]"),
@@ -234,12 +269,22 @@ def _name_list(context: click.Context, option: click.Parameter, value: str | Non
     return None if value is None else NameList().convert(value, option, context)
 
 
-def _measure_layers(as_json: bool, **settings: Any) -> None:
+def _measure_layers(
+    imageset: str, data: Path | None, download: bool, size: int | None, channels: str | None, skip_bad: bool,
+    as_json: bool, **settings: Any,
+) -> None:  # fmt: skip
     import json
 
-    from metrics._foreign import measure_network
+    from lab.imageset import SOURCES
 
-    found = measure_network(**settings, say=_say)
+    local = _local(data, download)
+    decoded_to = size if imageset.startswith(SOURCES) else None  # others are resized, whatever their side
+    images = _settled(imageset, local, decoded_to, channels, skip_bad)
+    from metrics._foreign import measure_network  # after the decoding, whose processes start faster without torch
+
+    found = measure_network(
+        imageset=images, data=Path(local["data"]), download=download, size=size, **settings, say=_say
+    )
     columns = ["layer", "features", *MEASURED, *(["stderr"] if settings["anchors"] else [])]
     _print_rows(columns, [vars(row) for row in found.layers])
     if as_json:
@@ -334,6 +379,14 @@ def _local(data: Path | None, download: bool) -> dict[str, Any]:
     root = data_root(data).resolve()
     os.environ["SNNL_DATA"] = str(root)
     return {"data": str(root), "download": download}
+
+
+def _settled(imageset: str, local: dict[str, Any], size: str | int | None, channels: str | None, skip_bad: bool) -> str:
+    """The image set's name in cells: images of the user's own are decoded first."""
+    from lab.imageset import settle
+
+    sides = {"size": int(size) if size else None, "channels": int(channels) if channels else None}
+    return settle(imageset, Path(local["data"]), **sides, skip_bad=skip_bad, say=_say)
 
 
 def _say(text: str) -> None:

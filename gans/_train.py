@@ -38,6 +38,7 @@ class TrainingConfig(Config):
     gan: str = Field(description="the GAN's name")
     settings: dict[str, object] = Field(description="the GAN's resolved settings")
     imageset: str = Field(description="the image set's name; its train split is used")
+    spec: dict[str, object] | None = Field(None, description="what the image set holds, where it is a user's own")
     seed: int = Field(ge=0, description="seed of weights, batches and noise")
     kimg: float = Field(gt=0, description="length in thousands of real images shown to the discriminator")
     snapshots: tuple[float, ...] = Field(description="when to keep the generator, in kimg")
@@ -97,7 +98,7 @@ def begin(config: TrainingConfig, cell: CellFolder) -> Training:
     hardware.check_device(config.device)
     accelerator = Accelerator(mixed_precision="no", cpu=config.device == "cpu")
     images = imageset.load(config.imageset, "train", root=cell.data_root, download=cell.download)
-    state = TrainingState(gan, settings, imageset.spec(config.imageset), config.seed, accelerator)
+    state = TrainingState(gan, settings, imageset.spec_of(config.plain()), config.seed, accelerator)
     return Training(config, gan, settings, images, accelerator, state)
 
 

@@ -94,6 +94,8 @@ def measure_network(
     if images.labels is None:
         raise WorkbenchError(f"{imageset} has no labels for {split}, so there are no classes to be entangled.")
     chosen = subset(len(images), min(DEFAULT_N, len(images)) if n is None else n, seed, "images")
+    if len(images.labels[chosen].unique()) < 2:
+        raise WorkbenchError(f"{imageset} has images of one class in {split}; entanglement is between two or more.")
     size = size or images.images.shape[-1]
     say(f"{model}: {f'weights of {weights}' if weights else f'random weights (seed {seed}); --weights names a file'}.")
     say(
