@@ -160,6 +160,7 @@ def gan() -> None:
 
 def _train_command(name: str) -> click.Command:
     from lab import registry
+    from lab.compute import Compute
     from lab.options import options_from
 
     own = [
@@ -173,31 +174,28 @@ def _train_command(name: str) -> click.Command:
                      help="Seed of weights, batches and noise."),
         click.Option(["--snapshots"], type=click.IntRange(min=2), default=14, show_default=True,
                      help="How many generators to keep, from the untrained one to the last, denser early."),
-        click.Option(["--precision"], type=click.Choice(["auto", "float32", "bf16"]), default="auto",
-                     show_default=True, help="Arithmetic; auto is bf16 where the hardware computes in it."),
-        click.Option(["--device"], type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
-                     help="Where to train."),
     ]  # fmt: skip
     recipe = registry.config_class("gans", name)
     doc = next(entry.doc for entry in registry.entries("gans") if entry.name == name)
-    options: list[click.Parameter] = [*own, *options_from(recipe), *common_options()]
+    options: list[click.Parameter] = [*own, *options_from(Compute), *options_from(recipe), *common_options()]
     return click.Command(name, params=options, callback=_callback(_train_gan, name), help=doc)
 
 
 def _train_gan(
-    name: str, imageset: str, size: str | None, channels: str | None, skip_bad: bool,
-    kimg: float, seed: int, snapshots: int, precision: str, device: str, runs: Path,
-    data: Path | None, download: bool, as_json: bool, **recipe: Any,
+    name: str, imageset: str, size: str | None, channels: str | None, skip_bad: bool, kimg: float, seed: int,
+    snapshots: int, runs: Path, data: Path | None, download: bool, as_json: bool, **settings: Any,
 ) -> None:  # fmt: skip
     from lab.cell_run import do_cell
+    from lab.compute import Compute
     from lab.options import given
     from studies._gan_cells import schedule, training_cell
 
     local = _local(data, download)
+    compute = Compute.parse({key: settings.pop(key) for key in set(given(settings)) & set(Compute.model_fields)})
     images = _settled(imageset, local, size, channels, skip_bad)
     cell = training_cell(
-        name, images, seed=seed, kimg=kimg, snapshots=schedule(kimg, snapshots), precision=precision, device=device,
-        settings=given(recipe),
+        name, images, seed=seed, kimg=kimg, snapshots=schedule(kimg, snapshots), compute=compute,
+        settings=given(settings),
     )  # fmt: skip
     _print_cell(do_cell(cell, runs, local), as_json, "snnl gan sample {} -n 64 --out grid.png")
 
@@ -353,8 +351,11 @@ def report(folder: Path, as_json: bool) -> None:
 def do_one_cell(folder: Path, as_json: bool) -> None:
     """Do the cell of a FOLDER, or find it done."""
     from lab.cell_run import do_folder
+    from lab.processes import rank
 
-    _print_cell(do_folder(folder), as_json, None)
+    done = do_folder(folder)
+    if rank() == 0:
+        _print_cell(done, as_json, None)
 
 
 @cli.group()

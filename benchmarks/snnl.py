@@ -131,10 +131,11 @@ def bench_batch(rounds):
         yield row(work, taken, "dense / ours", 1 / found.pop("dense"), at_least=1.5)
         for name, ratio in found.items():
             yield row(work, taken, f"{name} / ours", 1 / ratio)
+        points, classes = mixture(256, d)
+        points.requires_grad_()
         minimum = SoftNearestNeighborLoss("minimize")
-        taken, found = ratios(
-            lambda: backward(minimum, x, labels), {"fixed": lambda: backward(snnl, x, labels, temperature)}, 5 * rounds
-        )
+        fixed = {"fixed": lambda: backward(snnl, points, classes, temperature)}
+        taken, found = ratios(lambda: backward(minimum, points, classes), fixed, 5 * rounds)
         yield row(f"the same, minimum over T, n = 256, d = {d}", taken, "fixed T", found["fixed"])
 
 
@@ -155,6 +156,62 @@ def mixture(n, d):
 
     labels = torch.randint(10, (n,))
     return torch.randn(n, d) + 1.2 * torch.randn(10, d)[labels] / d**0.25, labels
+
+
+def keops(x, labels, temperature):
+    """The loss in KeOps, which holds no n x n matrix either: two logsumexp reductions, with autograd."""
+    import torch
+    from pykeops.torch import LazyTensor
+
+    def pairs(values):
+        return LazyTensor(values[:, None]), LazyTensor(values[None])
+
+    def equal(values):
+        one, other = pairs(values.to(x.dtype)[:, None])
+        return (0.5 - (one - other).square()).step()
+
+    one, other = pairs(x)
+    logits = one.sqdist(other) / -temperature
+    itself, far = equal(torch.arange(len(x))), 1e6  # added where a pair does not count: exp gives 0
+    everyone = (logits - far * itself).logsumexp(1)
+    own = (logits - far * (1 - equal(labels) + itself)).logsumexp(1)
+    return (everyone - own).mean()
+
+
+def bench_keops(rounds):
+    """Large sets at one temperature in KeOps, once it has been seen to find the same for some of the points."""
+    from snnl_core import soft_nearest_neighbor_loss as snnl
+
+    for d, times in ((64, rounds), (512, 1)):  # the latter takes minutes
+        x, labels = mixture(8192, d)
+        x.requires_grad_()
+        check_same(snnl, keops, x[:1024].detach(), labels[:1024], 2.0 * d)
+        others = {"KeOps": lambda: backward(keops, x, labels, 2.0 * d)}
+        taken, found = ratios(lambda: backward(snnl, x, labels, 2.0 * d), others, times)
+        yield row(f"loss + gradient, n = 8192, d = {d}", taken, "KeOps / ours", 1 / found["KeOps"])
+
+
+def check_same(ours, theirs, x, labels, temperature):
+    """Stop unless two losses have the same value and gradient."""
+    import torch
+
+    found = []
+    for loss in (theirs, ours):
+        points = x.clone().requires_grad_()
+        value = loss(points, labels, temperature)
+        value.backward()
+        found.append((value.detach(), points.grad))
+    torch.testing.assert_close(found[0][0], found[1][0], rtol=1e-5, atol=0)
+    largest = found[1][1].abs().max()
+    torch.testing.assert_close(found[0][1] / largest, found[1][1] / largest, rtol=0, atol=1e-4)
+
+
+def check_keops():
+    """Stop with one line, before anything is timed, where KeOps is missing."""
+    try:
+        import pykeops.torch  # noqa: F401
+    except ImportError as error:
+        raise click.ClickException(f"--keops needs KeOps and a C++ compiler: pip install pykeops ({error})") from None
 
 
 def bench_minimum(rounds):
@@ -328,11 +385,12 @@ PARTS = {
 
 @click.command(help=__doc__)
 @click.option("--only", type=click.Choice(list(PARTS)), multiple=True, help="Parts to run.  [default: all]")
+@click.option("--keops", "with_keops", is_flag=True, help="Add KeOps to it: needs `pip install pykeops` and g++.")
 @click.option("--rounds", default=3, show_default=True, help="Rounds of the slowest work; faster work gets more.")
 @click.option("--json", "out", type=click.Path(dir_okay=False, path_type=Path), help="Write the figures here.")
 @click.option("--measure-memory", is_flag=True, hidden=True)
 @click.option("--measure-share", nargs=4, hidden=True)
-def main(only, rounds, out, **inside):
+def main(only, with_keops, rounds, out, **inside):
     """Run the parts and print the table."""
     import torch
 
@@ -341,10 +399,14 @@ def main(only, rounds, out, **inside):
         return measure_memory()
     if inside["measure_share"]:
         return measure_share(*inside["measure_share"])
+    parts = [PARTS[name] for name in only or PARTS]
+    if with_keops:
+        check_keops()
+        parts.append(bench_keops)
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
     lines = []
-    for name in only or PARTS:
-        for line in PARTS[name](rounds):
+    for part in parts:
+        for line in part(rounds):
             lines.append(line)
             print(text(line), flush=True)
     if out:

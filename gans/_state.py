@@ -25,10 +25,22 @@ LATEST = "LATEST"
 class TrainingState:
     """The generator, its average over training (EMA), the discriminator, and their optimizers, on one device."""
 
-    def __init__(self, gan: ModuleType, config: GanConfig, spec: Spec, seed: int, accelerator: Accelerator) -> None:
+    def __init__(
+        self,
+        gan: ModuleType,
+        config: GanConfig,
+        spec: Spec,
+        seed: int,
+        accelerator: Accelerator,
+        *,
+        sync_batchnorm: bool = False,
+        compiled: bool = False,
+    ) -> None:
         torch.manual_seed(derive_seed(seed, "weights"))
         generator = gan.Generator(config, spec).to(memory_format=torch.channels_last)
         discriminator = gan.Discriminator(config, spec).to(memory_format=torch.channels_last)
+        if sync_batchnorm:
+            generator, discriminator = map(nn.SyncBatchNorm.convert_sync_batchnorm, (generator, discriminator))
         self.ema = average_of(generator).to(accelerator.device)
         betas = (config.beta1, config.beta2)
         optimizers = (
@@ -38,7 +50,16 @@ class TrainingState:
         prepared = accelerator.prepare(generator, discriminator, *optimizers)
         self.generator, self.discriminator, self.generator_optimizer, self.discriminator_optimizer = prepared
         self._bare = [accelerator.unwrap_model(network) for network in (self.generator, self.discriminator)]
+        if compiled:
+            self._bare[0].compile()
+            if not getattr(gan, "DIFFERENTIATES_TWICE", False):
+                self._bare[1].compile()
         self.step = 0
+
+    @property
+    def bare_discriminator(self) -> nn.Module:
+        """The discriminator without what averages its gradients over processes."""
+        return self._bare[1]
 
     @torch.no_grad()
     def update_average(self, decay: float) -> None:

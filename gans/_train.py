@@ -1,8 +1,9 @@
 """The one adversarial loop: any GAN of the zoo, on any image set, as one cell.
 
 Batches, latent noise and everything else random are functions of (seed, step), so that going on from a checkpoint
-gives what an undisturbed run gives. The loop owns precision: the networks' passes run under an explicit autocast,
-parameters and optimizers stay in float32.
+gives what an undisturbed run gives. Each of several processes takes its part of the batch that all draw, gradients are
+averaged, and the first one writes: without BatchNorm they give what one process gives. The loop owns precision: the
+networks' passes run under an explicit autocast, parameters and optimizers stay in float32.
 """
 
 import time
@@ -12,6 +13,7 @@ from typing import Literal
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs
 from pydantic import Field
 from torch import Tensor
 
@@ -23,6 +25,7 @@ from lab.config import Config
 from lab.draws import batch_indices, derive_seed, random_generator
 from lab.errors import WorkbenchError
 from lab.folder import CellFolder
+from lab.processes import rank, share
 
 CODE_VERSION = 1
 CHECKPOINT_SECONDS = 300.0
@@ -42,8 +45,10 @@ class TrainingConfig(Config):
     seed: int = Field(ge=0, description="seed of weights, batches and noise")
     kimg: float = Field(gt=0, description="length in thousands of real images shown to the discriminator")
     snapshots: tuple[float, ...] = Field(description="when to keep the generator, in kimg")
-    precision: Literal["float32", "bf16"] = Field(description="arithmetic of the networks' passes")
+    precision: Literal["float32", "tf32", "bf16"] = Field(description="arithmetic of the networks' passes")
     device: Literal["cpu", "cuda"] = Field(description="kind of device")
+    sync_batchnorm: bool = Field(False, description="whether BatchNorm spans the batches of all processes")
+    compile: bool = Field(False, description="whether torch.compile translates the networks")
 
 
 @dataclass
@@ -89,6 +94,7 @@ def run(cell: CellFolder) -> None:
             cell.row(**_about(training), metric=f"{network}_parameters", value=count)
     _train_to_the_end(training, cell, keep={training.steps_at(kimg) for kimg in config.snapshots})
     training.accelerator.free_memory()
+    training.accelerator.end_training()
 
 
 def begin(config: TrainingConfig, cell: CellFolder) -> Training:
@@ -96,10 +102,24 @@ def begin(config: TrainingConfig, cell: CellFolder) -> Training:
     gan = registry.load("gans", config.gan)
     settings: GanConfig = gan.Config.parse(config.settings)
     hardware.check_device(config.device)
-    accelerator = Accelerator(mixed_precision="no", cpu=config.device == "cpu")
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = config.precision == "tf32"
+    accelerator = make_accelerator(config.device)
     images = imageset.load(config.imageset, "train", root=cell.data_root, download=cell.download)
-    state = TrainingState(gan, settings, imageset.spec_of(config.plain()), config.seed, accelerator)
+    state = TrainingState(
+        gan, settings, imageset.spec_of(config.plain()), config.seed, accelerator,
+        sync_batchnorm=config.sync_batchnorm, compiled=config.compile,
+    )  # fmt: skip
     return Training(config, gan, settings, images, accelerator, state)
+
+
+def make_accelerator(device: str) -> Accelerator:
+    """Accelerate's part: the device, and averaging gradients over the processes.
+
+    Buffers stay each process's own: broadcasting them would write to BatchNorm's statistics between two forward passes
+    that share one backward pass.
+    """
+    own_buffers = DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
+    return Accelerator(mixed_precision="no", cpu=device == "cpu", kwargs_handlers=[own_buffers])
 
 
 def _train_to_the_end(training: Training, cell: CellFolder, keep: set[int]) -> None:
@@ -118,7 +138,8 @@ def _train_to_the_end(training: Training, cell: CellFolder, keep: set[int]) -> N
         pace.tell(cell)
         if time.monotonic() - saved > CHECKPOINT_SECONDS or step == last:
             _write_losses(training, cell)
-            training.state.save(cell.path / "checkpoints")
+            if rank() == 0:
+                training.state.save(cell.path / "checkpoints")
             saved = time.monotonic()
 
 
@@ -139,7 +160,7 @@ def train_step(training: Training) -> None:
 def _update_discriminator(training: Training, index: int) -> tuple[Tensor, dict[str, Tensor]]:
     state, settings = training.state, training.settings
     picked = batch_indices(len(training.images), settings.batch, training.config.seed, index)
-    real = training.images.batch(picked).to(training.accelerator.device, memory_format=torch.channels_last)
+    real = training.images.batch(share(picked)).to(training.accelerator.device, memory_format=torch.channels_last)
     with torch.no_grad(), _autocast(training):
         fake = state.generator(_noise(training, "discriminator", index))
     with _autocast(training):
@@ -152,21 +173,22 @@ def _update_discriminator(training: Training, index: int) -> tuple[Tensor, dict[
 
 def _update_generator(training: Training, real: Tensor) -> dict[str, Tensor]:
     state = training.state
-    state.discriminator.requires_grad_(False)
+    discriminator = state.bare_discriminator  # its gradients are not wanted, so not averaged either
+    discriminator.requires_grad_(False)
     with _autocast(training):
         fake = state.generator(_noise(training, "generator", state.step))
-        loss, logs = training.gan.generator_loss(state.discriminator, fake, real, training.settings)
+        loss, logs = training.gan.generator_loss(discriminator, fake, real, training.settings)
     state.generator_optimizer.zero_grad()
     training.accelerator.backward(loss)
     state.generator_optimizer.step()
-    state.discriminator.requires_grad_(True)
+    discriminator.requires_grad_(True)
     return {"generator_loss": loss.detach()} | {name: log.detach() for name, log in logs.items()}
 
 
 def _noise(training: Training, purpose: str, index: int) -> Tensor:
     draw = random_generator(training.config.seed, "noise", purpose, index)
     noise = torch.randn(training.settings.batch, training.settings.latent, generator=draw)
-    return noise.to(training.accelerator.device)
+    return share(noise).to(training.accelerator.device)
 
 
 def _autocast(training: Training) -> torch.autocast:
@@ -175,12 +197,13 @@ def _autocast(training: Training) -> torch.autocast:
 
 
 def _write_losses(training: Training, cell: CellFolder) -> None:
-    """Rows with the mean of each loss since the last call; a loss that is not finite ends the cell."""
+    """Rows with the mean of each loss since the last call, over all processes; one that is not finite ends the cell."""
     recent, training.losses = training.losses, []
     if not recent:
         return
-    columns = {name: torch.stack([losses[name] for losses in recent]).float().cpu() for name in recent[0]}
-    for name, values in columns.items():
+    for name in recent[0]:
+        own = torch.stack([losses[name] for losses in recent]).float()
+        values: Tensor = training.accelerator.reduce(own, "mean").cpu()
         bad = (~values.isfinite()).nonzero().flatten()
         if len(bad):
             step = training.state.step - len(recent) + int(bad[0]) + 1
@@ -193,6 +216,8 @@ def _write_losses(training: Training, cell: CellFolder) -> None:
 
 def _keep_generator(training: Training, cell: CellFolder) -> None:
     """A snapshot of the averaged generator, and a grid of images from the same latents every time."""
+    if rank():
+        return
     ema, kimg = training.state.ema, training.kimg
     save_snapshot(ema, cell.path, kimg, training.state.step)
     images = generate(

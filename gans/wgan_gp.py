@@ -13,8 +13,11 @@ from torch import Tensor, nn
 from gans._config import GanConfig
 from gans._networks import ConvDiscriminator, ConvGenerator
 from lab.imageset import Spec
+from lab.processes import uniform
 
 CODE_VERSION = 1
+DIFFERENTIATES_TWICE = True
+"""The penalty differentiates a gradient, which torch.compile cannot: the critic is left as it is."""
 
 
 class Config(GanConfig):
@@ -56,11 +59,12 @@ def generator_loss(d: nn.Module, fake: Tensor, real: Tensor, config: Config) -> 
 def gradient_penalty(d: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
     """mean over samples of (|grad D(x)|_2 - 1)^2 at points x drawn between real and generated (equation 3).
 
-    One coefficient a sample, drawn from torch's global generator. Always in float32, under any autocast.
+    One coefficient a sample, drawn from torch's global generator for the batch of all processes at once. Always in
+    float32, under any autocast.
     """
     with torch.autocast(real.device.type, enabled=False):
         real, fake = real.float(), fake.float()
-        mix = torch.rand(len(real), 1, 1, 1, device=real.device)
+        mix = uniform(len(real), real.device).view(-1, 1, 1, 1)
         between = torch.lerp(real, fake, mix).requires_grad_()
         (gradient,) = torch.autograd.grad(d(between)[0].sum(), between, create_graph=True)
         return (gradient.flatten(1).norm(2, dim=1) - 1).square().mean()

@@ -7,6 +7,7 @@ from lab.cells import Cell
 from lab.errors import WorkbenchError
 from lab.executor import run_here
 from lab.folder import CellFolder
+from lab.processes import world_size
 from lab.progress import Display
 
 
@@ -29,7 +30,9 @@ def do_folder(path: Path, *, cost: float = 60.0) -> CellFolder:
     unfinished = [need.path.name for need in folder.needs if not need.done]
     if unfinished:
         raise WorkbenchError(f"{path} needs {unfinished[0]}, which is not finished: do that first.")
-    if not folder.done:
+    if world_size() > 1:
+        run_here(folder)
+    elif not folder.done:
         with Display({path: cost}, jobs=1) as display:
             display.started(folder)
             run_here(folder)

@@ -30,6 +30,10 @@ class Config(BaseModel):
         except ValidationError as error:
             raise UsageError("; ".join(_reason(problem) for problem in error.errors())) from None
 
+    def changed(self) -> dict[str, Any]:
+        """The settings that are not at their default: a setting that is added later does not change them."""
+        return self.model_dump(mode="json", exclude_defaults=True)
+
     def plain(self) -> dict[str, Any]:
         """The settings as JSON-ready values."""
         return self.model_dump(mode="json")

@@ -6,8 +6,6 @@ imports torch. Nothing but the folder passes between the parent and a cell.
 
 import os
 import signal
-import threading
-import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -16,9 +14,10 @@ from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
 
-from lab import hardware
+from lab import hardware, launch
 from lab.errors import WorkbenchError
 from lab.folder import CellFolder
+from lab.processes import world_size
 
 
 @dataclass
@@ -48,9 +47,10 @@ class Outcome:
 
 
 def run_here(folder: CellFolder) -> None:
-    """Do one cell in this process, with all its threads."""
-    _share_threads(hardware.cores())
-    folder.work()
+    """Do one cell from this process, with all its threads."""
+    if world_size() == 1:
+        launch.share_threads(hardware.cores())
+    launch.work(folder)
 
 
 def run_in_slots(
@@ -61,7 +61,7 @@ def run_in_slots(
     Args:
         folders: the cells to do, needs first; what they need besides is finished already.
         jobs: how many slots.
-        device: `cpu` or `cuda`; slots share the visible GPUs in turn.
+        device: `cpu` or `cuda`; slots part the visible GPUs among them, or share them in turn if they are more.
         started: told of each cell as it is handed to a slot.
 
     Raises:
@@ -94,9 +94,7 @@ class _Slot:
     """One worker process, started when first used and again after it died."""
 
     def __init__(self, index: int, jobs: int, device: str) -> None:
-        threads = max(1, hardware.cores() // jobs)
-        gpu = str(index % max(1, len(hardware.gpus()))) if device == "cuda" else ""
-        self._settings = (threads, gpu)
+        self._settings = (max(1, hardware.cores() // jobs), gpus_of(index, jobs) if device == "cuda" else "")
         self._pool: ProcessPoolExecutor | None = None
 
     def submit(self, folder: CellFolder) -> Future[None]:
@@ -143,31 +141,22 @@ def _settle(future: Future[None], slot: _Slot, folder: CellFolder, outcome: Outc
 def _work(path: str) -> None:
     folder = CellFolder(Path(path))
     with (folder.path / "log.txt").open("a") as log, redirect_stdout(log), redirect_stderr(log):
-        folder.work()
+        launch.work(folder)
 
 
-def _prepare_worker(threads: int, gpu: str) -> None:
-    _share_threads(threads)
-    os.environ["CUDA_VISIBLE_DEVICES"] = _visible(gpu)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
-
-
-def _visible(gpu: str) -> str:
-    """The gpu-th of the GPUs that the parent was allowed to see."""
+def gpus_of(slot: int, jobs: int) -> str:
+    """The slot's share of the GPUs that this process may see, as CUDA_VISIBLE_DEVICES names them."""
+    count = len(hardware.gpus())
     allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return allowed.split(",")[int(gpu)] if allowed and gpu else gpu
+    names = allowed.split(",")[:count] if allowed else [str(number) for number in range(count)]
+    return ",".join(names[slot::jobs] or names[slot % max(1, count) :][:1])
 
 
-def _share_threads(threads: int) -> None:
-    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[variable] = str(threads)
-
-
-def _end_with_parent(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)
+def _prepare_worker(threads: int, gpus: str) -> None:
+    launch.share_threads(threads)
+    os.environ["CUDA_VISIBLE_DEVICES"] = gpus
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    launch.end_with(os.getppid())
 
 
 def _terminate(pid: int) -> None:

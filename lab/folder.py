@@ -20,6 +20,7 @@ from lab import environment, registry
 from lab.cells import FORMAT, Cell
 from lab.errors import WorkbenchError
 from lab.files import atomic_write, without_nan, write_json
+from lab.processes import rank, world_size
 from lab.table import COLUMNS
 
 
@@ -66,6 +67,11 @@ class CellFolder:
         return str(self.record["run"])
 
     @property
+    def processes(self) -> int:
+        """How many processes do the work together."""
+        return int(self.record["processes"])
+
+    @property
     def data_root(self) -> Path:
         """The folder of the data; it does not decide the result."""
         return Path(self.record["local"]["data"])
@@ -103,8 +109,11 @@ class CellFolder:
         return path.read_text(encoding="utf-8") if path.exists() else None
 
     def event(self, event: str, **fields: Any) -> None:
-        """Append to `events.jsonl`; `progress` events carry `done` and `total` (in any one unit) and a `text`."""
-        _append(self.path / "events.jsonl", {"time": time.time(), "event": event, **fields})
+        """Append to `events.jsonl`; `progress` events carry `done` and `total` (in any one unit) and a `text`.
+
+        Like rows, events are written by the first of several processes alone.
+        """
+        self._append("events.jsonl", {"time": time.time(), "event": event, **fields})
 
     def row(self, **fields: Any) -> None:
         """Append a row of the table: at least `metric` and `value`, of which NaN becomes null.
@@ -114,7 +123,7 @@ class CellFolder:
         unknown = set(fields) - set(COLUMNS)
         if unknown or not {"metric", "value"} <= set(fields):
             raise ValueError(f"a row has a metric and a value and only columns of the table, not {sorted(fields)}.")
-        _append(self.path / "rows.jsonl", fields)
+        self._append("rows.jsonl", fields)
 
     def rows(self) -> list[dict[str, Any]]:
         """The rows written so far; a last line that was cut off in the writing is left out."""
@@ -127,37 +136,54 @@ class CellFolder:
 
         Work that goes on from a checkpoint keeps the rows from before it; other work keeps none.
         """
-        atomic_write(self.path / "rows.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+        if rank() == 0:
+            atomic_write(self.path / "rows.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
 
     def work(self) -> None:
         """Do the cell, or find it done: hold its lock, record the environment, and mark the end, DONE or FAILED.
 
+        Where several processes do it together, the first one does that and the others only work.
+
         Raises:
             WorkbenchError: the work failed; `FAILED` keeps the message, and `traceback.txt` tells where, unless the
-                message says it all.
+                message says it all. Or there are more or fewer processes than the cell wants, or another command has
+                taken it just now.
         """
-        with FileLock(self.path / "lock"):
+        if world_size() != self.processes:
+            raise WorkbenchError(f"{self.path} wants {self.processes} processes, and {world_size()} came.")
+        if rank():
+            self._do()
+            return
+        with FileLock(self.path / "lock", blocking=world_size() == 1):
             if self.done:
                 return
             (self.path / "FAILED").unlink(missing_ok=True)
             write_json(self.path / "environment.json", environment.describe(self.config))
             start = time.monotonic()
-            try:
-                registry.resolve(self.run)(self)
-            except WorkbenchError as error:
-                atomic_write(self.path / "FAILED", str(error))
-                raise
-            except Exception as error:
-                atomic_write(self.path / "traceback.txt", traceback.format_exc())
-                reason = f"{type(error).__name__}: {error} ({self.path / 'traceback.txt'} tells where)"
-                atomic_write(self.path / "FAILED", reason)
-                raise WorkbenchError(reason) from error
+            self._do()
             write_json(self.path / "DONE", {"seconds": round(time.monotonic() - start, 3)})
 
+    def _do(self) -> None:
+        try:
+            registry.resolve(self.run)(self)
+        except WorkbenchError as error:
+            self._fail(str(error))
+            raise
+        except Exception as error:
+            atomic_write(self.path / "traceback.txt", traceback.format_exc())
+            reason = f"{type(error).__name__}: {error} ({self.path / 'traceback.txt'} tells where)"
+            self._fail(reason)
+            raise WorkbenchError(reason) from error
 
-def _append(path: Path, record: dict[str, Any]) -> None:
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(without_nan(record), allow_nan=False) + "\n")
+    def _fail(self, reason: str) -> None:
+        """Keep the first of several processes' reasons: the others fail because that one did."""
+        if not (self.path / "FAILED").exists():
+            atomic_write(self.path / "FAILED", reason)
+
+    def _append(self, name: str, record: dict[str, Any]) -> None:
+        if rank() == 0:
+            with (self.path / name).open("a", encoding="utf-8") as file:
+                file.write(json.dumps(without_nan(record), allow_nan=False) + "\n")
 
 
 def _read_json(path: Path, problem: str) -> dict[str, Any]:

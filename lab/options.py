@@ -29,8 +29,10 @@ def given(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _option(name: str, field: FieldInfo) -> click.Option:
-    flag = f"--{name.replace('_', '-')}"
-    return click.Option([flag], type=_type(field.annotation), help=field.description)
+    flag = name.replace("_", "-")
+    if field.annotation is bool:
+        return click.Option([f"--{flag}/--no-{flag}"], default=None, help=field.description)
+    return click.Option([f"--{flag}"], type=_type(field.annotation), help=field.description)
 
 
 def _type(annotation: Any) -> Any:
@@ -38,4 +40,4 @@ def _type(annotation: Any) -> Any:
         return click.Choice(get_args(annotation))
     if get_origin(annotation) is tuple:
         return NameList()
-    return {int: click.INT, float: click.FLOAT, bool: click.BOOL}.get(annotation, click.STRING)
+    return {int: click.INT, float: click.FLOAT}.get(annotation, click.STRING)

@@ -48,7 +48,7 @@ class Plan:
         """The study's own folder."""
         identity = {
             "study": self.study,
-            "config": self.config.plain(),
+            "config": self.config.changed(),
             "cells": [p.cell.key for p in self.cells],
         }
         return self.runs / "studies" / self.study / content_hash(identity)[:8]

@@ -28,7 +28,7 @@ def check_points(x: Tensor, labels: Tensor, fewest: int = 2) -> tuple[Tensor, Te
         raise ValueError(f"x is {tuple(x.shape)} and labels {tuple(labels.shape)}; labels must be (n,) for x (n, ...).")
     if len(x) < fewest:
         raise ValueError(f"n = {len(x)}: a neighbour needs at least two points.")
-    flat = x.reshape(len(x), -1)
+    flat = x.flatten(1) if x.ndim > 1 else x[:, None]
     return flat if flat.dtype == torch.float64 else flat.float(), labels.to(x.device, torch.int64)
 
 

@@ -1,10 +1,15 @@
 """Tensors of many processes taken together, and a batch whose gradients find their way back."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+Tensors = TypeVar("Tensors", bound=tuple[Tensor, ...])
+Word = tuple[int, dict[str, object]] | TypeError | ValueError
+"""What a process says before work begins: its rows and what must be the same everywhere, or why it refuses."""
 
 
 def gather_with_grad(x: Tensor) -> Tensor:
@@ -15,40 +20,85 @@ def gather_with_grad(x: Tensor) -> Tensor:
     processes is then the gradient of that loss. Without a process group, or with one process, it is `x` itself.
 
     Raises:
-        ValueError: the shapes differ in more than the first dimension.
+        ValueError: the shapes differ in more than the first dimension, or the dtypes or kinds of device differ.
     """
-    if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
+    if not several():
         return x
-    return _Gather.apply(x)  # type: ignore[no-any-return]
+    return gather_rows_with_grad(x, agree(lambda: (x,))[1])
+
+
+def gather_rows_with_grad(x: Tensor, rows: list[int]) -> Tensor:
+    """The same, where it is known how many rows each process has and that the tensors fit."""
+    return _Gather.apply(x, rows)  # type: ignore[no-any-return]
 
 
 class _Gather(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        ctx.rows = rows_of_all(x)
-        return gather(x, ctx.rows)
+    def forward(ctx: Any, x: Tensor, rows: list[int]) -> Tensor:
+        ctx.rows = rows
+        return gather(x, rows)
 
     @staticmethod
-    def backward(ctx: Any, *upstream: Tensor) -> Tensor:
-        return reduced(upstream[0]).split(ctx.rows)[dist.get_rank()]
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, None]:
+        return reduced(upstream[0]).split(ctx.rows)[dist.get_rank()], None
 
 
-def rows_of_all(x: Tensor) -> list[int]:
-    """How many rows each process has.
+def several() -> bool:
+    """Whether this is one of several processes that work together."""
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
+def agree(check: Callable[[], Tensors], **settings: object) -> tuple[Tensors, list[int]]:
+    """Check what each process brings, in one exchange, so that all go on or all raise, and none waits for another.
+
+    Args:
+        check: gives this process's tensors; the first one (n_r, ...) must fit those of the others in all but its rows.
+        settings: what else must be the same in all processes, by name.
+
+    Returns:
+        What `check` gave, and how many rows the first tensor has in each process.
 
     Raises:
-        ValueError: the shapes differ in more than the first dimension.
+        TypeError, ValueError: `check` raised it here or, if not here, in another process; the message names which.
+        ValueError: the processes differ in what must be the same.
+        RuntimeError: there is no process group.
     """
-    shapes: list[Any] = [None] * dist.get_world_size()
-    dist.all_gather_object(shapes, tuple(x.shape))
-    if len({shape[1:] for shape in shapes}) > 1:
-        raise ValueError(f"the processes' shapes differ in more than the first dimension: {shapes}.")
-    return [int(shape[0]) for shape in shapes]
+    if not (dist.is_available() and dist.is_initialized()):
+        raise RuntimeError("there is no process group: call torch.distributed.init_process_group first.")
+    word: Word
+    cause = None
+    try:
+        found = check()
+        word = _word(found[0], settings)
+    except (TypeError, ValueError) as error:
+        cause, word = error, (TypeError if isinstance(error, TypeError) else ValueError)(str(error))
+    said: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(said, word)
+    refusals = {rank: each for rank, each in enumerate(said) if isinstance(each, Exception)}
+    if refusals:
+        rank = min(refusals) if cause is None else dist.get_rank()
+        raise type(refusals[rank])(f"process {rank}: {refusals[rank]}") from cause
+    _check_same([same for _, same in said])
+    return found, [rows for rows, _ in said]
+
+
+def _word(x: Tensor, settings: dict[str, object]) -> Word:
+    # Tiles depend on the kind of device, and all processes must agree on them.
+    own = {"more than the first dimension": tuple(x.shape[1:]), "dtype": x.dtype, "device": x.device.type}
+    return len(x), {**own, **settings}
+
+
+def _check_same(said: list[dict[str, object]]) -> None:
+    """Raise ValueError unless every process says the same."""
+    for rank, same in enumerate(said):
+        for name, value in same.items():
+            if value != said[0][name]:
+                raise ValueError(f"processes 0 and {rank} differ in {name}: {said[0][name]} and {value}.")
 
 
 def gather(x: Tensor, rows: list[int] | None = None) -> Tensor:
     """A tensor (n_r, ...) of every process, concatenated in their order; `rows` are the n_r, where they are known."""
-    rows = rows_of_all(x) if rows is None else rows
+    rows = agree(lambda: (x,))[1] if rows is None else rows
     padded = x.new_zeros(max(rows), *x.shape[1:])
     padded[: len(x)] = x
     parts = [torch.empty_like(padded) for _ in rows]

@@ -3,12 +3,14 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from snnl_core.anchors import Anchors
 from snnl_core.distances import Distance, check_finite, check_integers, check_points, full_precision, prepare
+from snnl_core.distributed import agree
 from snnl_core.masses import Masses
 from snnl_core.pairs import Progress, all_pairs
 from snnl_core.sharded import Sharded
@@ -80,27 +82,29 @@ def entanglement(
             negative: in no group.
         anchors: use this many random anchors, each against all points, as an estimate; default all.
         sharded: every process holds a part of the points, none of which is another's, and calls this at the same time;
-            each gets what one process would get from all of them, with `per_sample` for its own.
+            each gets what one process would get from all of them, with `per_sample` for its own. A part may be empty,
+            (0, d). What one process refuses, all refuse, and the message names the process.
         progress: told now and then the number of the pass over all pairs, from 1, and the share of it that is done;
             with the classes each at its own temperature there are about twenty passes.
         generator: of the CPU; draws the anchors and the sample of the search; default a fixed seed.
 
     Raises:
         TypeError: x is not floating, or labels or groups are not integers.
-        ValueError: shapes do not match, n < 2, anchors < 1, a row is not finite, or the distance is unknown.
+        ValueError: shapes do not match, n < 2, anchors < 1, a row is not finite, the distance is unknown, squared
+            distances overflow, or processes differ in d, dtype, kind of device, distance or anchors.
         RuntimeError: `sharded` without a process group.
     """
-    points, labels = check_points(x, labels, fewest=1 if sharded else 2)
-    check_finite(points)
-    groups = torch.full_like(labels, -1) if groups is None else _check_groups(groups, labels)
+    check = partial(_checked, x, labels, groups, fewest=0 if sharded else 2)
+    (points, labels, groups), rows = agree(check, distance=distance, anchors=anchors) if sharded else (check(), [])
     generator = generator or torch.Generator().manual_seed(0)
     with full_precision(points.device):
         points = prepare(points, distance)
         found: Anchors
         if sharded:
-            found = Sharded.of(points, labels, progress)
+            found = Sharded.of(points, labels, rows, progress)
         else:
             found = all_pairs(points, labels.unique(return_inverse=True)[1], progress)
+        _check_reach(found)
         if anchors is not None:
             found = _some(found, anchors, generator)
         return _measure(found, labels, groups, generator)
@@ -213,6 +217,21 @@ def _some(anchors: Anchors, size: int, generator: torch.Generator) -> Anchors:
     if size < 1:
         raise ValueError(f"anchors = {size}: at least one is needed, or None for all.")
     return anchors if size >= anchors.count else anchors.some(anchors.draw(size, generator))
+
+
+def _checked(x: Tensor, labels: Tensor, groups: Tensor | None, fewest: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Points (n, d), at least so many and all finite, their labels and their groups (n,), negative for none."""
+    points, labels = check_points(x, labels, fewest)
+    check_finite(points)
+    return points, labels, torch.full_like(labels, -1) if groups is None else _check_groups(groups, labels)
+
+
+def _check_reach(anchors: Anchors) -> None:
+    """Raise ValueError unless squared distances, and twice as much, can be represented."""
+    dtype, reach = anchors.dtype, anchors.scale(1)[1]
+    if not reach <= torch.finfo(dtype).max / 2:
+        remedy = "scale x down" if dtype == torch.float64 else "scale x down, or use float64"
+        raise ValueError(f"squared distances of x are too large for {dtype}: {remedy}.")
 
 
 def _check_groups(groups: Tensor, labels: Tensor) -> Tensor:

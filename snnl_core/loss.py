@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from snnl_core.batch import Batch
 from snnl_core.distances import Distance, check_points, full_precision, prepare
-from snnl_core.distributed import gather_with_grad
+from snnl_core.distributed import agree, gather, gather_rows_with_grad, several
 from snnl_core.masses import LOG2_E
 from snnl_core.pairs import Tiled, all_pairs
 from snnl_core.temperature import minimize
@@ -70,7 +70,8 @@ class SoftNearestNeighborLoss(nn.Module):
         temperature: T in (0, inf]; `minimize` for equation 2, exact at every step; or `learn` to train log(1 / T).
         distance: `sqeuclidean`, or `cosine` for 1 - cos.
         gather: take the batches of all processes together: each process gets the loss of the global batch, and the
-            gradients that DistributedDataParallel averages are those of one process with the whole batch.
+            gradients that DistributedDataParallel averages are those of one process with the whole batch. What one
+            process refuses, all refuse.
         start: the temperature that `learn` starts from.
 
     Raises:
@@ -101,9 +102,11 @@ class SoftNearestNeighborLoss(nn.Module):
 
     def forward(self, x: Tensor, labels: Tensor) -> Tensor:
         """The mean loss, a scalar, of points (n, ...) and labels (n,); see `soft_nearest_neighbor_loss`."""
-        points, labels = check_points(x, labels, fewest=1 if self.gather else 2)
-        if self.gather:
-            points, labels = gather_with_grad(points), gather_with_grad(labels)
+        if self.gather and several():
+            (points, labels), rows = agree(lambda: check_points(x, labels, fewest=1))
+            points, labels = gather_rows_with_grad(points, rows), gather(labels, rows)
+        else:
+            points, labels = check_points(x, labels)
         points = prepare(points, self.distance)
         beta = self._beta(points)
         loss = _apply(points, labels, beta, "mean")
@@ -227,12 +230,17 @@ def inverse(temperature: float | Tensor, points: Tensor) -> Tensor:
     Raises:
         ValueError: T is no number in (0, inf], or its inverse cannot be represented.
     """
-    tensor = isinstance(temperature, Tensor)
-    if (tensor and temperature.numel() != 1) or not temperature > 0:  # type: ignore[union-attr]
-        raise ValueError(f"temperature must be one number in (0, inf], not {temperature}.")
-    number = float(temperature.detach()) if isinstance(temperature, Tensor) else temperature
-    if not 2 * LOG2_E / number < torch.finfo(points.dtype).max:
-        raise ValueError(f"temperature {temperature} is too small for {points.dtype}: scale x up, or use float64.")
-    if not tensor:
+    if not isinstance(temperature, Tensor):
+        _check_temperature(temperature, points.dtype)
         return points.new_tensor(1 / temperature)
-    return _Inverse.apply(torch.as_tensor(temperature, dtype=points.dtype, device=points.device).reshape(()))  # type: ignore[no-any-return]
+    if temperature.numel() != 1:
+        raise ValueError(f"temperature must be one number, not a tensor of shape {tuple(temperature.shape)}.")
+    _check_temperature(float(temperature.detach()), points.dtype)
+    return _Inverse.apply(temperature.to(points).reshape(()))  # type: ignore[no-any-return]
+
+
+def _check_temperature(number: float, dtype: torch.dtype) -> None:
+    if not number > 0:
+        raise ValueError(f"temperature must be one number in (0, inf], not {number}.")
+    if not 2 * LOG2_E / number < torch.finfo(dtype).max:
+        raise ValueError(f"temperature {number} is too small for {dtype}: scale x up, or use float64.")

@@ -17,7 +17,7 @@ from torch import Tensor
 from snnl_core import tiles
 from snnl_core.anchors import Anchors
 from snnl_core.distances import median
-from snnl_core.distributed import exchange, gather, reduced, rows_of_all
+from snnl_core.distributed import exchange, gather, reduced
 from snnl_core.masses import Mass, Masses
 from snnl_core.pairs import SAMPLED, Progress
 from snnl_core.tiles import Points, Tile
@@ -69,16 +69,12 @@ class Sharded(_InProcesses):
     _passes: Iterator[int] = field(default_factory=lambda: count(1))
 
     @classmethod
-    def of(cls, x: Tensor, labels: Tensor, progress: Progress | None) -> "Sharded":
-        """From this process's points (n, d) and labels (n,).
+    def of(cls, x: Tensor, labels: Tensor, rows: list[int], progress: Progress | None) -> "Sharded":
+        """From this process's points (n, d), maybe none, their labels (n,), and how many each process has.
 
         Raises:
-            RuntimeError: there is no process group.
-            ValueError: the processes' points differ in dimension, or there are fewer than two in all.
+            ValueError: there are fewer than two points in all.
         """
-        if not (dist.is_available() and dist.is_initialized()):
-            raise RuntimeError("sharded=True needs a process group: call torch.distributed.init_process_group first.")
-        rows = rows_of_all(x)
         if sum(rows) < 2:
             raise ValueError(f"n = {sum(rows)} in all processes: a neighbour needs at least two points.")
         classes = gather(labels, rows).unique()

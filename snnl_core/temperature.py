@@ -172,7 +172,7 @@ class _Search:
         newton = self.beta * math.exp(min(max(step, -LONGEST), LONGEST))
         if self.low < newton < self.high:
             return newton
-        return math.sqrt(max(self.low, smallest) * self.high)
+        return math.sqrt(max(self.low, smallest)) * math.sqrt(self.high)
 
 
 def _grid(median: float, farthest: float, dtype: torch.dtype) -> list[float]:

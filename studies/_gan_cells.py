@@ -6,8 +6,9 @@ The functions that make cells import no torch; those that do the work import it 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lab import hardware, imageset, registry
+from lab import imageset, registry
 from lab.cells import Cell
+from lab.compute import Compute
 from lab.errors import UsageError
 from lab.folder import CellFolder
 
@@ -35,22 +36,19 @@ def training_cell(
     seed: int,
     kimg: float,
     snapshots: tuple[float, ...],
-    precision: str,
-    device: str,
+    compute: Compute,
     settings: dict[str, Any] | None = None,
 ) -> Cell:
-    """Train `gan` on the train split of `images`; `precision` and `device` may be `auto`.
+    """Train `gan` on the train split of `images`.
 
     Raises:
         UsageError: an unknown name or an impossible setting.
     """
     recipe = registry.config_class("gans", gan).parse(settings or {})
-    _check_length(kimg, recipe.plain())
-    device = hardware.resolve_device(device)
+    _check_batch(kimg, recipe.plain(), compute.processes)
     config = {
         "gan": gan, "settings": recipe.plain(), "imageset": images, "seed": seed, "kimg": kimg,
-        "snapshots": list(snapshots), "precision": hardware.resolve_precision(precision, device), "device": device,
-        **imageset.recorded(images),
+        "snapshots": list(snapshots), **compute.resolved(), **imageset.recorded(images),
     }  # fmt: skip
     module = f"gans.{gan.replace('-', '_')}"
     parts: dict[str, str | int] = {
@@ -58,7 +56,8 @@ def training_cell(
         **_versions(module, "gans._train", "gans._networks"),
     }
     label = f"gan-{gan}-{_label(images)}-s{seed}"
-    return Cell("gans._train:run", label, config, parts, cost=_training_cost(gan, images, kimg, recipe.plain()))
+    cost = _training_cost(gan, images, kimg, recipe.plain())
+    return Cell("gans._train:run", label, config, parts, processes=compute.processes, cost=cost)
 
 
 def measuring_cell(training: Cell, n: int) -> Cell:
@@ -182,8 +181,13 @@ def _generated(training: CellFolder, snapshot: Any, n: int) -> "Tensor":
     return images
 
 
-def _check_length(kimg: float, recipe: dict[str, Any]) -> None:
+def _check_batch(kimg: float, recipe: dict[str, Any], processes: int) -> None:
     a_step = recipe["batch"] * recipe["critic_steps"]
+    if recipe["batch"] % processes or recipe["batch"] < 2 * processes:
+        raise UsageError(
+            f"batch: {recipe['batch']} images cannot be shared by {processes} processes: name a multiple of "
+            f"{processes}, two images or more for each."
+        )
     if round(kimg * 1000 / a_step) < 1:
         raise UsageError(f"kimg: {kimg:g} is less than one generator step, which takes {a_step} images.")
 

@@ -13,13 +13,13 @@ What it costs: about five minutes on two processor cores (preset laptop).
 """
 
 from itertools import combinations
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, field_validator
 
 from lab import imageset, registry
 from lab.cells import Cell
-from lab.config import Config as BaseConfig
+from lab.compute import Compute
 from lab.folder import CellFolder
 from lab.report import Report
 from lab.verdicts import Claim
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class Config(BaseConfig):
+class Config(Compute):
     """The grid of the study."""
 
     imageset: str = Field(description="image set that the GANs learn; folder:PATH or zip:PATH for your own")
@@ -40,10 +40,6 @@ class Config(BaseConfig):
     n: int = Field(ge=2, description="real images, and as many generated ones, in each measurement")
     points: int = Field(ge=2, description="measurements over a training, denser early")
     width: int = Field(ge=1, le=1024, description="channels of the networks at the widest resolution")
-    precision: Literal["auto", "float32", "bf16"] = Field(
-        "auto", description="arithmetic; auto is bf16 where the hardware computes in it"
-    )
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where to train")
 
     @field_validator("imageset")
     @classmethod
@@ -130,7 +126,6 @@ def _training(config: Config, gan: str, seed: int) -> Cell:
         seed=seed,
         kimg=config.kimg,
         snapshots=cells.schedule(config.kimg, config.points),
-        precision=config.precision,
-        device=config.device,
+        compute=config,
         settings={"width": config.width},
     )

@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 import gans._train as loop
 from gans._snapshots import generate, load_generator, snapshots
 from lab import imageset
+from lab.compute import Compute
 from lab.errors import WorkbenchError
 from lab.folder import CellFolder
 from studies._gan_cells import schedule, training_cell
@@ -18,9 +19,10 @@ KIMG = 1.28
 
 
 def cell(folder, gan, seed=0, kimg=KIMG, **settings):
-    precision = settings.pop("precision", "float32")
+    precision, compute = settings.pop("precision", "float32"), settings.pop("compute", {})
     work = training_cell(
-        gan, "digits", seed=seed, kimg=kimg, snapshots=schedule(kimg, 3), precision=precision, device="cpu",
+        gan, "digits", seed=seed, kimg=kimg, snapshots=schedule(kimg, 3),
+        compute=Compute(precision=precision, device="cpu", **compute),
         settings={"width": 4, "latent": 8, "batch": 64, **settings},
     )  # fmt: skip
     return CellFolder.create(work, folder, {"data": str(folder), "download": False})

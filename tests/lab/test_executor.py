@@ -1,7 +1,6 @@
 """Cells in local slots: order, shares of the machine, failures, and the end of workers."""
 
 import os
-import sys
 import time
 from pathlib import Path
 
@@ -14,12 +13,7 @@ from lab.folder import CellFolder
 LOCAL = {"data": "data", "download": False}
 
 
-@pytest.fixture(autouse=True)
-def importable(monkeypatch):
-    """Workers find the functions of `work.py`."""
-    here = str(Path(__file__).parent)
-    monkeypatch.syspath_prepend(here)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([here, *sys.path]))
+pytestmark = pytest.mark.usefixtures("importable")
 
 
 def cell(function, number, needs=()):
@@ -101,3 +95,21 @@ def test_a_second_time_finds_it_done(tmp_path):
     time.sleep(0.01)
     executor.run_here(folder)
     assert (folder.path / "rows.jsonl").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize(
+    "jobs, visible, shares",
+    [
+        (2, None, ["0,2", "1,3"]),
+        (2, "4,5,6,7", ["4,6", "5,7"]),
+        (8, "4,5,6,7", ["4", "5", "6", "7", "4", "5", "6", "7"]),
+        (1, "", [""]),
+    ],
+)
+def test_slots_part_the_gpus(monkeypatch, jobs, visible, shares):
+    monkeypatch.setattr(hardware, "gpus", lambda: () if visible == "" else (("H100", 9.0),) * 4)
+    if visible is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert [executor.gpus_of(slot, jobs) for slot in range(jobs)] == shares

@@ -25,3 +25,29 @@ def die(cell):
 def sleep(cell):
     cell.event("progress", done=1, total=4, text="asleep")
     time.sleep(cell.config["number"])
+
+
+def together(cell):
+    """Every process adds its number to a sum, the first writes it."""
+    import torch
+    from torch import distributed as dist
+
+    dist.init_process_group("gloo")
+    total = torch.tensor([dist.get_rank() + 1])
+    dist.all_reduce(total)
+    cell.row(metric="sum", value=total.item())
+    cell.row(metric="threads", value=int(os.environ["OMP_NUM_THREADS"]))
+    time.sleep(cell.config["number"])
+    dist.destroy_process_group()
+
+
+def one_fails(cell):
+    """The second process fails while the first waits for it."""
+    from torch import distributed as dist
+
+    dist.init_process_group("gloo")
+    if os.environ["RANK"] == "1":
+        if cell.config["number"]:
+            os.kill(os.getpid(), signal.SIGKILL)
+        raise ValueError("the second process always fails")
+    dist.barrier()

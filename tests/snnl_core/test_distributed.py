@@ -8,6 +8,7 @@ import subprocess
 import sys
 from datetime import timedelta
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import torch
@@ -62,7 +63,8 @@ def main(rank, world, store):
     start = sum(SHARDS[world][:rank])
     rows = slice(start, start + SHARDS[world][rank])
     check_gathering(rank, world, x, rows)
-    check_shapes(rank)
+    check_that_all_refuse_what_does_not_fit(rank)
+    check_that_all_refuse_what_one_refuses(rank, world, x, labels, rows)
     check_the_loss(rank, x, labels, rows)
     check_training(x, labels, rows)
     if world == 2:
@@ -87,9 +89,33 @@ def check_gathering(rank, world, x, rows):
     assert torch.equal(gather_with_grad(torch.arange(rank)), torch.cat([torch.arange(r) for r in range(world)]))
 
 
-def check_shapes(rank):
-    with pytest.raises(ValueError, match="more than the first dimension"):
+def check_that_all_refuse_what_does_not_fit(rank):
+    with pytest.raises(ValueError, match=r"more than the first dimension: \(3,\) and \(4,\)"):
         gather_with_grad(torch.zeros(2, 3 + rank))
+    loss = SoftNearestNeighborLoss(gather=True)
+    dtype = torch.float32 if rank else DOUBLE
+    for work in (gather_with_grad, lambda x: loss(x, torch.arange(2))):
+        with pytest.raises(ValueError, match=r"processes 0 and 1 differ in dtype: torch\.float64 and torch\.float32"):
+            work(torch.zeros(2, 3, dtype=dtype))
+    with pytest.raises(ValueError, match="differ in more than the first dimension"):
+        loss(torch.zeros(2, 3 + rank), torch.arange(2))
+
+
+def check_that_all_refuse_what_one_refuses(rank, world, x, labels, rows):
+    last = rank == world - 1
+    module, x, labels = SoftNearestNeighborLoss(3.0, gather=True), x[rows], labels[rows]
+    for kind, words, points, classes in [
+        (TypeError, "labels must be integers", x, labels.double()),
+        (TypeError, "x must be floating", x.long(), labels),
+        (ValueError, "labels must be", x, labels[1:]),
+        (ValueError, "n = 0", x[:0], labels[:0]),
+    ]:
+        with pytest.raises(kind, match=f"process {world - 1}: .*{words}") as refused:
+            module(points, classes) if last else module(x, labels)
+        assert (refused.value.__cause__ is not None) == last
+    with pytest.raises(ValueError, match=f"process {rank}: "):  # its own fault comes first
+        module(x, labels[1:])
+    assert module(x, labels).isfinite()  # all are in step again
 
 
 def check_the_loss(rank, x, labels, rows):
@@ -100,6 +126,9 @@ def check_the_loss(rank, x, labels, rows):
             assert torch.equal(loss, soft_nearest_neighbor_loss(x.to(dtype), labels, 3.0, distance=distance))
             loss.backward()
             assert part.grad.dtype == dtype
+    with mock.patch.object(dist, "all_gather_object", wraps=dist.all_gather_object) as asked:
+        SoftNearestNeighborLoss(3.0, gather=True)(x[rows], labels[rows])
+    assert asked.call_count == 1
     mixed = labels[rows].to([torch.uint8, torch.int16, torch.int64][rank])  # each may hold its labels as it likes
     loss = SoftNearestNeighborLoss(3.0, gather=True)(x[rows], mixed)
     assert torch.equal(loss, soft_nearest_neighbor_loss(x, labels, 3.0))

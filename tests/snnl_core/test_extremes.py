@@ -228,6 +228,19 @@ def test_tiny_data_are_measured(path):
     assert 0 <= entanglement(x * 1e-21, labels).score <= 1
 
 
+@pytest.mark.parametrize("dtype, fits", [(torch.float32, 1e17), (DOUBLE, 1e70)])
+def test_huge_data_are_measured_or_refused(path, dtype, fits):
+    x = torch.randn(40, 3, generator=torch.Generator().manual_seed(0)).to(dtype)
+    labels = torch.arange(40) % 3
+    assert entanglement(x * fits, labels).loss == pytest.approx(entanglement(x, labels).loss, rel=1e-5)
+    remedy = "scale x down." if dtype == DOUBLE else "scale x down, or use float64."
+    beyond = torch.finfo(dtype).max ** 0.5
+    for length in (0.2 * beyond, beyond, 1e3 * beyond, 0.1 * torch.finfo(dtype).max):
+        with pytest.raises(ValueError, match=f"too large for {dtype}: {remedy}"):
+            entanglement(x * length, labels)
+    assert 0 <= entanglement(x * beyond, labels, distance="cosine").score <= 1
+
+
 def test_a_graph_serves_one_backward(path):
     x = torch.randn(40, 3, generator=torch.Generator().manual_seed(0)).requires_grad_()
     loss = soft_nearest_neighbor_loss(x, torch.arange(40) % 3, 5.0)

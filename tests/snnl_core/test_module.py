@@ -195,6 +195,8 @@ def test_training_moves_the_entanglement_of_a_layer(temperature, sign):
 def test_gather_without_other_processes_changes_nothing():
     x, labels = overlapping()
     assert torch.equal(SoftNearestNeighborLoss(1.0, gather=True)(x, labels), SoftNearestNeighborLoss(1.0)(x, labels))
+    with pytest.raises(ValueError, match="at least two points"):
+        SoftNearestNeighborLoss(1.0, gather=True)(x[:1], labels[:1])
 
 
 @pytest.mark.parametrize("temperature", [0.0, -1.0, math.nan, 1e-45, "best"])

@@ -1,6 +1,7 @@
 """Measuring points that are spread over processes: each must get what one process gets from all of them."""
 
 import math
+from datetime import timedelta
 
 import pytest
 import torch
@@ -10,7 +11,8 @@ import torch.multiprocessing as mp
 from snnl_core import entanglement, tiles
 
 DOUBLE = torch.float64
-SHARES = {2: (0.45, 0.55), 3: (0.2, 0.5, 0.3), 4: (0.3, 0.2, 0.4, 0.1)}
+SHARES = [(0.45, 0.55), (0.2, 0.5, 0.3), (0.3, 0.2, 0.4, 0.1), (0.0, 1.0), (0.4, 0.0, 0.6)]
+"""What part of the points each process has; some have none."""
 
 
 def data(n=150):
@@ -22,20 +24,21 @@ def data(n=150):
     return x, labels, torch.randint(-1, 3, (n,), generator=generator)
 
 
-def shard(rank, world, *tensors):
-    """The rank's part of tensors (n, ...), of unequal size; the first process has one class alone."""
+def shard(rank, shares, *tensors):
+    """The rank's part of tensors (n, ...), of unequal size, sorted by class."""
     x, labels, *_ = tensors
     order = labels.argsort(stable=True)
-    edges = [0, *torch.tensor(SHARES[world]).cumsum(0).mul(len(x)).round().long().tolist()]
+    edges = [0, *torch.tensor(shares).cumsum(0).mul(len(x)).round().long().tolist()]
     mine = order[edges[rank] : edges[rank + 1]]
     return mine, [tensor[mine] for tensor in tensors]
 
 
-def work(rank, world, folder):
+def work(rank, shares, folder):
     """Measure a shard in every way and save what was found."""
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=world)
+    world, limit = len(shares), timedelta(seconds=60)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=world, timeout=limit)
     tiles.ROWS, tiles.ENTRIES = 16, 300
-    mine, (x, labels, groups) = shard(rank, world, *data())
+    mine, (x, labels, groups) = shard(rank, shares, *data())
     seen = []
     found = {
         "all": entanglement(x, labels, groups=groups, sharded=True, progress=lambda *at: seen.append(at)),
@@ -43,20 +46,44 @@ def work(rank, world, folder):
         "some": entanglement(x, labels, groups=groups, anchors=60, sharded=True),
         "one class": entanglement(x, torch.zeros_like(labels), sharded=True),
     }
-    with pytest.raises(ValueError, match="differ"):
-        entanglement(torch.zeros(4, 2 + rank), torch.zeros(4, dtype=torch.int64), sharded=True)
+    check_refusals(rank, world)
     assert seen[0][0] == 1 and seen[-1][1] == 1
     plain = {name: {**vars(each), "by_class": dict(each.by_class)} for name, each in found.items()}
     torch.save({"mine": mine, "found": plain}, f"{folder}/found-{rank}")
     dist.destroy_process_group()
 
 
-@pytest.fixture(scope="module", params=[2, 3, 4])
+def check_refusals(rank, world):
+    """What one process refuses, all refuse in time, and what must be the same is."""
+    last = world - 1
+    x, labels = torch.arange(8.0).view(4, 2) + rank, torch.arange(4) % 2
+    hole = x.clone()
+    hole[2:] = math.nan
+    for kind, words, points, settings in [
+        (ValueError, f"process {last}: row 2 of x is not finite; 2 of 4", hole, {}),
+        (ValueError, f"process {last}: x is", x[1:], {}),
+        (TypeError, f"process {last}: groups must be integers", x, {"groups": labels.float()}),
+        (ValueError, "differ in more than the first dimension", torch.zeros(4, 3), {}),
+        (ValueError, "differ in dtype", x.double(), {}),
+        (ValueError, "differ in distance: sqeuclidean and cosine", x, {"distance": "cosine"}),
+        (ValueError, "differ in anchors: None and 3", x, {"anchors": 3}),
+        (ValueError, "too large for torch.float32", x * 1e30, {}),
+    ]:
+        with pytest.raises(kind, match=words):
+            if rank == last:
+                entanglement(points, labels, sharded=True, **settings)
+            else:
+                entanglement(x, labels, sharded=True)
+    with pytest.raises(ValueError, match="n = 1 in all processes"):
+        entanglement(x[: int(rank == last)], labels[: int(rank == last)], sharded=True)
+
+
+@pytest.fixture(scope="module", params=SHARES, ids=str)
 def everyone(request, tmp_path_factory):
     """What every process found."""
-    folder = tmp_path_factory.mktemp("processes")
-    mp.spawn(work, (request.param, str(folder)), nprocs=request.param)
-    return [torch.load(folder / f"found-{rank}", weights_only=False) for rank in range(request.param)]
+    folder, world = tmp_path_factory.mktemp("processes"), len(request.param)
+    mp.spawn(work, (request.param, str(folder)), nprocs=world)
+    return [torch.load(folder / f"found-{rank}", weights_only=False) for rank in range(world)]
 
 
 @pytest.mark.parametrize("name, settings", [("all", {"groups": data()[2]}), ("cosine", {"distance": "cosine"})])

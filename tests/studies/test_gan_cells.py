@@ -2,6 +2,7 @@
 
 import pytest
 
+from lab.compute import Compute
 from lab.folder import CellFolder
 from studies import _gan_cells as cells
 
@@ -10,8 +11,8 @@ LOCAL = {"data": "nowhere", "download": False}
 
 def test_a_broken_attempt_to_measure_is_not_counted_twice(tmp_path, monkeypatch):
     training = cells.training_cell(
-        "dcgan", "digits", seed=0, kimg=0.5, snapshots=cells.schedule(0.5, 3), precision="float32", device="cpu",
-        settings={"width": 4, "batch": 64},
+        "dcgan", "digits", seed=0, kimg=0.5, snapshots=cells.schedule(0.5, 3),
+        compute=Compute(precision="float32", device="cpu"), settings={"width": 4, "batch": 64},
     )  # fmt: skip
     CellFolder.create(training, tmp_path, LOCAL).work()
     for cell in (cells.measuring_cell(training, 40), cells.reference_cell("digits", 40)):

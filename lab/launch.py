@@ -1,0 +1,110 @@
+"""Doing a cell: in this process, or in as many as it wants, which torchrun starts with the same `snnl cell FOLDER`.
+
+The first of the processes holds the cell's lock and writes; the one that started them only waits. They end when it
+does, so that nobody writes to a folder that was given up.
+"""
+
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+
+from filelock import FileLock, Timeout
+
+from lab import hardware
+from lab.errors import WorkbenchError, first_line
+from lab.folder import CellFolder
+from lab.processes import world_size
+from lab.registry import ROOT
+
+PARENT = "SNNL_PARENT"
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+def work(folder: CellFolder) -> None:
+    """Do a cell, or find it done.
+
+    Raises:
+        WorkbenchError: the work failed, or there are not as many GPUs as the cell wants processes.
+    """
+    if os.environ.get(PARENT):
+        end_with(int(os.environ[PARENT]))
+    if folder.processes == 1 or world_size() > 1:
+        folder.work()
+        return
+    visible = len(hardware.gpus())
+    if folder.config.get("device") == "cuda" and visible < folder.processes:
+        raise WorkbenchError(f"{folder.processes} processes want a GPU each and {visible} are visible: ask for fewer.")
+    while not folder.done:
+        with FileLock(folder.path / "lock"):
+            pass  # whoever is at work on it has ended
+        if not folder.done and _torchrun(folder) and not _at_work(folder):
+            raise WorkbenchError(_ended_from_outside(folder) or folder.failure or _last_words(folder))
+
+
+def share_threads(threads: int) -> None:
+    """Give this process and those that it starts so many threads; before torch is imported."""
+    for variable in THREADS:
+        os.environ[variable] = str(threads)
+
+
+def end_with(parent: int) -> None:
+    """End this process within a second of the end of another."""
+    threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+
+
+def _torchrun(folder: CellFolder) -> int:
+    """Start the processes and wait for them; their words go to the folder's log. The exit code."""
+    threads = int(os.environ.get(THREADS[0]) or hardware.cores())
+    shares = {variable: str(max(1, threads // folder.processes)) for variable in THREADS}
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={folder.processes}",
+               str(ROOT / "cli.py"), "cell", str(folder.path.absolute())]  # fmt: skip
+    with (folder.path / "log.txt").open("a") as log:
+        running = subprocess.Popen(
+            command, stdout=log, stderr=log, start_new_session=True,
+            env={**os.environ, **shares, PARENT: str(os.getpid())},
+        )  # fmt: skip
+        try:
+            return running.wait()
+        finally:
+            running.terminate()
+            running.wait()
+
+
+def _at_work(folder: CellFolder) -> bool:
+    """Whether another command has taken the cell meanwhile, or done it."""
+    try:
+        with FileLock(folder.path / "lock", blocking=False):
+            return folder.done
+    except Timeout:
+        return True
+
+
+def _ended_from_outside(folder: CellFolder) -> str | None:
+    """What to say where the first of the processes to fail was ended by a signal, as torchrun tells it."""
+    summary = _log(folder).rpartition("Root Cause")[2]
+    found = re.search(r"exitcode\s*:\s*-(\d+)", summary)
+    return (
+        found and f"one of {folder.processes} processes was ended by signal {found[1]} (out of memory, or by someone)"
+    )
+
+
+def _log(folder: CellFolder) -> str:
+    return (folder.path / "log.txt").read_text(encoding="utf-8", errors="replace")
+
+
+def _last_words(folder: CellFolder) -> str:
+    errors = [line for line in _log(folder).splitlines() if "Error" in line and "torch.distributed" not in line]
+    said = f": {first_line(Exception(errors[-1]))}" if errors else ""
+    return f"one of {folder.processes} processes died{said} ({folder.path / 'log.txt'} tells more)"
+
+
+def _watch(parent: int) -> None:
+    with suppress(ProcessLookupError):
+        while True:
+            os.kill(parent, 0)
+            time.sleep(0.5)
+    os._exit(1)

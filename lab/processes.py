@@ -1,0 +1,44 @@
+"""Which process of how many this one is, and its share of a batch. torchrun says so in the environment.
+
+The processes of a cell draw the same numbers for the whole batch and take their part, in order, so that the number of
+processes does not change what is drawn.
+"""
+
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+
+def rank() -> int:
+    """The number of this process among those that work together, from 0. The first one alone writes."""
+    return int(os.environ.get("RANK", "0"))
+
+
+def world_size() -> int:
+    """How many processes work together; 1 where torchrun did not start them."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def share(batch: "Tensor") -> "Tensor":
+    """This process's part (b / processes, ...) of a batch (b, ...) that every process has whole.
+
+    Raises:
+        ValueError: the batch cannot be parted equally: gradients are averaged over the processes with equal weight.
+    """
+    if len(batch) % world_size():
+        raise ValueError(f"a batch of {len(batch)} cannot be shared equally by {world_size()} processes.")
+    part = len(batch) // world_size()
+    return batch[part * rank() : part * (rank() + 1)]
+
+
+def uniform(count: int, device: "torch.device") -> "Tensor":
+    """`count` numbers (count,) in [0, 1): this process's part of one draw for all from torch's global generator.
+
+    The generators of the processes must stand at the same place; they stay together.
+    """
+    import torch
+
+    return share(torch.rand(count * world_size(), device=device))

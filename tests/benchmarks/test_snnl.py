@@ -1,0 +1,17 @@
+"""The benchmark's comparison on request."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+FILE = Path(__file__).resolve().parents[2] / "benchmarks" / "snnl.py"
+WITHOUT = """import runpy, sys
+sys.modules["pykeops"] = None
+sys.argv = [sys.argv[1], "--keops"]
+runpy.run_path(sys.argv[0], run_name="__main__")"""
+
+
+def test_without_keops_it_says_in_one_line_what_to_install():
+    done = subprocess.run([sys.executable, "-c", WITHOUT, str(FILE)], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1 and not done.stdout
+    assert "pip install pykeops" in done.stderr and done.stderr.count("\n") == 1

@@ -1,0 +1,119 @@
+"""Cells on several processes, started with torchrun."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from lab import executor, hardware, launch
+from lab.cells import Cell
+from lab.errors import WorkbenchError
+from lab.folder import CellFolder
+
+ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.usefixtures("importable")
+
+
+def folder(tmp_path, function, number=0, processes=2, **config):
+    cell = Cell(f"work:{function}", function, {"number": number, **config}, processes=processes)
+    return CellFolder.create(cell, tmp_path, {"data": "data", "download": False})
+
+
+def values(made):
+    return {row["metric"]: row["value"] for row in made.rows()}
+
+
+def test_the_processes_of_a_cell_work_together_and_the_first_writes(tmp_path, capfd):
+    made = folder(tmp_path, "together")
+    outcome = executor.run_in_slots([made], 1, "cpu", lambda started: None)
+    assert not outcome.failed
+    assert made.done and made.environment["world_size"] == 2
+    assert len(made.rows()) == 2
+    assert values(made) == {"sum": 3, "threads": max(1, hardware.cores() // 2)}
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    "number, words", [(0, "the second process always fails"), (1, "one of 2 processes was ended by signal 9")]
+)
+def test_one_that_fails_ends_them_all(tmp_path, number, words):
+    made = folder(tmp_path, "one_fails", number)
+    with pytest.raises(WorkbenchError, match=words):
+        launch.work(made)
+    assert not made.done
+
+
+def test_as_many_come_as_the_cell_wants(tmp_path, monkeypatch):
+    made = folder(tmp_path, "together")
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    with pytest.raises(WorkbenchError, match="wants 2 processes, and 3 came"):
+        launch.work(made)
+    with pytest.raises(WorkbenchError, match="wants 1 processes, and 3 came"):
+        launch.work(folder(tmp_path, "double", processes=1))
+
+
+def test_each_process_needs_a_gpu(tmp_path, monkeypatch):
+    monkeypatch.setattr(hardware, "gpus", lambda: (("H100", 9.0),))
+    with pytest.raises(WorkbenchError, match="2 processes want a GPU each and 1 are visible"):
+        launch.work(folder(tmp_path, "together", device="cuda"))
+
+
+def start(made):
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / "cli.py"), "cell", str(made.path)],
+        stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+
+
+def test_of_two_commands_one_works_and_the_other_finds_it_done(tmp_path):
+    made = folder(tmp_path, "together", number=1)
+    both = [start(made), start(made)]
+    said = [one.communicate(timeout=120) for one in both]
+    assert [one.returncode for one in both] == [0, 0], said
+    assert len(made.rows()) == 2 and made.done
+
+
+def test_processes_end_with_the_command_that_started_them(tmp_path):
+    made = folder(tmp_path, "together", number=600)
+    command = start(made)
+    wait_for(lambda: len(made.rows()) == 2)
+    command.send_signal(signal.SIGKILL)
+    command.communicate()
+    wait_for(lambda: not processes_of(made))
+    again = folder(tmp_path, "together", number=600)
+    again.event("still there")
+    assert not again.done
+
+
+def test_an_interrupt_ends_the_processes(tmp_path):
+    made = folder(tmp_path, "together", number=600)
+    command = start(made)
+    wait_for(lambda: len(made.rows()) == 2)
+    command.send_signal(signal.SIGINT)
+    said = command.communicate(timeout=30)
+    assert command.returncode == 130, said
+    wait_for(lambda: not processes_of(made))
+
+
+def processes_of(made):
+    """The processes whose command line names the folder."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = path.read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if str(made.path).encode() in words:
+            found.append(path.parent.name)
+    return found
+
+
+def wait_for(condition, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
