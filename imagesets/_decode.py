@@ -7,7 +7,7 @@ import shutil
 import statistics
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import numpy as np
 from imagesets import _parallel, _pixels
 from imagesets._layout import Layout, check_size
 from imagesets._listing import Listing
-from imagesets._manifest import Manifest, content_key
+from imagesets._manifest import Facts, Manifest, content_key, fingerprint
 from lab.errors import WorkbenchError
 from lab.files import write_json
 from lab.imageset import SIZES, Spec
@@ -39,6 +39,7 @@ class Work:
         path: the folder or archive.
         listing: its image files.
         layout: which image is of which file.
+        root: the folder of the data.
         size: side of the square images; None for the nearest that networks are built for.
         channels: 1 or 3; None for 1 where all files are grey.
         skip_bad: whether to go on without files that cannot be decoded.
@@ -48,6 +49,7 @@ class Work:
     path: Path
     listing: Listing
     layout: Layout
+    root: Path
     size: int | None
     channels: int | None
     skip_bad: bool
@@ -85,13 +87,14 @@ class _Decoded:
         return good
 
 
-def find_by_content(work: Work, manifest: Manifest, root: Path) -> tuple[np.ndarray, str] | None:
-    """The files' digests and the key of the set that they became before: they were moved, or only touched.
+def find_by_content(work: Work, manifest: Manifest) -> tuple[Facts, np.ndarray] | None:
+    """What is known of the same files elsewhere or at another time, and their digests: they were moved, or touched.
 
-    Files are read for it only where a set of as many images is there, and only those that have changed since.
+    Files are read for it only where as many images were decoded before, and only those that have changed since.
     """
     n = len(work.layout.order)
-    alike = {key: record for key, record in _records(root) if record["files"] == n}
+    others = [Manifest(path).facts() for path in manifest.path.parent.glob("*.jsonl")]
+    alike = [facts for facts in others if facts and facts.images == n and (work.skip_bad or not facts.skipped)]
     if not alike:
         return None
     digests = manifest.digests(work.listing)
@@ -103,13 +106,12 @@ def find_by_content(work: Work, manifest: Manifest, root: Path) -> tuple[np.ndar
     for row, digest in zip(unknown, every, strict=True):
         digests[row] = np.frombuffer(digest, np.uint8)
     source = work.source(digests[work.layout.order])
-    same = (key for key, record in alike.items() if record["source"] == source)
-    key = next((key for key in same if work.skip_bad or not alike[key]["skipped"]), None)
-    return (digests, key) if key else None
+    same = next((facts for facts in alike if facts.source == source and is_set(work.root, facts.key)), None)
+    return (replace(same, listing=fingerprint(work.listing)), digests) if same else None
 
 
-def decode(work: Work, root: Path, name: str) -> tuple[np.ndarray, str]:
-    """Decode all images to a new set below `root`: the listed files' digests, and the set's key.
+def decode(work: Work, name: str) -> tuple[Facts, np.ndarray]:
+    """Decode all images to a new set: what the files were and became, and their digests.
 
     `name` is of the folder aside; the caller sees to it that no other process uses it.
 
@@ -121,33 +123,29 @@ def decode(work: Work, root: Path, name: str) -> tuple[np.ndarray, str]:
     usual = max((side for side in SIZES if side <= statistics.median_low(sides)), default=SIZES[0])
     size = work.size or usual
     work.say(f"Decoding {len(work.layout.order):,} images of {work.path} to {size} x {size} pixels.")
-    with _aside(root / FOLDER, name) as aside:
+    with _aside(work.root / FOLDER, name) as aside:
         guesses = [work.channels] if work.channels else [1, 3] if grey else [3]
         attempts = ((channels, _decode_all(work, aside, size, channels)) for channels in guesses)
         channels, done = next((channels, done) for channels, done in attempts if done is not None)
         _report_bad(work, done.bad)
         kept = work.layout.keep(done.good)
         check_size(kept, work.path)
-        n = {"train": kept.n_train, "test": len(kept.order) - kept.n_train}
-        record = {
-            "spec": Spec(channels, size, kept.classes, ("train", "test"), n).plain(), "given_splits": kept.given,
-            "outside": kept.outside, "skipped": len(done.bad), "enlarged": done.enlarged,
-            "files": len(work.layout.order), "source": work.source(done.digests),
-        }  # fmt: skip
         names = [work.listing.names[row] for row in kept.order]
         key = content_key([_pixels.DECODING, size, channels, kept.n_train], names, done.digests[done.good])
+        n = {"train": kept.n_train, "test": len(kept.order) - kept.n_train}
+        spec = Spec(channels, size, kept.classes, ("train", "test"), n)
+        record = {"spec": spec.plain(), "given_splits": kept.given, "enlarged": done.enlarged}
         _write_set(aside, done.good, kept, names, record)
-        _give_name(aside, root / FOLDER / key)
+        _give_name(aside, work.root / FOLDER / key)
     digests = np.zeros((len(work.listing.names), done.digests.shape[1]), np.uint8)
     digests[work.layout.order] = done.digests
-    return digests, key
+    source, n_bad = work.source(done.digests), len(done.bad)
+    return Facts(fingerprint(work.listing), source, len(done.digests), n_bad, kept.outside, key), digests
 
 
-def _records(root: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Key and record of each set that is there."""
-    for path in (root / FOLDER).glob("[!.]*/set.json"):
-        with contextlib.suppress(OSError, ValueError):  # a damaged one is not found
-            yield path.parent.name, json.loads(path.read_text(encoding="utf-8"))
+def is_set(root: Path, key: str) -> bool:
+    """Whether a set is there."""
+    return (root / FOLDER / key / "set.json").is_file()
 
 
 def _look(work: Work) -> tuple[list[int], bool]:

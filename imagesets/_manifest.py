@@ -4,7 +4,9 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,16 +15,39 @@ from imagesets._pixels import NO_DIGEST
 from lab.files import replacing
 
 
+@dataclass(frozen=True)
+class Facts:
+    """What a folder's files were and became.
+
+    Attributes:
+        listing: the fingerprint of their names and stamps.
+        source: the key of their names and content, and of what was asked for.
+        images: how many there were to decode.
+        skipped: how many of them could not be.
+        outside: how many files lay beside the folders `train` and `test`.
+        key: of the set that they became.
+    """
+
+    listing: str
+    source: str
+    images: int
+    skipped: int
+    outside: int
+    key: str
+
+
 class Manifest:
-    """One file: a line with the listing's fingerprint and the set that it became, then a line for each image file."""
+    """One file: a line of facts about all files, `Facts`, then a line for each."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def current(self, listing: Listing) -> str | None:
-        """The key of the set that these files became, if none has changed since; only the first line is read."""
-        first = next(self._lines(), None)
-        return str(first[1]) if first and first[0] == fingerprint(listing) else None
+    def facts(self) -> Facts | None:
+        """What the first line says; None where there is none."""
+        try:
+            return Facts(**next(self._lines(), {}))
+        except TypeError:
+            return None
 
     def digests(self, listing: Listing) -> np.ndarray:
         """The digests, uint8 (n, 32), of the files that have not changed since; zeros for the others."""
@@ -37,15 +62,15 @@ class Manifest:
                 found[row] = np.frombuffer(bytes.fromhex(known[3]), np.uint8)
         return found
 
-    def write(self, listing: Listing, key: str, digests: np.ndarray) -> None:
-        """Remember the files, their digests (n, 32), and the key of the set that they became."""
+    def write(self, facts: Facts, listing: Listing, digests: np.ndarray) -> None:
+        """Remember the facts, the files, and their digests (n, 32)."""
         with replacing(self.path) as aside, aside.open("w", encoding="ascii") as file:
-            file.write(json.dumps([fingerprint(listing), key]) + "\n")
+            file.write(json.dumps(asdict(facts)) + "\n")
             for row, name in enumerate(listing.names):
                 line = [name, *listing.stamps[row].tolist(), digests[row].tobytes().hex()]
                 file.write(json.dumps(line) + "\n")
 
-    def _lines(self) -> Iterator[list[str]]:
+    def _lines(self) -> Iterator[Any]:
         try:
             with self.path.open(encoding="ascii") as file:
                 for line in file:

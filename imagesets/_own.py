@@ -19,9 +19,9 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from imagesets import _layout, _listing
-from imagesets._decode import FOLDER, Work, decode, find_by_content
+from imagesets._decode import FOLDER, Work, decode, find_by_content, is_set
 from imagesets._listing import Listing
-from imagesets._manifest import Manifest
+from imagesets._manifest import Facts, Manifest, fingerprint
 from imagesets._pixels import DECODING
 from lab.cells import content_hash
 from lab.errors import WorkbenchError
@@ -45,18 +45,19 @@ def prepare(
     listing = _listing.list_images(kind, path)
     identity = content_hash([kind, str(path.resolve()), size, channels, skip_bad, DECODING])
     manifest = Manifest(root / FOLDER / "manifests" / f"{identity}.jsonl")
-    key = _known(manifest, listing, root)
-    if key is None:
+    facts = _known(manifest, listing, root)
+    if facts is None:
         manifest.path.parent.mkdir(parents=True, exist_ok=True)
         with _alone(manifest.path.with_suffix(".lock"), say):
-            key = _known(manifest, listing, root)
-            if key is None:
+            facts = _known(manifest, listing, root)
+            if facts is None:
                 layout = _layout.arrange(listing.names, path)
-                work = Work(path, listing, layout, size, channels, skip_bad, say)
-                digests, key = find_by_content(work, manifest, root) or decode(work, root, identity)
-                manifest.write(listing, key, digests)
-    say(f"{path} is {_summary(OwnImages(f'{OWN}{key}', root), listing)}")
-    return f"{OWN}{key}"
+                work = Work(path, listing, layout, root, size, channels, skip_bad, say)
+                facts, digests = find_by_content(work, manifest) or decode(work, identity)
+                manifest.write(facts, listing, digests)
+    own = OwnImages(f"{OWN}{facts.key}", root)
+    say(f"{path} is {_summary(own, listing, facts)}")
+    return own.name
 
 
 class OwnImages:
@@ -106,9 +107,11 @@ class OwnImages:
         return torch.from_numpy(found)
 
 
-def _known(manifest: Manifest, listing: Listing, root: Path) -> str | None:
-    key = manifest.current(listing)
-    return key if key and (root / FOLDER / key / "set.json").is_file() else None
+def _known(manifest: Manifest, listing: Listing, root: Path) -> Facts | None:
+    """What these files became, if none has changed since."""
+    facts = manifest.facts()
+    unchanged = facts is not None and facts.listing == fingerprint(listing) and is_set(root, facts.key)
+    return facts if unchanged else None
 
 
 @contextlib.contextmanager
@@ -126,7 +129,7 @@ def _alone(path: Path, say: Callable[[str], None]) -> Iterator[None]:
         lock.release()
 
 
-def _summary(own: OwnImages, listing: Listing) -> str:
+def _summary(own: OwnImages, listing: Listing, facts: Facts) -> str:
     spec, record = own.SPEC, own.record
     how = "as train/ and test/ say" if record["given_splits"] else "one in six, by a hash of the name"
     enlarged = f" ({record['enlarged']:,} enlarged)" if record["enlarged"] else ""
@@ -137,6 +140,6 @@ def _summary(own: OwnImages, listing: Listing) -> str:
         "grey" if spec.channels == 1 else "colour",
     ]
     left_out = listing.left_out.copy()
-    left_out.update({"beside train/ and test/": record["outside"], "not to be decoded": record["skipped"]})
+    left_out.update({"beside train/ and test/": facts.outside, "not to be decoded": facts.skipped})
     without = f" Left out: {_listing.counted(+left_out)}." if +left_out else ""
     return f"{own.name}: {', '.join(parts)}.{without}"
