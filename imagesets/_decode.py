@@ -1,7 +1,6 @@
 """Decoding a whole set: to a folder aside, which is given its name, the key of its content, when it is whole."""
 
 import contextlib
-import json
 import os
 import shutil
 import statistics
@@ -16,8 +15,8 @@ import numpy as np
 
 from imagesets import _parallel, _pixels
 from imagesets._layout import Layout, check_size
-from imagesets._listing import Listing
-from imagesets._manifest import Facts, Manifest, content_key, fingerprint
+from imagesets._listing import Listing, packed_names
+from imagesets._manifest import Facts, Manifest, content_key
 from lab.errors import WorkbenchError
 from lab.files import write_json
 from lab.imageset import SIZES, Spec
@@ -67,7 +66,7 @@ class Work:
 
     def source(self, digests: np.ndarray) -> str:
         """A key of all that was asked for, given the digests (n, 32) of all images' files."""
-        names = (self.name(row) for row in range(len(digests)))
+        names = [self.listing.names[row] for row in self.layout.order.tolist()]
         return content_key([_pixels.DECODING, self.size, self.channels], names, digests)
 
 
@@ -107,7 +106,7 @@ def find_by_content(work: Work, manifest: Manifest) -> tuple[Facts, np.ndarray] 
         digests[row] = np.frombuffer(digest, np.uint8)
     source = work.source(digests[work.layout.order])
     same = next((facts for facts in alike if facts.source == source and is_set(work.root, facts.key)), None)
-    return (replace(same, listing=fingerprint(work.listing)), digests) if same else None
+    return (replace(same, listing=work.listing.fingerprint), digests) if same else None
 
 
 def decode(work: Work, name: str) -> tuple[Facts, np.ndarray]:
@@ -130,7 +129,7 @@ def decode(work: Work, name: str) -> tuple[Facts, np.ndarray]:
         _report_bad(work, done.bad)
         kept = work.layout.keep(done.good)
         check_size(kept, work.path)
-        names = [work.listing.names[row] for row in kept.order]
+        names = [work.listing.names[row] for row in kept.order.tolist()]
         key = content_key([_pixels.DECODING, size, channels, kept.n_train], names, done.digests[done.good])
         n = {"train": kept.n_train, "test": len(kept.order) - kept.n_train}
         spec = Spec(channels, size, kept.classes, ("train", "test"), n)
@@ -140,7 +139,7 @@ def decode(work: Work, name: str) -> tuple[Facts, np.ndarray]:
     digests = np.zeros((len(work.listing.names), done.digests.shape[1]), np.uint8)
     digests[work.layout.order] = done.digests
     source, n_bad = work.source(done.digests), len(done.bad)
-    return Facts(fingerprint(work.listing), source, len(done.digests), n_bad, kept.outside, key), digests
+    return Facts(work.listing.fingerprint, source, len(done.digests), n_bad, kept.outside, key), digests
 
 
 def is_set(root: Path, key: str) -> bool:
@@ -199,8 +198,8 @@ def _write_set(aside: Path, good: np.ndarray, kept: Layout, names: list[str], re
         _close_gaps(aside / "images.npy", np.flatnonzero(good))
     if kept.labels is not None:
         np.save(aside / "labels.npy", kept.labels)
-    with (aside / "names.jsonl").open("w", encoding="ascii") as file:
-        file.writelines(json.dumps(name) + "\n" for name in names)
+    with (aside / "names").open("wb") as file:
+        file.writelines(packed_names(names))
     write_json(aside / "set.json", record)
 
 

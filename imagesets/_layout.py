@@ -87,14 +87,11 @@ def _class_of(name: str, given: bool) -> str:
 
 def _drawn(names: Sequence[str], labels: np.ndarray) -> np.ndarray:
     """Which images are held out: of each class a sixth, at least one of two, those whose names' hashes are lowest."""
-    hashes = np.fromiter((_hash(name) for name in names), np.uint64, len(names))
+    first_bytes = (hashlib.sha256(os.fsencode(name)).digest()[:8] for name in names)
+    hashes = np.frombuffer(b"".join(first_bytes), ">u8")
     counts = np.bincount(labels)
     quota = np.maximum(counts // HELD_OUT, counts > 1)
     ranked = np.lexsort((hashes, labels))
     rank = np.empty(len(names), np.int64)
     rank[ranked] = np.arange(len(names)) - (np.cumsum(counts) - counts)[labels[ranked]]
     return rank < quota[labels]
-
-
-def _hash(name: str) -> int:
-    return int.from_bytes(hashlib.sha256(os.fsencode(name)).digest()[:8], "big")

@@ -1,13 +1,15 @@
 """The image files of a folder or a zip archive: their names, what tells that one has changed, and their bytes."""
 
+import hashlib
 import os
 import zipfile
 import zlib
 from array import array
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
@@ -18,8 +20,9 @@ from lab.errors import UsageError, WorkbenchError, first_line
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp")
 LARGEST = 1 << 29
 """Bytes of a file, at most: more than any image within Pillow's limit of pixels takes."""
-OTHER, HIDDEN, LINK, UNSAFE = "of another kind", "hidden", "linked from outside", "with unsafe names"
+OTHER, HIDDEN, LINK, UNSAFE, INNER = "of another kind", "hidden", "linked from outside", "with unsafe names", "a folder"
 ENCRYPTED = 1
+BLOCK = 4096
 
 
 class Reader(Protocol):
@@ -47,6 +50,14 @@ class Listing:
     reader: Reader
     places: np.ndarray | None = None
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """A digest of all names and stamps."""
+        found = hashlib.sha256(self.stamps.tobytes())
+        for packed in packed_names(self.names):
+            found.update(packed)
+        return found.hexdigest()
+
     def addresses(self, rows: np.ndarray) -> list[Any]:
         """What the reader takes, of some of the files."""
         if self.places is None:
@@ -67,6 +78,12 @@ def list_images(kind: str, path: Path) -> Listing:
         aside = f" ({counted(found.left_out)} left out)" if found.left_out else ""
         raise WorkbenchError(f"{path} holds no image files{aside}; they end in {', '.join(SUFFIXES)}.")
     return found
+
+
+def packed_names(names: Sequence[str]) -> Iterator[bytes]:
+    """The names as bytes, a zero byte after each, some at a time."""
+    for start in range(0, len(names), BLOCK):
+        yield os.fsencode("\0".join(names[start : start + BLOCK]) + "\0")
 
 
 def counted(left_out: Counter[str]) -> str:
@@ -127,29 +144,30 @@ def _list_folder(root: Path) -> Listing:
         prefix = waiting.pop()
         with os.scandir(root / prefix) as entries:
             for entry in entries:
-                reason = _reason(entry, root)
-                if reason:
-                    left_out[reason] += 1
-                elif entry.is_dir():
-                    waiting.append(f"{prefix}{entry.name}/")
-                else:
+                name = entry.name
+                reason = _reason(entry, name, root)
+                if reason is None:
                     status = entry.stat()
-                    names.append(prefix + entry.name)
+                    names.append(prefix + name)
                     stamps.extend((status.st_size, status.st_mtime_ns))
+                elif reason == INNER:
+                    waiting.append(f"{prefix}{name}/")
+                else:
+                    left_out[reason] += 1
     order = sorted(range(len(names)), key=names.__getitem__)
     table = np.frombuffer(stamps, np.int64).reshape(-1, 2)[order]
     return Listing([names[row] for row in order], table, left_out, _FolderReader(str(root)))
 
 
-def _reason(entry: "os.DirEntry[str]", root: Path) -> str | None:
-    """Why an entry of a folder is left out, or None."""
-    if entry.name.startswith("."):
+def _reason(entry: "os.DirEntry[str]", name: str, root: Path) -> str | None:
+    """Why an entry of a folder is no image file to take; None for one that is."""
+    if name.startswith("."):
         return HIDDEN
     if entry.is_symlink() and not _stays(entry.path, root):
         return LINK
-    if entry.is_dir():
+    if name.lower().endswith(SUFFIXES) and entry.is_file():
         return None
-    return None if entry.name.lower().endswith(SUFFIXES) and entry.is_file() else OTHER
+    return INNER if entry.is_dir() else OTHER
 
 
 def _stays(link: str, root: Path) -> bool:

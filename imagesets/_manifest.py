@@ -2,15 +2,14 @@
 
 import hashlib
 import json
-import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from imagesets._listing import Listing
+from imagesets._listing import BLOCK, Listing, packed_names
 from imagesets._pixels import NO_DIGEST
 from lab.files import replacing
 
@@ -37,7 +36,7 @@ class Facts:
 
 
 class Manifest:
-    """One file: a line of facts about all files, `Facts`, then a line for each."""
+    """One file: a line of facts about all files, `Facts`, then lines with some files each."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -52,23 +51,31 @@ class Manifest:
     def digests(self, listing: Listing) -> np.ndarray:
         """The digests, uint8 (n, 32), of the files that have not changed since; zeros for the others."""
         found = np.zeros((len(listing.names), len(NO_DIGEST)), np.uint8)
-        lines = self._lines()
-        next(lines, None)
-        known = next(lines, None)
+        files = self._files()
+        known = next(files, None)
         for row, name in enumerate(listing.names):  # both are in order of the names
             while known and known[0] < name:
-                known = next(lines, None)
-            if known and known[0] == name and known[1:3] == listing.stamps[row].tolist():
-                found[row] = np.frombuffer(bytes.fromhex(known[3]), np.uint8)
+                known = next(files, None)
+            if known and known[0] == name and known[1] == listing.stamps[row].tolist():
+                found[row] = np.frombuffer(known[2], np.uint8)
         return found
 
     def write(self, facts: Facts, listing: Listing, digests: np.ndarray) -> None:
         """Remember the facts, the files, and their digests (n, 32)."""
         with replacing(self.path) as aside, aside.open("w", encoding="ascii") as file:
             file.write(json.dumps(asdict(facts)) + "\n")
-            for row, name in enumerate(listing.names):
-                line = [name, *listing.stamps[row].tolist(), digests[row].tobytes().hex()]
+            for start in range(0, len(listing.names), BLOCK):
+                block = slice(start, start + BLOCK)
+                line = [listing.names[block], listing.stamps[block].tolist(), digests[block].tobytes().hex()]
                 file.write(json.dumps(line) + "\n")
+
+    def _files(self) -> Iterator[tuple[str, list[int], bytes]]:
+        lines = self._lines()
+        next(lines, None)
+        for names, stamps, digests in lines:
+            each = len(NO_DIGEST)
+            for i, name in enumerate(names):
+                yield name, stamps[i], bytes.fromhex(digests[2 * each * i : 2 * each * (i + 1)])
 
     def _lines(self) -> Iterator[Any]:
         try:
@@ -79,17 +86,10 @@ class Manifest:
             return
 
 
-def fingerprint(listing: Listing) -> str:
-    """A digest of all names and stamps."""
-    found = hashlib.sha256(listing.stamps.tobytes())
-    for name in listing.names:
-        found.update(os.fsencode(name) + b"\0")
-    return found.hexdigest()
-
-
-def content_key(settings: Iterable[object], names: Iterable[str], digests: np.ndarray) -> str:
+def content_key(settings: Iterable[object], names: Sequence[str], digests: np.ndarray) -> str:
     """A key (12 hexadecimal digits) of settings and of files, their names and their digests (n, 32), in order."""
-    found = hashlib.sha256(json.dumps(list(settings)).encode())
-    for name, digest in zip(names, digests, strict=True):
-        found.update(os.fsencode(name) + b"\0" + digest.tobytes())
+    found = hashlib.sha256(json.dumps([*settings, len(names)]).encode())
+    for packed in packed_names(names):
+        found.update(packed)
+    found.update(digests.tobytes())
     return found.hexdigest()[:12]

@@ -4,7 +4,7 @@
     1a2b3c4d5e6f/          one set, named by the content of its files and the settings
         images.npy         uint8 (n, c, h, w): those to train on, then those held out
         labels.npy         int64 (n,), where there are classes
-        names.jsonl        the file of each image
+        names              the file of each image, a zero byte after each
         set.json           what it holds; the folder appears, whole, by a rename
     manifests/             what is known of a folder's files from the last time
 """
@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 from imagesets import _layout, _listing
 from imagesets._decode import FOLDER, Work, decode, find_by_content, is_set
 from imagesets._listing import Listing
-from imagesets._manifest import Facts, Manifest, fingerprint
+from imagesets._manifest import Facts, Manifest
 from imagesets._pixels import DECODING
 from lab.cells import content_hash
 from lab.errors import WorkbenchError
@@ -110,7 +110,7 @@ class OwnImages:
 def _known(manifest: Manifest, listing: Listing, root: Path) -> Facts | None:
     """What these files became, if none has changed since."""
     facts = manifest.facts()
-    unchanged = facts is not None and facts.listing == fingerprint(listing) and is_set(root, facts.key)
+    unchanged = facts is not None and facts.listing == listing.fingerprint and is_set(root, facts.key)
     return facts if unchanged else None
 
 

@@ -29,6 +29,8 @@ PLUGINS = (JpegImagePlugin, PngImagePlugin, WebPImagePlugin, GifImagePlugin, Bmp
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 GAP = 2
 """A large image is first brought, quickly, to no less than this many times the side."""
+ORIENTED = {"exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"}
+"""What of a file's information can tell which side is up."""
 NO_DIGEST = bytes(32)
 
 
@@ -86,7 +88,7 @@ def hash_part(reader: Reader, addresses: Sequence[Any]) -> list[bytes]:
 def decode_part(reader: Reader, addresses: Sequence[Any], first: int, target: Target) -> Part:
     """Decode consecutive images and write them to the target from place `first` on; bad ones leave zeros."""
     part = Part()
-    pixels = np.zeros((len(addresses), target.channels, target.size, target.size), np.uint8)
+    sheet = Image.new("L" if target.channels == 1 else "RGB", (target.size, target.size * len(addresses)))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -95,21 +97,23 @@ def decode_part(reader: Reader, addresses: Sequence[Any], first: int, target: Ta
             try:
                 data = reader.read(address)
                 part.digests[i] = hashlib.sha256(data).digest()
-                pixels[i], enlarged = decode(data, target.size, target.channels, target.grey_only)
+                image, enlarged = decode(data, target.size, target.channels, target.grey_only)
+                sheet.paste(image, (0, target.size * i))
                 part.enlarged += enlarged
             except _ColourMet:
                 part.colour = True
                 return part
             except Exception as error:  # damaged files raise errors of every kind
                 part.bad[i] = explain(error)
+    pixels = np.asarray(sheet).reshape(len(addresses), target.size, target.size, target.channels)
     with open(target.path, "r+b") as file:  # noqa: PTH123 (a full disk is an error here, and a crash in a memory map)
         file.seek(target.offset + first * target.bytes_each)
-        file.write(pixels.data)
+        file.write(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)).data)
     return part
 
 
-def decode(data: bytes, size: int, channels: int, grey_only: bool = False) -> tuple[np.ndarray, bool]:
-    """An image as uint8 (channels, size, size), and whether it had to be enlarged.
+def decode(data: bytes, size: int, channels: int, grey_only: bool = False) -> tuple[Image.Image, bool]:
+    """A square image in mode L (one channel) or RGB (three), and whether it had to be enlarged.
 
     It is turned upright by its EXIF orientation, cropped to the square at its centre, and resized by Lanczos' filter;
     what is transparent becomes white; of 16 bits of grey the upper 8 are kept; of an animation the first frame.
@@ -117,16 +121,17 @@ def decode(data: bytes, size: int, channels: int, grey_only: bool = False) -> tu
     Raises:
         Exception: the bytes are no such image, are cut off, or unpack to more pixels than Pillow's limit.
     """
-    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-        if grey_only and not is_grey(image):
-            raise _ColourMet
+    image: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
+    if grey_only and not is_grey(image):
+        raise _ColourMet
+    if min(image.size) >= 2 * GAP * size:
         image.draft(None, (GAP * size, GAP * size))
-        image.load()
+    image.load()
+    if not ORIENTED.isdisjoint(image.info):
         with suppress(Exception):  # damaged EXIF data: the pixels are as they are
             ImageOps.exif_transpose(image, in_place=True)
-        square = _square(_direct(image), size)
-        flat = np.asarray(_on_white(square).convert("L" if channels == 1 else "RGB"))
-        return flat.reshape(size, size, channels).transpose(2, 0, 1), min(image.size) < size
+    mode, square = "L" if channels == 1 else "RGB", _on_white(_square(_direct(image), size))
+    return square if square.mode == mode else square.convert(mode), min(image.size) < size
 
 
 def is_grey(image: Image.Image) -> bool:

@@ -44,7 +44,7 @@ def opened(tmp_path):
         name = imageset.settle(f"{kind}:{path}", data, say=said.append, **settings)
         found = _own.OwnImages(name, data)
         found.said = said
-        found.names = [json.loads(line) for line in (found.folder / "names.jsonl").open()]
+        found.names = os.fsdecode((found.folder / "names").read_bytes()).split("\0")[:-1]
         return found
 
     return open_one
