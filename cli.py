@@ -125,8 +125,9 @@ def _run_study(
 
     local = _local(data, download)
     config = study.study_config(name, preset, given(settings))
-    images = _settled(config.plain()["imageset"], local, size, channels, skip_bad)
-    config = config.model_copy(update={"imageset": images})
+    if hasattr(config, "imageset"):
+        images = _settled(config.imageset, local, size, channels, skip_bad)
+        config = config.model_copy(update={"imageset": images})
     plan = study.plan_study(name, config, runs, published=published)
     if dry_run:
         return _print_plan(plan, jobs, as_json)

@@ -71,6 +71,8 @@ class OwnImages:
         """
         self.name, self.folder = name, root / FOLDER / name.removeprefix(OWN)
         try:
+            if not name.removeprefix(OWN).isalnum():
+                raise ValueError("no key")
             self.record: dict[str, Any] = json.loads((self.folder / "set.json").read_text(encoding="utf-8"))
             self.SPEC = Spec.parse(self.record["spec"])
         except (OSError, ValueError, KeyError, TypeError) as error:

@@ -475,8 +475,9 @@ def test_options_of_own_images_are_refused_for_others(tmp_path):
         imageset.settle("digits", tmp_path, skip_bad=True)
     with pytest.raises(UsageError, match="did you mean 'digits'"):
         imageset.settle("digit", tmp_path)
-    with pytest.raises(WorkbenchError, match="images:0123 are not below"):
-        imageset.settle("images:0123", tmp_path)
+    for name in ("images:0123", "images:", "images:../.."):
+        with pytest.raises(WorkbenchError, match=f"{name} are not below"):
+            imageset.settle(name, tmp_path)
 
 
 def test_decoding_needs_no_torch(python, folder, tmp_path):
