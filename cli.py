@@ -2,12 +2,14 @@
 
 import os
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
+TRACEBACK = "--traceback"
 MEASURED = ("score", "loss", "temperature", "bound", "at_limit", "n_valid")
 FEW_CLASSES = 20
 """Up to so many, a table of class against class can be read."""
@@ -84,6 +86,12 @@ def json_option() -> click.Option:
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="snnl-workbench", prog_name="snnl")
+@click.option(
+    TRACEBACK,
+    is_flag=True,
+    expose_value=False,
+    help="On an error, show where it arose, too; anywhere on the line, or with SNNL_TRACEBACK=1.",
+)
 def cli() -> None:
     """Measure and train how entangled classes are in a representation: the soft nearest neighbor loss at work."""
 
@@ -120,7 +128,6 @@ def _run_study(
     dry_run: bool, as_json: bool, size: str | None, channels: str | None, skip_bad: bool, **settings: Any,
 ) -> None:  # fmt: skip
     from lab import study
-    from lab.hardware import resolve_device
     from lab.options import given
 
     local = _local(data, download)
@@ -132,7 +139,7 @@ def _run_study(
     if dry_run:
         return _print_plan(plan, jobs, as_json)
     _say(_opening(plan, jobs))
-    result = study.run_study(plan, local=local, jobs=jobs, device=resolve_device(getattr(config, "device", "auto")))
+    result = study.run_study(plan, local=local, jobs=jobs)
     _print_result(result, as_json)
 
 
@@ -473,23 +480,40 @@ def _print_cell(folder: Any, as_json: bool, following: str | None) -> None:
 
 def main() -> None:
     """Run the command line: exit codes 0 done, 1 error, 2 usage, 3 some cells failed, 130 interrupted."""
-    from lab.errors import WorkbenchError
-
+    arguments = [word for word in sys.argv[1:] if word != TRACEBACK]
+    tracing = TRACEBACK in sys.argv or os.environ.get("SNNL_TRACEBACK", "0") not in {"", "0"}
     try:
-        code = cli.main(standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        code = error.exit_code
-    except WorkbenchError as error:
-        _say(f"Error: {error}")
-        code = error.exit_code
-    except OSError as error:
-        _say(f"Error: {error}. Is there room, and may this user write there?")
-        code = 1
+        code = cli.main(arguments, Path(sys.argv[0]).name, standalone_mode=False)
     except (KeyboardInterrupt, click.Abort):
         _say("Interrupted. The same command goes on with what is left.")
         code = 130
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        code = error.exit_code
+    except Exception as error:
+        message, code = _told(error)
+        if tracing:
+            _say("".join(traceback.format_exception(error)))
+        _say("Error: " + " ".join(message.splitlines()))
     sys.exit(code)
+
+
+def _told(error: Exception) -> tuple[str, int]:
+    """An error in one line that says what to do, and its exit code."""
+    from lab.errors import WorkbenchError, first_line
+
+    if isinstance(error, WorkbenchError):
+        return str(error), error.exit_code
+    if isinstance(error, click.UsageError) and error.ctx:
+        return f"{error.format_message()} See {error.ctx.command_path} --help.", error.exit_code
+    if isinstance(error, click.ClickException):
+        return error.format_message(), error.exit_code
+    if isinstance(error, OSError):
+        return f"{error}. Is there room, and may this user write there?", 1
+    return (
+        f"{type(error).__name__}: {first_line(error)}. This should not happen; run again with {TRACEBACK} for more.",
+        1,
+    )
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Snapshots of a generator in training: its averaged weights at the asked-for kimg, and images drawn from them."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import torch
 from PIL import Image
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -14,11 +16,12 @@ from gans._config import GanConfig
 from gans._state import contiguous
 from lab import imageset, registry
 from lab.draws import random_generator
-from lab.errors import WorkbenchError
+from lab.errors import WorkbenchError, first_line
 from lab.files import replacing
 from lab.folder import CellFolder
 
 FOLDER = "snapshots"
+NAME = re.compile(r"kimg-(\d+\.\d+)-step-(\d+)\.safetensors")
 
 
 @dataclass(frozen=True)
@@ -46,19 +49,27 @@ def snapshots(cell: Path) -> list[Snapshot]:
     """
     found = []
     for path in sorted((cell / FOLDER).glob("kimg-*.safetensors")):
-        _, kimg, _, step = path.stem.split("-")
-        found.append(Snapshot(path, float(kimg), int(step)))
+        if name := NAME.fullmatch(path.name):
+            found.append(Snapshot(path, float(name[1]), int(name[2])))
     if not found:
         raise WorkbenchError(f"{cell} holds no generator: train it first, or take a folder that kept its weights.")
     return found
 
 
 def load_generator(snapshot: Snapshot, config: Mapping[str, Any]) -> nn.Module:
-    """The generator of a snapshot, in evaluation mode, on the CPU; `config` is that of its training."""
+    """The generator of a snapshot, in evaluation mode, on the CPU; `config` is that of its training.
+
+    Raises:
+        WorkbenchError: the file is damaged, or does not fit.
+    """
     module = registry.load("gans", config["gan"])
     settings: GanConfig = module.Config.parse(config["settings"])
     generator: nn.Module = module.Generator(settings, imageset.spec_of(config)).eval()
-    generator.load_state_dict(load_file(snapshot.path))
+    try:
+        generator.load_state_dict(load_file(snapshot.path))
+    except (SafetensorError, RuntimeError) as error:
+        problem = f"{snapshot.path} is damaged or of another network ({first_line(error)})"
+        raise WorkbenchError(f"{problem}: remove the cell's folder and train it again.") from error
     return generator.to(memory_format=torch.channels_last)
 
 

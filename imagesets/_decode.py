@@ -106,7 +106,7 @@ def find_by_content(work: Work, manifest: Manifest) -> tuple[Facts, np.ndarray] 
         digests[row] = np.frombuffer(digest, np.uint8)
     source = work.source(digests[work.layout.order])
     same = next((facts for facts in alike if facts.source == source and is_set(work.root, facts.key)), None)
-    return (replace(same, listing=work.listing.fingerprint), digests) if same else None
+    return (replace(same, listing=work.listing.fingerprint, outside=work.layout.outside), digests) if same else None
 
 
 def decode(work: Work, name: str) -> tuple[Facts, np.ndarray]:
@@ -130,7 +130,8 @@ def decode(work: Work, name: str) -> tuple[Facts, np.ndarray]:
         kept = work.layout.keep(done.good)
         check_size(kept, work.path)
         names = [work.listing.names[row] for row in kept.order.tolist()]
-        key = content_key([_pixels.DECODING, size, channels, kept.n_train], names, done.digests[done.good])
+        settings = [_pixels.DECODING, size, channels, kept.n_train, *kept.classes]
+        key = content_key(settings, names, done.digests[done.good])
         n = {"train": kept.n_train, "test": len(kept.order) - kept.n_train}
         spec = Spec(channels, size, kept.classes, ("train", "test"), n)
         record = {"spec": spec.plain(), "given_splits": kept.given, "enlarged": done.enlarged}

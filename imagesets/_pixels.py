@@ -148,7 +148,9 @@ def look(data: bytes) -> tuple[int, bool]:
     Raises:
         Exception: the bytes are no image.
     """
-    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
         return min(image.size), is_grey(image)
 
 

@@ -27,9 +27,11 @@ def do_folder(path: Path, *, cost: float = 60.0) -> CellFolder:
         WorkbenchError: it is no cell's folder, or a cell that it needs is not finished.
     """
     folder = CellFolder(path)
-    unfinished = [need.path.name for need in folder.needs if not need.done]
+    unfinished = [name for name in folder.record["needs_folders"] if not (folder.path.parent / name / "DONE").exists()]
     if unfinished:
-        raise WorkbenchError(f"{path} needs {unfinished[0]}, which is not finished: do that first.")
+        raise WorkbenchError(
+            f"{path} needs {folder.path.parent / unfinished[0]}, which is not finished: do that first."
+        )
     if world_size() > 1:
         run_here(folder)
     elif not folder.done:

@@ -54,6 +54,15 @@ class Cell:
         }
 
 
+def recorded_key(record: Mapping[str, Any]) -> str:
+    """The key of the cell whose identity a record holds, beside other things.
+
+    Raises:
+        KeyError: a part of the identity is not there.
+    """
+    return content_hash({name: record[name] for name in Cell("", "", {}).identity()})
+
+
 def content_hash(value: Any) -> str:
     """A hash (16 hexadecimal digits) of a JSON-ready value, independent of the order of keys."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"))

@@ -42,6 +42,8 @@ class Config(BaseModel):
 def _reason(problem: Any) -> str:
     where = ".".join(str(part) for part in problem["loc"]) or "settings"
     text = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "too_short":
+        text = f"at least {problem['ctx']['min_length']} is needed"
     return f"{where}: {text} (got {problem['input']!r})"
 
 

@@ -3,6 +3,9 @@
 import difflib
 from collections.abc import Iterable
 
+MANY = 12
+"""Of more names than these, only the nearest are listed."""
+
 
 class WorkbenchError(Exception):
     """Something went wrong that the message explains, together with what to do. Exit code 1."""
@@ -17,11 +20,13 @@ class UsageError(WorkbenchError):
 
 
 def unknown_name(what: str, name: str, known: Iterable[str]) -> UsageError:
-    """The error for a name that is not among `known`: it lists them, and the nearest first if one is near."""
+    """The error for a name that is not among `known`: it tells a near one, and lists them, of many the nearest."""
     choices = sorted(known)
     near = difflib.get_close_matches(name, choices, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else "."
-    return UsageError(f"Unknown {what} {name!r}{hint} Known: {', '.join(choices) or 'none'}.")
+    listed = sorted(difflib.get_close_matches(name, choices, n=MANY, cutoff=0)) if len(choices) > MANY else choices
+    known_ones = ", ".join(listed) or "none"
+    return UsageError(f"Unknown {what} {name!r}{hint} Known{' among others' * (len(choices) > MANY)}: {known_ones}.")
 
 
 def first_line(error: BaseException) -> str:

@@ -17,7 +17,7 @@ from typing import Any, Self
 from filelock import FileLock
 
 from lab import environment, registry
-from lab.cells import FORMAT, Cell
+from lab.cells import FORMAT, Cell, recorded_key
 from lab.errors import WorkbenchError
 from lab.files import atomic_write, without_nan, write_json
 from lab.processes import rank, world_size
@@ -31,12 +31,15 @@ class CellFolder:
         """Open a folder that `create` made.
 
         Raises:
-            WorkbenchError: it is no cell's folder, or one of another format.
+            WorkbenchError: it is no cell's folder, one of another format, or one whose settings were edited.
         """
         self.path = path
         record = _read_json(path / "config.json", "no cell's folder: it has no readable config.json")
         if record.get("format") != FORMAT:
-            raise WorkbenchError(f"{path} has format {record.get('format')!r}; this version reads {FORMAT}.")
+            version = f"format {record.get('format')!r}; this version reads {FORMAT}"
+            raise WorkbenchError(f"{path} has {version}: use the version that made it, or another folder.")
+        if not _is_whole(record):
+            raise WorkbenchError(f"{path / 'config.json'} was edited: remove the folder, and have it made anew.")
         self.record = record
 
     @classmethod
@@ -94,7 +97,7 @@ class CellFolder:
     @property
     def seconds(self) -> float:
         """How long the finished work took."""
-        return float(_read_json(self.path / "DONE", "not finished")["seconds"])
+        return float(_read_json(self.path / "DONE", "damaged (DONE): remove it, and have it made anew")["seconds"])
 
     @property
     def environment(self) -> dict[str, Any]:
@@ -129,7 +132,10 @@ class CellFolder:
         """The rows written so far; a last line that was cut off in the writing is left out."""
         path = self.path / "rows.jsonl"
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
-        return [json.loads(line) for line in lines if line.endswith("\n")]
+        try:
+            return [dict(json.loads(line)) for line in lines if line.endswith("\n")]
+        except (ValueError, TypeError) as error:
+            raise WorkbenchError(f"{path} is damaged: remove its folder, and have it made anew.") from error
 
     def keep_rows(self, rows: list[dict[str, Any]]) -> None:
         """Replace the rows: a run function begins with this, so that those of a broken attempt are not counted twice.
@@ -188,7 +194,14 @@ class CellFolder:
 
 def _read_json(path: Path, problem: str) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
         raise WorkbenchError(f"{path.parent} is {problem}.") from error
-    return dict(value)
+
+
+def _is_whole(record: dict[str, Any]) -> bool:
+    """Whether a record still has the key that follows from it."""
+    try:
+        return recorded_key(record) == record["key"]
+    except KeyError:
+        return False

@@ -47,10 +47,12 @@ def resolve_device(device: str) -> str:
 
 
 def check_device(device: str) -> None:
-    """Raise WorkbenchError where torch cannot use a resolved device. Imports torch."""
+    """Raise WorkbenchError where torch, which is imported only to be asked for a GPU, cannot use a resolved device."""
+    if device != "cuda":
+        return
     import torch
 
-    if device == "cuda" and not torch.cuda.is_available():
+    if not torch.cuda.is_available():
         raise WorkbenchError("This torch sees no CUDA GPU; use --device cpu, or install a build of torch with CUDA.")
 
 

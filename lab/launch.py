@@ -87,9 +87,7 @@ def _ended_from_outside(folder: CellFolder) -> str | None:
     """What to say where the first of the processes to fail was ended by a signal, as torchrun tells it."""
     summary = _log(folder).rpartition("Root Cause")[2]
     found = re.search(r"exitcode\s*:\s*-(\d+)", summary)
-    return (
-        found and f"one of {folder.processes} processes was ended by signal {found[1]} (out of memory, or by someone)"
-    )
+    return found and f"one of {folder.processes} processes was ended by signal {found[1]} (9: often out of memory)"
 
 
 def _log(folder: CellFolder) -> str:

@@ -39,12 +39,11 @@ def _environment(cells: list[CellFolder]) -> Table:
 
 
 def _work(cells: list[CellFolder]) -> Table:
-    columns = [Column(header) for header in ("cell", "seed", "started", "seconds", "time")]
+    columns = [Column(header) for header in ("cell", "seed", "started", "seconds")]
     rows = [
-        [cell.path.name, _text(cell.config.get("seed")), cell.environment.get("started", ""), cell.seconds,
-         duration(cell.seconds)]
+        [cell.path.name, _text(cell.config.get("seed")), cell.environment.get("started", ""), cell.seconds]
         for cell in cells
-    ]  # fmt: skip
+    ]
     total = duration(sum(cell.seconds for cell in cells))
     return Table("cells", f"The cells and their run times; {total} in all, summed over the slots.", columns, rows)
 

@@ -43,6 +43,7 @@ STYLE: dict[str, Any] = {
     "savefig.dpi": 150,
     "svg.fonttype": "path",
     "svg.hashsalt": "snnl",
+    "text.parse_math": False,  # a class may be called $x$; a logarithmic axis needs a plain formatter
 }
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 NO_DATES: dict[str, dict[str, Any]] = {

@@ -8,14 +8,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from lab import executor, provenance, registry
+from lab import executor, hardware, provenance, registry
 from lab.cells import Cell, content_hash, with_needs
 from lab.config import Config, with_preset
 from lab.errors import UsageError, WorkbenchError
 from lab.executor import Outcome
 from lab.files import replacing, write_json
 from lab.folder import CellFolder
-from lab.hardware import cores
 from lab.progress import Display
 from lab.registry import ROOT
 from lab.report import Report, write_report
@@ -63,9 +62,19 @@ class Plan:
         """Those of them that ship with the code, finished by others."""
         return [cell for cell in self.to_do if (PUBLISHED / "cells" / cell.folder_name / "DONE").exists()]
 
+    @property
+    def device(self) -> str:
+        """The kind of device that the study's trainings use."""
+        return hardware.resolve_device(getattr(self.config, "device", "auto"))
+
     def slots(self, jobs: int | None) -> int:
-        """How many cells are done side by side: `jobs`, or one a core, but no more than there are to do."""
-        return max(1, min(jobs or cores(), len(self.to_do)))
+        """How many cells are done side by side, but no more than there are to do: `jobs`, or one a core or GPU.
+
+        A training that wants several processes takes as many cores or GPUs.
+        """
+        places = len(hardware.gpus()) if self.device == "cuda" else hardware.cores()
+        widest = max((cell.processes for cell in self.to_do), default=1)
+        return max(1, min(jobs or places // widest, len(self.to_do)))
 
 
 @dataclass(frozen=True)
@@ -108,14 +117,14 @@ def plan_study(name: str, config: Config, runs: Path, *, published: bool = False
     return Plan(name, config, runs, [Planned(cell, _state(cell, runs, missing)) for cell in cells])
 
 
-def run_study(
-    plan: Plan, *, local: dict[str, Any], jobs: int | None = None, device: str = "cpu", progress: bool = True
-) -> Result:
+def run_study(plan: Plan, *, local: dict[str, Any], jobs: int | None = None, progress: bool = True) -> Result:
     """Do the cells that are left, in local slots, and write the report. Cells that fail leave the others going.
 
     Raises:
-        WorkbenchError: nothing could be done, all for one reason; there is no report then.
+        WorkbenchError: there is no such device, or nothing could be done, all for one reason; there is no report then.
     """
+    if plan.to_do:
+        hardware.check_device(plan.device)
     _save_plan(plan)
     slots = plan.slots(jobs)
     folders = {cell.key: CellFolder.create(cell, plan.runs / "cells", local) for cell in plan.to_do}
@@ -125,7 +134,7 @@ def run_study(
         display = Display(costs, slots)
         shown: AbstractContextManager[Any] = display if progress else nullcontext()
         with shown:
-            outcome = executor.run_in_slots(list(folders.values()), slots, device, display.started)
+            outcome = executor.run_in_slots(list(folders.values()), slots, plan.device, display.started)
     counts = {"total": len(plan.cells), "run": len(outcome.done), "cached": len(plan.cells) - len(folders)}
     if outcome.common_cause and not counts["cached"]:
         raise WorkbenchError(outcome.common_cause)
@@ -141,7 +150,10 @@ def draw_study(folder: Path, *, counts: dict[str, int] | None = None, failed: di
     """
     record = _read_record(folder)
     module = registry.load("studies", record["study"])
-    config: Config = module.Config.parse(record["config"])
+    try:
+        config: Config = module.Config.parse(record["config"])
+    except UsageError as error:
+        raise UsageError(f"{folder / 'config.json'}: {error}") from error
     cells, absent = _find_cells(record["cells"], folder)
     missing = [f"{name}: {(failed or {}).get(name) or reason}" for name, reason in absent.items()]
     report = _draw(module, config, record["study"], cells, missing, folder)

@@ -42,8 +42,8 @@ class Table:
 
     def to_markdown(self) -> str:
         """The table in Markdown."""
-        lines = [[column.title for column in self.columns], ["---"] * len(self.columns)]
-        lines += [[text(cell).replace("|", r"\|") for cell in row] for row in self.rows]
+        lines = [[_markdown(column.title) for column in self.columns], ["---"] * len(self.columns)]
+        lines += [[_markdown(text(cell)) for cell in row] for row in self.rows]
         return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
     def to_latex(self) -> str:
@@ -96,15 +96,19 @@ def number(value: float) -> str:
 
 
 def sort_key(cell: Cell) -> str:
-    """What a column is sorted by: the number in full, or the text."""
+    """What a column is sorted by: the number in full, as JavaScript reads it, or the text."""
     value = cell.value if isinstance(cell, Estimate) else cell
-    return repr(value) if isinstance(value, float) else str(value)
+    return repr(float(value)).replace("inf", "Infinity") if isinstance(value, float) else str(value)
 
 
 def _parts(cell: Cell, wide: bool) -> list[object]:
     if isinstance(cell, Estimate):
         return [cell.value, cell.low, cell.high, cell.n]
     return [cell, "", "", ""] if wide else [cell]
+
+
+def _markdown(words: str) -> str:
+    return " ".join(words.replace("|", r"\|").splitlines())
 
 
 def _latex(cell: Cell) -> str:

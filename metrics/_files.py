@@ -65,10 +65,14 @@ def _load_npz(path: Path) -> tuple[list[str], dict[str, Tensor]]:
         if not zipfile.is_zipfile(file):
             raise ValueError("it is no zip archive")
     with np.load(path, allow_pickle=False) as found:
-        return found.files, {name: _tensor(found[name]) for name in ("x", "labels") if name in found.files}
+        return found.files, {name: _tensor(name, found[name]) for name in ("x", "labels") if name in found.files}
 
 
-def _tensor(array: np.ndarray) -> Tensor:
+def _tensor(name: str, array: np.ndarray) -> Tensor:
+    if array.dtype.kind not in "biufc":
+        raise ValueError(
+            f"{name} must be numbers, not {array.dtype}; np.unique(names, return_inverse=True)[1] numbers names"
+        )
     return torch.from_numpy(np.ascontiguousarray(array, array.dtype.newbyteorder("=")))
 
 

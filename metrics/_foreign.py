@@ -15,6 +15,7 @@ from lab.files import without_nan
 from lab.hardware import check_device, resolve_device
 from lab.progress import paced
 from metrics import _torchvision
+from metrics._classes import check_classes
 from metrics.layers import LayerEntanglement, measure
 from snnl_core.distances import Distance
 from snnl_core.pooling import MAX_FEATURES, pool_maps
@@ -94,8 +95,7 @@ def measure_network(
     if images.labels is None:
         raise WorkbenchError(f"{imageset} has no labels for {split}, so there are no classes to be entangled.")
     chosen = subset(len(images), min(DEFAULT_N, len(images)) if n is None else n, seed, "images")
-    if len(images.labels[chosen].unique()) < 2:
-        raise WorkbenchError(f"{imageset} has images of one class in {split}; entanglement is between two or more.")
+    check_classes(images.labels[chosen], f"{imageset} ({split})")
     size = size or images.images.shape[-1]
     say(f"{model}: {f'weights of {weights}' if weights else f'random weights (seed {seed}); --weights names a file'}.")
     say(

@@ -8,6 +8,7 @@ from typing import Any
 from lab.errors import WorkbenchError
 from lab.files import without_nan
 from lab.progress import passes
+from metrics._classes import check_classes
 from metrics._files import read_points
 from snnl_core import Entanglement, GroupEntanglement, entanglement
 from snnl_core.distances import Distance
@@ -68,9 +69,10 @@ def measure_file(
 
     Raises:
         UsageError: the file's name ends otherwise.
-        WorkbenchError: the file cannot be read, or its arrays do not fit or are not finite.
+        WorkbenchError: the file cannot be read, or its arrays do not fit, are not finite, or have no two classes.
     """
     x, labels = read_points(path)
+    check_classes(labels, str(path))
     say(f"{path}: {len(x)} points of {x[0:1].numel()} features, {anchors or 'all'} anchors, {distance} distance.")
     try:
         found = entanglement(x, labels, distance=distance, anchors=anchors, progress=passes())

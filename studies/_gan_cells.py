@@ -3,6 +3,7 @@
 The functions that make cells import no torch; those that do the work import it inside.
 """
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -182,6 +183,8 @@ def _generated(training: CellFolder, snapshot: Any, n: int) -> "Tensor":
 
 
 def _check_batch(kimg: float, recipe: dict[str, Any], processes: int) -> None:
+    if not math.isfinite(kimg):
+        raise UsageError(f"kimg: a finite number is needed (got {kimg}).")
     a_step = recipe["batch"] * recipe["critic_steps"]
     if recipe["batch"] % processes or recipe["batch"] < 2 * processes:
         raise UsageError(

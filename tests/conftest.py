@@ -1,8 +1,11 @@
 """What tests of several folders use."""
 
+import json
 import os
+import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -34,6 +37,43 @@ def python():
         return done.stdout.strip()
 
     return run
+
+
+@pytest.fixture(scope="session")
+def study(snnl, tmp_path_factory):
+    """The smoke study, run once: (home, arguments, the finished process, seconds)."""
+    home = tmp_path_factory.mktemp("study")
+    arguments = ["study", "gan-entanglement", "--preset", "smoke", "--runs", "my runs", "--json"]
+    start = time.monotonic()
+    done = snnl(*arguments, cwd=home)
+    assert done.returncode == 0, done.stderr
+    return home, arguments, done, time.monotonic() - start
+
+
+@pytest.fixture(scope="session")
+def incomplete(snnl, tmp_path_factory):
+    """A study one of whose cells fails: (home, arguments, the finished process, what is in the cell's way).
+
+    Its page is kept as `incomplete.html` in the home.
+    """
+    home = tmp_path_factory.mktemp("incomplete")
+    arguments = ["study", "gan-entanglement", "--preset", "smoke", "--seeds", "1", "--runs", "runs", "--json"]
+    plan = snnl(*arguments, "--dry-run", cwd=home).stdout
+    victim = next(word for word in plan.split() if word.startswith("gan-dcgan-"))
+    blocked = home / "runs" / "cells" / victim / "snapshots"
+    blocked.parent.mkdir(parents=True)
+    blocked.write_text("a file where a folder should be")
+    done = snnl(*arguments, cwd=home)
+    shutil.copyfile(home / json.loads(done.stdout.splitlines()[-1])["report"], home / "incomplete.html")
+    return home, arguments, done, blocked
+
+
+@pytest.fixture(scope="session")
+def redrawn(snnl, tmp_path_factory):
+    """The published studies' reports, drawn as on a fresh clone: the finished process of each, by its hash."""
+    home = tmp_path_factory.mktemp("published")
+    shutil.copytree(ROOT / "results", home / "results")
+    return {path.name: snnl("report", path, "--json") for path in sorted((home / "results" / "studies").glob("*/*"))}
 
 
 @pytest.fixture(scope="session")

@@ -159,6 +159,24 @@ def test_the_average_has_the_stated_half_life():
     assert not state.ema.weight.requires_grad and state.ema.weight.grad_fn is None
 
 
+@pytest.mark.parametrize("gan, compiled", [("dcgan", 2), ("wgan-gp", 1)])
+def test_networks_are_compiled_on_request_but_not_a_critic_that_is_differentiated_twice(
+    tmp_path, monkeypatch, gan, compiled
+):
+    plain, calls, compile_module = train(tmp_path / "plain", gan, kimg=0.32), [], torch.nn.Module.compile
+
+    def compile_traced(module):
+        calls.append(module)
+        compile_module(module, backend="aot_eager")  # traces and differentiates as usual, without a C++ compiler
+
+    monkeypatch.setattr(torch.nn.Module, "compile", compile_traced)
+    found = train(tmp_path / "compiled", gan, kimg=0.32, compute={"compile": True})
+    assert len(calls) == compiled
+    one, other = weights(plain), weights(found)
+    assert one.keys() == other.keys()
+    assert all(torch.allclose(one[name], other[name], atol=1e-3) for name in one)
+
+
 def test_rows_tell_losses_and_parameter_counts(tmp_path):
     rows = train(tmp_path, "wgan-gp").rows()
     metrics = {row["metric"] for row in rows}

@@ -456,6 +456,22 @@ def test_a_folder_of_bad_files_alone(opened, tmp_path):
     assert not list((tmp_path / "data" / ".decoded").glob("[!m]*"))
 
 
+def test_a_class_of_bad_files_alone_is_no_other_set_s(opened, tmp_path):
+    folder = write_folder(tmp_path / "images", 12, ("a", "c"))
+    clean = opened(folder)
+    (folder / "b").mkdir()
+    (folder / "b" / "0.png").write_text("fake")
+    skipped = opened(folder, skip_bad=True)
+    assert clean.SPEC.classes == ("a", "c") and skipped.SPEC.classes == ("a", "b", "c")
+    assert sorted(set(both(clean)[1])) == [0, 1] and sorted(set(both(skipped)[1])) == [0, 2]
+
+
+def test_no_warning_of_pillow_reaches_the_user(opened, folder, recwarn):
+    bomb(folder / "bomb.png")
+    opened(folder, skip_bad=True)
+    assert not [str(warning.message) for warning in recwarn if "decompression" in str(warning.message)]
+
+
 def test_a_full_disk_is_no_bad_file(opened, folder, monkeypatch):
     def full(*arguments):
         raise OSError(28, "No space left on device")
@@ -524,7 +540,7 @@ def test_a_study_of_images_without_classes_is_redrawn_without_the_images(snnl, t
     assert (tmp_path / result["report"]).read_text(encoding="utf-8") == page
 
 
-@pytest.mark.parametrize("classes, words", [(("",), "no labels"), (("one",), "images of one class")])
+@pytest.mark.parametrize("classes, words", [(("",), "no labels"), (("one",), "all 2 are of one class")])
 def test_layers_need_classes(opened, tmp_path, classes, words):
     from metrics._foreign import measure_network
 

@@ -1,10 +1,19 @@
-"""What tests of cells use."""
+"""What tests of cells and of reports use."""
 
+import math
 import os
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
+from PIL import Image
+
+from lab.report import Column, Figure, Gallery, GalleryRow, Report, Section, Table, new_figure
+from lab.statistics import Estimate
+from lab.verdicts import Claim, judge
+
+HOSTILE = "<script>alert('x')</script> \"quoted\" & {{ 7 * 7 }} $\\no$"
 
 
 @pytest.fixture
@@ -13,3 +22,46 @@ def importable(monkeypatch):
     here = str(Path(__file__).parent)
     monkeypatch.syspath_prepend(here)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([here, *sys.path]))
+
+
+@pytest.fixture(scope="session")
+def hostile():
+    """A name that is code in HTML, in a template and in a figure."""
+    return HOSTILE
+
+
+@pytest.fixture(scope="session")
+def make_report():
+    """A function that makes the report, with its picture in a folder."""
+    return make
+
+
+@pytest.fixture
+def report(tmp_path):
+    """The report."""
+    return make(tmp_path)
+
+
+def make(folder):
+    picture = folder / "grid.png"
+    Image.new("L", (4, 4)).save(picture)
+    figure = new_figure(3, 2)
+    axis = figure.subplots()
+    axis.plot([0, 1], [0, 1], label=HOSTILE)
+    axis.set_title(HOSTILE)
+    claim = Claim("k", HOSTILE, HOSTILE, 0.1, "exceeds")
+    table = Table("table", HOSTILE, [Column(HOSTILE), Column("x", "lower")], [[HOSTILE, Estimate(1.0, 0.5, 1.5, 3)]])
+    return Report(
+        title=HOSTILE,
+        question=HOSTILE,
+        verdicts=[
+            judge(claim, Estimate(1.0, 0.5, 1.5, 3)),
+            judge(claim, None),
+            judge(claim, Estimate(1, math.nan, math.nan, 1)),
+        ],
+        sections=[
+            Section(HOSTILE, HOSTILE, [Figure("figure", HOSTILE, figure, pd.DataFrame({"a": [1]})), table]),
+            Section("Pictures", "", [Gallery("g", HOSTILE, [GalleryRow(HOSTILE, [(HOSTILE, picture)])])]),
+        ],
+        missing=[HOSTILE],
+    )

@@ -1,46 +1,12 @@
 """The page that a report becomes."""
 
-import math
 from html.parser import HTMLParser
 
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure as Drawing
-from PIL import Image
 
-from lab.report import Column, Figure, Gallery, GalleryRow, Report, Section, Table, new_figure, write_report
-from lab.statistics import Estimate
-from lab.verdicts import Claim, judge
-
-HOSTILE = "<script>alert('x')</script> \"quoted\" & {{ 7 * 7 }}"
-
-
-@pytest.fixture
-def report(tmp_path):
-    return make(tmp_path)
-
-
-def make(tmp_path):
-    picture = tmp_path / "grid.png"
-    Image.new("L", (4, 4)).save(picture)
-    figure = new_figure(3, 2)
-    figure.subplots().plot([0, 1], [0, 1], label=HOSTILE)
-    claim = Claim("k", HOSTILE, HOSTILE, 0.1, "exceeds")
-    table = Table("table", HOSTILE, [Column(HOSTILE), Column("x", "lower")], [[HOSTILE, Estimate(1.0, 0.5, 1.5, 3)]])
-    return Report(
-        title=HOSTILE,
-        question=HOSTILE,
-        verdicts=[
-            judge(claim, Estimate(1.0, 0.5, 1.5, 3)),
-            judge(claim, None),
-            judge(claim, Estimate(1, math.nan, math.nan, 1)),
-        ],
-        sections=[
-            Section(HOSTILE, HOSTILE, [Figure("figure", HOSTILE, figure, pd.DataFrame({"a": [1]})), table]),
-            Section("Pictures", "", [Gallery("g", HOSTILE, [GalleryRow(HOSTILE, [(HOSTILE, picture)])])]),
-        ],
-        missing=[HOSTILE],
-    )
+from lab.report import Column, Figure, Report, Section, Table, write_report
 
 
 class Page(HTMLParser):
@@ -57,10 +23,10 @@ class Page(HTMLParser):
         self.texts.append(data)
 
 
-def test_names_are_text_and_nothing_comes_from_outside(report, tmp_path):
+def test_names_are_text_and_nothing_comes_from_outside(report, hostile, tmp_path):
     page = Page(write_report(report, tmp_path / "out").read_text(encoding="utf-8"))
     assert page.tags.count("script") == 1
-    assert sum(HOSTILE in text for text in page.texts) >= 8
+    assert sum(hostile in text for text in page.texts) >= 8
     assert "49" not in "".join(page.texts[:20])
     assert page.links and all(link.startswith(("data:image/", "#")) for link in page.links)
     assert page.tags.count("img") == 2
@@ -78,9 +44,9 @@ def test_figures_and_tables_lie_beside_it(report, tmp_path):
     assert {p.name for p in (tmp_path / "tables").iterdir()} == {f"table.{k}" for k in ("csv", "md", "tex")}
 
 
-def test_the_same_report_has_the_same_bytes(tmp_path):
+def test_the_same_report_has_the_same_bytes(make_report, tmp_path):
     for folder in ("one", "two"):
-        write_report(make(tmp_path), tmp_path / folder)
+        write_report(make_report(tmp_path), tmp_path / folder)
     files = [path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*") if path.is_file()]
     assert len(files) == 8
     for file in files:
@@ -122,10 +88,10 @@ def test_empty_lines_part_paragraphs(tmp_path):
     assert "<p>First.</p>" in text and "<p>Second.</p>" in text and "<p></p>" not in text
 
 
-def test_a_gallery_shows_its_caption(report, tmp_path):
+def test_a_gallery_shows_its_caption(report, hostile, tmp_path):
     page = Page(write_report(report, tmp_path).read_text(encoding="utf-8"))
     after = page.texts[page.texts.index("Pictures", page.texts.index("Pictures") + 1) :]
-    assert sum(text == HOSTILE for text in after) == 3  # the gallery's, the row's and the picture's
+    assert sum(text == hostile for text in after) == 3  # the gallery's, the row's and the picture's
 
 
 def test_cells_sort_by_what_they_hold(report, tmp_path):

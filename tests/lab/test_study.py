@@ -76,6 +76,15 @@ def test_slots_and_estimates(places):
     assert plan.folder.parent == runs / "studies" / "x"
 
 
+@pytest.mark.parametrize("gpus, processes, slots", [(0, 1, 8), (0, 2, 4), (0, 64, 1), (4, 1, 4), (4, 2, 2)])
+def test_a_training_takes_a_core_or_gpu_for_each_process(places, monkeypatch, gpus, processes, slots):
+    monkeypatch.setattr(study.hardware, "gpus", lambda: (("H100", 9.0),) * gpus)
+    monkeypatch.setattr(study.hardware, "cores", lambda: 8)
+    cells = [Cell("a:train", "train", {"seed": seed}, processes=processes) for seed in range(9)]
+    plan = study.Plan("x", Settings(), places[0], [study.Planned(cell, "to do") for cell in cells])
+    assert plan.slots(None) == slots
+
+
 def test_the_section_for_reviewers_shows_what_was_recorded(tmp_path):
     folders = [finish(TRAIN, tmp_path)]
     (folders[0].path / "environment.json").write_text('{"commit": "abc", "packages": {"torch": "2.9"}, "cores": 2}')

@@ -4,6 +4,8 @@ import csv
 import io
 import math
 
+import numpy as np
+
 from lab.statistics import Estimate
 from lab.tables import Column, Table, aligned, sort_key, text
 
@@ -26,6 +28,7 @@ def test_markdown():
     lines = TABLE.to_markdown().splitlines()
     assert lines[0] == "| measure & more | dcgan ↑ | n |"
     assert lines[2] == "| 50% of_it | 0.512 [0.400, 0.600] (n = 5) | 3 |"
+    assert Table("t", "", [Column("a|b")], [["two\nlines"]]).to_markdown() == "| a\\|b |\n| --- |\n| two lines |\n"
     assert lines[3] == r"| a\|b | 0.200 (n = 1) | 10 |"
 
 
@@ -38,6 +41,8 @@ def test_latex_escapes_its_special_characters():
 
 def test_sorting_is_by_the_number():
     assert sort_key(Estimate(0.51234, 0.4, 0.6, 5)) == "0.51234"
+    assert sort_key(np.float64(0.5)) == "0.5"
+    assert sort_key(-math.inf) == "-Infinity"
     assert sort_key(3) == "3"
     assert sort_key("name") == "name"
 

@@ -156,7 +156,7 @@ def test_nodes_that_are_no_layers_are_refused():
         ({"model": "timm:resnet18"}, "only networks of torchvision are known; write torchvision:resnet18"),
         ({"model": "torchvision:resnet81"}, "did you mean 'resnet18'"),
         ({"model": "torchvision:fasterrcnn_resnet50_fpn"}, "Unknown network of torchvision"),
-        ({"model": "torchvision:alexnet", "n": 2}, "fails on images of 16 x 16 pixels"),
+        ({"model": "torchvision:alexnet", "n": 20}, "fails on images of 16 x 16 pixels"),
         ({"layers": ["fc", "layer9"]}, "did you mean 'layer"),
         ({"imageset": "digit"}, "did you mean 'digits'"),
         ({"split": "tests"}, "did you mean 'test'"),

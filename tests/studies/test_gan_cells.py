@@ -3,10 +3,30 @@
 import pytest
 
 from lab.compute import Compute
+from lab.errors import UsageError
 from lab.folder import CellFolder
 from studies import _gan_cells as cells
 
 LOCAL = {"data": "nowhere", "download": False}
+
+
+@pytest.mark.parametrize("batch, processes", [(63, 2), (64, 3), (4, 4)])
+def test_a_batch_is_shared_equally_or_refused(batch, processes):
+    with pytest.raises(UsageError, match=f"{batch} images cannot be shared by {processes} processes"):
+        cells.training_cell(
+            "dcgan", "digits", seed=0, kimg=0.5, snapshots=(), compute=Compute(processes=processes),
+            settings={"batch": batch},
+        )  # fmt: skip
+
+
+def test_the_number_of_processes_decides_the_result_but_defaults_leave_no_trace():
+    def key(**compute):
+        return cells.training_cell(
+            "dcgan", "digits", seed=0, kimg=0.5, snapshots=(), compute=Compute(device="cpu", **compute)
+        ).key
+
+    assert key() == key(processes=1, compile=False)
+    assert len({key(), key(processes=2), key(compile=True)}) == 3
 
 
 def test_a_broken_attempt_to_measure_is_not_counted_twice(tmp_path, monkeypatch):

@@ -1,0 +1,239 @@
+"""Every report that the tests make, opened in a real browser: headless Chromium, one session for all."""
+
+import json
+import math
+import shutil
+from pathlib import Path
+
+import pytest
+
+from lab.imageset import Spec
+from lab.report import Column, Report, Section, Table, write_report
+from lab.statistics import Estimate
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+FLAGS = (
+    "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--force-device-scale-factor=1",
+)  # fmt: skip
+REPORTS = ("smoke", "incomplete", "hostile names", "hostile classes", "many rows")
+PUBLISHED = sorted(path.name for path in (ROOT / "results" / "studies").glob("*/*"))
+ENOUGH_CONTRAST = 4.5
+A4 = 718
+"""Pixels between the margins of a page of A4."""
+
+UNREADABLE = """
+const channel = c => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
+const parts = colour => colour.match(/[\\d.]+/g).map(Number);
+const luminance = ([r, g, b]) => 0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b);
+const behind = element => {
+  for (let at = element; at; at = at.parentElement) {
+    const colour = parts(getComputedStyle(at).backgroundColor);
+    if (colour.length < 4 || colour[3] > 0) return colour;
+  }
+  return [255, 255, 255]; };
+const contrast = element => {
+  const [low, high] = [parts(getComputedStyle(element).color), behind(element)].map(luminance).sort((a, b) => a - b);
+  return (high + 0.05) / (low + 0.05); };
+const told = element => [...element.childNodes].some(node => node.nodeType === 3 && node.data.trim());
+const texts = [...document.body.querySelectorAll("*")].filter(e => e.tagName !== "SCRIPT" && told(e));
+return [texts.length, texts.filter(e => contrast(e) < arguments[0]).map(e => [contrast(e), e.innerText])];
+"""
+TOO_WIDE = """
+const width = document.documentElement.clientWidth + 0.5;
+const sticks = e => e.getClientRects().length && e.getBoundingClientRect().right > width;
+const boxed = e => arguments[0] && e.closest(".scroll *");
+const out = [...document.body.querySelectorAll("*")].filter(e => sticks(e) && !boxed(e));
+const page = document.documentElement.scrollWidth > document.documentElement.clientWidth;
+return [page ? "the page" : "", ...out.map(e => e.tagName + ": " + e.innerText.slice(0, 60))].filter(Boolean);
+"""
+SORTED = """
+return [...document.querySelectorAll("table")].flatMap(table => [...table.tHead.rows[0].cells].map((head, at) => {
+  const keys = () => [...table.tBodies[0].rows].map(row => row.cells[at].dataset.sort);
+  const click = () => { head.querySelector("button").click(); return [head.getAttribute("aria-sort"), keys()]; };
+  return [click(), click()]; }));
+"""
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    """Chromium, driven; its log of what it fetches is kept."""
+    webdriver = pytest.importorskip(
+        "selenium.webdriver", reason='the browser tests need selenium: pip install ".[dev]"'
+    )
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    driver = shutil.which("chromedriver")
+    if not chromium or not driver:
+        pytest.skip("the browser tests need Chromium: apt-get install chromium chromium-driver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('browser')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    session = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    yield session
+    session.quit()
+
+
+@pytest.fixture(scope="module")
+def pages(request, study, incomplete, redrawn, make_report, hostile, tmp_path_factory):
+    """The path of every report, by name."""
+    home, _, done, _ = study
+    found = {"smoke": home / json.loads(done.stdout.splitlines()[-1])["report"]}
+    found["incomplete"] = incomplete[0] / "incomplete.html"
+    found |= {name: Path(json.loads(done.stdout.splitlines()[-1])["report"]) for name, done in redrawn.items()}
+    folder = tmp_path_factory.mktemp("reports")
+    found["hostile names"] = write_report(make_report(folder), folder / "hostile")
+    found["hostile classes"] = with_classes(home, [f"{i} {hostile}" for i in range(10)], folder / "classes")
+    found["many rows"] = write_report(many_rows(), folder / "many")
+    return found
+
+
+def with_classes(home, classes, folder):
+    """The smoke study's report, drawn for an image set with these classes."""
+    from lab import imageset, study
+
+    shutil.copytree(home / "my runs", folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(imageset, "spec", lambda name: Spec(1, 16, tuple(classes), ("train", "test"), {}))
+        return study.draw_study(next((folder / "studies").glob("*/*"))).report
+
+
+def many_rows():
+    """A report with a wide table of every kind of cell, whose order is known."""
+    values = [2.0, math.nan, -1.5, 10.0, math.inf, 1e-7]
+    texts = ["seed 10", "", "seed 9", "a", "-", "seed 1"]
+    rows = [
+        [value, Estimate(value, value, value, 3), text, 7 - i, "x" * 40, *["wide"] * 12]
+        for i, (value, text) in enumerate(zip(values, texts, strict=True))
+    ]
+    columns = [Column(name) for name in ("number", "estimate", "text", "whole", "long", *map(str, range(12)))]
+    return Report("Rows", "?", [], [Section("Many", "", [Table("rows", "A caption of some length.", columns, rows)])])
+
+
+@pytest.fixture(params=[*REPORTS, *PUBLISHED])
+def page(request, pages):
+    """Each report in turn."""
+    return pages[request.param]
+
+
+def opened(browser, page, *, width=1200, scheme="light", media="screen"):
+    """Open a page in a window of that many pixels, with a preferred scheme, on the screen or for printing."""
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": media, "features": features})
+    browser.get(page.as_uri())
+    return browser
+
+
+def test_nothing_is_fetched_and_nothing_complains(browser, page):
+    for kind in ("browser", "performance"):
+        browser.get_log(kind)  # what earlier pages left
+    opened(browser, page)
+    broken = "return [...document.images].filter(image => !image.naturalWidth || !image.alt).length"
+    assert browser.execute_script(broken) == 0
+    events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    fetched = {e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"}
+    assert {url for url in fetched if not url.startswith("data:image/")} == {page.as_uri()}
+    assert browser.get_log("browser") == []
+
+
+def test_a_page_cannot_fetch_from_outside(browser, pages):
+    opened(browser, pages["smoke"])
+    refused = browser.execute_async_script("""
+        document.addEventListener("securitypolicyviolation", event => arguments[0](event.blockedURI));
+        document.body.append(Object.assign(new Image(), {src: "http://127.0.0.1:9/picture.png"}));""")
+    assert refused == "http://127.0.0.1:9/picture.png"
+
+
+def test_tables_sort_by_every_column_both_ways(browser, page):
+    opened(browser, page)
+    columns = browser.execute_script(SORTED)
+    assert columns or "hostile" in str(page)
+    for (up, ascending), (down, descending) in columns:
+        assert (up, down) == ("ascending", "descending")
+        for keys, reverse in ((ascending, False), (descending, True)):
+            known = [key for key in keys if key not in {"", "-", "nan"}]
+            assert keys[: len(known)] == known, "what is missing comes last"
+            if all(is_number(key) for key in known):
+                assert [float(key) for key in known] == sorted(map(float, known), reverse=reverse)
+        assert sorted(ascending) == sorted(descending)
+
+
+def is_number(key):
+    try:
+        float(key)
+    except ValueError:
+        return False
+    return True
+
+
+def test_numbers_sort_as_numbers_and_words_as_people_do(browser, pages):
+    opened(browser, pages["many rows"])
+    shown = "return [...document.querySelectorAll('tbody tr')].map(row => row.cells[arguments[0]].innerText)"
+    heads = browser.find_elements("css selector", "th button")
+    expected = {
+        0: ["-1.500", "0.000", "2.000", "10.000", "inf", "-"],
+        2: ["a", "seed 1", "seed 9", "seed 10"],
+        3: ["2", "3", "4", "5", "6", "7"],
+    }
+    for column, order in expected.items():
+        heads[column].click()
+        assert browser.execute_script(shown, column)[: len(order)] == order
+        heads[column].send_keys("\n")  # a keyboard will do
+        known = [text for text in order if text != "-"]
+        assert browser.execute_script(shown, column)[: len(known)] == known[::-1]
+    assert browser.execute_script("return document.querySelectorAll('[aria-sort]').length") == 1
+
+
+def test_light_and_dark_can_be_read(browser, page):
+    grounds = []
+    for scheme in ("light", "dark"):
+        opened(browser, page, scheme=scheme)
+        count, unreadable = browser.execute_script(UNREADABLE, ENOUGH_CONTRAST)
+        assert count > 5 and unreadable == []
+        grounds.append(browser.execute_script("return getComputedStyle(document.body).backgroundColor"))
+    assert len(set(grounds)) == 2
+
+
+def test_a_narrow_screen_scrolls_only_inside_boxes(browser, page):
+    opened(browser, page, width=360)
+    assert browser.execute_script(TOO_WIDE, True) == []
+    boxes = "return [...document.querySelectorAll('.scroll')].map(e => [getComputedStyle(e).overflowX, e.tabIndex])"
+    assert all(box == ["auto", 0] for box in browser.execute_script(boxes))
+
+
+def test_a_table_that_is_too_wide_scrolls(browser, pages):
+    opened(browser, pages["many rows"], width=360)
+    moved = "const box = document.querySelector('.scroll'); box.scrollLeft = 1e6; return box.scrollLeft"
+    assert browser.execute_script(moved) > 300
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_is_cut_off_in_print(browser, page, scheme):
+    opened(browser, page, width=A4, scheme=scheme, media="print")
+    assert browser.execute_script(TOO_WIDE, False) == []
+    cut = "return [...document.querySelectorAll('*')].filter(e => e.clientWidth && e.scrollWidth > e.clientWidth + 1)"
+    assert browser.execute_script(f"{cut}.filter(e => getComputedStyle(e).overflowX !== 'visible').length") == 0
+    assert browser.execute_script("return getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert browser.execute_script(UNREADABLE, ENOUGH_CONTRAST)[1] == []
+    arrows = "return [...document.querySelectorAll('th button')].map(e => getComputedStyle(e, '::after').content)"
+    browser.execute_script("document.querySelector('th button')?.click()")
+    assert set(browser.execute_script(arrows)) <= {"none"}
+    assert browser.execute_script("return getComputedStyle(document.querySelector('nav')).display") == "none"
+
+
+def test_hostile_names_are_shown_as_text(browser, pages, hostile):
+    opened(browser, pages["hostile names"])
+    assert browser.execute_script("return document.scripts.length") == 1
+    words = browser.execute_script("return document.body.innerText")
+    assert words.count(hostile) == 19 and browser.title == hostile
+    told = "return [...document.querySelectorAll('[alt], [aria-label]')].map(e => e.alt ?? e.ariaLabel)"
+    assert browser.execute_script(told) == [hostile, hostile, f"{hostile}, {hostile}"]
+
+
+def test_hostile_classes_are_shown_as_text(browser, pages, hostile):
+    opened(browser, pages["hostile classes"])
+    assert browser.execute_script("return document.scripts.length") == 1
+    assert browser.execute_script("return document.body.innerText").count(hostile) == 10
