@@ -79,6 +79,17 @@ def side_option() -> click.Option:
     )
 
 
+def tracker_option() -> click.Option:
+    """`--tracker`, as every command that trains has it."""
+    return click.Option(["--tracker"], metavar="NAME", multiple=True, callback=_joined_names,
+                        help="Tell losses to tensorboard, wandb, ... too, offline; repeat for several.")  # fmt: skip
+
+
+def _joined_names(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    names = (_name_list(context, option, value) or () for value in values)
+    return tuple(dict.fromkeys(name for part in names for name in part))
+
+
 def json_option() -> click.Option:
     """`--json`, as every command has it."""
     return click.Option(["--json", "as_json"], is_flag=True, help="Print one JSON object as the last line on stdout.")
@@ -109,13 +120,9 @@ def _study_command(name: str) -> click.Command:
         click.Option(["--dry-run"], is_flag=True, help="List the cells and an estimate of the time; do nothing."),
     ]
     options: list[click.Parameter] = [
-        presets,
-        *options_from(module.Config),
-        side_option(),
-        *image_options(),
-        *own,
+        presets, *options_from(module.Config), side_option(), *image_options(), *own, tracker_option(),
         *common_options(),
-    ]
+    ]  # fmt: skip
     return click.Command(name, params=options, callback=_callback(_run_study, name), help=module.__doc__)
 
 
@@ -125,15 +132,16 @@ def _callback(function: Callable[..., None], name: str) -> Callable[..., None]:
 
 def _run_study(
     name: str, preset: str, runs: Path, data: Path | None, download: bool, jobs: int | None, published: bool,
-    dry_run: bool, as_json: bool, size: str | None, channels: str | None, skip_bad: bool, **settings: Any,
+    dry_run: bool, tracker: tuple[str, ...], as_json: bool, size: str | None, channels: str | None, skip_bad: bool,
+    **settings: Any,
 ) -> None:  # fmt: skip
     from lab import study
     from lab.options import given
 
-    local = _local(data, download)
+    local = {**_local(data, download), **_trackers(tracker)}
     config = study.study_config(name, preset, given(settings))
     if hasattr(config, "imageset"):
-        images = _settled(config.imageset, local, size, channels, skip_bad)
+        images = _settled(config.imageset, Path(local["data"]), size, channels, skip_bad)
         config = config.model_copy(update={"imageset": images})
     plan = study.plan_study(name, config, runs, published=published)
     if dry_run:
@@ -185,22 +193,25 @@ def _train_command(name: str) -> click.Command:
     ]  # fmt: skip
     recipe = registry.config_class("gans", name)
     doc = next(entry.doc for entry in registry.entries("gans") if entry.name == name)
-    options: list[click.Parameter] = [*own, *options_from(Compute), *options_from(recipe), *common_options()]
+    options: list[click.Parameter] = [
+        *own, *options_from(Compute), *options_from(recipe), tracker_option(), *common_options(),
+    ]  # fmt: skip
     return click.Command(name, params=options, callback=_callback(_train_gan, name), help=doc)
 
 
 def _train_gan(
     name: str, imageset: str, size: str | None, channels: str | None, skip_bad: bool, kimg: float, seed: int,
-    snapshots: int, runs: Path, data: Path | None, download: bool, as_json: bool, **settings: Any,
+    snapshots: int, runs: Path, data: Path | None, download: bool, tracker: tuple[str, ...], as_json: bool,
+    **settings: Any,
 ) -> None:  # fmt: skip
     from lab.cell_run import do_cell
     from lab.compute import Compute
     from lab.options import given
     from studies._gan_cells import schedule, training_cell
 
-    local = _local(data, download)
+    local = {**_local(data, download), **_trackers(tracker)}
     compute = Compute.parse({key: settings.pop(key) for key in set(given(settings)) & set(Compute.model_fields)})
-    images = _settled(imageset, local, size, channels, skip_bad)
+    images = _settled(imageset, Path(local["data"]), size, channels, skip_bad)
     cell = training_cell(
         name, images, seed=seed, kimg=kimg, snapshots=schedule(kimg, snapshots), compute=compute,
         settings=given(settings),
@@ -281,16 +292,13 @@ def _measure_layers(
 ) -> None:  # fmt: skip
     import json
 
-    from lab.imageset import SOURCES
+    from lab.imageset import SOURCES, data_root
 
-    local = _local(data, download)
     decoded_to = size if imageset.startswith(SOURCES) else None  # others are resized, whatever their side
-    images = _settled(imageset, local, decoded_to, channels, skip_bad)
+    images = _settled(imageset, data_root(data), decoded_to, channels, skip_bad)
     from metrics._foreign import measure_network  # after the decoding, whose processes start faster without torch
 
-    found = measure_network(
-        imageset=images, data=Path(local["data"]), download=download, size=size, **settings, say=_say
-    )
+    found = measure_network(imageset=images, data=data, download=download, size=size, **settings, say=_say)
     columns = ["layer", "features", *MEASURED, *(["stderr"] if settings["anchors"] else [])]
     _print_rows(columns, [vars(row) for row in found.layers])
     if as_json:
@@ -366,19 +374,119 @@ def do_one_cell(folder: Path, as_json: bool) -> None:
         _print_cell(done, as_json, None)
 
 
+def _runs_option() -> Callable[..., Any]:
+    return click.option("--runs", type=click.Path(file_okay=False, path_type=Path), default=Path("runs"),
+                        show_default=True, help="Folder that the runs lie in.")  # fmt: skip
+
+
+def _json_flag() -> Callable[..., Any]:
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON object as the last line on stdout.")
+
+
+@cli.command()
+@_runs_option()
+@click.option("--data", type=click.Path(file_okay=False, path_type=Path), envvar="SNNL_DATA",
+              help="Folder of the data sets.  [default: $SNNL_DATA, else data]")  # fmt: skip
+@click.option("--processes", type=click.IntRange(min=1), default=1, show_default=True,
+              help="Try a training on so many processes too.")  # fmt: skip
+@_json_flag()
+def doctor(runs: Path, data: Path | None, processes: int, as_json: bool) -> None:
+    """Check the installation, the hardware and the folders, and train two steps of a tiny GAN."""
+    import json
+
+    from lab import doctor
+
+    found = []
+    for one in doctor.findings(runs, data or Path("data"), processes):
+        click.echo(f"{one.state:<7}  {one.check}: {one.text}")
+        found.append(one)
+    result = doctor.plain(found)
+    if as_json:
+        click.echo(json.dumps(result))
+    if not result["ok"]:
+        raise SystemExit(1)
+
+
 @cli.group()
 def runs() -> None:
     """Look after run folders."""
+
+
+@runs.command("list")
+@_runs_option()
+@_json_flag()
+def list_folders(runs: Path, as_json: bool) -> None:
+    """List studies and cells: their state, how long ago they were written to, and their size on disk."""
+    import json
+
+    from lab.runs import list_runs
+
+    found = list_runs(runs)
+    _print_runs(found)
+    _say(f"{len(found)} in {runs}. Next: snnl runs show FOLDER")
+    if as_json:
+        click.echo(json.dumps({"runs": found}))
+
+
+@runs.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@_json_flag()
+def show(folder: Path, as_json: bool) -> None:
+    """Print what is known of a study's or a cell's FOLDER: settings, state, failure, needs, files."""
+    import json
+
+    from lab.progress import duration
+    from lab.runs import show_run, size_text
+
+    found = show_run(folder)
+    _print_nested({**found, "age": duration(found["age"]), "size": size_text(found["size"])})
+    if as_json:
+        click.echo(json.dumps(found))
+
+
+@runs.command()
+@click.argument(
+    "folders",
+    nargs=-1,
+    required=True,
+    metavar="FOLDER...",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+)
+@_runs_option()
+@click.option("--dry-run", is_flag=True, help="Tell what would be removed; remove nothing.")
+@click.option("--yes", is_flag=True, help="Remove without asking.")
+@_json_flag()
+def remove(folders: tuple[Path, ...], runs: Path, dry_run: bool, yes: bool, as_json: bool) -> None:
+    """Remove FOLDERs of studies, with the cells that nobody else needs, and of cells that nobody needs."""
+    import json
+
+    from lab import removal
+    from lab.errors import UsageError
+    from lab.runs import Runs, size_text
+
+    found = Runs(runs)
+    taken = removal.to_remove(found, folders)
+    if not (dry_run or yes or sys.stdin.isatty()):
+        raise UsageError("Nothing was removed: there is no terminal to ask on; --yes removes without asking.")
+    about = [found.summary(run) for run in taken]
+    size = sum(run["size"] for run in about)
+    _print_runs(about)
+    gone = not dry_run and (yes or click.confirm(f"Remove these {len(about)} folders?", err=True))
+    if gone:
+        removal.remove(taken)
+    _say(f"{'Removed' if gone else 'Not removed'}: {len(about)} folders, {size_text(size)}.")
+    if as_json:
+        click.echo(json.dumps({"removed": gone, "runs": about, "size": size}))
 
 
 @runs.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.argument("target", type=click.Path(file_okay=False, path_type=Path))
 def export(folder: Path, target: Path) -> None:
-    """Copy a study's FOLDER and its finished cells, without weights, below TARGET."""
-    from lab.export import export_study
+    """Copy a study's FOLDER and its finished cells, or one finished cell's, without weights, below TARGET."""
+    from lab.export import export
 
-    click.echo(f"{export_study(folder, target)}")
+    click.echo(f"{export(folder, target)}")
 
 
 def _local(data: Path | None, download: bool) -> dict[str, Any]:
@@ -390,12 +498,20 @@ def _local(data: Path | None, download: bool) -> dict[str, Any]:
     return {"data": str(root), "download": download}
 
 
-def _settled(imageset: str, local: dict[str, Any], size: str | int | None, channels: str | None, skip_bad: bool) -> str:
+def _settled(imageset: str, data: Path, size: str | int | None, channels: str | None, skip_bad: bool) -> str:
     """The image set's name in cells: images of the user's own are decoded first."""
     from lab.imageset import settle
 
     sides = {"size": int(size) if size else None, "channels": int(channels) if channels else None}
-    return settle(imageset, Path(local["data"]), **sides, skip_bad=skip_bad, say=_say)
+    return settle(imageset, data, **sides, skip_bad=skip_bad, say=_say)
+
+
+def _trackers(names: tuple[str, ...]) -> dict[str, Any]:
+    """What a training's folder says of its trackers, which do not decide its result."""
+    from gans._tracking import check_trackers
+
+    check_trackers(names)
+    return {"trackers": list(names)} if names else {}
 
 
 def _say(text: str) -> None:
@@ -409,6 +525,25 @@ def _print_entries(kind: str) -> None:
     width = max((len(entry.name) for entry in entries), default=0)
     for entry in entries:
         click.echo(f"{entry.name:<{width}}  {entry.summary}")
+
+
+def _print_runs(found: Sequence[dict[str, Any]]) -> None:
+    from lab.progress import duration
+    from lab.runs import size_text
+    from lab.tables import aligned
+
+    rows = [[run["folder"], run["state"], duration(run["age"]), size_text(run["size"])] for run in found]
+    click.echo(aligned([["folder", "state", "age", "size"], *rows]))
+
+
+def _print_nested(found: dict[str, Any], indent: str = "") -> None:
+    for name, value in found.items():
+        if isinstance(value, dict) and value:
+            click.echo(f"{indent}{name}:")
+            _print_nested(value, f"{indent}  ")
+        else:
+            text = ", ".join(map(str, value)) if isinstance(value, list | dict) else value
+            click.echo(f"{indent}{name}: {'-' if text in (None, '') else text}")
 
 
 def _print_rows(columns: list[str], rows: Sequence[dict[str, Any]]) -> None:

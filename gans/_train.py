@@ -9,7 +9,7 @@ networks' passes run under an explicit autocast, parameters and optimizers stay 
 import time
 from dataclasses import dataclass, field
 from types import ModuleType
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from accelerate import Accelerator
@@ -20,6 +20,7 @@ from torch import Tensor
 from gans._config import GanConfig
 from gans._snapshots import generate, save_grid, save_snapshot
 from gans._state import TrainingState
+from gans._tracking import accelerator_settings, tracking
 from lab import hardware, imageset, registry
 from lab.config import Config
 from lab.draws import batch_indices, derive_seed, random_generator
@@ -92,7 +93,8 @@ def run(cell: CellFolder) -> None:
         cell.keep_rows([])
         for network, count in state.parameters().items():
             cell.row(**_about(training), metric=f"{network}_parameters", value=count)
-    _train_to_the_end(training, cell, keep={training.steps_at(kimg) for kimg in config.snapshots})
+    with tracking(training.accelerator, cell):
+        _train_to_the_end(training, cell, keep={training.steps_at(kimg) for kimg in config.snapshots})
     training.accelerator.free_memory()
     training.accelerator.end_training()
 
@@ -103,7 +105,7 @@ def begin(config: TrainingConfig, cell: CellFolder) -> Training:
     settings: GanConfig = gan.Config.parse(config.settings)
     hardware.check_device(config.device)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = config.precision == "tf32"
-    accelerator = make_accelerator(config.device)
+    accelerator = make_accelerator(config.device, **accelerator_settings(cell))
     images = imageset.load(config.imageset, "train", root=cell.data_root, download=cell.download)
     state = TrainingState(
         gan, settings, imageset.spec_of(config.plain()), config.seed, accelerator,
@@ -112,14 +114,14 @@ def begin(config: TrainingConfig, cell: CellFolder) -> Training:
     return Training(config, gan, settings, images, accelerator, state)
 
 
-def make_accelerator(device: str) -> Accelerator:
-    """Accelerate's part: the device, and averaging gradients over the processes.
+def make_accelerator(device: str, **trackers: Any) -> Accelerator:
+    """Accelerate's part: the device, averaging gradients over the processes, and trackers.
 
     Buffers stay each process's own: broadcasting them would write to BatchNorm's statistics between two forward passes
     that share one backward pass.
     """
     own_buffers = DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
-    return Accelerator(mixed_precision="no", cpu=device == "cpu", kwargs_handlers=[own_buffers])
+    return Accelerator(mixed_precision="no", cpu=device == "cpu", kwargs_handlers=[own_buffers], **trackers)
 
 
 def _train_to_the_end(training: Training, cell: CellFolder, keep: set[int]) -> None:
@@ -201,6 +203,7 @@ def _write_losses(training: Training, cell: CellFolder) -> None:
     recent, training.losses = training.losses, []
     if not recent:
         return
+    means = {}
     for name in recent[0]:
         own = torch.stack([losses[name] for losses in recent]).float()
         values: Tensor = training.accelerator.reduce(own, "mean").cpu()
@@ -211,7 +214,9 @@ def _write_losses(training: Training, cell: CellFolder) -> None:
                 f"{training.config.gan} diverged at step {step}: {name} is {values[bad[0]].item()}. "
                 "Try a smaller learning rate or float32."
             )
-        cell.row(**_about(training), metric=name, value=values.mean().item(), n=len(values))
+        means[name] = values.mean().item()
+        cell.row(**_about(training), metric=name, value=means[name], n=len(values))
+    training.accelerator.log(means, step=training.state.step)
 
 
 def _keep_generator(training: Training, cell: CellFolder) -> None:

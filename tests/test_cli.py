@@ -206,6 +206,46 @@ def test_exported_results_are_redrawn_without_the_runs(study, snnl, tmp_path):
     assert Path(again["report"]).read_bytes() == (home / result["report"]).read_bytes()
 
 
+def test_runs_are_listed_shown_and_removed(study, snnl, tmp_path):
+    import shutil
+
+    home, _, first, _ = study
+    folder = json.loads(first.stdout.splitlines()[-1])["folder"]
+    shutil.copytree(home / "my runs", tmp_path / "my runs")
+    listed = snnl("runs", "list", "--runs", "my runs", "--json", cwd=tmp_path)
+    runs = json.loads(listed.stdout.splitlines()[-1])["runs"]
+    assert len(runs) == 12 and {run["state"] for run in runs} == {"done"}, listed.stderr
+    assert all(run["folder"] in listed.stdout for run in runs)
+    training = next(run["folder"] for run in runs if "/gan-dcgan-" in run["folder"])
+    shown = snnl("runs", "show", training, "--json", cwd=tmp_path)
+    about = json.loads(shown.stdout.splitlines()[-1])
+    assert about["settings"]["gan"] == "dcgan" and len(about["needed_by"]) >= 2 and "  gan: dcgan\n" in shown.stdout
+    refused = snnl("runs", "remove", training, "--runs", "my runs", "--yes", cwd=tmp_path)
+    assert refused.returncode == 1 and "is needed by gan-entanglement/" in refused.stderr
+    for arguments, code, words in (
+        ([], 2, "--yes"), (["--dry-run"], 0, "Not removed: 12 folders"), (["--yes"], 0, "Removed: 12 folders"),
+    ):  # fmt: skip
+        done = snnl("runs", "remove", folder, "--runs", "my runs", *arguments, cwd=tmp_path)
+        assert done.returncode == code and words in done.stderr, done.stderr
+        assert any(tmp_path.rglob("DONE")) == (arguments != ["--yes"])
+
+
+def test_the_doctor_tells_what_is_wrong(snnl, tmp_path):
+    done = snnl("doctor", "--json", cwd=tmp_path, OMP_NUM_THREADS="many")
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert done.returncode == 1 and not result["ok"] and not list(tmp_path.iterdir())
+    assert "broken   threads: OMP_NUM_THREADS is 'many'" in done.stdout
+    states = {check["check"]: check["state"] for check in result["checks"]}
+    assert states["python"] == states["runs"] == "ok" and len(states) == 11
+
+
+@pytest.mark.skipif(os.name != "posix", reason="gloo over loopback")
+def test_the_doctor_tries_processes(snnl, tmp_path):
+    done = snnl("doctor", "--processes", "2", cwd=tmp_path, OMP_NUM_THREADS="")
+    assert done.returncode == 0, done.stdout
+    assert "processes: 2 steps of a tiny dcgan on cpu, 2 processes" in done.stdout
+
+
 def test_one_gan_is_trained_once(snnl, tmp_path):
     arguments = ["gan", "train", "wgan-gp", "--kimg", "1", "--width", "4", "--runs", "here", "--json"]
     first, second = (snnl(*arguments, cwd=tmp_path) for _ in range(2))

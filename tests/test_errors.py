@@ -13,22 +13,26 @@ import shlex
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from unittest import mock
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 from torchvision import datasets
 
 import cli
+from gans import _tracking
 from imagesets import digits
 from lab import executor, registry
 from lab.cells import Cell
 from lab.compute import Compute
 from lab.folder import CellFolder
 from lab.imageset import ImageSet
+from lab.runs import Run
 from studies._gan_cells import training_cell
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -133,6 +137,11 @@ class Place:
     def __init__(self, path, patch, trained):
         self.path, self.patch, self._trained = path, patch, trained
 
+    @property
+    def cell_config(self):
+        """The settings of a trained GAN."""
+        return self._trained / "config.json"
+
     def cell(self):
         """A trained GAN's folder `cell`."""
         return shutil.copytree(self._trained, self.path / "cell")
@@ -188,6 +197,72 @@ def _(place):
 @situation("a trained GAN")
 def _(place):
     place.cell()
+
+
+# Images of one's own.
+
+
+def photos(folder, n=18):
+    """n images below the folder `photos`."""
+    (Path("photos") / folder).mkdir(parents=True, exist_ok=True)
+    for i in range(n):
+        Image.fromarray(np.random.default_rng(i).integers(0, 256, (20, 20, 3), np.uint8)).save(
+            Path("photos") / folder / f"{i}.png"
+        )
+
+
+@situation("a folder of images")
+def _(place):
+    photos("")
+
+
+@situation("an empty folder")
+def _(place):
+    photos("", 0)
+
+
+@situation("a folder of one image")
+def _(place):
+    photos("", 1)
+
+
+@situation("an image that was cut off")
+def _(place):
+    photos("")
+    cut(Path("photos/0.png"))
+
+
+@situation("a text that is called an image")
+def _(place):
+    photos("")
+    Path("photos/text.png").write_text("no image")
+
+
+@situation("a decompression bomb")
+def _(place):
+    photos("")
+    Image.new("1", (20000, 10000)).save("photos/bomb.png")
+
+
+@situation("images beside class folders")
+def _(place):
+    photos("", 1)
+    photos("cats")
+
+
+@situation("a folder train without test")
+def _(place):
+    photos("train")
+
+
+@situation("an encrypted archive")
+def _(place):
+    photos("", 1)
+    with zipfile.ZipFile("photos.zip", "w") as archive:
+        archive.write("photos/0.png", "0.png")
+    data = bytearray(Path("photos.zip").read_bytes())
+    data[data.index(b"PK\1\2") + 8] |= 1
+    Path("photos.zip").write_bytes(data)
 
 
 # Files of features.
@@ -450,6 +525,21 @@ def _(place):
         (Path("kept/cells") / name).mkdir(parents=True)
 
 
+@situation("cells that need one another")
+def _(place):
+    first, second = (Path("runs/cells") / name for name in ("first-2", "second-1"))
+    for folder, needs in ((first, []), (second, ["first-2"])):
+        folder.mkdir(parents=True)
+        shutil.copyfile(place.cell_config, folder / "config.json")
+        edit(folder / "config.json", needs_folders=needs)
+
+
+@situation("one of them at work")
+def _(place):
+    SITUATIONS["cells that need one another"](place)
+    place.patch.setattr(Run, "is_running", lambda run: True)
+
+
 @situation("a cell that fails")
 def _(place):
     def run(folders, *_):
@@ -468,6 +558,11 @@ def _(place):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     place.patch.setattr(Path, "write_bytes", full)
+
+
+@situation("without a tracker's package")
+def _(place):
+    place.patch.setattr(_tracking, "find_spec", lambda name: None)
 
 
 @situation("ended with Ctrl-C")

@@ -1,0 +1,159 @@
+"""Trackers are told what the rows say, each step once, and write below the cell's folder."""
+
+import os
+
+import pytest
+from accelerate.tracking import LOGGER_TYPE_TO_CLASS
+from accelerate.utils import LoggerType
+
+import gans._train as loop
+from gans import _tracking
+from lab import launch
+from lab.compute import Compute
+from lab.errors import UsageError
+from lab.folder import CellFolder
+from studies._gan_cells import schedule, training_cell
+
+KIMG = 0.64
+
+
+def cell(folder, *trackers, processes=1):
+    work = training_cell(
+        "dcgan", "digits", seed=0, kimg=KIMG, snapshots=schedule(KIMG, 2),
+        compute=Compute(device="cpu", processes=processes), settings={"width": 4, "latent": 8, "batch": 64},
+    )  # fmt: skip
+    local = {"data": str(folder), "download": False, **({"trackers": list(trackers)} if trackers else {})}
+    return CellFolder.create(work, folder, local)
+
+
+def told(folder):
+    """(metric, step, value) of every event that TensorBoard shows."""
+    event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    events = event_accumulator.EventAccumulator(str(folder.path / "trackers" / "snnl"))
+    events.Reload()
+    return sorted((tag, e.step, e.value) for tag in events.Tags()["scalars"] for e in events.Scalars(tag))
+
+
+def rows(folder):
+    return sorted((row["metric"], row["step"], row["value"]) for row in folder.rows() if row["step"])
+
+
+def same(one, other):
+    assert [event[:2] for event in one] == [event[:2] for event in other]
+    assert [event[2] for event in one] == pytest.approx([event[2] for event in other], rel=1e-6)
+
+
+def test_tensorboard_is_told_what_the_rows_say_and_results_are_the_same(tmp_path):
+    pytest.importorskip("tensorboard")
+    with_it, without = cell(tmp_path / "a", "tensorboard"), cell(tmp_path / "b")
+    assert with_it.path.name == without.path.name
+    with_it.work()
+    without.work()
+    assert len(told(with_it)) == 4 * 10
+    same(told(with_it), rows(with_it))
+    assert with_it.rows() == without.rows()
+    assert not (without.path / "trackers").exists()
+
+
+def test_after_going_on_each_step_is_there_once(tmp_path, monkeypatch):
+    pytest.importorskip("tensorboard")
+    work = cell(tmp_path, "tensorboard")
+    step, save = loop.train_step, loop.TrainingState.save
+
+    def breaks_off(training):
+        if training.state.step == 7:
+            raise KeyboardInterrupt
+        step(training)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+        patch.setattr(loop.TrainingState, "save", lambda state, to: save(state, to) if state.step == 4 else None)
+        patch.setattr(loop, "train_step", breaks_off)
+        with pytest.raises(KeyboardInterrupt):
+            work.work()
+    assert max(event[1] for event in told(work)) == 7
+    work.work()
+    assert len(list((work.path / "trackers" / "snnl").iterdir())) == 2
+    same(told(work), rows(work))
+    assert {event[1] for event in told(work)} == set(range(1, 11))
+
+
+def test_a_tracker_that_comes_later_is_told_the_steps_before(tmp_path, monkeypatch):
+    pytest.importorskip("tensorboard")
+    step = loop.train_step
+
+    def breaks_off(training):
+        if training.state.step == 5:
+            raise KeyboardInterrupt
+        step(training)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+        patch.setattr(loop, "train_step", breaks_off)
+        with pytest.raises(KeyboardInterrupt):
+            cell(tmp_path).work()
+    work = cell(tmp_path, "tensorboard")
+    work.work()
+    same(told(work), rows(work))
+
+
+def test_the_first_of_several_processes_alone_tells(tmp_path):
+    pytest.importorskip("tensorboard")
+    work = cell(tmp_path, "tensorboard", processes=2)
+    launch.work(work)
+    assert len(list((work.path / "trackers" / "snnl").iterdir())) == 1
+    same(told(work), rows(work))
+
+
+def test_trackers_know_their_cell_and_stay_offline_unless_told_otherwise(tmp_path, monkeypatch):
+    """W&B's part is played by a class that notes what it is given."""
+    seen = {}
+
+    class Notes(LOGGER_TYPE_TO_CLASS["wandb"]):
+        def start(self):
+            seen["made with"], seen["mode"] = self.init_kwargs, os.environ["WANDB_MODE"]
+            seen["cache"] = os.environ["WANDB_CACHE_DIR"]
+
+        def log(self, values, step=None, **kwargs):
+            seen.setdefault("steps", []).append(step)
+
+        def finish(self):
+            seen["finished"] = True
+
+    monkeypatch.setattr("accelerate.tracking._available_trackers", [LoggerType.WANDB])
+    monkeypatch.setitem(LOGGER_TYPE_TO_CLASS, "wandb", Notes)
+    monkeypatch.setattr(_tracking, "find_spec", lambda name: name)
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    work = cell(tmp_path / "a", "wandb")
+    work.work()
+    trackers = str(work.path / "trackers")
+    assert seen["mode"] == "offline" and seen["cache"].startswith(trackers)
+    assert seen["made with"] == {
+        "dir": trackers, "id": work.record["key"], "name": "gan-dcgan-digits-s0", "resume": "allow",
+    }  # fmt: skip
+    assert seen["steps"] == list(range(1, 11)) and seen["finished"]
+    assert not {"WANDB_MODE", "WANDB_CACHE_DIR"} & set(os.environ)
+
+    monkeypatch.setenv("WANDB_MODE", "online")
+    monkeypatch.setattr(loop, "train_step", lambda training: 1 / 0)
+    seen.clear()
+    with pytest.raises(Exception, match="ZeroDivisionError"):
+        cell(tmp_path / "b", "wandb").work()
+    assert seen["mode"] == "online" and seen["finished"] and os.environ["WANDB_MODE"] == "online"
+
+
+def test_only_known_and_installed_trackers_are_taken(monkeypatch):
+    assert set(_tracking.TRACKERS) <= set(LOGGER_TYPE_TO_CLASS)
+    with pytest.raises(UsageError, match="did you mean 'tensorboard'"):
+        _tracking.check_trackers(["tensorbord"])
+    monkeypatch.setattr(_tracking, "find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"pip install 'snnl-workbench\[tensorboard\]'"):
+        _tracking.check_trackers(["tensorboard"])
+    with pytest.raises(UsageError, match=r"needs its package: pip install mlflow\.$"):
+        _tracking.check_trackers(["mlflow"])
+
+
+def test_a_missing_package_stops_a_cell_before_any_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(_tracking, "find_spec", lambda name: None)
+    with pytest.raises(UsageError, match="tensorboard"):
+        cell(tmp_path, "tensorboard").work()

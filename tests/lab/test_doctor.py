@@ -1,0 +1,130 @@
+"""Each check tells its fault, leaves nothing behind, and stops no other."""
+
+import importlib.metadata
+import sys
+from collections import namedtuple
+
+import pytest
+
+from lab import doctor, hardware
+from lab.doctor import Broken, Warn, judge_gpus
+
+H100 = (("NVIDIA H100", 9.0),)
+OLD = (("GTX 1080", 6.1),)
+LAPTOP = (("RTX 4090", 8.9),)
+ARCHES = ["sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120", "compute_120"]
+
+
+@pytest.mark.parametrize(
+    "gpus, cuda, usable, arches, error, words",
+    [
+        ((), None, False, [], None, "CPU build"),
+        (H100, "13.0", True, ARCHES, None, "NVIDIA H100, CUDA 13.0"),
+        (LAPTOP, "13.0", True, ARCHES, None, "RTX 4090"),
+        ((("later", 13.1),), "13.0", True, ARCHES, None, "later"),
+        (H100, "13.0", True, ["sm_90a"], None, "H100"),
+        ((), "13.0", False, [], Warn, "no driver"),
+        (H100, None, False, [], Warn, "CPU build"),
+        (H100, "13.0", False, [], Broken, "newer driver"),
+        (OLD, "13.0", True, ARCHES, Broken, r"not built for GTX 1080 \(compute capability 6.1\)"),
+        (LAPTOP, "13.0", True, ["sm_90"], Broken, "not built for RTX 4090"),
+        ((("later", 13.1),), "13.0", True, ["sm_120"], Broken, "not built"),
+        ((*H100, *OLD), "13.0", True, ARCHES, Broken, "GTX 1080"),
+    ],
+)
+def test_a_build_of_torch_against_gpus(gpus, cuda, usable, arches, error, words):
+    if error is None:
+        assert words in judge_gpus(gpus, cuda, usable, arches)
+    else:
+        with pytest.raises(error, match=words):
+            judge_gpus(gpus, cuda, usable, arches)
+
+
+@pytest.mark.parametrize(
+    "given, error, words",
+    [
+        ("", None, "4 cores"),
+        ("4", None, "4 cores"),
+        ("8", Warn, "more than the 4 cores"),
+        ("1", Warn, "idle"),
+        ("0", Broken, "unset it"),
+        ("many", Broken, "'many'"),
+    ],
+)
+def test_threads_against_cores(monkeypatch, given, error, words):
+    monkeypatch.setattr(hardware, "cores", lambda: 4)
+    monkeypatch.setenv("OMP_NUM_THREADS", given)
+    if error is None:
+        assert doctor.check_threads() == words
+    else:
+        with pytest.raises(error, match=words):
+            doctor.check_threads()
+
+
+def test_an_old_python(monkeypatch):
+    monkeypatch.setattr(sys, "version_info", (3, 10, 4, "final", 0))
+    with pytest.raises(Broken, match=r"3\.10\.4 is too old"):
+        doctor.check_python()
+
+
+def test_requirements_that_are_not_met(monkeypatch):
+    wanted = ["torch==1.0", "no-such-package>=2; python_version > '3'", "gone; extra == 'dev'", "click>=8"]
+    monkeypatch.setattr(doctor, "requires", lambda package: wanted)
+    here = importlib.metadata.version("torch")
+    assert doctor.unmet("x") == {
+        "torch==1.0": f"torch {here} is installed",
+        "no-such-package>=2": "no-such-package is missing",
+    }
+    with pytest.raises(Broken, match=r"no-such-package is missing: pip install 'torch==1.0' 'no-such-package>=2'"):
+        doctor.check_packages()
+    with pytest.raises(Broken, match=r"wants torch==1\.0, .*: pip install --upgrade torch torchvision"):
+        doctor.check_torchvision()
+
+
+def test_folders_that_cannot_be_written_to(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    blocked = tmp_path / "file" / "runs"
+    with pytest.raises(Broken, match="--runs"):
+        doctor.check_runs(blocked)
+    with pytest.raises(Warn, match="only what lies there"):
+        doctor.check_data(blocked)
+    assert "can be written" in doctor.check_runs(tmp_path / "not" / "there yet")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("free, error", [(5e10, None), (1.5e9, Warn), (5e7, Broken)])
+def test_room_on_the_disk(tmp_path, monkeypatch, free, error):
+    monkeypatch.setattr("shutil.disk_usage", lambda path: namedtuple("Usage", "free")(free))
+    if error is None:
+        assert "50.0 GB free" in doctor.check_disk(tmp_path)
+    else:
+        with pytest.raises(error, match="make room"):
+            doctor.check_disk(tmp_path / "runs")
+
+
+def test_image_sets_are_looked_for_and_not_downloaded(tmp_path):
+    text = doctor.check_imagesets(tmp_path)
+    assert text.startswith(f"digits in {tmp_path}; not there: ") and "mnist" in text
+    assert not list(tmp_path.iterdir())
+
+
+def test_two_steps_are_trained_and_leave_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(hardware, "gpus", lambda: ())
+    assert doctor.check_training(1).startswith("2 steps of a tiny dcgan on cpu, one process")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_check_that_fails_stops_no_other(tmp_path, monkeypatch):
+    def fails(*_):
+        raise OSError("the disk is on fire")
+
+    for name in ("check_packages", "check_training", "check_imagesets"):
+        monkeypatch.setattr(doctor, name, fails)
+    found = list(doctor.findings(tmp_path / "runs", tmp_path / "data", processes=2))
+    assert [one.check for one in found][-4:] == ["disk", "imagesets", "training", "processes"]
+    states = {one.check: one.state for one in found}
+    assert states["python"] == "ok" and states["packages"] == states["processes"] == "broken"
+    assert "OSError: the disk is on fire" in {one.text for one in found}
+    assert doctor.plain(found)["ok"] is False
+    assert doctor.plain([one for one in found if one.state != "broken"])["ok"] is True

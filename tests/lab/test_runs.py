@@ -1,0 +1,208 @@
+"""What lies in a runs folder, and removing what nobody needs."""
+
+import json
+import os
+import time
+
+import pytest
+from filelock import FileLock
+
+from lab import removal
+from lab.cells import Cell
+from lab.errors import UsageError, WorkbenchError
+from lab.export import export
+from lab.folder import CellFolder
+from lab.registry import ROOT
+from lab.runs import Runs, list_runs, show_run, size_text
+
+TRAIN = Cell("a:train", "train", {"seed": 0})
+OTHER = Cell("a:train", "other", {"seed": 1})
+MEASURE = Cell("a:measure", "measure", {"n": 1}, needs=(TRAIN,))
+EMBED = Cell("a:embed", "embed", {"points": 3}, needs=(TRAIN,))
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """A folder with two studies: `one` needs all but OTHER, `two` TRAIN, EMBED and OTHER; TRAIN and EMBED are done."""
+    root = tmp_path / "runs"
+    for cell in (TRAIN, OTHER, MEASURE, EMBED):
+        made = CellFolder.create(cell, root / "cells", {"data": str(tmp_path), "download": False})
+        made.row(metric="m", value=1.0)
+    for cell in (TRAIN, EMBED):
+        (root / "cells" / cell.folder_name / "DONE").write_text('{"seconds": 2.0}')
+    study(root, "s/one", TRAIN, MEASURE, EMBED)
+    study(root, "s/two", TRAIN, EMBED, OTHER)
+    return root
+
+
+def study(root, name, *cells):
+    folder = root / "studies" / name
+    folder.mkdir(parents=True)
+    (folder / "plan.json").write_text(json.dumps({"study": "s", "cells": [cell.folder_name for cell in cells]}))
+    (folder / "config.json").write_text('{"seeds": 2}')
+
+
+def place(runs, cell):
+    return runs / "cells" / cell.folder_name
+
+
+def taken(runs, *folders):
+    return [run.path.name.rpartition("-")[0] or run.name for run in removal.to_remove(Runs(runs), folders)]
+
+
+def states(runs):
+    return {run["name"].rpartition("-")[0] or run["name"]: run["state"] for run in list_runs(runs)}
+
+
+def test_states(runs):
+    assert states(runs) == {
+        "s/one": "unfinished", "s/two": "unfinished",
+        "train": "done", "embed": "done", "measure": "unfinished", "other": "unfinished",
+    }  # fmt: skip
+    (place(runs, OTHER) / "FAILED").write_text("no luck")
+    (runs / "studies" / "s" / "one" / "DONE").write_text("{}")
+    with FileLock(place(runs, MEASURE) / "lock"):
+        now = states(runs)
+    assert (now["measure"], now["other"], now["s/one"], now["s/two"]) == ("running", "failed", "done", "failed")
+    (place(runs, OTHER) / "config.json").write_text('{"format"')
+    assert states(runs)["other"] == "unreadable" and states(runs)["measure"] == "unfinished"
+    assert list_runs(runs / "nowhere") == []
+
+
+def test_age_and_size(runs):
+    folder = place(runs, TRAIN)
+    for path in folder.iterdir():
+        os.utime(path, (1e9, 1e9))
+    (folder / "more").write_bytes(b"x" * 5000)
+    os.utime(folder / "more", (1.5e9, 1.5e9))
+    run = next(run for run in list_runs(runs) if run["folder"] == str(folder))
+    assert run["size"] == sum(path.stat().st_size for path in folder.iterdir()) > 5000
+    assert run["age"] == pytest.approx(time.time() - 1.5e9, abs=60)
+    assert [size_text(n) for n in (0, 999, 1000, 1_440_000, 3e15)] == ["0 B", "999 B", "1.0 kB", "1.4 MB", "3000.0 TB"]
+
+
+def test_a_cell_is_shown(runs):
+    (place(runs, MEASURE) / "FAILED").write_text("no luck")
+    CellFolder(place(runs, MEASURE)).event("progress", done=1, total=2, text="half way")
+    shown = show_run(place(runs, MEASURE))
+    assert (shown["state"], shown["failure"], shown["rows"], shown["progress"]) == ("failed", "no luck", 1, "half way")
+    assert shown["settings"] == {"n": 1} and shown["needs"] == {TRAIN.folder_name: "done"}
+    assert shown["needed_by"] == ["s/one"] and shown["files"]["FAILED"] == 7
+    needed = show_run(place(runs, TRAIN))
+    assert needed["needed_by"] == ["s/one", "s/two", EMBED.folder_name, MEASURE.folder_name]
+    json.dumps(shown, allow_nan=False)
+
+
+def test_a_study_is_shown(runs):
+    shown = show_run(runs / "studies" / "s" / "two")
+    assert shown["settings"] == {"seeds": 2} and shown["state"] == "unfinished"
+    assert shown["needs"] == {TRAIN.folder_name: "done", EMBED.folder_name: "done", OTHER.folder_name: "unfinished"}
+    for folder in (runs, runs / "cells", runs.parent):
+        with pytest.raises(UsageError, match="no study's or cell's folder"):
+            show_run(folder)
+
+
+def test_a_study_goes_with_the_cells_that_only_it_needs(runs):
+    assert taken(runs, runs / "studies" / "s" / "one") == ["s/one", "measure"]
+    assert taken(runs, runs / "studies" / "s" / "two") == ["s/two", "other"]
+    both = taken(runs, *(runs / "studies" / "s").iterdir())
+    assert set(both[:2]) == {"s/one", "s/two"} and set(both[2:4]) <= {"measure", "embed", "other"}
+    assert both[-1] in {"train", "other"} and both.index("train") > max(both.index("measure"), both.index("embed"))
+
+
+def test_what_a_cell_outside_the_study_reads_is_kept(runs):
+    extra = Cell("a:measure", "extra", {"n": 2}, needs=(OTHER,))
+    CellFolder.create(extra, runs / "cells", {})
+    assert taken(runs, runs / "studies" / "s" / "two") == ["s/two"]
+    assert taken(runs, runs / "studies" / "s" / "two", place(runs, extra)) == ["s/two", "extra", "other"]
+
+
+@pytest.mark.parametrize("cell, needer", [(TRAIN, "s/one"), (EMBED, "s/one"), (OTHER, "s/two")])
+def test_a_needed_cell_is_refused_and_the_needer_named(runs, cell, needer):
+    with pytest.raises(WorkbenchError, match=f"{cell.folder_name} is needed by {needer}"):
+        taken(runs, place(runs, cell))
+
+
+def test_a_cell_at_work_is_refused(runs):
+    with FileLock(place(runs, MEASURE) / "lock"):
+        with pytest.raises(WorkbenchError, match="is at work: stop that first"):
+            taken(runs, runs / "studies" / "s" / "one")
+        found = [run for run in Runs(runs).all if run.name == MEASURE.folder_name]
+        with pytest.raises(WorkbenchError, match="taken up meanwhile"):
+            removal.remove(found)
+    assert (place(runs, MEASURE) / "rows.jsonl").exists()
+
+
+def test_only_folders_of_runs_are_taken(runs, tmp_path):
+    stranger = tmp_path / "elsewhere" / "cells" / "x"
+    stranger.mkdir(parents=True)
+    (stranger / "config.json").write_text((place(runs, OTHER) / "config.json").read_text())
+    (runs / "cells" / "link").symlink_to(stranger)
+    (runs / "cells" / "junk").mkdir()
+    inside = place(runs, TRAIN) / "samples"
+    inside.mkdir()
+    for folder in (stranger, runs / "cells" / "link", runs / "cells" / "junk", inside, runs, runs / "cells", tmp_path):
+        with pytest.raises(UsageError, match="no study's or cell's folder"):
+            taken(runs, folder)
+
+
+def test_removing_removes_just_that(runs, tmp_path):
+    outside = tmp_path / "kept.txt"
+    outside.write_text("kept")
+    samples = place(runs, MEASURE) / "samples"
+    samples.mkdir()
+    (samples / "link").symlink_to(outside)
+    (samples / "folder").symlink_to(tmp_path, target_is_directory=True)
+    removal.remove(removal.to_remove(Runs(runs), [runs / "studies" / "s" / "one"]))
+    assert states(runs).keys() == {"s/two", "train", "embed", "other"} and outside.read_text() == "kept"
+    removal.remove(removal.to_remove(Runs(runs), [runs / "studies" / "s" / "two"]))
+    assert not any(runs.glob("cells/*")) and not (runs / "studies" / "s").exists()
+
+
+def test_a_removal_that_is_cut_off_leaves_nothing_that_counts_as_done(runs, monkeypatch):
+    both = [runs / "studies" / "s" / name for name in ("one", "two")]
+
+    def dies(path):
+        raise KeyboardInterrupt
+
+    (place(runs, EMBED) / "samples").mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.rmtree", dies)
+        with pytest.raises(KeyboardInterrupt):
+            removal.remove(removal.to_remove(Runs(runs), both))
+    assert states(runs)["embed"] == "unfinished"
+    left = removal.to_remove(Runs(runs), [run.path for run in Runs(runs).all])
+    removal.remove(left)
+    assert not Runs(runs).all
+
+
+def test_a_single_finished_cell_is_exported_without_weights(runs, tmp_path):
+    folder = place(runs, TRAIN)
+    for name in ("samples/a.png", "samples/.b.png.7.tmp", "x.npz", ".x.npz.7.tmp", "snapshots/w.safetensors",
+                 "checkpoints/o.pt", "trackers/snnl/events", "lock", "log.txt", "events.jsonl", "FAILED"):  # fmt: skip
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("x")
+    copied = export(folder, tmp_path / "kept")
+    assert copied == tmp_path / "kept" / "cells" / TRAIN.folder_name
+    files = {str(path.relative_to(copied)) for path in copied.rglob("*") if path.is_file()}
+    assert files == {"config.json", "rows.jsonl", "DONE", "samples/a.png", "x.npz"}
+    assert CellFolder(copied).record == {**CellFolder(folder).record, "local": {}}
+    with pytest.raises(WorkbenchError, match="is not finished"):
+        export(place(runs, OTHER), tmp_path / "kept")
+    with pytest.raises(UsageError, match="no study's folder and no cell's"):
+        export(runs, tmp_path / "kept")
+
+
+def test_published_results_are_what_export_leaves(tmp_path):
+    """Exporting them once more changes no byte."""
+    published = ROOT / "results"
+    for folder in sorted(published.glob("studies/*/*")):
+        export(folder, tmp_path)
+    left = {path.relative_to(tmp_path): path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    drawn = ("report.html", "rows.csv", "figures", "tables")
+    kept = {
+        path.relative_to(published): path.read_bytes()
+        for path in published.rglob("*")
+        if path.is_file() and not any(part in drawn for part in path.relative_to(published).parts)
+    }
+    assert left.keys() == kept.keys() and left == kept
