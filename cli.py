@@ -66,6 +66,25 @@ def checkpoint_option() -> click.Option:
                         help="How often to save what a training goes on from; 0: after every step.")  # fmt: skip
 
 
+def image_options() -> list[click.Option]:
+    """The options of every command that takes a user's own images."""
+    return [
+        click.Option(["--channels"], type=click.Choice(["1", "3"]),
+                     help="Decode folder:PATH or zip:PATH to grey or colour.  [default: grey if all files are]"),
+        click.Option(["--skip-bad"], is_flag=True, help="Go on without files that cannot be decoded."),
+    ]  # fmt: skip
+
+
+def side_option() -> click.Option:
+    """`--size`, as every command has it that trains on images."""
+    from lab.imageset import SIZES
+
+    sides = click.Choice([str(size) for size in SIZES])
+    return click.Option(
+        ["--size"], type=sides, help="Side to decode folder:PATH or zip:PATH to.  [default: near theirs]"
+    )
+
+
 def tracker_option() -> click.Option:
     """`--tracker`, as every command that trains has it."""
     return click.Option(["--tracker"], metavar="NAME", multiple=True, callback=_joined_names,
@@ -108,7 +127,8 @@ def _study_command(name: str) -> click.Command:
         checkpoint_option(),
     ]
     options: list[click.Parameter] = [
-        presets, *options_from(module.Config), *own, tracker_option(), *common_options(),
+        presets, *options_from(module.Config), side_option(), *image_options(), *own, tracker_option(),
+        *common_options(),
     ]  # fmt: skip
     return click.Command(name, params=options, callback=_callback(_run_study, name), help=module.__doc__)
 
@@ -119,13 +139,17 @@ def _callback(function: Callable[..., None], name: str) -> Callable[..., None]:
 
 def _run_study(
     name: str, preset: str, runs: Path, data: Path | None, download: bool, jobs: int | None, published: bool,
-    dry_run: bool, checkpoint_minutes: float, tracker: tuple[str, ...], as_json: bool, **settings: Any,
+    dry_run: bool, checkpoint_minutes: float, tracker: tuple[str, ...], as_json: bool, size: str | None,
+    channels: str | None, skip_bad: bool, **settings: Any,
 ) -> None:  # fmt: skip
     from lab import study
     from lab.options import given
 
     local = {**_local(data, download), **_trackers(tracker), "checkpoint_minutes": checkpoint_minutes}
     config = study.study_config(name, preset, given(settings))
+    if hasattr(config, "imageset"):
+        images = _settled(config.imageset, Path(local["data"]), size, channels, skip_bad)
+        config = config.model_copy(update={"imageset": images})
     plan = study.plan_study(name, config, runs, published=published)
     if dry_run:
         return _print_plan(plan, jobs, as_json)
@@ -163,7 +187,10 @@ def _train_command(name: str) -> click.Command:
     from lab.options import options_from
 
     own = [
-        click.Option(["--imageset"], default="digits", show_default=True, help="The images to learn."),
+        click.Option(["--imageset"], default="digits", show_default=True,
+                     help="The images to learn; folder:PATH or zip:PATH for your own."),
+        side_option(),
+        *image_options(),
         click.Option(["--kimg"], type=float, default=100.0, show_default=True,
                      help="Length, in thousands of real images shown to the discriminator."),
         click.Option(["--seed"], type=click.IntRange(min=0), default=0, show_default=True,
@@ -181,8 +208,9 @@ def _train_command(name: str) -> click.Command:
 
 
 def _train_gan(
-    name: str, imageset: str, kimg: float, seed: int, snapshot_kimg: float, checkpoint_minutes: float, runs: Path,
-    data: Path | None, download: bool, tracker: tuple[str, ...], as_json: bool, **settings: Any,
+    name: str, imageset: str, size: str | None, channels: str | None, skip_bad: bool, kimg: float, seed: int,
+    snapshot_kimg: float, checkpoint_minutes: float, runs: Path, data: Path | None, download: bool,
+    tracker: tuple[str, ...], as_json: bool, **settings: Any,
 ) -> None:  # fmt: skip
     from lab.cell_run import do_cell
     from lab.compute import Compute
@@ -191,8 +219,9 @@ def _train_gan(
 
     local = {**_local(data, download), **_trackers(tracker), "checkpoint_minutes": checkpoint_minutes}
     compute = Compute.parse({key: settings.pop(key) for key in set(given(settings)) & set(Compute.model_fields)})
+    images = _settled(imageset, Path(local["data"]), size, channels, skip_bad)
     cell = training_cell(
-        name, imageset, seed=seed, kimg=kimg, snapshots=growing_schedule(kimg, snapshot_kimg), compute=compute,
+        name, images, seed=seed, kimg=kimg, snapshots=growing_schedule(kimg, snapshot_kimg), compute=compute,
         settings=given(settings),
     )  # fmt: skip
     _print_cell(do_cell(cell, runs, local), as_json, "snnl gan sample {} -n 64 --out grid.png")
@@ -243,7 +272,9 @@ def _layers_options() -> list[click.Parameter]:
         click.Option(["--model"], required=True, help="The network: torchvision:NAME, e.g. torchvision:resnet18."),
         click.Option(["--weights"], type=click.Path(exists=True, dir_okay=False, path_type=Path),
                      help="Its weights: .safetensors, or a state dict that torch saved.  [default: random ones]"),
-        click.Option(["--imageset"], required=True, help="The images to show it."),
+        click.Option(["--imageset"], required=True,
+                     help="The images to show it; folder:PATH or zip:PATH for your own."),
+        *image_options(),
         click.Option(["--split"], default="test", show_default=True, help="Split that the images are of."),
         click.Option(["--n"], type=click.IntRange(min=2),
                      help="How many random images.  [default: 1000, or all there are]"),
@@ -268,12 +299,19 @@ def _name_list(context: click.Context, option: click.Parameter, value: str | Non
     return None if value is None else NameList().convert(value, option, context)
 
 
-def _measure_layers(as_json: bool, **settings: Any) -> None:
+def _measure_layers(
+    imageset: str, data: Path | None, download: bool, size: int | None, channels: str | None, skip_bad: bool,
+    as_json: bool, **settings: Any,
+) -> None:  # fmt: skip
     import json
 
-    from metrics._foreign import measure_network
+    from lab.imageset import SOURCES, data_root
 
-    found = measure_network(**settings, say=_say)
+    decoded_to = size if imageset.startswith(SOURCES) else None  # others are resized, whatever their side
+    images = _settled(imageset, data_root(data), decoded_to, channels, skip_bad)
+    from metrics._foreign import measure_network  # after the decoding, whose processes start faster without torch
+
+    found = measure_network(imageset=images, data=data, download=download, size=size, **settings, say=_say)
     columns = ["layer", "features", *MEASURED, *(["stderr"] if settings["anchors"] else [])]
     _print_rows(columns, [vars(row) for row in found.layers])
     if as_json:
@@ -471,6 +509,14 @@ def _local(data: Path | None, download: bool) -> dict[str, Any]:
     root = data_root(data).resolve()
     os.environ["SNNL_DATA"] = str(root)
     return {"data": str(root), "download": download}
+
+
+def _settled(imageset: str, data: Path, size: str | int | None, channels: str | None, skip_bad: bool) -> str:
+    """The image set's name in cells: images of the user's own are decoded first."""
+    from lab.imageset import settle
+
+    sides = {"size": int(size) if size else None, "channels": int(channels) if channels else None}
+    return settle(imageset, data, **sides, skip_bad=skip_bad, say=_say)
 
 
 def _trackers(names: tuple[str, ...]) -> dict[str, Any]:

@@ -10,10 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from lab.errors import UsageError
-from lab.imageset import Spec
+from lab.imageset import SIZES, Spec
 
 CODE_VERSION = 1
-SIZES = (16, 20, 24, 28, 32, 40, 48, 56, 64)
 
 
 def doublings(size: int) -> int:

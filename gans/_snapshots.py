@@ -1,8 +1,10 @@
 """Snapshots of a generator in training: its averaged weights at the asked-for kimg, and images drawn from them."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
@@ -57,15 +59,15 @@ def snapshots(cell: Path) -> list[Snapshot]:
     return found
 
 
-def load_generator(snapshot: Snapshot, gan: str, settings: dict[str, object], images: str) -> nn.Module:
-    """The generator of a snapshot, in evaluation mode, on the CPU.
+def load_generator(snapshot: Snapshot, config: Mapping[str, Any]) -> nn.Module:
+    """The generator of a snapshot, in evaluation mode, on the CPU; `config` is that of its training.
 
     Raises:
         WorkbenchError: the file is damaged, or does not fit.
     """
-    module = registry.load("gans", gan)
-    config: GanConfig = module.Config.parse(settings)
-    generator: nn.Module = module.Generator(config, imageset.spec(images)).eval()
+    module = registry.load("gans", config["gan"])
+    settings: GanConfig = module.Config.parse(config["settings"])
+    generator: nn.Module = module.Generator(settings, imageset.spec_of(config)).eval()
     try:
         generator.load_state_dict(load_file(snapshot.path))
     except (SafetensorError, RuntimeError) as error:
@@ -107,6 +109,6 @@ def sample_grid(cell: Path, n: int, out: Path, *, seed: int = 0, kimg: float | N
         raise WorkbenchError(f"{cell} is not the folder of a GAN in training.")
     found = snapshots(cell)
     snapshot = found[-1] if kimg is None else min(found, key=lambda one: abs(one.kimg - kimg))
-    generator = load_generator(snapshot, config["gan"], config["settings"], config["imageset"])
+    generator = load_generator(snapshot, config)
     save_grid(generate(generator, n, config["settings"]["latent"], seed), out)
     return snapshot

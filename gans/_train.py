@@ -46,6 +46,7 @@ class TrainingConfig(Config):
     gan: str = Field(description="the GAN's name")
     settings: dict[str, object] = Field(description="the GAN's resolved settings")
     imageset: str = Field(description="the image set's name; its train split is used")
+    spec: dict[str, object] | None = Field(None, description="what the image set holds, where it is a user's own")
     seed: int = Field(ge=0, description="seed of weights, batches and noise")
     kimg: float = Field(gt=0, description="length in thousands of real images shown to the discriminator")
     snapshots: tuple[float, ...] = Field(description="when to keep the generator, in kimg")
@@ -135,7 +136,7 @@ def begin(config: TrainingConfig, cell: CellFolder) -> Training:
     accelerator = make_accelerator(config.device, **accelerator_settings(cell))
     images = imageset.load(config.imageset, "train", root=cell.data_root, download=cell.download)
     state = TrainingState(
-        gan, settings, imageset.spec(config.imageset), config.seed, accelerator,
+        gan, settings, imageset.spec_of(config.plain()), config.seed, accelerator,
         sync_batchnorm=config.sync_batchnorm, compiled=config.compile,
     )  # fmt: skip
     return Training(config, gan, settings, images, accelerator, state)

@@ -56,14 +56,14 @@ def training_cell(
     _check_batch(kimg, recipe.plain(), compute.processes)
     config = {
         "gan": gan, "settings": recipe.plain(), "imageset": images, "seed": seed, "kimg": kimg,
-        "snapshots": list(snapshots), **compute.resolved(),
+        "snapshots": list(snapshots), **compute.resolved(), **imageset.recorded(images),
     }  # fmt: skip
     module = f"gans.{gan.replace('-', '_')}"
     parts: dict[str, str | int] = {
         "images": _fingerprint(images),
         **_versions(module, "gans._train", "gans._networks"),
     }
-    label = f"gan-{gan}-{images}-s{seed}"
+    label = f"gan-{gan}-{_label(images)}-s{seed}"
     cost = _training_cost(gan, images, kimg, recipe.plain())
     return Cell("gans._train:run", label, config, parts, processes=compute.processes, cost=cost)
 
@@ -85,10 +85,10 @@ def embedding_cell(training: Cell) -> Cell:
 
 def reference_cell(images: str, n: int) -> Cell:
     """Measure real against real (held-out against training images) and noise against held-out, n a side."""
-    config = {"imageset": images, "n": n, "draws": REFERENCE_DRAWS}
+    config = {"imageset": images, "n": n, "draws": REFERENCE_DRAWS, **imageset.recorded(images)}
     versions = _versions("studies._gan_cells", "metrics.real_generated", "snnl_core")
     parts = {"images": _fingerprint(images), **versions}
-    return Cell("studies._gan_cells:measure_references", f"references-{images}", config, parts, cost=8)
+    return Cell("studies._gan_cells:measure_references", f"references-{_label(images)}", config, parts, cost=8)
 
 
 def check_sample_size(images: str, n: int) -> None:
@@ -154,13 +154,13 @@ def embed(cell: CellFolder) -> None:
     training = cell.needs[0]
     snapshots = registry.resolve("gans._snapshots:snapshots")(training.path)
     early = min(snapshots, key=lambda s: abs(s.kimg - cell.config["early"] * snapshots[-1].kimg))
-    points = min(cell.config["points"], imageset.spec(training.config["imageset"]).n["test"])
+    points = min(cell.config["points"], imageset.spec_of(training.config).n["test"])
     real, _ = _draw(cell, training.config["imageset"], "test", points, cell.config["seed"])
     cell.event("progress", done=0, total=1, text=f"t-SNE of {3 * points} points")
     groups = [real, _generated(training, early, points), _generated(training, snapshots[-1], points)]
     flat = np.concatenate([group.flatten(1).numpy() for group in groups]).astype(np.float32) / 255
     reduced = PCA(min(50, *flat.shape), random_state=0).fit_transform(flat)
-    coordinates = TSNE(perplexity=30, init="pca", random_state=0).fit_transform(reduced)
+    coordinates = TSNE(perplexity=min(30, points), init="pca", random_state=0).fit_transform(reduced)
     kind = np.repeat(["real", "early", "late"], points)
     with replacing(cell.path / "embedding.npz") as aside, aside.open("wb") as file:
         np.savez_compressed(
@@ -184,7 +184,7 @@ def _generated(training: CellFolder, snapshot: Any, n: int) -> "Tensor":
     config = training.config
     load = registry.resolve("gans._snapshots:load_generator")
     generate = registry.resolve("gans._snapshots:generate")
-    generator = load(snapshot, config["gan"], config["settings"], config["imageset"])
+    generator = load(snapshot, config)
     images: Tensor = generate(generator, n, config["settings"]["latent"], derive_seed(config["seed"], "measured"))
     return images
 
@@ -200,6 +200,10 @@ def _check_batch(kimg: float, recipe: dict[str, Any], processes: int) -> None:
         )
     if round(kimg * 1000 / a_step) < 1:
         raise UsageError(f"kimg: {kimg:g} is less than one generator step, which takes {a_step} images.")
+
+
+def _label(images: str) -> str:
+    return images.replace(":", "-")
 
 
 def _fingerprint(images: str) -> str:

@@ -115,7 +115,7 @@ def by_class(table: "pd.DataFrame", gans: Sequence[str], classes: Sequence[str])
         real = pick(table, kind="reference", model="real", metric="entanglement", group=str(place))["value"]
         if len(real):
             axis.plot([place - 0.4, place + 0.4], [real.mean()] * 2, color=NOISE, linewidth=1, zorder=0)
-    axis.set_xticks(range(len(classes)), list(classes))
+    axis.set_xticks(range(len(classes)), list(classes), parse_math=False)
     axis.set(xlabel="class", ylabel="real side of the class")
     axis.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     caption = "Real side by class at the end, held-out images: seeds, mean and 95% interval; grey: real against real."

@@ -1,5 +1,6 @@
 """The report on GANs and entanglement: verdicts, tables, curves, sample grids and maps, from rows and artifacts."""
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -73,11 +74,7 @@ def _measured(
                 _seed_table(table, gans),
             ],
         ),
-        Section(
-            "Classes",
-            "The real side of each class: how far the generated images reach the real ones of that class.",
-            [figures.by_class(table, gans, classes), _class_table(table, gans, classes)],
-        ),
+        *([_classes(table, gans, classes)] if classes else []),
         Section(
             "Samples over training",
             "Images of the averaged generator from the same latents at every time.",
@@ -91,6 +88,14 @@ def _measured(
         ),
         Section("Losses", "What the optimizers saw; not comparable across GANs.", [figures.losses(table, gans)]),
     ]
+
+
+def _classes(table: "pd.DataFrame", gans: Sequence[str], classes: Sequence[str]) -> Section:
+    return Section(
+        "Classes",
+        "The real side of each class: how far the generated images reach the real ones of that class.",
+        [figures.by_class(table, gans, classes), _class_table(table, gans, classes)],
+    )
 
 
 def _verdict(claim: Claim, table: "pd.DataFrame") -> Verdict:
@@ -142,7 +147,7 @@ def _seed_table(table: "pd.DataFrame", gans: Sequence[str]) -> Table:
     for gan in gans:
         values = {name: _final(table, gan, "test", side, metric) for side, metric, name, _ in FINAL_MEASURES}
         seeds = next(iter(values.values())).index
-        rows += [[gan, int(seed), *(float(series[seed]) for series in values.values())] for seed in seeds]
+        rows += [[gan, int(seed), *(float(series.get(seed, math.nan)) for series in values.values())] for seed in seeds]
     columns = [
         Column("GAN"),
         Column("seed"),

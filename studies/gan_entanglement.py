@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 class Config(Compute):
     """The grid of the study."""
 
-    imageset: str = Field(description="image set that the GANs learn")
+    imageset: str = Field(description="image set that the GANs learn; folder:PATH or zip:PATH for your own")
     gans: tuple[str, ...] = Field(min_length=1, description="GANs, separated by commas")
     seeds: int = Field(ge=1, description="how many seeds of each GAN (0, 1, ...)")
     kimg: float = Field(gt=0, description="length of training in thousands of real images shown to the discriminator")
@@ -44,7 +44,7 @@ class Config(Compute):
     @field_validator("imageset")
     @classmethod
     def _known_imageset(cls, name: str) -> str:
-        registry.check("imagesets", name)
+        imageset.check(name)
         return name
 
     @field_validator("gans")
@@ -115,7 +115,7 @@ def claims(config: Config) -> list[Claim]:
 
 def report(config: Config, table: "pd.DataFrame", artifacts: list[CellFolder]) -> Report:
     """The verdicts, tables, curves and pictures, from the rows and the cells' artifacts alone."""
-    classes = imageset.spec(config.imageset).classes
+    classes = next((imageset.spec_of(cell.config).classes for cell in artifacts if "imageset" in cell.config), ())
     return _gan_report.draw(claims(config), table, artifacts, config.gans, classes, config.n)
 
 

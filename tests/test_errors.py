@@ -13,12 +13,14 @@ import shlex
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from unittest import mock
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 from torchvision import datasets
 
@@ -195,6 +197,72 @@ def _(place):
 @situation("a trained GAN")
 def _(place):
     place.cell()
+
+
+# Images of one's own.
+
+
+def photos(folder, n=18):
+    """n images below the folder `photos`."""
+    (Path("photos") / folder).mkdir(parents=True, exist_ok=True)
+    for i in range(n):
+        Image.fromarray(np.random.default_rng(i).integers(0, 256, (20, 20, 3), np.uint8)).save(
+            Path("photos") / folder / f"{i}.png"
+        )
+
+
+@situation("a folder of images")
+def _(place):
+    photos("")
+
+
+@situation("an empty folder")
+def _(place):
+    photos("", 0)
+
+
+@situation("a folder of one image")
+def _(place):
+    photos("", 1)
+
+
+@situation("an image that was cut off")
+def _(place):
+    photos("")
+    cut(Path("photos/0.png"))
+
+
+@situation("a text that is called an image")
+def _(place):
+    photos("")
+    Path("photos/text.png").write_text("no image")
+
+
+@situation("a decompression bomb")
+def _(place):
+    photos("")
+    Image.new("1", (20000, 10000)).save("photos/bomb.png")
+
+
+@situation("images beside class folders")
+def _(place):
+    photos("", 1)
+    photos("cats")
+
+
+@situation("a folder train without test")
+def _(place):
+    photos("train")
+
+
+@situation("an encrypted archive")
+def _(place):
+    photos("", 1)
+    with zipfile.ZipFile("photos.zip", "w") as archive:
+        archive.write("photos/0.png", "0.png")
+    data = bytearray(Path("photos.zip").read_bytes())
+    data[data.index(b"PK\1\2") + 8] |= 1
+    Path("photos.zip").write_bytes(data)
 
 
 # Files of features.

@@ -128,7 +128,7 @@ def test_snapshots_are_the_averaged_generator_at_the_asked_for_times(tmp_path):
     raw = {name.removeprefix("generator."): w for name, w in weights(work).items() if name.startswith("generator.")}
     assert not same(ema, raw)
     config = work.config
-    generator = load_generator(found[-1], config["gan"], config["settings"], "digits")
+    generator = load_generator(found[-1], config)
     images = generate(generator, 70, 8, seed=5)
     assert images.shape == (70, 1, 16, 16) and images.dtype == torch.uint8
     assert images.equal(generate(generator, 70, 8, seed=5, batch=9))

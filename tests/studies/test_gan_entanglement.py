@@ -101,3 +101,11 @@ def test_without_measurements_there_is_no_verdict_and_still_a_report(tmp_path):
     report = study.report(config(), table, [])
     assert [verdict.verdict for verdict in report.verdicts] == ["no verdict"] * 3
     assert write_report(report, tmp_path).exists()
+
+
+def test_class_names_are_drawn_as_they_are(tmp_path):
+    from studies._gan_figures import by_class
+
+    names = (r"$\frac$", "<script>", "$", "a & b")  # the first is no formula
+    figure = by_class(build_table(rows("dcgan", 0, 0.1, 0.9, 0.5)), ["dcgan"], names)
+    figure.drawing.savefig(tmp_path / "figure.svg")

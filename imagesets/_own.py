@@ -1,0 +1,147 @@
+"""Images of the user's own, from a folder or a zip archive: decoded once into a memory map below the data's folder.
+
+<data>/.decoded/
+    1a2b3c4d5e6f/          one set, named by the content of its files and the settings
+        images.npy         uint8 (n, c, h, w): those to train on, then those held out
+        labels.npy         int64 (n,), where there are classes
+        names              the file of each image, a zero byte after each
+        set.json           what it holds; the folder appears, whole, by a rename
+    manifests/             what is known of a folder's files from the last time
+"""
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from imagesets import _layout, _listing
+from imagesets._decode import FOLDER, Work, decode, find_by_content, is_set
+from imagesets._listing import Listing
+from imagesets._manifest import Facts, Manifest
+from imagesets._pixels import DECODING
+from lab.cells import content_hash
+from lab.errors import WorkbenchError
+from lab.imageset import OWN, ImageSet, Spec
+
+if TYPE_CHECKING:
+    import torch
+
+
+def prepare(
+    name: str, root: Path, *, size: int | None, channels: int | None, skip_bad: bool, say: Callable[[str], None]
+) -> str:
+    """Decode `folder:PATH` or `zip:PATH` to below `root`, unless that has been done: `images:KEY`.
+
+    Raises:
+        UsageError: the path is no folder, or no archive.
+        WorkbenchError: a file or folder cannot be read or decoded, or there are too few images.
+    """
+    kind, _, given = name.partition(":")
+    path = Path(given).expanduser()
+    listing = _listing.list_images(kind, path)
+    identity = content_hash([kind, str(path.resolve()), size, channels, skip_bad, DECODING])
+    manifest = Manifest(root / FOLDER / "manifests" / f"{identity}.jsonl")
+    facts = _known(manifest, listing, root)
+    if facts is None:
+        manifest.path.parent.mkdir(parents=True, exist_ok=True)
+        with _alone(manifest.path.with_suffix(".lock"), say):
+            facts = _known(manifest, listing, root)
+            if facts is None:
+                layout = _layout.arrange(listing.names, path)
+                work = Work(path, listing, layout, root, size, channels, skip_bad, say)
+                facts, digests = find_by_content(work, manifest) or decode(work, identity)
+                manifest.write(facts, listing, digests)
+    own = OwnImages(f"{OWN}{facts.key}", root)
+    say(f"{path} is {_summary(own, listing, facts)}")
+    return own.name
+
+
+class OwnImages:
+    """A decoded set, as a module of a registered one looks: `SPEC`, `fingerprint` and `load`."""
+
+    def __init__(self, name: str, root: Path) -> None:
+        """Open the set `images:KEY` below `root`.
+
+        Raises:
+            WorkbenchError: it is not there, or damaged.
+        """
+        self.name, self.folder = name, root / FOLDER / name.removeprefix(OWN)
+        try:
+            if not name.removeprefix(OWN).isalnum():
+                raise ValueError("no key")
+            self.record: dict[str, Any] = json.loads((self.folder / "set.json").read_text(encoding="utf-8"))
+            self.SPEC = Spec.parse(self.record["spec"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise WorkbenchError(
+                f"The decoded images {name} are not below {root}: run the command that names their folder or archive "
+                "(folder:PATH or zip:PATH), or name another folder with --data or SNNL_DATA."
+            ) from error
+
+    def fingerprint(self, root: Path) -> str:
+        """The name: it holds the key of the content."""
+        return self.name
+
+    def load(self, root: Path, split: str, download: bool) -> ImageSet:
+        """One split, mapped into memory.
+
+        Raises:
+            WorkbenchError: the files are damaged.
+        """
+        counts = self.SPEC.n
+        part = slice(0, counts["train"]) if split == "train" else slice(counts["train"], None)
+        shape = (sum(counts.values()), self.SPEC.channels, self.SPEC.size, self.SPEC.size)
+        images = self._mapped("images.npy", shape)[part]
+        return ImageSet(images, self._mapped("labels.npy", shape[:1])[part] if self.SPEC.classes else None)
+
+    def _mapped(self, file: str, shape: tuple[int, ...]) -> "torch.Tensor":
+        import torch
+
+        try:
+            found = np.load(self.folder / file, mmap_mode="c")
+            if found.shape != shape:
+                raise ValueError(f"shape {found.shape}")
+        except (OSError, ValueError) as error:
+            raise WorkbenchError(f"{self.folder / file} is damaged: remove {self.folder} to decode anew.") from error
+        return torch.from_numpy(found)
+
+
+def _known(manifest: Manifest, listing: Listing, root: Path) -> Facts | None:
+    """What these files became, if none has changed since."""
+    facts = manifest.facts()
+    unchanged = facts is not None and facts.listing == listing.fingerprint and is_set(root, facts.key)
+    return facts if unchanged else None
+
+
+@contextlib.contextmanager
+def _alone(path: Path, say: Callable[[str], None]) -> Iterator[None]:
+    """Hold a lock, so that two processes do not decode one folder at once."""
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        say("Waiting for another process that decodes these images.")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _summary(own: OwnImages, listing: Listing, facts: Facts) -> str:
+    spec, record = own.SPEC, own.record
+    how = "as train/ and test/ say" if record["given_splits"] else "one in six, by a hash of the name"
+    enlarged = f" ({record['enlarged']:,} enlarged)" if record["enlarged"] else ""
+    parts = [
+        f"{spec.n['train']:,} to train on and {spec.n['test']:,} held out ({how})",
+        f"{len(spec.classes):,} classes" if spec.classes else "no classes",
+        f"{spec.size} x {spec.size} pixels{enlarged}",
+        "grey" if spec.channels == 1 else "colour",
+    ]
+    left_out = listing.left_out.copy()
+    left_out.update({"beside train/ and test/": facts.outside, "not to be decoded": facts.skipped})
+    without = f" Left out: {_listing.counted(+left_out)}." if +left_out else ""
+    return f"{own.name}: {', '.join(parts)}.{without}"

@@ -1,0 +1,189 @@
+"""From a file's bytes to pixels, one image or one part of a set at a time; this runs in the decoding processes."""
+
+import hashlib
+import io
+import warnings
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from PIL import (
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    ImageOps,
+    JpegImagePlugin,
+    PngImagePlugin,
+    UnidentifiedImageError,
+    WebPImagePlugin,
+)
+
+from imagesets._listing import Reader
+from lab.errors import first_line
+
+DECODING = 1
+"""Version of the pixels that come of a file; bumped when they change."""
+PLUGINS = (JpegImagePlugin, PngImagePlugin, WebPImagePlugin, GifImagePlugin, BmpImagePlugin)
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
+GAP = 2
+"""A large image is first brought, quickly, to no less than this many times the side."""
+ORIENTED = {"exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"}
+"""What of a file's information can tell which side is up."""
+NO_DIGEST = bytes(32)
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where decoded images go: an array of uint8 (n, channels, size, size) that begins at `offset` of a file.
+
+    With `grey_only`, a colour image stops the work.
+    """
+
+    path: str
+    offset: int
+    channels: int
+    size: int
+    grey_only: bool
+
+    @property
+    def bytes_each(self) -> int:
+        """Bytes of an image."""
+        return self.channels * self.size**2
+
+
+@dataclass
+class Part:
+    """What came of consecutive images.
+
+    Attributes:
+        digests: SHA-256 of each file.
+        bad: why an image could not be decoded, by its place in the part.
+        enlarged: how many were smaller than the target.
+        colour: a colour image was met where only grey ones were wanted.
+    """
+
+    digests: list[bytes] = field(default_factory=list)
+    bad: dict[int, str] = field(default_factory=dict)
+    enlarged: int = 0
+    colour: bool = False
+
+
+class _ColourMet(Exception):
+    """A colour image, where only grey ones are wanted."""
+
+
+def hash_part(reader: Reader, addresses: Sequence[Any]) -> list[bytes]:
+    """SHA-256 of each file; zeros for one that cannot be read."""
+    found = []
+    for address in addresses:
+        try:
+            found.append(hashlib.sha256(reader.read(address)).digest())
+        except Exception:  # decoding will say what is wrong with it
+            found.append(NO_DIGEST)
+    return found
+
+
+def decode_part(reader: Reader, addresses: Sequence[Any], first: int, target: Target) -> Part:
+    """Decode consecutive images and write them to the target from place `first` on; bad ones leave zeros."""
+    part = Part()
+    sheet = Image.new("L" if target.channels == 1 else "RGB", (target.size, target.size * len(addresses)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        for i, address in enumerate(addresses):
+            part.digests.append(NO_DIGEST)
+            try:
+                data = reader.read(address)
+                part.digests[i] = hashlib.sha256(data).digest()
+                image, enlarged = decode(data, target.size, target.channels, target.grey_only)
+                sheet.paste(image, (0, target.size * i))
+                part.enlarged += enlarged
+            except _ColourMet:
+                part.colour = True
+                return part
+            except Exception as error:  # damaged files raise errors of every kind
+                part.bad[i] = explain(error)
+    pixels = np.asarray(sheet).reshape(len(addresses), target.size, target.size, target.channels)
+    with open(target.path, "r+b") as file:  # noqa: PTH123 (a full disk is an error here, and a crash in a memory map)
+        file.seek(target.offset + first * target.bytes_each)
+        file.write(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)).data)
+    return part
+
+
+def decode(data: bytes, size: int, channels: int, grey_only: bool = False) -> tuple[Image.Image, bool]:
+    """A square image in mode L (one channel) or RGB (three), and whether it had to be enlarged.
+
+    It is turned upright by its EXIF orientation, cropped to the square at its centre, and resized by Lanczos' filter;
+    what is transparent becomes white; of 16 bits of grey the upper 8 are kept; of an animation the first frame.
+
+    Raises:
+        Exception: the bytes are no such image, are cut off, or unpack to more pixels than Pillow's limit.
+    """
+    image: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
+    if grey_only and not is_grey(image):
+        raise _ColourMet
+    if min(image.size) >= 2 * GAP * size:
+        image.draft(None, (GAP * size, GAP * size))
+    image.load()
+    if not ORIENTED.isdisjoint(image.info):
+        with suppress(Exception):  # damaged EXIF data: the pixels are as they are
+            ImageOps.exif_transpose(image, in_place=True)
+    mode, square = "L" if channels == 1 else "RGB", _on_white(_square(_direct(image), size))
+    return square if square.mode == mode else square.convert(mode), min(image.size) < size
+
+
+def is_grey(image: Image.Image) -> bool:
+    """Whether a file is of grey values alone, by its mode or palette."""
+    if image.mode in ("P", "PA"):
+        palette = image.getpalette("RGB") or []
+        return palette[0::3] == palette[1::3] == palette[2::3]
+    return image.mode in ("1", "L", "LA", "La") or image.mode.startswith("I")
+
+
+def look(data: bytes) -> tuple[int, bool]:
+    """An image's shorter side in pixels, and whether it is grey, from the header alone.
+
+    Raises:
+        Exception: the bytes are no image.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        return min(image.size), is_grey(image)
+
+
+def explain(error: Exception) -> str:
+    """Why an image could not be decoded, in a few words."""
+    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
+        return f"more than {Image.MAX_IMAGE_PIXELS:,} pixels, Pillow's limit against decompression bombs"
+    if isinstance(error, UnidentifiedImageError):
+        return f"no image of {', '.join(FORMATS)}"
+    return (error.strerror if isinstance(error, OSError) else None) or first_line(error)
+
+
+def _direct(image: Image.Image) -> Image.Image:
+    """The image in a mode of 8 bits in which it can be resized: L, RGB or RGBA."""
+    if image.mode.startswith("I"):
+        return Image.fromarray((np.asarray(image).clip(0, 65535) >> 8).astype(np.uint8))
+    if image.mode in ("LA", "La", "PA", "RGBa") or "transparency" in image.info:
+        return image.convert("RGBA")
+    if image.mode in ("L", "RGB", "RGBA"):
+        return image
+    return image.convert("L" if image.mode == "1" else "RGB")
+
+
+def _square(image: Image.Image, size: int) -> Image.Image:
+    if image.size == (size, size):
+        return image
+    side = min(image.size)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    box = (left, top, left + side, top + side)
+    return image.resize((size, size), Image.Resampling.LANCZOS, box, reducing_gap=GAP)
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    if image.mode != "RGBA":
+        return image
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
