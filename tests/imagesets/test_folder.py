@@ -510,7 +510,7 @@ def test_decoding_needs_no_torch(python, folder, tmp_path):
 
 def test_a_gan_learns_a_folder_and_is_found_done_where_the_folder_moved(snnl, tmp_path):
     write_folder(tmp_path / "<b>'my' images", 12, ("a", "b & c"))
-    arguments = ["--kimg", "0.3", "--width", "4", "--batch", "32", "--snapshots", "2", "--skip-bad", "--json"]
+    arguments = ["--kimg", "0.3", "--width", "4", "--batch", "32", "--snapshot-kimg", "0.1", "--skip-bad", "--json"]
     first = snnl("gan", "train", "dcgan", "--imageset", "folder:<b>'my' images", *arguments, cwd=tmp_path)
     assert first.returncode == 0, first.stderr
     assert "24 images" in first.stderr and "20 x 20 pixels" in first.stderr
