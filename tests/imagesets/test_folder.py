@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imagesets import _own, _parallel, _pixels
+from imagesets import _decode, _own, _parallel, _pixels
 from lab import imageset
 from lab.errors import UsageError, WorkbenchError
 
@@ -137,6 +137,21 @@ def test_names_of_any_bytes(opened, folder):
     found = opened(folder)
     assert len(found.names) == 21 and "two\nlines.png" in found.names
     assert opened(folder).name == found.name
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
+def test_classes_of_any_bytes(opened, tmp_path):
+    folder = write_folder(tmp_path / "images", 6, ("b", os.fsdecode(b"caf\xe9")))
+    found = opened(folder)
+    assert found.SPEC.classes == ("b", "caf\\xe9") and found.SPEC.n == {"train": 10, "test": 2}
+
+
+def test_a_set_is_on_the_disk_before_it_has_its_name(opened, folder, monkeypatch):
+    events, rename = [], Path.rename
+    monkeypatch.setattr(_decode, "sync_file", lambda path: events.append(path.name))
+    monkeypatch.setattr(Path, "rename", lambda path, to: (events.append("named"), rename(path, to))[1])
+    opened(folder)
+    assert {"images.npy", "names"} <= set(events[: events.index("named")])
 
 
 # One size and one number of channels for all
@@ -337,6 +352,7 @@ def test_unsafe_and_hidden_names_in_an_archive_are_left_out(opened, folder, tmp_
     with zipfile.ZipFile(archive, "a") as file:
         for name in ("../slip.png", "/etc/slip.png", "a/../../slip.png", "C:/slip.png", "__MACOSX/._1.png", "x.txt"):
             file.writestr(name, image)
+        file.writestr(".", b"")
     found = opened(archive, "zip")
     assert found.name == opened(folder).name
     assert "4 with unsafe names" in found.said[-1] and "1 hidden" in found.said[-1]
