@@ -31,8 +31,14 @@ def given(values: dict[str, Any]) -> dict[str, Any]:
 def _option(name: str, field: FieldInfo) -> click.Option:
     flag = name.replace("_", "-")
     if field.annotation is bool:
-        return click.Option([f"--{flag}/--no-{flag}"], default=None, help=field.description)
-    return click.Option([f"--{flag}"], type=_type(field.annotation), help=field.description)
+        return click.Option([f"--{flag}/--no-{flag}"], default=None, help=_help(field))
+    return click.Option([f"--{flag}"], type=_type(field.annotation), help=_help(field))
+
+
+def _help(field: FieldInfo) -> str:
+    """What a field means, and its default if it has one of its own: else presets say it."""
+    default = "" if field.is_required() or isinstance(field.default, bool) else f"  [default: {field.default}]"
+    return f"{field.description}{default}"
 
 
 def _type(annotation: Any) -> Any:

@@ -1,0 +1,37 @@
+"""Options made from settings."""
+
+import click
+from pydantic import Field
+
+from lab.config import Config
+from lab.options import given, options_from
+
+
+class Settings(Config):
+    """Of every kind."""
+
+    length: float = Field(description="how long")
+    names: tuple[str, ...] = Field(("a",), description="who")
+    step_size: float = Field(2e-4, description="how far")
+    fast: bool = Field(False, description="whether to hurry")
+
+
+def parsed(*arguments):
+    found = {}
+    command = click.Command("x", params=options_from(Settings), callback=lambda **values: found.update(given(values)))
+    command.main(list(arguments), standalone_mode=False)
+    return found
+
+
+def test_what_was_given_can_be_told_from_what_was_not():
+    assert parsed() == {}
+    assert parsed("--names", "b,c", "--step-size", "1", "--no-fast") == {
+        "names": ("b", "c"), "step_size": 1.0, "fast": False,
+    }  # fmt: skip
+
+
+def test_help_has_meaning_and_default():
+    helped = {option.name: option.help for option in options_from(Settings)}
+    assert helped["length"] == "how long"
+    assert helped["step_size"] == "how far  [default: 0.0002]"
+    assert helped["fast"] == "whether to hurry"
