@@ -248,6 +248,9 @@ def test_a_damaged_manifest_or_record_is_not_believed(opened, folder, tmp_path):
     other.write_text("{")
     (folder / "000.png").touch()
     assert opened(folder).name == found.name
+    (found.folder / "set.json").write_text("{")
+    with pytest.raises(WorkbenchError, match=r"set\.json is damaged: remove .* to decode anew"):
+        opened(folder)
 
 
 def test_several_processes_give_what_one_gives(opened, tmp_path, monkeypatch):
