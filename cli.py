@@ -357,6 +357,16 @@ measure.add_command(
 )
 
 
+def _runs_option() -> Callable[..., Any]:
+    return click.option("--runs", type=click.Path(file_okay=False, path_type=Path), default=Path("runs"),
+                        show_default=True, help="Folder that the runs lie in.")  # fmt: skip
+
+
+def _json_flag() -> Callable[..., Any]:
+    """`json_option` as a decorator."""
+    return click.option("--json", "as_json", is_flag=True, help=json_option().help)
+
+
 @cli.command("list")
 @click.argument("kind")
 def list_entries(kind: str) -> None:
@@ -366,7 +376,7 @@ def list_entries(kind: str) -> None:
 
 @cli.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object as the last line on stdout.")
+@_json_flag()
 def report(folder: Path, as_json: bool) -> None:
     """Draw the report of a study's FOLDER anew."""
     from lab.study import draw_study
@@ -376,7 +386,7 @@ def report(folder: Path, as_json: bool) -> None:
 
 @cli.command("cell")
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object as the last line on stdout.")
+@_json_flag()
 def do_one_cell(folder: Path, as_json: bool) -> None:
     """Do the cell of a FOLDER, or find it done."""
     from lab.cell_run import do_folder
@@ -385,15 +395,6 @@ def do_one_cell(folder: Path, as_json: bool) -> None:
     done = do_folder(folder)
     if rank() == 0:
         _print_cell(done, as_json, None)
-
-
-def _runs_option() -> Callable[..., Any]:
-    return click.option("--runs", type=click.Path(file_okay=False, path_type=Path), default=Path("runs"),
-                        show_default=True, help="Folder that the runs lie in.")  # fmt: skip
-
-
-def _json_flag() -> Callable[..., Any]:
-    return click.option("--json", "as_json", is_flag=True, help="Print one JSON object as the last line on stdout.")
 
 
 @cli.command()

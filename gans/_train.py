@@ -3,8 +3,8 @@
 Batches, latent noise and everything else random are functions of (seed, step), and rows are made of the losses of
 every step, so that going on from a checkpoint gives what an undisturbed run gives. Each of several processes takes its
 part of the batch that all draw, gradients are averaged, and the first one writes: without BatchNorm they give what one
-process gives. The loop owns precision: the
-networks' passes run under an explicit autocast, parameters and optimizers stay in float32.
+process gives. The loop owns precision: the networks' passes run under an explicit autocast, parameters and optimizers
+stay in float32.
 """
 
 import time
@@ -30,7 +30,7 @@ from lab.config import Config
 from lab.draws import batch_indices, derive_seed, random_generator
 from lab.errors import WorkbenchError
 from lab.folder import CellFolder
-from lab.processes import rank, share
+from lab.processes import rank, share, world_size
 
 CODE_VERSION = 1
 EVENT_SECONDS = 1.0
@@ -232,6 +232,8 @@ def _autocast(training: Training) -> torch.autocast:
 
 def _all_agree(training: Training, due: bool) -> bool:
     """Whether something is due by the clock of any process: they all do it after the same step."""
+    if world_size() == 1:
+        return due  # to ask a GPU would be to wait for it, at every step
     if due:
         training.accelerator.set_trigger()
     return bool(training.accelerator.check_trigger())

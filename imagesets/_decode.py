@@ -18,7 +18,7 @@ from imagesets._layout import Layout, check_size
 from imagesets._listing import Listing, packed_names
 from imagesets._manifest import Facts, Manifest, content_key
 from lab.errors import WorkbenchError
-from lab.files import write_json
+from lab.files import sync_file, sync_folder, write_json
 from lab.imageset import SIZES, Spec
 from lab.progress import paced
 
@@ -202,6 +202,8 @@ def _write_set(aside: Path, good: np.ndarray, kept: Layout, names: list[str], re
     with (aside / "names").open("wb") as file:
         file.writelines(packed_names(names))
     write_json(aside / "set.json", record)
+    for path in aside.iterdir():
+        sync_file(path)
 
 
 def _close_gaps(path: Path, rows: np.ndarray) -> None:
@@ -233,6 +235,7 @@ def _give_name(aside: Path, folder: Path) -> None:
     aside.chmod(0o777 & ~umask)  # temporary folders are closed to others
     try:
         aside.rename(folder)
+        sync_folder(folder.parent)
     except OSError:
         if not (folder / "set.json").is_file():
             raise

@@ -25,7 +25,7 @@ class Layout:
     Attributes:
         order: which file each image is, int64 (n,).
         n_train: how many of them are to train on.
-        classes: the folders' names, sorted; empty where there are none.
+        classes: the folders' names, sorted, bytes that are no UTF-8 as `\\xe9`; empty where there are none.
         labels: the class of each, int64 (n,); None where there are none.
         given: whether the folders `train` and `test` made the splits.
         outside: files beside those two folders, which are left out.
@@ -58,7 +58,7 @@ def arrange(names: Sequence[str], path: Path) -> Layout:
         raise WorkbenchError(f"{path} holds images in {have}/ and none in {lack}/: add some, or name {path / have}.")
     order = np.array([i for i, name in enumerate(names) if not given or name.partition("/")[0] in SPLITS], np.int64)
     folders = [sys.intern(_class_of(names[i], given)) for i in order]
-    classes = tuple(sorted(set(folders) - {""}))
+    classes = sorted(set(folders) - {""})
     if classes and "" in folders:
         beside = names[order[folders.index("")]]
         raise WorkbenchError(f"{path} holds images both in class folders and beside them, as {beside!r}: move those.")
@@ -68,7 +68,8 @@ def arrange(names: Sequence[str], path: Path) -> Layout:
     test = np.array([name.startswith("test/") for name in own]) if given else _drawn(own, labels)
     rows = np.concatenate([np.flatnonzero(~test), np.flatnonzero(test)])
     outside = len(names) - len(order)
-    return Layout(order[rows], int((~test).sum()), classes, labels[rows] if classes else None, given, outside)
+    shown = tuple(os.fsencode(name).decode("utf-8", "backslashreplace") for name in classes)
+    return Layout(order[rows], int((~test).sum()), shown, labels[rows] if classes else None, given, outside)
 
 
 def check_size(layout: Layout, path: Path) -> None:

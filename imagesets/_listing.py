@@ -197,7 +197,7 @@ def _list_zip(path: Path) -> Listing:
 
 def _member_reason(name: str) -> str | None:
     parts = PurePosixPath(name).parts
-    if name.startswith("/") or ".." in parts or "\\" in name or ":" in parts[0]:
+    if name.startswith("/") or ".." in parts or "\\" in name or ":" in name.partition("/")[0]:
         return UNSAFE
     if any(part.startswith(".") for part in parts):
         return HIDDEN

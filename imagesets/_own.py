@@ -76,6 +76,10 @@ class OwnImages:
             self.record: dict[str, Any] = json.loads((self.folder / "set.json").read_text(encoding="utf-8"))
             self.SPEC = Spec.parse(self.record["spec"])
         except (OSError, ValueError, KeyError, TypeError) as error:
+            if self.folder.parent == root / FOLDER and is_set(root, self.folder.name):
+                raise WorkbenchError(
+                    f"{self.folder / 'set.json'} is damaged: remove {self.folder} to decode anew."
+                ) from error
             raise WorkbenchError(
                 f"The decoded images {name} are not below {root}: run the command that names their folder or archive "
                 "(folder:PATH or zip:PATH), or name another folder with --data or SNNL_DATA."

@@ -119,7 +119,12 @@ def _next_ready(waiting: list[CellFolder], outcome: Outcome) -> CellFolder | Non
     """The next cell to do; one that another command is at work on comes last, as it has to be waited for."""
     ready = []
     for folder in list(waiting):
-        needs = folder.needs
+        try:
+            needs = folder.needs
+        except WorkbenchError as error:  # one was edited or removed by hand
+            waiting.remove(folder)
+            outcome.blocked[folder.path] = str(error)
+            continue
         broken = [need for need in needs if need.path in outcome.failed]
         if broken:
             waiting.remove(folder)

@@ -1,12 +1,11 @@
 """Copying finished work without its weights, to be kept and shared."""
 
 import json
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
 from lab.errors import UsageError, WorkbenchError
-from lab.files import write_json
+from lab.files import atomic_write, write_json
 from lab.folder import CellFolder
 
 CELL_FILES = ("config.json", "environment.json", "rows.jsonl", "DONE", "*.npz", "samples/*.png")
@@ -65,4 +64,4 @@ def _copy(source: Path, target: Path, patterns: Iterable[str]) -> None:
         for path in sorted(source.glob(pattern)):
             copy = target / path.relative_to(source)
             copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, copy)
+            atomic_write(copy, path.read_bytes())

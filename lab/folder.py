@@ -31,6 +31,8 @@ from lab.table import COLUMNS
 
 CREATE_SECONDS = 10.0
 """How long `create` waits for another process that makes the same folder."""
+LOOK_SECONDS = 1.0
+"""A lock that is held for less is one that somebody looks at (`is_held`), not one that somebody works under."""
 
 
 class CellFolder:
@@ -207,10 +209,14 @@ class CellFolder:
         """
         if world_size() != self.processes:
             raise WorkbenchError(f"{self.path} wants {self.processes} processes, and {world_size()} came.")
+        if self.done:
+            return
         if rank():
             self._do()
             return
         with explaining(self.path), self.alone(wait=world_size() == 1):
+            if self.done and world_size() > 1:  # the others are at work already, and would wait for this one
+                raise WorkbenchError(f"{self.path} has been finished by another command meanwhile.")
             if self.done:
                 return
             remove_leftovers(self.path)
@@ -229,11 +235,11 @@ class CellFolder:
         """Hold the lock; while another process does, wait and say so.
 
         Raises:
-            Timeout: another process holds it and there is to be no waiting.
+            Timeout: another process holds it, for longer than a look takes, and there is to be no waiting.
         """
         lock = FileLock(self.path / "lock")
         try:
-            lock.acquire(timeout=0)
+            lock.acquire(timeout=LOOK_SECONDS)
         except Timeout:
             if not wait:
                 raise

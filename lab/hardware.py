@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
@@ -18,16 +19,29 @@ def cores() -> int:
 
 @lru_cache
 def gpus() -> tuple[tuple[str, float], ...]:
-    """(name, compute capability) of each visible NVIDIA GPU."""
-    if os.environ.get("CUDA_VISIBLE_DEVICES") == "":
+    """(name, compute capability) of each NVIDIA GPU that CUDA_VISIBLE_DEVICES lets this process see."""
+    allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if allowed == "":
         return ()
-    query = ["nvidia-smi", "--query-gpu=name,compute_cap", "--format=csv,noheader"]
+    query = ["nvidia-smi", "--query-gpu=index,uuid,name,compute_cap", "--format=csv,noheader"]
     try:
         text = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True).stdout
-        pairs = (line.rsplit(",", 1) for line in text.splitlines() if line.strip())
-        return tuple((name.strip(), float(capability)) for name, capability in pairs)
+        cards = [[word.strip() for word in line.split(",")] for line in text.splitlines() if line.strip()]
+        there = [(index, uuid, (name, float(capability))) for index, uuid, name, capability in cards]
     except (OSError, subprocess.SubprocessError, ValueError):
         return ()
+    return tuple(card for _, _, card in there) if allowed is None else tuple(_allowed(allowed, there))
+
+
+def _allowed(names: str, there: list[tuple[str, str, tuple[str, float]]]) -> Iterator[tuple[str, float]]:
+    """The GPUs that a list of indices or identifiers names; like CUDA, none from the first unknown one on."""
+    for word in (name.strip() for name in names.split(",")):
+        found = [card for index, uuid, card in there if word == index or (word[:4] == "GPU-" and uuid.startswith(word))]
+        if word.startswith("MIG-"):  # a part of a GPU, of which this list does not tell
+            found = [card for _, _, card in there]
+        if not found:
+            return
+        yield found[0]
 
 
 @lru_cache

@@ -41,8 +41,12 @@ def work(folder: CellFolder) -> None:
     while not folder.done:
         with folder.alone():
             pass  # whoever was at work on it has ended
-        if not folder.done and _torchrun(folder) and not (folder.held or folder.done):
-            raise WorkbenchError(_ended_from_outside(folder) or folder.failure or _last_words(folder))
+        if folder.done:
+            return
+        said_before = _log_size(folder)
+        if _torchrun(folder) and not (folder.held or folder.done):
+            said = _log(folder, said_before)
+            raise WorkbenchError(_ended_from_outside(folder, said) or folder.failure or _last_words(folder, said))
 
 
 def share_threads(threads: int) -> None:
@@ -74,21 +78,27 @@ def _torchrun(folder: CellFolder) -> int:
             running.wait()
 
 
-def _ended_from_outside(folder: CellFolder) -> str | None:
+def _ended_from_outside(folder: CellFolder, said: str) -> str | None:
     """What to say where the first of the processes to fail was ended by a signal, as torchrun tells it."""
-    summary = _log(folder).rpartition("Root Cause")[2]
+    summary = said.rpartition("Root Cause")[2]
     found = re.search(r"exitcode\s*:\s*-(\d+)", summary)
     return found and f"one of {folder.processes} processes was ended by signal {found[1]} (9: often out of memory)"
 
 
-def _log(folder: CellFolder) -> str:
-    return (folder.path / "log.txt").read_text(encoding="utf-8", errors="replace")
+def _log_size(folder: CellFolder) -> int:
+    path = folder.path / "log.txt"
+    return path.stat().st_size if path.exists() else 0
 
 
-def _last_words(folder: CellFolder) -> str:
-    errors = [line for line in _log(folder).splitlines() if "Error" in line and "torch.distributed" not in line]
-    said = f": {first_line(Exception(errors[-1]))}" if errors else ""
-    return f"one of {folder.processes} processes died{said} ({folder.path / 'log.txt'} tells more)"
+def _log(folder: CellFolder, start: int) -> str:
+    """What was said from a place in the log on: earlier attempts failed for reasons of their own."""
+    return (folder.path / "log.txt").read_bytes()[start:].decode(errors="replace")
+
+
+def _last_words(folder: CellFolder, said: str) -> str:
+    errors = [line for line in said.splitlines() if "Error" in line and "torch.distributed" not in line]
+    last = f": {first_line(Exception(errors[-1]))}" if errors else ""
+    return f"one of {folder.processes} processes died{last} ({folder.path / 'log.txt'} tells more)"
 
 
 def _watch(parent: int) -> None:

@@ -7,8 +7,10 @@ import json
 import os
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISLNK, S_ISREG
 from typing import Any
 
 from lab.errors import UsageError, WorkbenchError
@@ -42,8 +44,11 @@ class Run:
 
     def files(self) -> dict[Path, os.stat_result]:
         """Every file in the folder; links are not followed."""
-        walk = ((Path(folder) / name) for folder, _, names in os.walk(self.path) for name in names)
-        return {path: path.lstat() for path in walk if path.is_symlink() or path.is_file()}
+        found = {}
+        for path in (Path(folder, name) for folder, _, names in os.walk(self.path) for name in names):
+            with suppress(FileNotFoundError):  # a cell at work renames and removes files
+                found[path] = path.lstat()
+        return {path: status for path, status in found.items() if S_ISREG(status.st_mode) or S_ISLNK(status.st_mode)}
 
     def is_running(self) -> bool:
         """Whether some process holds the cell's lock."""
@@ -172,4 +177,5 @@ def _states(runs: Runs, run: Run) -> dict[str, str]:
 def _root_of(folder: Path) -> Path:
     """The runs folder that a study's or a cell's folder lies in, as far as the path tells."""
     parents = folder.resolve().parents
-    return parents[2] if len(parents) > 2 and parents[1].name == "studies" else parents[min(1, len(parents) - 1)]
+    of_study = len(parents) > 2 and parents[1].name == "studies" and parents[0].name != "cells"
+    return parents[2] if of_study else parents[min(1, len(parents) - 1)]

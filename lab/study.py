@@ -170,7 +170,9 @@ def _draw_alone(folder: Path, record: dict[str, Any], counts: dict[str, int] | N
     cells, absent = _find_cells(record["cells"], folder)
     missing = [f"{name}: {failed.get(name) or reason}" for name, reason in absent.items()]
     report = _draw(module, config, record["study"], cells, missing, folder)
-    if not missing:
+    if missing:
+        (folder / "DONE").unlink(missing_ok=True)
+    else:
         write_json(folder / "DONE", {})
     total = len(record["cells"])
     counts = counts or {"total": total, "run": 0, "cached": len(cells), "failed": total - len(cells)}

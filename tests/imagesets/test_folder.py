@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imagesets import _own, _parallel, _pixels
+from imagesets import _decode, _own, _parallel, _pixels
 from lab import imageset
 from lab.errors import UsageError, WorkbenchError
 
@@ -139,6 +139,21 @@ def test_names_of_any_bytes(opened, folder):
     assert opened(folder).name == found.name
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
+def test_classes_of_any_bytes(opened, tmp_path):
+    folder = write_folder(tmp_path / "images", 6, ("b", os.fsdecode(b"caf\xe9")))
+    found = opened(folder)
+    assert found.SPEC.classes == ("b", "caf\\xe9") and found.SPEC.n == {"train": 10, "test": 2}
+
+
+def test_a_set_is_on_the_disk_before_it_has_its_name(opened, folder, monkeypatch):
+    events, rename = [], Path.rename
+    monkeypatch.setattr(_decode, "sync_file", lambda path: events.append(path.name))
+    monkeypatch.setattr(Path, "rename", lambda path, to: (events.append("named"), rename(path, to))[1])
+    opened(folder)
+    assert {"images.npy", "names"} <= set(events[: events.index("named")])
+
+
 # One size and one number of channels for all
 
 
@@ -233,6 +248,9 @@ def test_a_damaged_manifest_or_record_is_not_believed(opened, folder, tmp_path):
     other.write_text("{")
     (folder / "000.png").touch()
     assert opened(folder).name == found.name
+    (found.folder / "set.json").write_text("{")
+    with pytest.raises(WorkbenchError, match=r"set\.json is damaged: remove .* to decode anew"):
+        opened(folder)
 
 
 def test_several_processes_give_what_one_gives(opened, tmp_path, monkeypatch):
@@ -337,6 +355,7 @@ def test_unsafe_and_hidden_names_in_an_archive_are_left_out(opened, folder, tmp_
     with zipfile.ZipFile(archive, "a") as file:
         for name in ("../slip.png", "/etc/slip.png", "a/../../slip.png", "C:/slip.png", "__MACOSX/._1.png", "x.txt"):
             file.writestr(name, image)
+        file.writestr(".", b"")
     found = opened(archive, "zip")
     assert found.name == opened(folder).name
     assert "4 with unsafe names" in found.said[-1] and "1 hidden" in found.said[-1]

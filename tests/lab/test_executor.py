@@ -97,6 +97,18 @@ def test_a_second_time_finds_it_done(tmp_path):
     assert (folder.path / "rows.jsonl").stat().st_mtime_ns == before
 
 
+def test_a_need_that_was_edited_leaves_the_others_going(tmp_path):
+    need = cell("double", 1)
+    folders, _, _ = run([need], tmp_path)
+    config = folders["double-1"].path / "config.json"
+    config.write_text(config.read_text().replace('"number": 1', '"number": 7'))
+    reader, other = (
+        CellFolder.create(one, tmp_path, LOCAL) for one in (cell("double", 2, needs=(need,)), cell("double", 3))
+    )
+    outcome = executor.run_in_slots([reader, other], 1, "cpu", lambda started: None)
+    assert outcome.done == [other.path] and "was edited" in outcome.blocked[reader.path]
+
+
 @pytest.mark.parametrize(
     "jobs, visible, shares",
     [

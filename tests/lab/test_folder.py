@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from lab import registry
 from lab.cells import Cell
@@ -236,5 +237,48 @@ def test_a_lock_left_by_a_dead_process_is_no_lock(tmp_path, monkeypatch):
     holder.send_signal(signal.SIGKILL)
     holder.wait()
     assert (folder.path / "lock").exists() and not folder.held
+    do(folder, monkeypatch, lambda cell: None)
+    assert folder.done
+
+
+def several(monkeypatch, rank):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", str(rank))
+
+
+def together(tmp_path):
+    return CellFolder.create(Cell("a:run", "two", {}, processes=2), tmp_path, LOCAL)
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_no_process_begins_what_is_done(tmp_path, monkeypatch, rank):
+    """The others would wait for the first one, which has nothing to do."""
+    folder, begun = together(tmp_path), []
+    (folder.path / "DONE").write_text("{}")
+    several(monkeypatch, rank)
+    do(folder, monkeypatch, begun.append)
+    assert not begun
+
+
+def test_the_first_of_several_processes_fails_where_another_command_was_faster(tmp_path, monkeypatch):
+    folder = together(tmp_path)
+    several(monkeypatch, 0)
+    real = CellFolder.alone
+
+    def finished_meanwhile(self, **settings):
+        (folder.path / "DONE").write_text("{}")
+        return real(self, **settings)
+
+    monkeypatch.setattr(CellFolder, "alone", finished_meanwhile)
+    with pytest.raises(WorkbenchError, match="finished by another command"):
+        do(folder, monkeypatch, lambda cell: None)
+
+
+def test_a_look_at_the_lock_does_not_end_the_work_of_several_processes(tmp_path, monkeypatch):
+    folder = together(tmp_path)
+    several(monkeypatch, 0)
+    looks = FileLock(folder.path / "lock", thread_local=False)
+    looks.acquire()
+    threading.Timer(0.1, looks.release).start()
     do(folder, monkeypatch, lambda cell: None)
     assert folder.done

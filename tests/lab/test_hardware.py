@@ -1,5 +1,7 @@
 """What `auto` becomes."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from lab import hardware
@@ -31,3 +33,17 @@ def test_the_machine_can_be_described():
     assert hardware.cores() >= 1
     name, flags = hardware.processor()
     assert isinstance(name, str) and isinstance(flags, frozenset)
+
+
+@pytest.mark.parametrize(
+    "visible, names",
+    [(None, "abcd"), ("", ""), ("2", "c"), ("3,0", "da"), ("1,7,0", "b"), ("GPU-cc,GPU-a", "ca"), ("MIG-5", "a")],
+)
+def test_only_the_gpus_that_this_process_may_see_count(monkeypatch, visible, names):
+    lines = "".join(f"{i}, GPU-{name * 2}, {name}, 9.0\n" for i, name in enumerate("abcd"))
+    monkeypatch.setattr(hardware.subprocess, "run", lambda *words, **settings: SimpleNamespace(stdout=lines))
+    if visible is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert hardware.gpus.__wrapped__() == tuple((name, 9.0) for name in names)

@@ -62,6 +62,14 @@ def test_each_process_needs_a_gpu(tmp_path, monkeypatch):
         launch.work(folder(tmp_path, "together", device="cuda"))
 
 
+def test_why_an_earlier_attempt_failed_is_not_told_of_this_one(tmp_path, monkeypatch):
+    made = folder(tmp_path, "together")
+    (made.path / "log.txt").write_text("ValueError: old\nRoot Cause (first observed failure):\n  exitcode  : -9\n")
+    monkeypatch.setattr(launch, "_torchrun", lambda made: 1)
+    with pytest.raises(WorkbenchError, match=r"one of 2 processes died \("):
+        launch.work(made)
+
+
 def start(made):
     return subprocess.Popen(
         [sys.executable, str(ROOT / "cli.py"), "cell", str(made.path)],

@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from pathlib import Path
 
 import pytest
 from filelock import FileLock
@@ -206,3 +207,22 @@ def test_published_results_are_what_export_leaves(tmp_path):
         if path.is_file() and not any(part in drawn for part in path.relative_to(published).parts)
     }
     assert left.keys() == kept.keys() and left == kept
+
+
+def test_a_runs_folder_may_have_any_name(runs):
+    other = runs.rename(runs.parent / "studies")
+    assert show_run(place(other, TRAIN))["state"] == "done"
+    assert show_run(other / "studies" / "s" / "two")["kind"] == "study"
+
+
+def test_a_file_that_vanishes_while_runs_are_listed(runs, monkeypatch):
+    """A cell at work renames and removes files all the time."""
+    lstat = Path.lstat
+
+    def late(path):
+        if path.name == "rows.jsonl":
+            raise FileNotFoundError(path)
+        return lstat(path)
+
+    monkeypatch.setattr(Path, "lstat", late)
+    assert len(list_runs(runs)) == 6

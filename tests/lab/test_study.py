@@ -7,6 +7,7 @@ from lab.cells import Cell
 from lab.config import Config
 from lab.folder import CellFolder
 from lab.provenance import section
+from lab.report import Report
 from lab.table import build_table
 
 TRAIN = Cell("a:train", "train", {"seed": 0, "precision": "bf16", "device": "cpu"}, cost=10)
@@ -94,3 +95,17 @@ def test_the_section_for_reviewers_shows_what_was_recorded(tmp_path):
     assert "| dcgan | 12 | 34 |" in found["parameters"]
     assert "| torch | 2.9 |" in found["environment"] and "| precision | bf16 |" in found["environment"]
     assert "| 0 |" in found["cells"] and "1.5" in found["cells"]
+
+
+def test_a_study_that_lost_a_cell_is_not_done_any_more(places, monkeypatch):
+    runs, _ = places
+    monkeypatch.setattr(Module, "Config", Settings, raising=False)
+    monkeypatch.setattr(Module, "claims", lambda config: [], raising=False)
+    monkeypatch.setattr(study, "_draw", lambda *drawn: Report("Title", "Question?", [], []))
+    train, _ = finish(TRAIN, runs), finish(MEASURE, runs)
+    plan = study.plan_study("x", Settings(), runs)
+    study.run_study(plan, local={})
+    assert (plan.folder / "DONE").exists()
+    (train.path / "DONE").unlink()
+    study.draw_study(plan.folder)
+    assert not (plan.folder / "DONE").exists()
