@@ -522,7 +522,7 @@ def _settled(imageset: str, data: Path, size: str | int | None, channels: str | 
 
 def _trackers(names: tuple[str, ...]) -> dict[str, Any]:
     """What a training's folder says of its trackers, which do not decide its result."""
-    from gans._tracking import check_trackers
+    from lab.tracking import check_trackers
 
     check_trackers(names)
     return {"trackers": list(names)} if names else {}
