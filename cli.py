@@ -370,7 +370,7 @@ def _json_flag() -> Callable[..., Any]:
 @cli.command("list")
 @click.argument("kind")
 def list_entries(kind: str) -> None:
-    """List the entries of a KIND: gans, imagesets, metrics or studies."""
+    """List the entries of a KIND: classifiers, gans, imagesets, metrics or studies."""
     _print_entries(kind)
 
 

@@ -16,7 +16,7 @@ from lab.config import Config
 from lab.errors import UsageError, WorkbenchError, unknown_name
 
 ROOT = Path(__file__).resolve().parent.parent
-KINDS = ("gans", "imagesets", "metrics", "studies")
+KINDS = ("classifiers", "gans", "imagesets", "metrics", "studies")
 
 
 @dataclass(frozen=True)
