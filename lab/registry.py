@@ -82,6 +82,11 @@ def code_version(module: str) -> int:
     raise WorkbenchError(f"{module} has no CODE_VERSION")
 
 
+def code_versions(*modules: str) -> dict[str, str | int]:
+    """The `CODE_VERSION` of each module, as a part of a cell's identity."""
+    return {module: code_version(module) for module in modules}
+
+
 @lru_cache
 def config_class(kind: str, name: str) -> type[Config]:
     """The class `Config` of an entry, built from its source without running the rest, so without torch.
