@@ -8,7 +8,6 @@ from lab.config import Config
 from lab.folder import CellFolder
 from lab.progress import duration
 from lab.report import Column, Section, Table
-from lab.table import pick
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,16 +48,12 @@ def _work(cells: list[CellFolder]) -> Table:
 
 
 def _parameters(table: "pd.DataFrame") -> Table:
-    counts = table[table["metric"].str.endswith("_parameters")].drop_duplicates(["model", "metric"])
+    counts = table[table["metric"].str.fullmatch("(.+_)?parameters")].drop_duplicates(["model", "metric"])
     rows = [
-        [model, *(int(pick(counts, model=model, metric=metric)["value"].iloc[0]) for metric in METRICS)]
-        for model in counts["model"].unique()
+        [row.model, row.metric.removesuffix("parameters").rstrip("_"), int(row.value)] for row in counts.itertuples()
     ]
-    columns = [Column("model"), Column("generator"), Column("discriminator")]
+    columns = [Column("model"), Column("network"), Column("parameters")]
     return Table("parameters", "Trainable parameters.", columns, rows)
-
-
-METRICS = ("generator_parameters", "discriminator_parameters")
 
 
 def _flat(environment: dict[str, object]) -> Iterable[tuple[str, str]]:

@@ -1,7 +1,7 @@
 """Running a study: plan its cells, do those that are left, and draw the report from the table and the artifacts."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from lab.errors import UsageError, WorkbenchError
 from lab.executor import Outcome
 from lab.files import explaining, remove_leftovers, replacing, write_json
 from lab.folder import CellFolder
+from lab.preset import read_preset
 from lab.progress import Display
 from lab.registry import ROOT
 from lab.report import Report, write_report
@@ -69,15 +70,21 @@ class Plan:
         """The kind of device that the study's trainings use."""
         return hardware.resolve_device(getattr(self.config, "device", "auto"))
 
-    def slots(self, jobs: int | None) -> int:
-        """How many cells are done side by side: `jobs`, or one a core or GPU, but no more than the study has.
+    @property
+    def places(self) -> int:
+        """How many of the cells the machine can do side by side: one a core or GPU.
 
-        However many are left: each slot has its share of the threads, on which the last bits of a sum depend. A
-        training that wants several processes takes as many cores or GPUs.
+        A training that wants several processes takes as many cores or GPUs.
         """
         places = len(hardware.gpus()) if self.device == "cuda" else hardware.cores()
-        widest = max((planned.cell.processes for planned in self.cells), default=1)
-        return max(1, min(jobs or places // widest, len(self.cells)))
+        return max(1, places // max((planned.cell.processes for planned in self.cells), default=1))
+
+    def slots(self, jobs: int | None) -> int:
+        """How many cells are done side by side: `jobs`, or as many as places, but no more than the study has.
+
+        However many are left: each slot has its share of the threads, on which the last bits of a sum depend.
+        """
+        return max(1, min(jobs or self.places, len(self.cells)))
 
 
 @dataclass(frozen=True)
@@ -100,19 +107,25 @@ class Result:
         }  # fmt: skip
 
 
-def study_config(name: str, preset: str, given: dict[str, Any]) -> Config:
-    """The settings of a study: a preset's, with the given ones in their place.
+def study_config(name: str, preset: str, given: dict[str, Any], file: Path | None = None) -> Config:
+    """The settings of a study: a preset's, with those of a file in their place, and the given ones in theirs.
 
     Raises:
-        UsageError: an unknown study, preset or setting, or an impossible value.
+        UsageError: an unknown study, preset or setting, an impossible value, or a file of another kind.
     """
     module = registry.load("studies", name)
-    return with_preset(module.Config, module.PRESETS, preset, given)
+    filed = read_preset(file, name, module.Config) if file else {}
+    return with_preset(module.Config, module.PRESETS, preset, {**filed, **given})
 
 
 def plan_study(name: str, config: Config, runs: Path, *, published: bool = False) -> Plan:
     """The cells of a study and which are finished; with `published`, those that ship with the code count too."""
-    cells = with_needs(registry.load("studies", name).plan(config))
+    return plan_cells(name, config, registry.load("studies", name).plan(config), runs, published=published)
+
+
+def plan_cells(name: str, config: Config, asked: Iterable[Cell], runs: Path, *, published: bool = False) -> Plan:
+    """The same for cells that are asked for, and those that they need."""
+    cells = with_needs(asked)
     missing = {cell.key for cell in cells if not _is_done(cell, runs, published)}
     for cell in reversed(cells):
         if cell.key in missing:
@@ -129,20 +142,24 @@ def run_study(plan: Plan, *, local: dict[str, Any], jobs: int | None = None, pro
     if plan.to_do:
         hardware.check_device(plan.device)
     _save_plan(plan)
-    slots = plan.slots(jobs)
-    folders = {cell.key: CellFolder.create(cell, plan.runs / "cells", local) for cell in plan.to_do}
-    outcome = Outcome()
-    if folders:
-        costs = {folders[cell.key].path: cell.cost for cell in plan.to_do}
-        display = Display(costs, min(slots, len(costs)))
-        shown: AbstractContextManager[Any] = display if progress else nullcontext()
-        with shown:
-            outcome = executor.run_in_slots(list(folders.values()), slots, plan.device, display.started)
-    counts = {"total": len(plan.cells), "run": len(outcome.done), "cached": len(plan.cells) - len(folders)}
+    outcome = do_cells(plan, local=local, jobs=jobs, progress=progress)
+    counts = {"total": len(plan.cells), "run": len(outcome.done), "cached": len(plan.cells) - len(plan.to_do)}
     if outcome.common_cause and not counts["cached"]:
         raise WorkbenchError(outcome.common_cause)
     failed = {path.name: reason for path, reason in outcome.failed.items()}
     return draw_study(plan.folder, counts={**counts, "failed": len(failed)}, failed=failed)
+
+
+def do_cells(plan: Plan, *, local: dict[str, Any], jobs: int | None = None, progress: bool = True) -> Outcome:
+    """Do the cells that are left, in local slots."""
+    slots = plan.slots(jobs)
+    folders = {cell.key: CellFolder.create(cell, plan.runs / "cells", local) for cell in plan.to_do}
+    if not folders:
+        return Outcome()
+    display = Display({folders[cell.key].path: cell.cost for cell in plan.to_do}, min(slots, len(folders)))
+    shown: AbstractContextManager[Any] = display if progress else nullcontext()
+    with shown:
+        return executor.run_in_slots(list(folders.values()), slots, plan.device, display.started)
 
 
 def draw_study(folder: Path, *, counts: dict[str, int] | None = None, failed: dict[str, str] | None = None) -> Result:

@@ -102,7 +102,7 @@ def test_the_section_for_reviewers_shows_what_was_recorded(tmp_path):
     counts = {"metric": "generator_parameters", "model": "dcgan", "value": 12.0}
     table = build_table([counts, {**counts, "metric": "discriminator_parameters", "value": 34.0}])
     found = {item.name: item.to_markdown() for item in section(Settings(), table, folders).items}
-    assert "| dcgan | 12 | 34 |" in found["parameters"]
+    assert "| dcgan | generator | 12 |\n| dcgan | discriminator | 34 |" in found["parameters"]
     assert "| torch | 2.9 |" in found["environment"] and "| precision | bf16 |" in found["environment"]
     assert "| 0 |" in found["cells"] and "1.5" in found["cells"]
 

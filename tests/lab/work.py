@@ -14,6 +14,19 @@ def double(cell):
     cell.row(metric="worker", value=os.getpid())
 
 
+def parabola(cell):
+    """Highest, at 1, where x is minus its config's peak and the kind is good; fails where the config says why."""
+    import math
+
+    from lab.errors import WorkbenchError
+
+    config = cell.config
+    if config.get("why"):
+        raise WorkbenchError(config["why"])
+    value = 1 - math.log10(-config["x"] / config["peak"]) ** 2 - 0.3 * (config["kind"] == "bad")
+    cell.row(metric="accuracy", value=value)
+
+
 def fail(cell):
     raise ValueError("this cell always fails")
 
