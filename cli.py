@@ -215,13 +215,13 @@ def _run_search(
 ) -> None:  # fmt: skip
     from lab.options import given
     from lab.search import search
+    from lab.tables import aligned
 
     local = _training_local(data, download, tracker, checkpoint_minutes)
     config = searchable.settings.parse(given(settings))
     config = _with_settled_images(config, Path(local["data"]), size, channels, skip_bad)
     found = search(name, searchable, config, trials=trials, runs=runs, local=local, folder=folder, jobs=jobs, say=_say)
-    columns = ["trial", *found.best.values, "score"]
-    _print_rows(columns, [{"trial": one.number + 1, **one.values, "score": one.score} for one in found.trials])
+    click.echo(aligned([[*map(str, row)] for row in found.rows()]))
     _say(f"Best: trial {found.best.number + 1}, {found.preset}")
     _say(f"Next: snnl study {name} --config {found.preset}")
     _print_json(found.plain(), as_json)

@@ -135,6 +135,11 @@ class Found:
         """The file with the best settings."""
         return self.folder / "preset.json"
 
+    def rows(self) -> list[list[Any]]:
+        """The trials as a table, its heading first; trials count from 1."""
+        heading = ["trial", *self.best.values, "score"]
+        return [heading, *([one.number + 1, *one.values.values(), round(one.score, 6)] for one in self.trials)]
+
     def plain(self) -> dict[str, Any]:
         """The result as JSON-ready values."""
         return {
@@ -184,7 +189,7 @@ def search(
                 say(f"trial {number + 1} of {trials}: {_words(tried[number])}: {score:.4f}")
             found = Found(study, folder, _trials(journal, space))
             write_preset(found.preset, study, searchable.preset(config, found.best.values))
-            atomic_write(folder / "trials.csv", _csv(found.trials))
+            atomic_write(folder / "trials.csv", _csv(found.rows()))
     return Found(study, folder, _trials(journal, space))
 
 
@@ -231,9 +236,7 @@ def _words(values: Values) -> str:
     return ", ".join(f"{name} {value}" for name, value in values.items())
 
 
-def _csv(trials: Sequence[Trial]) -> str:
+def _csv(rows: Sequence[Sequence[Any]]) -> str:
     buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["trial", *trials[0].values, "score"])
-    writer.writerows([trial.number + 1, *trial.values.values(), trial.score] for trial in trials)
+    csv.writer(buffer, lineterminator="\n").writerows(rows)
     return buffer.getvalue()
