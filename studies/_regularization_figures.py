@@ -62,6 +62,7 @@ def training(table: "pd.DataFrame", imagesets: Sequence[str], alphas: Sequence[f
             _curve(row[0], pick(rows, kind="training", metric="cross_entropy"), index, alpha)
             _curve(row[1], pick(rows, split="validation", metric="accuracy"), index, alpha, factor=100)
         row[0].set(ylabel="cross-entropy (train)", yscale="log", xlabel="training (kimg)")
+        row[0].yaxis.set_major_formatter("{x:g}")
         row[1].set(ylabel="validation accuracy (%)", xlabel="training (kimg)")
         row[0].set_title(images, loc="left")
     axes[0][0].legend(frameon=False, title="alpha")
