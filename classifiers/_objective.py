@@ -82,7 +82,7 @@ class Objective(nn.Module):
         """Let learned temperatures start from the best ones of a batch (b, ...), where there is one."""
         for layer, snnl in self._by_layer.items():
             best = entanglement(_points(features[layer]), labels, distance=snnl.distance).temperature
-            if 0 < best < math.inf:
+            if snnl.log_beta is not None and 0 < best < math.inf:
                 snnl.log_beta.fill_(-math.log(best))
 
 
