@@ -1,9 +1,11 @@
 """The command line of the SNNL workbench: parse, call, print."""
 
+import json
 import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -40,55 +42,31 @@ class EntryGroup(click.Group):
             formatter.write_dl([(entry.name, entry.summary) for entry in registry.entries(self.kind)])
 
 
-def common_options() -> list[click.Option]:
-    """The options of every command that does cells."""
-    return [
-        click.Option(["--runs"], type=click.Path(file_okay=False, path_type=Path), default=Path("runs"),
-                     show_default=True, help="Folder that cells and reports are written to."),
-        *data_options(),
-    ]  # fmt: skip
+Decorator = Callable[[Any], Any]
+ANY_FOLDER = click.Path(file_okay=False, path_type=Path)
+A_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+A_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-def data_options() -> list[click.Option]:
-    """The options of every command that reads image sets, `--json` last."""
-    return [
-        click.Option(["--data"], type=click.Path(file_okay=False, path_type=Path), envvar="SNNL_DATA",
-                     help="Folder of the data sets.  [default: $SNNL_DATA, else data]"),
-        click.Option(["--download/--no-download"], default=True, show_default=True,
-                     help="Download data that are not there."),
-        json_option(),
-    ]  # fmt: skip
+def together(*options: Decorator) -> Decorator:
+    """Several options as one decorator; the first stands first in the help."""
+    return lambda command: reduce(lambda decorated, option: option(decorated), reversed(options), command)
 
 
-def checkpoint_option() -> click.Option:
-    """`--checkpoint-minutes`, of every command that trains."""
-    return click.Option(["--checkpoint-minutes"], type=click.FloatRange(min=0), default=5.0, show_default=True,
-                        help="How often to save what a training goes on from; 0: after every step.")  # fmt: skip
+def runs_option(text: str = "Folder that the runs lie in.") -> Decorator:
+    """`--runs`, with what is done there."""
+    return click.option("--runs", type=ANY_FOLDER, default=Path("runs"), show_default=True, help=text)
 
 
-def image_options() -> list[click.Option]:
-    """The options of every command that takes a user's own images."""
-    return [
-        click.Option(["--channels"], type=click.Choice(["1", "3"]),
-                     help="Decode folder:PATH or zip:PATH to grey or colour.  [default: grey if all files are]"),
-        click.Option(["--skip-bad"], is_flag=True, help="Go on without files that cannot be decoded."),
-    ]  # fmt: skip
+def seed_option(text: str) -> Decorator:
+    """`--seed`, with what it is the seed of."""
+    return click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help=text)
 
 
-def side_option() -> click.Option:
-    """`--size`, as every command has it that trains on images."""
-    from lab.imageset import SIZES
+def _name_list(context: click.Context, option: click.Parameter, value: str | None) -> tuple[str, ...] | None:
+    from lab.options import NameList
 
-    sides = click.Choice([str(size) for size in SIZES])
-    return click.Option(
-        ["--size"], type=sides, help="Side to decode folder:PATH or zip:PATH to.  [default: near theirs]"
-    )
-
-
-def tracker_option() -> click.Option:
-    """`--tracker`, as every command that trains has it."""
-    return click.Option(["--tracker"], metavar="NAME", multiple=True, callback=_joined_names,
-                        help="Tell losses to tensorboard, wandb, ... too, offline; repeat for several.")  # fmt: skip
+    return None if value is None else NameList().convert(value, option, context)
 
 
 def _joined_names(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
@@ -96,9 +74,49 @@ def _joined_names(context: click.Context, option: click.Parameter, values: tuple
     return tuple(dict.fromkeys(name for part in names for name in part))
 
 
-def json_option() -> click.Option:
-    """`--json`, as every command has it."""
-    return click.Option(["--json", "as_json"], is_flag=True, help="Print one JSON object as the last line on stdout.")
+folder_argument = click.argument("folder", type=A_FOLDER)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object as the last line on stdout.")
+data_option = click.option(
+    "--data", type=ANY_FOLDER, envvar="SNNL_DATA", help="Folder of the data sets.  [default: $SNNL_DATA, else data]"
+)
+download_option = click.option(
+    "--download/--no-download", default=True, show_default=True, help="Download data that are not there."
+)
+reading_options = together(data_option, download_option, json_option)
+"""Of every command that reads image sets."""
+cell_options = together(runs_option("Folder that cells and reports are written to."), reading_options)
+"""Of every command that does cells."""
+checkpoint_option = click.option(
+    "--checkpoint-minutes", type=click.FloatRange(min=0), default=5.0, show_default=True,
+    help="How often to save what a training goes on from; 0: after every step.",
+)  # fmt: skip
+tracker_option = click.option(
+    "--tracker", metavar="NAME", multiple=True, callback=_joined_names,
+    help="Tell losses to tensorboard, wandb, ... too, offline; repeat for several.",
+)  # fmt: skip
+own_image_options = together(
+    click.option("--channels", type=click.Choice(["1", "3"]),
+                 help="Decode folder:PATH or zip:PATH to grey or colour.  [default: grey if all files are]"),
+    click.option("--skip-bad", is_flag=True, help="Go on without files that cannot be decoded."),
+)  # fmt: skip
+"""Of every command that takes a user's own images."""
+measuring_options = together(
+    click.option("--distance", type=click.Choice(["sqeuclidean", "cosine"]), default="sqeuclidean", show_default=True,
+                 help="Squared Euclidean, or 1 - cos."),
+    click.option("--anchors", type=click.IntRange(min=1),
+                 help="Estimate from so many random points, each against all.  [default: all]"),
+)  # fmt: skip
+"""Of every measurement."""
+
+
+def decoding_options(command: Any) -> Any:
+    """Of every command that trains on images: the side to decode a user's own to, and `own_image_options`."""
+    from lab.imageset import SIZES
+
+    sides = click.Choice([str(size) for size in SIZES])
+    side = click.option("--size", type=sides,
+                        help="Side to decode folder:PATH or zip:PATH to.  [default: near theirs]")  # fmt: skip
+    return together(side, own_image_options)(command)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -118,23 +136,22 @@ def _study_command(name: str) -> click.Command:
     from lab.options import options_from
 
     module = registry.load("studies", name)
-    presets = click.Option(["--preset"], type=click.Choice(list(module.PRESETS)), default="laptop", show_default=True,
-                           help="Settings for seconds, minutes, or the paper's scale.")  # fmt: skip
-    own = [
-        click.Option(["--jobs"], type=click.IntRange(min=1), help="Cells side by side.  [default: one a core]"),
-        click.Option(["--published"], is_flag=True, help="Take finished cells that ship in results/ as done."),
-        click.Option(["--dry-run"], is_flag=True, help="List the cells and an estimate of the time; do nothing."),
-        checkpoint_option(),
-    ]
-    options: list[click.Parameter] = [
-        presets, *options_from(module.Config), side_option(), *image_options(), *own, tracker_option(),
-        *common_options(),
-    ]  # fmt: skip
-    return click.Command(name, params=options, callback=_callback(_run_study, name), help=module.__doc__)
 
+    @click.command(name, help=module.__doc__)
+    @click.option("--preset", type=click.Choice(list(module.PRESETS)), default="laptop", show_default=True,
+                  help="Settings for seconds, minutes, or the paper's scale.")  # fmt: skip
+    @options_from(module.Config)
+    @decoding_options
+    @click.option("--jobs", type=click.IntRange(min=1), help="Cells side by side.  [default: one a core]")
+    @click.option("--published", is_flag=True, help="Take finished cells that ship in results/ as done.")
+    @click.option("--dry-run", is_flag=True, help="List the cells and an estimate of the time; do nothing.")
+    @checkpoint_option
+    @tracker_option
+    @cell_options
+    def command(**values: Any) -> None:
+        _run_study(name, **values)
 
-def _callback(function: Callable[..., None], name: str) -> Callable[..., None]:
-    return lambda **values: function(name, **values)
+    return command
 
 
 def _run_study(
@@ -145,7 +162,7 @@ def _run_study(
     from lab import study
     from lab.options import given
 
-    local = {**_local(data, download), **_trackers(tracker), "checkpoint_minutes": checkpoint_minutes}
+    local = _training_local(data, download, tracker, checkpoint_minutes)
     config = study.study_config(name, preset, given(settings))
     if hasattr(config, "imageset"):
         images = _settled(config.imageset, Path(local["data"]), size, channels, skip_bad)
@@ -158,22 +175,12 @@ def _run_study(
     _print_result(result, as_json)
 
 
-cli.add_command(
-    EntryGroup(
-        "studies",
-        _study_command,
-        name="study",
-        invoke_without_command=True,
-        no_args_is_help=False,
-        callback=lambda: _list_without_command("studies"),
-        help="Run a study and draw its report; alone: list them.",
-    )
-)
-
-
-def _list_without_command(kind: str) -> None:
-    if click.get_current_context().invoked_subcommand is None:
-        _print_entries(kind)
+@cli.group("study", cls=EntryGroup, kind="studies", make=_study_command, invoke_without_command=True)
+@click.pass_context
+def study_group(context: click.Context) -> None:
+    """Run a study and draw its report; alone: list them."""
+    if context.invoked_subcommand is None:
+        _print_entries("studies")
 
 
 @cli.group()
@@ -186,25 +193,26 @@ def _train_command(name: str) -> click.Command:
     from lab.compute import Compute
     from lab.options import options_from
 
-    own = [
-        click.Option(["--imageset"], default="digits", show_default=True,
-                     help="The images to learn; folder:PATH or zip:PATH for your own."),
-        side_option(),
-        *image_options(),
-        click.Option(["--kimg"], type=float, default=100.0, show_default=True,
-                     help="Length, in thousands of real images shown to the discriminator."),
-        click.Option(["--seed"], type=click.IntRange(min=0), default=0, show_default=True,
-                     help="Seed of weights, batches and noise."),
-        click.Option(["--snapshot-kimg"], type=click.FloatRange(min=0.001), default=0.5, show_default=True,
-                     help="Keep the generator at 0, at this, at 4, 9, 16, ... times this, and at the end."),
-        checkpoint_option(),
-    ]  # fmt: skip
-    recipe = registry.config_class("gans", name)
     doc = next(entry.doc for entry in registry.entries("gans") if entry.name == name)
-    options: list[click.Parameter] = [
-        *own, *options_from(Compute), *options_from(recipe), tracker_option(), *common_options(),
-    ]  # fmt: skip
-    return click.Command(name, params=options, callback=_callback(_train_gan, name), help=doc)
+
+    @click.command(name, help=doc)
+    @click.option("--imageset", default="digits", show_default=True,
+                  help="The images to learn; folder:PATH or zip:PATH for your own.")  # fmt: skip
+    @decoding_options
+    @click.option("--kimg", type=float, default=100.0, show_default=True,
+                  help="Length, in thousands of real images shown to the discriminator.")  # fmt: skip
+    @seed_option("Seed of weights, batches and noise.")
+    @click.option("--snapshot-kimg", type=click.FloatRange(min=0.001), default=0.5, show_default=True,
+                  help="Keep the generator at 0, at this, at 4, 9, 16, ... times this, and at the end.")  # fmt: skip
+    @checkpoint_option
+    @options_from(Compute)
+    @options_from(registry.config_class("gans", name))
+    @tracker_option
+    @cell_options
+    def command(**values: Any) -> None:
+        _train_gan(name, **values)
+
+    return command
 
 
 def _train_gan(
@@ -217,7 +225,7 @@ def _train_gan(
     from lab.options import given
     from studies._gan_cells import growing_schedule, training_cell
 
-    local = {**_local(data, download), **_trackers(tracker), "checkpoint_minutes": checkpoint_minutes}
+    local = _training_local(data, download, tracker, checkpoint_minutes)
     compute = Compute.parse({key: settings.pop(key) for key in set(given(settings)) & set(Compute.model_fields)})
     images = _settled(imageset, Path(local["data"]), size, channels, skip_bad)
     cell = training_cell(
@@ -227,22 +235,17 @@ def _train_gan(
     _print_cell(do_cell(cell, runs, local), as_json, "snnl gan sample {} -n 64 --out grid.png")
 
 
-gan.add_command(
-    EntryGroup(
-        "gans",
-        _train_command,
-        name="train",
-        help="Train one GAN; run again, it goes on or is found done; with more --kimg, it goes on from there.",
-    )
-)
+@gan.group("train", cls=EntryGroup, kind="gans", make=_train_command)
+def train_group() -> None:
+    """Train one GAN; run again, it goes on or is found done; with more --kimg, it goes on from there."""
 
 
 @gan.command("sample")
-@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@folder_argument
 @click.option("-n", "count", type=click.IntRange(min=1), default=64, show_default=True, help="How many images.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), default=Path("grid.png"), show_default=True,
               help="The PNG to write.")  # fmt: skip
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the latent noise.")
+@seed_option("Seed of the latent noise.")
 @click.option("--kimg", type=click.FloatRange(min=0), help="Take the snapshot nearest to this.  [default: the last]")
 def sample(folder: Path, count: int, out: Path, seed: int, kimg: float | None) -> None:
     """Draw images from a trained GAN's FOLDER into one PNG."""
@@ -257,54 +260,32 @@ def measure() -> None:
     """Measure how entangled classes are in a network or in features of your own."""
 
 
-def _measuring_options() -> list[click.Parameter]:
-    """The options of every measurement."""
-    return [
-        click.Option(["--distance"], type=click.Choice(["sqeuclidean", "cosine"]), default="sqeuclidean",
-                     show_default=True, help="Squared Euclidean, or 1 - cos."),
-        click.Option(["--anchors"], type=click.IntRange(min=1),
-                     help="Estimate from so many random points, each against all.  [default: all]"),
-    ]  # fmt: skip
-
-
-def _layers_options() -> list[click.Parameter]:
-    return [
-        click.Option(["--model"], required=True, help="The network: torchvision:NAME, e.g. torchvision:resnet18."),
-        click.Option(["--weights"], type=click.Path(exists=True, dir_okay=False, path_type=Path),
-                     help="Its weights: .safetensors, or a state dict that torch saved.  [default: random ones]"),
-        click.Option(["--imageset"], required=True,
-                     help="The images to show it; folder:PATH or zip:PATH for your own."),
-        *image_options(),
-        click.Option(["--split"], default="test", show_default=True, help="Split that the images are of."),
-        click.Option(["--n"], type=click.IntRange(min=2),
-                     help="How many random images.  [default: 1000, or all there are]"),
-        click.Option(["--layers"], metavar="A,B,...", callback=_name_list,
-                     help="Modules or nodes of its graph.  [default: modules; one with most nodes is opened]"),
-        click.Option(["--max-features"], type=click.IntRange(min=1), default=4096, show_default=True,
-                     help="Average larger maps over a square grid, to at most so many numbers an image."),
-        click.Option(["--size"], type=click.IntRange(min=1),
-                     help="Side to resize the images to, in pixels.  [default: their own]"),
-        click.Option(["--normalize"], type=click.Choice(["imagenet", "none"]), default="imagenet", show_default=True,
-                     help="By the mean and deviation of ImageNet's colours, or none: values in [0, 1]."),
-        click.Option(["--seed"], type=click.IntRange(min=0), default=0, show_default=True,
-                     help="Seed of the choice of images and anchors, and of random weights."),
-        click.Option(["--device"], type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
-                     help="Where to compute."),
-    ]  # fmt: skip
-
-
-def _name_list(context: click.Context, option: click.Parameter, value: str | None) -> tuple[str, ...] | None:
-    from lab.options import NameList
-
-    return None if value is None else NameList().convert(value, option, context)
-
-
-def _measure_layers(
+@measure.command("layers")
+@click.option("--model", required=True, help="The network: torchvision:NAME, e.g. torchvision:resnet18.")
+@click.option("--weights", type=A_FILE,
+              help="Its weights: .safetensors, or a state dict that torch saved.  [default: random ones]")  # fmt: skip
+@click.option("--imageset", required=True, help="The images to show it; folder:PATH or zip:PATH for your own.")
+@own_image_options
+@click.option("--split", default="test", show_default=True, help="Split that the images are of.")
+@click.option("--n", type=click.IntRange(min=2), help="How many random images.  [default: 1000, or all there are]")
+@click.option("--layers", metavar="A,B,...", callback=_name_list,
+              help="Modules or nodes of its graph.  [default: modules; one with most nodes is opened]")  # fmt: skip
+@click.option("--max-features", type=click.IntRange(min=1), default=4096, show_default=True,
+              help="Average larger maps over a square grid, to at most so many numbers an image.")  # fmt: skip
+@click.option("--size", type=click.IntRange(min=1),
+              help="Side to resize the images to, in pixels.  [default: their own]")  # fmt: skip
+@click.option("--normalize", type=click.Choice(["imagenet", "none"]), default="imagenet", show_default=True,
+              help="By the mean and deviation of ImageNet's colours, or none: values in [0, 1].")  # fmt: skip
+@seed_option("Seed of the choice of images and anchors, and of random weights.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
+              help="Where to compute.")  # fmt: skip
+@measuring_options
+@reading_options
+def measure_layers(
     imageset: str, data: Path | None, download: bool, size: int | None, channels: str | None, skip_bad: bool,
     as_json: bool, **settings: Any,
 ) -> None:  # fmt: skip
-    import json
-
+    """Print the entanglement of every layer of a foreign network."""
     from lab.imageset import SOURCES, data_root
 
     decoded_to = size if imageset.startswith(SOURCES) else None  # others are resized, whatever their side
@@ -314,13 +295,17 @@ def _measure_layers(
     found = measure_network(imageset=images, data=data, download=download, size=size, **settings, say=_say)
     columns = ["layer", "features", *MEASURED, *(["stderr"] if settings["anchors"] else [])]
     _print_rows(columns, [vars(row) for row in found.layers])
-    if as_json:
-        click.echo(json.dumps(found.plain()))
+    _print_json(found.plain(), as_json)
 
 
-def _measure_features(file: Path, as_json: bool, **settings: Any) -> None:
-    import json
-
+@measure.command("features")
+@click.argument("file", type=A_FILE)
+@measuring_options
+@json_option
+def measure_features(file: Path, as_json: bool, **settings: Any) -> None:
+    """Print the entanglement of a FILE .npz or .safetensors with the arrays x (n, ...) and labels (n,): of all points,
+    of each class and, up to 20 classes, of class against class.
+    """
     from metrics._points import measure_file
 
     found = measure_file(file, **settings, say=_say)
@@ -330,41 +315,7 @@ def _measure_features(file: Path, as_json: bool, **settings: Any) -> None:
     if len(found.classes) <= FEW_CLASSES:
         click.echo("\nMean softmax mass of a row's anchors on a column's class:")
         _print_rows(["anchors", *map(str, found.classes)], found.pairs)
-    if as_json:
-        click.echo(json.dumps(found.plain()))
-
-
-measure.add_command(
-    click.Command(
-        "layers",
-        params=[*_layers_options(), *_measuring_options(), *data_options()],
-        callback=_measure_layers,
-        help="Print the entanglement of every layer of a foreign network.",
-    )
-)
-measure.add_command(
-    click.Command(
-        "features",
-        params=[
-            click.Argument(["file"], type=click.Path(exists=True, dir_okay=False, path_type=Path)),
-            *_measuring_options(),
-            json_option(),
-        ],
-        callback=_measure_features,
-        help="Print the entanglement of a FILE .npz or .safetensors with the arrays x (n, ...) and labels (n,): of "
-        "all points, of each class and, up to 20 classes, of class against class.",
-    )
-)
-
-
-def _runs_option() -> Callable[..., Any]:
-    return click.option("--runs", type=click.Path(file_okay=False, path_type=Path), default=Path("runs"),
-                        show_default=True, help="Folder that the runs lie in.")  # fmt: skip
-
-
-def _json_flag() -> Callable[..., Any]:
-    """`json_option` as a decorator."""
-    return click.option("--json", "as_json", is_flag=True, help=json_option().help)
+    _print_json(found.plain(), as_json)
 
 
 @cli.command("list")
@@ -375,8 +326,8 @@ def list_entries(kind: str) -> None:
 
 
 @cli.command()
-@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@_json_flag()
+@folder_argument
+@json_option
 def report(folder: Path, as_json: bool) -> None:
     """Draw the report of a study's FOLDER anew."""
     from lab.study import draw_study
@@ -385,8 +336,8 @@ def report(folder: Path, as_json: bool) -> None:
 
 
 @cli.command("cell")
-@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@_json_flag()
+@folder_argument
+@json_option
 def do_one_cell(folder: Path, as_json: bool) -> None:
     """Do the cell of a FOLDER, or find it done."""
     from lab.cell_run import do_folder
@@ -398,16 +349,13 @@ def do_one_cell(folder: Path, as_json: bool) -> None:
 
 
 @cli.command()
-@_runs_option()
-@click.option("--data", type=click.Path(file_okay=False, path_type=Path), envvar="SNNL_DATA",
-              help="Folder of the data sets.  [default: $SNNL_DATA, else data]")  # fmt: skip
+@runs_option()
+@data_option
 @click.option("--processes", type=click.IntRange(min=1), default=1, show_default=True,
               help="Try a training on so many processes too.")  # fmt: skip
-@_json_flag()
+@json_option
 def doctor(runs: Path, data: Path | None, processes: int, as_json: bool) -> None:
     """Check the installation, the hardware and the folders, and train two steps of a tiny GAN."""
-    import json
-
     from lab import doctor
 
     found = []
@@ -415,8 +363,7 @@ def doctor(runs: Path, data: Path | None, processes: int, as_json: bool) -> None
         click.echo(f"{one.state:<7}  {one.check}: {one.text}")
         found.append(one)
     result = doctor.plain(found)
-    if as_json:
-        click.echo(json.dumps(result))
+    _print_json(result, as_json)
     if not result["ok"]:
         raise SystemExit(1)
 
@@ -427,53 +374,39 @@ def runs() -> None:
 
 
 @runs.command("list")
-@_runs_option()
-@_json_flag()
+@runs_option()
+@json_option
 def list_folders(runs: Path, as_json: bool) -> None:
     """List studies and cells: their state, how long ago they were written to, and their size on disk."""
-    import json
-
     from lab.runs import list_runs
 
     found = list_runs(runs)
     _print_runs(found)
     _say(f"{len(found)} in {runs}. Next: snnl runs show FOLDER")
-    if as_json:
-        click.echo(json.dumps({"runs": found}))
+    _print_json({"runs": found}, as_json)
 
 
 @runs.command()
-@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@_json_flag()
+@folder_argument
+@json_option
 def show(folder: Path, as_json: bool) -> None:
     """Print what is known of a study's or a cell's FOLDER: settings, state, failure, needs, files."""
-    import json
-
     from lab.progress import duration
     from lab.runs import show_run, size_text
 
     found = show_run(folder)
     _print_nested({**found, "age": duration(found["age"]), "size": size_text(found["size"])})
-    if as_json:
-        click.echo(json.dumps(found))
+    _print_json(found, as_json)
 
 
 @runs.command()
-@click.argument(
-    "folders",
-    nargs=-1,
-    required=True,
-    metavar="FOLDER...",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-)
-@_runs_option()
+@click.argument("folders", nargs=-1, required=True, metavar="FOLDER...", type=A_FOLDER)
+@runs_option()
 @click.option("--dry-run", is_flag=True, help="Tell what would be removed; remove nothing.")
 @click.option("--yes", is_flag=True, help="Remove without asking.")
-@_json_flag()
+@json_option
 def remove(folders: tuple[Path, ...], runs: Path, dry_run: bool, yes: bool, as_json: bool) -> None:
     """Remove FOLDERs of studies, with the cells that nobody else needs, and of cells that nobody needs."""
-    import json
-
     from lab import removal
     from lab.errors import UsageError
     from lab.runs import Runs, size_text
@@ -489,13 +422,12 @@ def remove(folders: tuple[Path, ...], runs: Path, dry_run: bool, yes: bool, as_j
     if gone:
         removal.remove(taken)
     _say(f"{'Removed' if gone else 'Not removed'}: {len(about)} folders, {size_text(size)}.")
-    if as_json:
-        click.echo(json.dumps({"removed": gone, "runs": about, "size": size}))
+    _print_json({"removed": gone, "runs": about, "size": size}, as_json)
 
 
 @runs.command()
-@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.argument("target", type=click.Path(file_okay=False, path_type=Path))
+@folder_argument
+@click.argument("target", type=ANY_FOLDER)
 def export(folder: Path, target: Path) -> None:
     """Copy a study's FOLDER and its finished cells, or one finished cell's, without weights, below TARGET."""
     from lab.export import export
@@ -520,16 +452,24 @@ def _settled(imageset: str, data: Path, size: str | int | None, channels: str | 
     return settle(imageset, data, **sides, skip_bad=skip_bad, say=_say)
 
 
-def _trackers(names: tuple[str, ...]) -> dict[str, Any]:
-    """What a training's folder says of its trackers, which do not decide its result."""
+def _training_local(
+    data: Path | None, download: bool, trackers: tuple[str, ...], checkpoint_minutes: float
+) -> dict[str, Any]:
+    """Likewise of a cell that trains."""
     from gans._tracking import check_trackers
 
-    check_trackers(names)
-    return {"trackers": list(names)} if names else {}
+    check_trackers(trackers)
+    told = {"trackers": list(trackers)} if trackers else {}
+    return {**_local(data, download), **told, "checkpoint_minutes": checkpoint_minutes}
 
 
 def _say(text: str) -> None:
     click.echo(text, err=True)
+
+
+def _print_json(value: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(value))
 
 
 def _print_entries(kind: str) -> None:
@@ -580,12 +520,10 @@ def _opening(plan: Any, jobs: int | None) -> str:
         return f"All {len(plan.cells)} cells are done; drawing the report."
     guess = duration(estimate(plan.to_do, slots))
     hint = f" {len(plan.published)} of them ship in results/: --published takes those." if plan.published else ""
-    return f"{left} of {len(plan.cells)} cells to do, {slots} side by side, about {guess}.{hint}"
+    return f"{left} of {len(plan.cells)} cells to do, {min(slots, left)} side by side, about {guess}.{hint}"
 
 
 def _print_plan(plan: Any, jobs: int | None, as_json: bool) -> None:
-    import json
-
     from lab.progress import duration
     from lab.study import estimate
 
@@ -596,14 +534,11 @@ def _print_plan(plan: Any, jobs: int | None, as_json: bool) -> None:
     click.echo(f"{len(plan.to_do)} of {len(plan.cells)} cells to do, about {duration(seconds)}")
     if plan.published:
         click.echo(f"{len(plan.published)} of them ship in results/: --published takes those")
-    if as_json:
-        cells = [{"cell": planned.cell.folder_name, "state": planned.state} for planned in plan.cells]
-        click.echo(json.dumps({"study": plan.study, "cells": cells, "seconds": round(seconds)}))
+    cells = [{"cell": planned.cell.folder_name, "state": planned.state} for planned in plan.cells]
+    _print_json({"study": plan.study, "cells": cells, "seconds": round(seconds)}, as_json)
 
 
 def _print_result(result: Any, as_json: bool) -> None:
-    import json
-
     for verdict in result.verdicts:
         _say(f"{verdict.verdict}: {verdict.claim.text} {verdict.effect} ({verdict.reason})")
     for name, reason in result.failed.items():
@@ -611,20 +546,16 @@ def _print_result(result: Any, as_json: bool) -> None:
     _say(f"Report: {result.report}")
     again = f"snnl report {result.folder} draws it anew"
     _say(f"Next: {'the same command does the cells that are left' if result.failed else again}")
-    if as_json:
-        click.echo(json.dumps(result.plain()))
+    _print_json(result.plain(), as_json)
     if result.failed:
         raise SystemExit(3)
 
 
 def _print_cell(folder: Any, as_json: bool, following: str | None) -> None:
-    import json
-
     _say(f"Done: {folder.path} ({folder.seconds:.1f} s of work)")
     if following:
         _say(f"Next: {following.format(folder.path)}")
-    if as_json:
-        click.echo(json.dumps({"folder": str(folder.path), "seconds": folder.seconds, "rows": len(folder.rows())}))
+    _print_json({"folder": str(folder.path), "seconds": folder.seconds, "rows": len(folder.rows())}, as_json)
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """Command-line options made from the fields of a settings class."""
 
+from collections.abc import Callable
 from typing import Any, Literal, get_args, get_origin
 
 import click
@@ -18,9 +19,15 @@ class NameList(click.ParamType):
         return value if isinstance(value, tuple) else tuple(part.strip() for part in value.split(",") if part.strip())
 
 
-def options_from(settings: type[Config]) -> list[click.Option]:
-    """One option a field, without a default, so that what was not given can be told from what was."""
-    return [_option(name, field) for name, field in settings.model_fields.items()]
+def options_from(settings: type[Config]) -> Callable[[Any], Any]:
+    """A decorator: one option a field, without a default, so that what was not given can be told from what was."""
+
+    def decorated(command: Any) -> Any:
+        for name, field in reversed(settings.model_fields.items()):
+            command = _option(name, field)(command)
+        return command
+
+    return decorated
 
 
 def given(values: dict[str, Any]) -> dict[str, Any]:
@@ -28,11 +35,11 @@ def given(values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _option(name: str, field: FieldInfo) -> click.Option:
+def _option(name: str, field: FieldInfo) -> Callable[[Any], Any]:
     flag = name.replace("_", "-")
     if field.annotation is bool:
-        return click.Option([f"--{flag}/--no-{flag}"], default=None, help=_help(field))
-    return click.Option([f"--{flag}"], type=_type(field.annotation), help=_help(field))
+        return click.option(f"--{flag}/--no-{flag}", default=None, help=_help(field))
+    return click.option(f"--{flag}", type=_type(field.annotation), help=_help(field))
 
 
 def _help(field: FieldInfo) -> str:

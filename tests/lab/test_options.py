@@ -16,11 +16,14 @@ class Settings(Config):
     fast: bool = Field(False, description="whether to hurry")
 
 
+@click.command()
+@options_from(Settings)
+def command(**values):
+    return values
+
+
 def parsed(*arguments):
-    found = {}
-    command = click.Command("x", params=options_from(Settings), callback=lambda **values: found.update(given(values)))
-    command.main(list(arguments), standalone_mode=False)
-    return found
+    return given(command.main(list(arguments), standalone_mode=False))
 
 
 def test_what_was_given_can_be_told_from_what_was_not():
@@ -31,7 +34,8 @@ def test_what_was_given_can_be_told_from_what_was_not():
 
 
 def test_help_has_meaning_and_default():
-    helped = {option.name: option.help for option in options_from(Settings)}
+    helped = {option.name: option.help for option in command.params}
+    assert list(helped) == list(Settings.model_fields)
     assert helped["length"] == "how long"
     assert helped["step_size"] == "how far  [default: 0.0002]"
     assert helped["fast"] == "whether to hurry"
