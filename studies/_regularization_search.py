@@ -5,9 +5,9 @@ The seeds are others than the study's, so that the study's trainings had no part
 """
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from lab import imageset, registry
 from lab.cells import Cell
@@ -29,10 +29,13 @@ class Search(Recipe):
 
     imageset: str = Field("digits", description="image set to try settings on; folder:PATH or zip:PATH for your own")
     seeds: int = Field(2, ge=1, description="trainings of each trial, with seeds 1000, 1001, ..., unlike the study's")
+    validation: float = Field(
+        0.1, gt=0, lt=1, description="share of the train split whose accuracy is the score, drawn by seed"
+    )
+    alpha: float = Field(0.0, description="weight of the loss where it is not searched; 0 for the baseline")
     search: tuple[str, ...] = Field(
         SEARCHED, min_length=1, description="what to search, of alpha (negative), temperature, learning_rate, layers"
     )
-    alpha: float = Field(0.0, description="weight of the loss where it is not searched; 0 for the baseline")
 
     @field_validator("imageset")
     @classmethod
@@ -42,22 +45,13 @@ class Search(Recipe):
 
     @field_validator("search")
     @classmethod
-    def _known_names(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+    def _known_and_not_given(cls, names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         for name in names:
             if name not in SEARCHED:
                 raise unknown_name("setting to search", name, SEARCHED)
+            if name in info.data and info.data[name] != cls.model_fields[name].default:
+                raise ValueError(f"{name} is given, too: leave it out of one of the two")
         return tuple(dict.fromkeys(names))
-
-    @model_validator(mode="after")
-    def _something_to_score(self) -> Self:
-        if not self.validation:
-            raise ValueError(
-                "validation: the score is the accuracy on the validation part, so a share above 0 is needed"
-            )
-        for name in self.search:
-            if getattr(self, name) != type(self).model_fields[name].default:
-                raise ValueError(f"{name} is searched: leave it out, or out of search")
-        return self
 
 
 def space(config: Search) -> Space:
