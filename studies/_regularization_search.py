@@ -34,7 +34,10 @@ class Search(Recipe):
     )
     alpha: float = Field(0.0, description="weight of the loss where it is not searched; 0 for the baseline")
     search: tuple[str, ...] = Field(
-        SEARCHED, min_length=1, description="what to search, of alpha (negative), temperature, learning_rate, layers"
+        SEARCHED,
+        min_length=1,
+        validate_default=True,
+        description="what to search, of alpha (negative), temperature, learning_rate, layers",
     )
 
     @field_validator("imageset")
