@@ -41,7 +41,6 @@ class Config(Recipe):
         min_length=1, description="image sets, separated by commas; folder:PATH or zip:PATH for your own"
     )
     alphas: tuple[float, ...] = Field(
-        min_length=1,
         description="weights of the loss, separated by commas: a negative one entangles the classes, as in the paper, "
         "a positive one disentangles them; the baseline, 0, always runs",
     )
@@ -57,6 +56,8 @@ class Config(Recipe):
     @field_validator("alphas")
     @classmethod
     def _no_baseline_among_them(cls, alphas: tuple[float, ...]) -> tuple[float, ...]:
+        if not alphas:
+            raise ValueError("at least 1 is needed")
         if 0 in alphas:
             raise ValueError("0 is the baseline, which always runs: name the others alone")
         return tuple(dict.fromkeys(float(f"{alpha:g}") for alpha in alphas))  # as tables tell them apart
