@@ -22,7 +22,7 @@ from typing import Any, Self
 
 from filelock import FileLock, Timeout
 
-from lab import environment, registry
+from lab import environment, locks, registry
 from lab.cells import FORMAT, Cell, content_hash, recorded_identity
 from lab.errors import WorkbenchError
 from lab.files import atomic_write, explaining, remove_leftovers, sync_file, without_nan, write_json
@@ -31,8 +31,6 @@ from lab.table import COLUMNS
 
 CREATE_SECONDS = 10.0
 """How long `create` waits for another process that makes the same folder."""
-LOOK_SECONDS = 1.0
-"""A lock that is held for less is one that somebody looks at (`is_held`), not one that somebody works under."""
 
 
 class CellFolder:
@@ -133,7 +131,7 @@ class CellFolder:
     @property
     def held(self) -> bool:
         """Whether a process is at work on it."""
-        return is_held(self.path)
+        return locks.is_locked(self.path)
 
     @property
     def seconds(self) -> float:
@@ -239,7 +237,7 @@ class CellFolder:
         """
         lock = FileLock(self.path / "lock")
         try:
-            lock.acquire(timeout=LOOK_SECONDS)
+            lock.acquire(timeout=locks.LOOK_SECONDS)
         except Timeout:
             if not wait:
                 raise
@@ -283,19 +281,6 @@ class CellFolder:
         if rank() == 0:
             with (self.path / name).open("a", encoding="utf-8") as file:
                 file.write(json.dumps(without_nan(record), allow_nan=False) + "\n")
-
-
-def is_held(path: Path) -> bool:
-    """Whether a process holds the lock of a cell's folder. It is taken for a moment to find out."""
-    if not (path / "lock").exists():
-        return False
-    try:
-        with FileLock(path / "lock", timeout=0):
-            return False
-    except Timeout:
-        return True
-    except OSError:  # a folder that may not be written to has nobody at work in it
-        return False
 
 
 def _hash(text: str) -> str:
