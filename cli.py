@@ -520,7 +520,7 @@ def _opening(plan: Any, jobs: int | None) -> str:
         return f"All {len(plan.cells)} cells are done; drawing the report."
     guess = duration(estimate(plan.to_do, slots))
     hint = f" {len(plan.published)} of them ship in results/: --published takes those." if plan.published else ""
-    return f"{left} of {len(plan.cells)} cells to do, {slots} side by side, about {guess}.{hint}"
+    return f"{left} of {len(plan.cells)} cells to do, {min(slots, left)} side by side, about {guess}.{hint}"
 
 
 def _print_plan(plan: Any, jobs: int | None, as_json: bool) -> None:
