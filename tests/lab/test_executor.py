@@ -1,7 +1,9 @@
 """Cells in local slots: order, shares of the machine, failures, and the end of workers."""
 
 import os
+import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -59,6 +61,34 @@ def test_a_failure_leaves_the_others_going(tmp_path):
     assert not folders["fail-0"].done
     assert "always fails" in folders["fail-0"].failure
     assert "always fails" in (folders["fail-0"].path / "traceback.txt").read_text()
+
+
+def test_whatever_a_worker_raises_fails_its_cell_alone(tmp_path):
+    cells = [cell("double", number) for number in range(3)]
+    folders = [CellFolder.create(one, tmp_path, LOCAL) for one in cells]
+    (folders[0].path / "log.txt").mkdir()
+    (folders[1].path / "config.json").write_text("{")
+    outcome = executor.run_in_slots(folders, 1, "cpu", lambda started: None)
+    assert outcome.done == [folders[2].path]
+    assert outcome.broken[folders[0].path].startswith("IsADirectoryError: ")
+    assert "no readable config.json" in outcome.failed[folders[1].path]
+
+
+def test_a_worker_that_died_with_nothing_to_do_is_started_again(tmp_path):
+    folders = [CellFolder.create(cell("double", number), tmp_path, LOCAL) for number in range(2)]
+
+    def started(folder):
+        if folder.path == folders[1].path:
+            worker = values(folders[0])["worker"]
+            os.kill(worker, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                while True:
+                    os.kill(worker, 0)
+                    time.sleep(0.01)
+
+    outcome = executor.run_in_slots(folders, 1, "cpu", started)
+    assert len(outcome.done) == 2 and not outcome.failed
+    assert len({values(folder)["worker"] for folder in folders}) == 2
 
 
 def test_one_cause_for_all_is_told():
