@@ -24,7 +24,7 @@ def to_remove(runs: Runs, folders: Iterable[Path]) -> list[Run]:
 
     Raises:
         UsageError: one is no run's folder in this runs folder.
-        WorkbenchError: a cell is needed by something that stays, or one is at work.
+        WorkbenchError: a cell is needed by something that stays, or may be, for that cannot be read; or one is at work.
     """
     named = [runs.get(folder) for folder in folders]
     taken = {run.path: run for run in [*named, *_cells_of(runs, named)]}
@@ -62,9 +62,15 @@ def remove(root: Path, taken: Iterable[Run]) -> None:
 
 
 def _refuse_needed(runs: Runs, taken: dict[Path, Run]) -> None:
+    unreadable = [run for run in runs.all if not run.record and run.path not in taken]
     for run in taken.values():
         for needer in _staying(runs, run, taken)[:1]:
             raise WorkbenchError(f"{run.name} is needed by {needer.name}: remove that first, or both at once.")
+        if unreadable and run.kind == "cell":
+            needer = unreadable[0]
+            raise WorkbenchError(
+                f"{needer.name} cannot be read, and may need {run.name}: remove that first, or both at once."
+            )
 
 
 def _cells_of(runs: Runs, named: Iterable[Run]) -> list[Run]:

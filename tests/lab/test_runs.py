@@ -41,6 +41,7 @@ def study(root, name, *cells):
     folder.mkdir(parents=True)
     (folder / "plan.json").write_text(json.dumps({"study": "s", "cells": [cell.folder_name for cell in cells]}))
     (folder / "config.json").write_text('{"seeds": 2}')
+    return folder
 
 
 def place(runs, cell):
@@ -122,6 +123,19 @@ def test_what_a_cell_outside_the_study_reads_is_kept(runs):
 def test_a_needed_cell_is_refused_and_the_needer_named(runs, cell, needer):
     with pytest.raises(WorkbenchError, match=f"{cell.folder_name} is needed by {needer}"):
         taken(runs, place(runs, cell))
+
+
+@pytest.mark.parametrize("mark", ["cells/{}/config.json", "studies/s/two/plan.json"])
+def test_cells_are_kept_where_something_unreadable_may_need_them(runs, mark):
+    """The cell or study may be another version's, or torn."""
+    unreadable = runs / mark.format(EMBED.folder_name)
+    unreadable.write_text('{"format"')
+    name = next(run.name for run in Runs(runs).all if run.path == unreadable.parent)
+    with pytest.raises(WorkbenchError, match=f"{name} cannot be read, and may need .*: remove that"):
+        taken(runs, runs / "studies" / "s" / "one")
+    assert "measure" in taken(runs, *(runs / "studies" / "s").iterdir(), unreadable.parent)
+    other = study(runs, "s/three")
+    assert taken(runs, other) == ["s/three"], "it takes no cell"
 
 
 def test_a_cell_at_work_is_refused(runs):
