@@ -48,9 +48,9 @@ class Outcome:
 
 
 def run_here(folder: CellFolder) -> None:
-    """Do one cell from this process, with all its threads."""
+    """Do one cell from this process, on all cores."""
     if world_size() == 1:
-        launch.share_threads(hardware.cores())
+        launch.share_threads(hardware.threads())
     launch.work(folder)
 
 
@@ -95,7 +95,7 @@ class _Slot:
     """One worker process, started when first used and again after it died."""
 
     def __init__(self, index: int, jobs: int, device: str) -> None:
-        self._settings = (max(1, hardware.cores() // jobs), gpus_of(index, jobs) if device == "cuda" else "")
+        self._settings = (hardware.threads(jobs), gpus_of(index, jobs) if device == "cuda" else "")
         self._pool: ProcessPoolExecutor | None = None
 
     def submit(self, folder: CellFolder) -> Future[None]:

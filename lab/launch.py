@@ -81,8 +81,7 @@ def _start_processes(folder: CellFolder) -> None:
 
 def _torchrun(folder: CellFolder) -> int:
     """Start the processes and wait for them; their words go to the folder's log. The exit code."""
-    threads = int(os.environ.get(THREADS[0]) or hardware.cores())
-    shares = {variable: str(max(1, threads // folder.processes)) for variable in THREADS}
+    shares = {variable: str(max(1, hardware.threads() // folder.processes)) for variable in THREADS}
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={folder.processes}",
                str(ROOT / "cli.py"), "cell", str(folder.path.absolute())]  # fmt: skip
     with (folder.path / "log.txt").open("a") as log:

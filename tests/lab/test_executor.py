@@ -42,7 +42,7 @@ def test_cells_run_after_what_they_need_in_long_lived_workers(tmp_path, capfd):
     assert all(folder.done and folder.seconds >= 0 for folder in folders.values())
     sums = [sum(values(folders[f"double-{number}"]).values()) for number in range(4)]
     assert values(folders["double-100"])["double"] == 200 + sum(sums)
-    assert {values(folder)["threads"] for folder in folders.values()} == {max(1, hardware.cores() // 2)}
+    assert {values(folder)["threads"] for folder in folders.values()} == {hardware.threads(2)}
     assert capfd.readouterr() == ("", ""), "a cell never draws on the terminal"
     assert len({values(folder)["worker"] for folder in folders.values()}) <= 2
     assert "working on 3" in (folders["double-3"].path / "log.txt").read_text()
@@ -61,6 +61,16 @@ def test_a_failure_leaves_the_others_going(tmp_path):
     assert not folders["fail-0"].done
     assert "always fails" in folders["fail-0"].failure
     assert "always fails" in (folders["fail-0"].path / "traceback.txt").read_text()
+
+
+def test_a_slot_has_no_more_threads_than_the_user_asks_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(hardware, "cores", lambda: 8)
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    folders, _, _ = run([cell("double", 1)], tmp_path, jobs=2)
+    assert values(folders["double-1"])["threads"] == 3
+    monkeypatch.setenv("OMP_NUM_THREADS", "")
+    folders, _, _ = run([cell("double", 2)], tmp_path, jobs=2)
+    assert values(folders["double-2"])["threads"] == 4
 
 
 def test_whatever_a_worker_raises_fails_its_cell_alone(tmp_path):

@@ -33,7 +33,7 @@ def test_the_processes_of_a_cell_work_together_and_the_first_writes(tmp_path, ca
     assert not outcome.failed
     assert made.done and made.environment["world_size"] == 2
     assert len(made.rows()) == 2
-    assert values(made) == {"sum": 3, "threads": max(1, hardware.cores() // 2)}
+    assert values(made) == {"sum": 3, "threads": max(1, hardware.threads() // 2)}
     assert capfd.readouterr() == ("", "")
 
 
