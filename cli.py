@@ -575,7 +575,7 @@ def remove(folders: tuple[Path, ...], runs: Path, dry_run: bool, yes: bool, as_j
     _print_runs(about)
     gone = not dry_run and (yes or click.confirm(f"Remove these {len(about)} folders?", err=True))
     if gone:
-        removal.remove(taken)
+        removal.remove(runs, taken)
     _say(f"{'Removed' if gone else 'Not removed'}: {len(about)} folders, {size_text(size)}.")
     _print_json({"removed": gone, "runs": about, "size": size}, as_json)
 

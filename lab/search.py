@@ -13,7 +13,8 @@ ends as an undisturbed one does that has as many slots.
 
 import csv
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ from lab.executor import Outcome
 from lab.files import atomic_write, explaining, remove_leftovers
 from lab.folder import CellFolder
 from lab.journal import Journal, check_optuna
+from lab.locks import LOOK_SECONDS
 from lab.preset import write_preset
 from lab.study import Plan, do_cells, plan_cells
 
@@ -193,15 +195,19 @@ def search(
     return Found(study, folder, _trials(journal, space))
 
 
-def _alone(folder: Path) -> Any:
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / "lock")
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=LOOK_SECONDS)
     except Timeout:
         raise WorkbenchError(f"Another command is at work in {folder}: wait for it, or stop it.") from None
-    remove_leftovers(folder)
-    return lock
+    try:
+        remove_leftovers(folder)
+        yield
+    finally:
+        lock.release()
 
 
 def _try(

@@ -1,8 +1,8 @@
 """Running a study: plan its cells, do those that are left, and draw the report from the table and the artifacts."""
 
 import json
-from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -10,7 +10,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from lab import executor, hardware, provenance, registry
+from lab import executor, hardware, locks, provenance, registry
 from lab.cells import Cell, content_hash, with_needs
 from lab.config import Config, with_preset
 from lab.errors import UsageError, WorkbenchError
@@ -136,18 +136,20 @@ def plan_cells(name: str, config: Config, asked: Iterable[Cell], runs: Path, *, 
 def run_study(plan: Plan, *, local: dict[str, Any], jobs: int | None = None, progress: bool = True) -> Result:
     """Do the cells that are left, in local slots, and write the report. Cells that fail leave the others going.
 
+    Another command may do the same study at the same time: each takes cells that the other is not at work on.
+
     Raises:
         WorkbenchError: there is no such device, or nothing could be done, all for one reason; there is no report then.
     """
     if plan.to_do:
         hardware.check_device(plan.device)
-    _save_plan(plan)
-    outcome = do_cells(plan, local=local, jobs=jobs, progress=progress)
-    counts = {"total": len(plan.cells), "run": len(outcome.done), "cached": len(plan.cells) - len(plan.to_do)}
-    if outcome.common_cause and not counts["cached"]:
-        raise WorkbenchError(outcome.common_cause)
-    failed = {path.name: reason for path, reason in outcome.failed.items()}
-    return draw_study(plan.folder, counts={**counts, "failed": len(failed)}, failed=failed)
+    with _begun(plan):
+        outcome = do_cells(plan, local=local, jobs=jobs, progress=progress)
+        counts = {"total": len(plan.cells), "run": len(outcome.done), "cached": len(plan.cells) - len(plan.to_do)}
+        if outcome.common_cause and not counts["cached"]:
+            raise WorkbenchError(outcome.common_cause)
+        failed = {path.name: reason for path, reason in outcome.failed.items()}
+        return draw_study(plan.folder, counts={**counts, "failed": len(failed)}, failed=failed)
 
 
 def do_cells(plan: Plan, *, local: dict[str, Any], jobs: int | None = None, progress: bool = True) -> Outcome:
@@ -225,14 +227,19 @@ def _find_cells(names: list[str], folder: Path) -> tuple[list[CellFolder], dict[
     return found, absent
 
 
-def _save_plan(plan: Plan) -> None:
+@contextmanager
+def _begun(plan: Plan) -> Iterator[None]:
+    """Write down what is to be done; while the block runs, nobody removes the study or its cells."""
     plan.folder.mkdir(parents=True, exist_ok=True)
     names = [planned.cell.folder_name for planned in plan.cells]
     claims = [claim.plain() for claim in registry.load("studies", plan.study).claims(plan.config)]
     record = {"study": plan.study, "cells": names, "claims": claims}
-    with explaining(plan.folder), FileLock(plan.folder / "lock"):
-        write_json(plan.folder / "config.json", plan.config.plain())
-        write_json(plan.folder / "plan.json", record)
+    with ExitStack() as work:
+        with explaining(plan.folder), FileLock(plan.folder / "lock"):
+            work.enter_context(locks.at_work(plan.folder))
+            write_json(plan.folder / "config.json", plan.config.plain())
+            write_json(plan.folder / "plan.json", record)
+        yield
 
 
 def _read_record(folder: Path) -> dict[str, Any]:

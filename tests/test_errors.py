@@ -543,6 +543,12 @@ def _(place):
         edit(folder / "config.json", needs_folders=needs)
 
 
+@situation("cells of which one is torn")
+def _(place):
+    SITUATIONS["cells that need one another"](place)
+    Path("runs/cells/first-2/config.json").write_text("{")
+
+
 @situation("one of them at work")
 def _(place):
     SITUATIONS["cells that need one another"](place)

@@ -55,12 +55,16 @@ def together(cell):
 
 
 def one_fails(cell):
-    """The second process fails while the first waits for it."""
+    """The second process fails while the first waits for it: it raises, is killed, or hangs up and raises later."""
     from torch import distributed as dist
 
     dist.init_process_group("gloo")
     if os.environ["RANK"] == "1":
-        if cell.config["number"]:
+        if cell.config["number"] == 1:
             os.kill(os.getpid(), signal.SIGKILL)
+        if cell.config["number"] == 2:
+            dist.destroy_process_group()
+            while not cell.failure:
+                time.sleep(0.01)
         raise ValueError("the second process always fails")
     dist.barrier()

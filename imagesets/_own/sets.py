@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from filelock import FileLock, Timeout
 
-from imagesets import _layout, _listing
-from imagesets._decode import FOLDER, Work, decode, find_by_content, is_set
-from imagesets._listing import Listing
-from imagesets._manifest import Facts, Manifest
-from imagesets._pixels import DECODING
+from imagesets._own.decode import FOLDER, Work, decode, find_by_content, is_set
+from imagesets._own.layout import arrange
+from imagesets._own.listing import Listing, counted, list_images
+from imagesets._own.manifest import Facts, Manifest
+from imagesets._own.pixels import DECODING
 from lab.cells import content_hash
 from lab.errors import WorkbenchError
 from lab.imageset import OWN, ImageSet, Spec
@@ -42,7 +42,7 @@ def prepare(
     """
     kind, _, given = name.partition(":")
     path = Path(given).expanduser()
-    listing = _listing.list_images(kind, path)
+    listing = list_images(kind, path)
     identity = content_hash([kind, str(path.resolve()), size, channels, skip_bad, DECODING])
     manifest = Manifest(root / FOLDER / "manifests" / f"{identity}.jsonl")
     facts = _known(manifest, listing, root)
@@ -51,7 +51,7 @@ def prepare(
         with _alone(manifest.path.with_suffix(".lock"), say):
             facts = _known(manifest, listing, root)
             if facts is None:
-                layout = _layout.arrange(listing.names, path)
+                layout = arrange(listing.names, path)
                 work = Work(path, listing, layout, root, size, channels, skip_bad, say)
                 facts, digests = find_by_content(work, manifest) or decode(work, identity)
                 manifest.write(facts, listing, digests)
@@ -147,5 +147,5 @@ def _summary(own: OwnImages, listing: Listing, facts: Facts) -> str:
     ]
     left_out = listing.left_out.copy()
     left_out.update({"beside train/ and test/": facts.outside, "not to be decoded": facts.skipped})
-    without = f" Left out: {_listing.counted(+left_out)}." if +left_out else ""
+    without = f" Left out: {counted(+left_out)}." if +left_out else ""
     return f"{own.name}: {', '.join(parts)}.{without}"
