@@ -50,7 +50,7 @@ def load(root: Path, split: str, download: bool) -> ImageSet:
 def _file() -> Path:
     """The table: 64 grey values and the digit in a line. Importing scikit-learn to read it would take a second."""
     package = find_spec("sklearn")
-    path = Path(package and package.origin or "").parent / "datasets" / "data" / "digits.csv.gz"
+    path = Path((package and package.origin) or "").parent / "datasets" / "data" / "digits.csv.gz"
     if not path.is_file():
         raise WorkbenchError("There is no scikit-learn that carries digits: install it, or try another version.")
     return path
