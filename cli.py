@@ -512,9 +512,10 @@ def do_one_cell(folder: Path, as_json: bool) -> None:
 def doctor(runs: Path, data: Path | None, processes: int, as_json: bool) -> None:
     """Check the installation, the hardware and the folders, and train two steps of a tiny GAN."""
     from lab import doctor
+    from lab.imageset import data_root
 
     found = []
-    for one in doctor.findings(runs, data or Path("data"), processes):
+    for one in doctor.findings(runs, data_root(data), processes):
         click.echo(f"{one.state:<7}  {one.check}: {one.text}")
         found.append(one)
     result = doctor.plain(found)

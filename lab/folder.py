@@ -252,21 +252,17 @@ class CellFolder:
         """Hold the lock; while another process does, wait and say so.
 
         Raises:
-            Timeout: another process holds it, for longer than a look takes, and there is to be no waiting.
+            WorkbenchError: another process holds it, for longer than a look takes, and there is to be no waiting.
         """
-        lock = FileLock(self.path / "lock")
-        try:
-            lock.acquire(timeout=locks.LOOK_SECONDS)
-        except Timeout:
+
+        def busy() -> None:
             if not wait:
-                raise
+                raise WorkbenchError(f"{self.path} has been taken by another command meanwhile.")
             text = f"{self.record['label']}: another process is at work on it; waiting for that to end."
             print(text, file=sys.stderr, flush=True)
-            lock.acquire()
-        try:
+
+        with locks.held(self.path / "lock", locks.LOOK_SECONDS, busy):
             yield
-        finally:
-            lock.release()
 
     def _do(self) -> None:
         try:

@@ -4,7 +4,7 @@
 they wait for one another or do other cells, holds one of `at-work-1`, `at-work-2`, ...
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
@@ -27,6 +27,27 @@ def at_work(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+@contextmanager
+def held(lock: Path, patience: float, busy: Callable[[], None]) -> Iterator[None]:
+    """Hold a lock; while another process does, wait.
+
+    Args:
+        lock: its file.
+        patience: seconds before `busy` is called, which may say so, or raise an error.
+        busy: called once, if the lock is not free by then.
+    """
+    holder = FileLock(lock)
+    try:
+        holder.acquire(timeout=patience)
+    except Timeout:
+        busy()
+        holder.acquire()
+    try:
+        yield
+    finally:
+        holder.release()
 
 
 def is_locked(folder: Path) -> bool:

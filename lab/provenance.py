@@ -48,12 +48,16 @@ def _work(cells: list[CellFolder]) -> Table:
 
 
 def _parameters(table: "pd.DataFrame") -> Table:
-    counts = table[table["metric"].str.fullmatch("(.+_)?parameters")].drop_duplicates(["model", "metric"])
-    rows = [
-        [row.model, row.metric.removesuffix("parameters").rstrip("_"), int(row.value)] for row in counts.itertuples()
+    """Of each model the metrics `parameters`, or `generator_parameters` and the like."""
+    rows = table[table["metric"].str.fullmatch("(.+_)?parameters")]
+    counts = {(row.model, row.metric): int(row.value) for row in rows.itertuples()}
+    metrics = list(dict.fromkeys(metric for _, metric in counts))
+    networks = [metric.removesuffix("parameters").removesuffix("_") or "network" for metric in metrics]
+    lines = [
+        [model, *(counts.get((model, metric), "-") for metric in metrics)]
+        for model in dict.fromkeys(model for model, _ in counts)
     ]
-    columns = [Column("model"), Column("network"), Column("parameters")]
-    return Table("parameters", "Trainable parameters.", columns, rows)
+    return Table("parameters", "Trainable parameters.", [Column("model"), *map(Column, networks)], lines)
 
 
 def _flat(environment: dict[str, object]) -> Iterable[tuple[str, str]]:

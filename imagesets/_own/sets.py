@@ -9,26 +9,28 @@
     manifests/             what is known of a folder's files from the last time
 """
 
-import contextlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 
 from imagesets._own.decode import FOLDER, Work, decode, find_by_content, is_set
 from imagesets._own.layout import arrange
 from imagesets._own.listing import Listing, counted, list_images
 from imagesets._own.manifest import Facts, Manifest
 from imagesets._own.pixels import DECODING
+from lab import locks
 from lab.cells import content_hash
 from lab.errors import WorkbenchError
 from lab.imageset import OWN, ImageSet, Spec
 
 if TYPE_CHECKING:
     import torch
+
+WAITING = "Waiting for another process that decodes these images."
 
 
 def prepare(
@@ -48,7 +50,7 @@ def prepare(
     facts = _known(manifest, listing, root)
     if facts is None:
         manifest.path.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(manifest.path.with_suffix(".lock"), say):
+        with locks.held(manifest.path.with_suffix(".lock"), 0, partial(say, WAITING)):
             facts = _known(manifest, listing, root)
             if facts is None:
                 layout = arrange(listing.names, path)
@@ -118,21 +120,6 @@ def _known(manifest: Manifest, listing: Listing, root: Path) -> Facts | None:
     facts = manifest.facts()
     unchanged = facts is not None and facts.listing == listing.fingerprint and is_set(root, facts.key)
     return facts if unchanged else None
-
-
-@contextlib.contextmanager
-def _alone(path: Path, say: Callable[[str], None]) -> Iterator[None]:
-    """Hold a lock, so that two processes do not decode one folder at once."""
-    lock = FileLock(path)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        say("Waiting for another process that decodes these images.")
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _summary(own: OwnImages, listing: Listing, facts: Facts) -> str:

@@ -110,9 +110,13 @@ def test_the_section_for_reviewers_shows_what_was_recorded(tmp_path):
     folders = [finish(TRAIN, tmp_path)]
     (folders[0].path / "environment.json").write_text('{"commit": "abc", "packages": {"torch": "2.9"}, "cores": 2}')
     counts = {"metric": "generator_parameters", "model": "dcgan", "value": 12.0}
-    table = build_table([counts, {**counts, "metric": "discriminator_parameters", "value": 34.0}])
+    second = {**counts, "metric": "discriminator_parameters", "value": 34.0}
+    alone = {**counts, "model": "cnn", "metric": "parameters", "value": 5.0}
+    table = build_table([counts, second, alone, counts, {**counts, "metric": "loss"}])
     found = {item.name: item.to_markdown() for item in section(Settings(), table, folders).items}
-    assert "| dcgan | generator | 12 |\n| dcgan | discriminator | 34 |" in found["parameters"]
+    assert "| model | generator | discriminator | network |" in found["parameters"]
+    assert "| dcgan | 12 | 34 | - |" in found["parameters"] and "| cnn | - | - | 5 |" in found["parameters"]
+    assert "loss" not in found["parameters"]
     assert "| torch | 2.9 |" in found["environment"] and "| precision | bf16 |" in found["environment"]
     assert "| 0 |" in found["cells"] and "1.5" in found["cells"]
 
