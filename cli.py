@@ -20,26 +20,28 @@ FEW_CLASSES = 20
 class EntryGroup(click.Group):
     """A group with one command for each entry of a folder; entries are imported only when they are called."""
 
-    def __init__(self, kind: str, make: Callable[[str], click.Command], **settings: Any) -> None:
+    def __init__(
+        self, kind: str, make: Callable[[str], click.Command], having: str | None = None, **settings: Any
+    ) -> None:
         super().__init__(**settings)
-        self.kind, self.make = kind, make
+        self.kind, self.make, self.having = kind, make, having
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         from lab import registry
 
-        return [entry.name for entry in registry.entries(self.kind)]
+        return [entry.name for entry in registry.entries(self.kind, self.having)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
         from lab import registry
 
-        registry.check(self.kind, cmd_name)
+        registry.check(self.kind, cmd_name, self.having)
         return self.make(cmd_name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         from lab import registry
 
         with formatter.section("Commands"):
-            formatter.write_dl([(entry.name, entry.summary) for entry in registry.entries(self.kind)])
+            formatter.write_dl([(entry.name, entry.summary) for entry in registry.entries(self.kind, self.having)])
 
 
 Decorator = Callable[[Any], Any]
@@ -150,6 +152,8 @@ def _study_command(name: str) -> click.Command:
     @click.command(name, help=module.__doc__)
     @click.option("--preset", type=click.Choice(list(module.PRESETS)), default="laptop", show_default=True,
                   help="Settings for seconds, minutes, or the paper's scale.")  # fmt: skip
+    @click.option("--config", "file", type=A_FILE,
+                  help="JSON file of settings in the preset's place, as snnl tune writes it; options win.")  # fmt: skip
     @options_from(module.Config)
     @decoding_options
     @click.option("--jobs", type=click.IntRange(min=1), help="Cells side by side.  [default: one a core]")
@@ -165,18 +169,16 @@ def _study_command(name: str) -> click.Command:
 
 
 def _run_study(
-    name: str, preset: str, runs: Path, data: Path | None, download: bool, jobs: int | None, published: bool,
-    dry_run: bool, checkpoint_minutes: float, tracker: tuple[str, ...], as_json: bool, size: str | None,
-    channels: str | None, skip_bad: bool, **settings: Any,
+    name: str, preset: str, file: Path | None, runs: Path, data: Path | None, download: bool, jobs: int | None,
+    published: bool, dry_run: bool, checkpoint_minutes: float, tracker: tuple[str, ...], as_json: bool,
+    size: str | None, channels: str | None, skip_bad: bool, **settings: Any,
 ) -> None:  # fmt: skip
     from lab import study
     from lab.options import given
 
     local = _training_local(data, download, tracker, checkpoint_minutes)
-    config = study.study_config(name, preset, given(settings))
-    if hasattr(config, "imageset"):
-        images = _settled(config.imageset, Path(local["data"]), size, channels, skip_bad)
-        config = config.model_copy(update={"imageset": images})
+    config = study.study_config(name, preset, given(settings), file)
+    config = _with_settled_images(config, Path(local["data"]), size, channels, skip_bad)
     plan = study.plan_study(name, config, runs, published=published)
     if dry_run:
         return _print_plan(plan, jobs, as_json)
@@ -191,6 +193,53 @@ def study_group(context: click.Context) -> None:
     """Run a study and draw its report; alone: list them."""
     if context.invoked_subcommand is None:
         _print_entries("studies")
+
+
+def _search_command(name: str) -> click.Command:
+    from lab import registry
+    from lab.options import options_from
+
+    searchable = registry.load("studies", name).SEARCH
+
+    @click.command(name, help=f"Search settings of the study {name}; the best become a file for its --config.")
+    @click.option("--trials", type=click.IntRange(min=1), default=20, show_default=True,
+                  help="How many settings to try, those of earlier commands included.")  # fmt: skip
+    @options_from(searchable.settings)
+    @decoding_options
+    @click.option("--jobs", type=click.IntRange(min=1), help="Cells side by side.  [default: one a core]")
+    @click.option("--folder", type=ANY_FOLDER,
+                  help="Folder of the search.  [default: one below runs, named by what is searched]")  # fmt: skip
+    @checkpoint_option
+    @tracker_option
+    @cell_options
+    def command(**values: Any) -> None:
+        _run_search(name, searchable, **values)
+
+    return command
+
+
+def _run_search(
+    name: str, searchable: Any, trials: int, jobs: int | None, folder: Path | None, runs: Path, data: Path | None,
+    download: bool, checkpoint_minutes: float, tracker: tuple[str, ...], as_json: bool, size: str | None,
+    channels: str | None, skip_bad: bool, **settings: Any,
+) -> None:  # fmt: skip
+    from lab.options import given
+    from lab.search import search
+    from lab.tables import aligned
+
+    local = _training_local(data, download, tracker, checkpoint_minutes)
+    config = searchable.settings.parse(given(settings))
+    config = _with_settled_images(config, Path(local["data"]), size, channels, skip_bad)
+    found = search(name, searchable, config, trials=trials, runs=runs, local=local, folder=folder, jobs=jobs, say=_say)
+    click.echo(aligned([[*map(str, row)] for row in found.rows()]))
+    _say(f"Best: trial {found.best.number + 1}, {found.preset}")
+    _say(f"Next: snnl study {name} --config {found.preset}")
+    _print_json(found.plain(), as_json)
+
+
+@cli.group("tune", cls=EntryGroup, kind="studies", make=_search_command, having="SEARCH")
+def tune_group() -> None:
+    """Search a study's settings: validation decides, and the test split is not read. Run again, it goes on."""
 
 
 @cli.group()
@@ -463,9 +512,10 @@ def do_one_cell(folder: Path, as_json: bool) -> None:
 def doctor(runs: Path, data: Path | None, processes: int, as_json: bool) -> None:
     """Check the installation, the hardware and the folders, and train two steps of a tiny GAN."""
     from lab import doctor
+    from lab.imageset import data_root
 
     found = []
-    for one in doctor.findings(runs, data or Path("data"), processes):
+    for one in doctor.findings(runs, data_root(data), processes):
         click.echo(f"{one.state:<7}  {one.check}: {one.text}")
         found.append(one)
     result = doctor.plain(found)
@@ -526,7 +576,7 @@ def remove(folders: tuple[Path, ...], runs: Path, dry_run: bool, yes: bool, as_j
     _print_runs(about)
     gone = not dry_run and (yes or click.confirm(f"Remove these {len(about)} folders?", err=True))
     if gone:
-        removal.remove(taken)
+        removal.remove(runs, taken)
     _say(f"{'Removed' if gone else 'Not removed'}: {len(about)} folders, {size_text(size)}.")
     _print_json({"removed": gone, "runs": about, "size": size}, as_json)
 
@@ -556,6 +606,16 @@ def _settled(imageset: str, data: Path, size: str | int | None, channels: str | 
 
     sides = {"size": int(size) if size else None, "channels": int(channels) if channels else None}
     return settle(imageset, data, **sides, skip_bad=skip_bad, say=_say)
+
+
+def _with_settled_images(config: Any, *how: Any) -> Any:
+    """A study's settings with the names that cells have for its image sets."""
+    names = {key: getattr(config, key) for key in ("imageset", "imagesets") if hasattr(config, key)}
+    settled = {
+        key: _settled(name, *how) if isinstance(name, str) else tuple(_settled(one, *how) for one in name)
+        for key, name in names.items()
+    }
+    return config.model_copy(update=settled)
 
 
 def _training_local(

@@ -60,7 +60,7 @@ def peak_memory(folder, data):
     """MiB of resident memory above the import, at the most, of a fresh process and of it and its workers together."""
     code = (
         f"import sys; sys.path.insert(0, {str(ROOT)!r}); from pathlib import Path\n"
-        "from lab.imageset import settle; import imagesets._own\n"
+        "from lab.imageset import settle; import imagesets._own.sets\n"
         f"print('imported', flush=True); input(); settle({f'folder:{folder}'!r}, Path({str(data)!r}), size=32)"
     )
     process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -122,7 +122,7 @@ def some_images(source, count, target):
 @click.option("--json", "out", type=click.Path(dir_okay=False, path_type=Path), help="Write the figures here.")
 def main(images, count, rounds, out):
     """Time both in turn and print the ratios."""
-    import imagesets._own  # noqa: F401 (imported before the clock starts, as Pillow is)
+    import imagesets._own.sets  # noqa: F401 (imported before the clock starts, as Pillow is)
     from lab.hardware import cores
 
     with tempfile.TemporaryDirectory() as place:

@@ -67,15 +67,13 @@ def build(config: Config, spec: Spec) -> nn.Module:
     check_classes(spec)
     network = _construct(config.model, spec)
     graph = get_graph_node_names(network, suppress_diff_warning=True)[1]
-    head = graph[-1]
+    head = _head(network, graph)
     nodes = config.hidden_layers or _main_stages(network, head)
     _check_nodes(nodes, graph, head)
-    outputs = {**{node: node for node in nodes}, head: LOGITS}
+    outputs = {**{node: node for node in nodes}, graph[-1]: LOGITS}
     extractor = create_feature_extractor(network, return_nodes=outputs, suppress_diff_warning=True)
     _work_out_of_place(extractor)
-    classifier = TorchvisionClassifier(extractor, nodes, spec)
-    _check_forward(classifier, config.model, spec)
-    return classifier
+    return TorchvisionClassifier(extractor, nodes, spec)
 
 
 def _construct(name: str, spec: Spec) -> nn.Module:
@@ -91,18 +89,27 @@ def _construct(name: str, spec: Spec) -> nn.Module:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # two networks announce other random weights
             network: nn.Module = torchvision.models.get_model(name, weights=None, **settings)
+        with torch.no_grad():
+            network.eval()(torch.zeros(1, CHANNELS, spec.size, spec.size))
     except (AssertionError, RuntimeError, ValueError) as error:
-        raise _too_small(name, spec, error) from error
-    return network
+        images = f"images of {spec.size} x {spec.size}"
+        raise UsageError(f"{name} of torchvision cannot take {images}: {first_line(error)}") from error
+    return network.train()
+
+
+def _head(network: nn.Module, graph: Sequence[str]) -> str:
+    """The part of the network that the logits come from: the last in its graph."""
+    parts = {name for name, _ in network.named_children()}
+    return next(part for part in (node.partition(".")[0] for node in reversed(graph)) if part in parts)
 
 
 def _main_stages(module: nn.Module, head: str, prefix: str = "") -> Sequence[str]:
-    """Names of the parts that themselves have parts, without the one of the logits; the largest of few is opened.
+    """Names of the parts that themselves have parts, without the head; the largest of few is opened.
 
     A part that is one plain row of layers has its poolings as stages.
     """
     parts = {f"{prefix}{name}": child for name, child in module.named_children() if any(child.children())}
-    stages = [name for name in parts if name != head and not head.startswith(f"{name}.")]
+    stages = [name for name in parts if name != head]
     if not stages:
         kinds = nn.MaxPool2d | nn.AvgPool2d
         return [f"{prefix}{name}" for name, child in module.named_children() if isinstance(child, kinds)]
@@ -119,7 +126,7 @@ def _check_nodes(nodes: Sequence[str], graph: Sequence[str], head: str) -> None:
     for node in nodes:
         if node not in known:
             raise unknown_name("node", node, known)
-        if f"{head}.".startswith(f"{node}."):
+        if node in (head, graph[-1]):
             raise UsageError(f"The node {node!r} gives the logits, which are no hidden layer.")
 
 
@@ -133,16 +140,3 @@ def _work_out_of_place(extractor: Any) -> None:
             if node.kwargs.get("inplace"):
                 node.kwargs = {**node.kwargs, "inplace": False}
     extractor.recompile()
-
-
-def _check_forward(classifier: nn.Module, name: str, spec: Spec) -> None:
-    try:
-        with torch.no_grad():
-            classifier.eval()(torch.zeros(1, spec.channels, spec.size, spec.size))
-    except (AssertionError, RuntimeError, ValueError) as error:
-        raise _too_small(name, spec, error) from error
-    classifier.train()
-
-
-def _too_small(name: str, spec: Spec, error: Exception) -> UsageError:
-    return UsageError(f"{name} of torchvision cannot take images of {spec.size} x {spec.size}: {first_line(error)}")

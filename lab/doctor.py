@@ -192,9 +192,7 @@ def check_threads() -> str:
     if given and int(given) > cores:
         raise Warn(f"OMP_NUM_THREADS={given} is more than the {cores} cores: unset it.")
     if given and int(given) < cores:
-        raise Warn(
-            f"OMP_NUM_THREADS={given} leaves cores idle in measurements, of {cores}: unset it if it is not meant."
-        )
+        raise Warn(f"OMP_NUM_THREADS={given} may leave some of {cores} cores idle: unset it if it is not meant.")
     return f"{cores} cores"
 
 

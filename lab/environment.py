@@ -1,6 +1,5 @@
 """Where and with what a piece of work was done: recorded beside every result."""
 
-import os
 import platform
 import subprocess
 import time
@@ -8,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from lab import hardware
+from lab.processes import world_size
 from lab.registry import ROOT
 
 PACKAGES = ("snnl-workbench", "torch", "torchvision", "accelerate", "numpy", "scipy", "scikit-learn")
@@ -23,9 +23,9 @@ def describe(config: dict[str, Any]) -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "processor": hardware.processor()[0] or platform.processor(),
         "cores": hardware.cores(),
-        "threads": int(os.environ.get("OMP_NUM_THREADS") or hardware.cores()),
+        "threads": hardware.threads(),
         "gpus": [name for name, _ in hardware.gpus()],
-        "world_size": int(os.environ.get("WORLD_SIZE", "1")),
+        "world_size": world_size(),
         "seed": config.get("seed"),
     }
 

@@ -15,7 +15,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from lab import hardware, launch
-from lab.errors import WorkbenchError
+from lab.errors import WorkbenchError, first_line
 from lab.files import explaining
 from lab.folder import CellFolder
 from lab.processes import world_size
@@ -48,9 +48,9 @@ class Outcome:
 
 
 def run_here(folder: CellFolder) -> None:
-    """Do one cell from this process, with all its threads."""
+    """Do one cell from this process, on all cores."""
     if world_size() == 1:
-        launch.share_threads(hardware.cores())
+        launch.share_threads(hardware.threads())
     launch.work(folder)
 
 
@@ -95,10 +95,17 @@ class _Slot:
     """One worker process, started when first used and again after it died."""
 
     def __init__(self, index: int, jobs: int, device: str) -> None:
-        self._settings = (max(1, hardware.cores() // jobs), gpus_of(index, jobs) if device == "cuda" else "")
+        self._settings = (hardware.threads(jobs), gpus_of(index, jobs) if device == "cuda" else "")
         self._pool: ProcessPoolExecutor | None = None
 
     def submit(self, folder: CellFolder) -> Future[None]:
+        try:
+            return self._hand_over(folder)
+        except BrokenProcessPool:  # the worker died while it had nothing to do
+            self.end()
+            return self._hand_over(folder)
+
+    def _hand_over(self, folder: CellFolder) -> Future[None]:
         if self._pool is None:
             context = get_context("spawn")
             self._pool = ProcessPoolExecutor(1, context, initializer=_prepare_worker, initargs=self._settings)
@@ -146,6 +153,8 @@ def _settle(future: Future[None], slot: _Slot, folder: CellFolder, outcome: Outc
         outcome.broken[folder.path] = "its worker process died (out of memory, or ended from outside)"
     except WorkbenchError as error:
         outcome.broken[folder.path] = str(error)
+    except Exception as error:
+        outcome.broken[folder.path] = f"{type(error).__name__}: {first_line(error)}"
 
 
 def _work(path: str) -> None:

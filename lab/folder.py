@@ -22,17 +22,15 @@ from typing import Any, Self
 
 from filelock import FileLock, Timeout
 
-from lab import environment, registry
+from lab import environment, locks, registry
 from lab.cells import FORMAT, Cell, content_hash, recorded_identity
 from lab.errors import WorkbenchError
 from lab.files import atomic_write, explaining, remove_leftovers, sync_file, without_nan, write_json
-from lab.processes import rank, world_size
+from lab.processes import lost_another, rank, world_size
 from lab.table import COLUMNS
 
 CREATE_SECONDS = 10.0
 """How long `create` waits for another process that makes the same folder."""
-LOOK_SECONDS = 1.0
-"""A lock that is held for less is one that somebody looks at (`is_held`), not one that somebody works under."""
 
 
 class CellFolder:
@@ -133,7 +131,7 @@ class CellFolder:
     @property
     def held(self) -> bool:
         """Whether a process is at work on it."""
-        return is_held(self.path)
+        return locks.is_locked(self.path)
 
     @property
     def seconds(self) -> float:
@@ -220,57 +218,63 @@ class CellFolder:
             if self.done:
                 return
             remove_leftovers(self.path)
-            for name in ("FAILED", "traceback.txt"):
-                (self.path / name).unlink(missing_ok=True)
+            if world_size() == 1:
+                self.forget_failure()
             write_json(self.path / "environment.json", environment.describe(self.config))
             start = time.monotonic()
             self._do()
+            self.forget_failure()  # left by a process of another command, which came too late
             if (self.path / "rows.jsonl").exists():
                 sync_file(self.path / "rows.jsonl")
             seconds = round(time.monotonic() - start, 3)
             write_json(self.path / "DONE", {"seconds": seconds, "rows": _hash(self._rows_text())})
+
+    def fail(self, reason: str, trace: str | None = None) -> None:
+        """Keep why the work failed: of several processes' reasons the first, for the others fail because that one did.
+
+        That one may say so last: who lost the connection to it tells no reason that stands beside a true one.
+        """
+        known = self.failure
+        if known and (lost_another(reason) or not lost_another(known)):
+            return
+        with suppress(OSError):  # on a full disk there is no room for the reason either
+            if trace:
+                atomic_write(self.path / "traceback.txt", trace)
+            atomic_write(self.path / "FAILED", reason)
+
+    def forget_failure(self) -> None:
+        """Begin anew: what an earlier attempt failed of is no reason of this one's."""
+        for name in ("FAILED", "traceback.txt"):
+            (self.path / name).unlink(missing_ok=True)
 
     @contextmanager
     def alone(self, *, wait: bool = True) -> Iterator[None]:
         """Hold the lock; while another process does, wait and say so.
 
         Raises:
-            Timeout: another process holds it, for longer than a look takes, and there is to be no waiting.
+            WorkbenchError: another process holds it, for longer than a look takes, and there is to be no waiting.
         """
-        lock = FileLock(self.path / "lock")
-        try:
-            lock.acquire(timeout=LOOK_SECONDS)
-        except Timeout:
+
+        def busy() -> None:
             if not wait:
-                raise
+                raise WorkbenchError(f"{self.path} has been taken by another command meanwhile.")
             text = f"{self.record['label']}: another process is at work on it; waiting for that to end."
             print(text, file=sys.stderr, flush=True)
-            lock.acquire()
-        try:
+
+        with locks.held(self.path / "lock", locks.LOOK_SECONDS, busy):
             yield
-        finally:
-            lock.release()
 
     def _do(self) -> None:
         try:
             with explaining(self.path):
                 registry.resolve(self.run)(self)
         except WorkbenchError as error:
-            self._fail(str(error))
+            self.fail(str(error))
             raise
         except Exception as error:
             reason = f"{type(error).__name__}: {error} ({self.path / 'traceback.txt'} tells where)"
-            self._fail(reason, traceback.format_exc())
+            self.fail(reason, traceback.format_exc())
             raise WorkbenchError(reason) from error
-
-    def _fail(self, reason: str, trace: str | None = None) -> None:
-        """Keep the first of several processes' reasons: the others fail because that one did."""
-        if (self.path / "FAILED").exists():
-            return
-        with suppress(OSError):  # on a full disk there is no room for the reason either
-            if trace:
-                atomic_write(self.path / "traceback.txt", trace)
-            atomic_write(self.path / "FAILED", reason)
 
     def _end(self) -> dict[str, Any]:
         return _read_json(self.path / "DONE", "damaged (DONE): remove it, and have it made anew")
@@ -283,19 +287,6 @@ class CellFolder:
         if rank() == 0:
             with (self.path / name).open("a", encoding="utf-8") as file:
                 file.write(json.dumps(without_nan(record), allow_nan=False) + "\n")
-
-
-def is_held(path: Path) -> bool:
-    """Whether a process holds the lock of a cell's folder. It is taken for a moment to find out."""
-    if not (path / "lock").exists():
-        return False
-    try:
-        with FileLock(path / "lock", timeout=0):
-            return False
-    except Timeout:
-        return True
-    except OSError:  # a folder that may not be written to has nobody at work in it
-        return False
 
 
 def _hash(text: str) -> str:

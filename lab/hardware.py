@@ -17,6 +17,13 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def threads(slots: int = 1) -> int:
+    """Threads for each of so many workers: its share of the cores, but no more than OMP_NUM_THREADS, if it is set."""
+    share = max(1, cores() // slots)
+    asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    return min(share, int(asked)) if asked.isdecimal() and int(asked) else share
+
+
 @lru_cache
 def gpus() -> tuple[tuple[str, float], ...]:
     """(name, compute capability) of each NVIDIA GPU that CUDA_VISIBLE_DEVICES lets this process see."""

@@ -142,7 +142,7 @@ def settle(
     """
     check(name)
     if name.startswith(SOURCES):
-        prepare = registry.resolve("imagesets._own:prepare")
+        prepare = registry.resolve("imagesets._own.sets:prepare")
         return str(prepare(name, root, size=size, channels=channels, skip_bad=skip_bad, say=say))
     own = spec(name, root)
     for option, asked, has in (("size", size, own.size), ("channels", channels, own.channels)):
@@ -212,7 +212,7 @@ def load(name: str, split: str, *, root: Path, download: bool = True) -> ImageSe
 def _source(name: str, root: Path) -> Any:
     """What has `SPEC`, `fingerprint` and `load`: an entry of the folder `imagesets`, or a user's own images."""
     if name.startswith(OWN):
-        return registry.resolve("imagesets._own:OwnImages")(name, root)
+        return registry.resolve("imagesets._own.sets:OwnImages")(name, root)
     return registry.load("imagesets", name)
 
 

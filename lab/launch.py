@@ -12,13 +12,14 @@ import threading
 import time
 from contextlib import suppress
 
-from lab import hardware
+from lab import hardware, locks
 from lab.errors import WorkbenchError, first_line
 from lab.folder import CellFolder
-from lab.processes import world_size
+from lab.processes import lost_another, rank, world_size
 from lab.registry import ROOT
 
 PARENT = "SNNL_PARENT"
+ATTEMPTS = 3
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -33,20 +34,17 @@ def work(folder: CellFolder) -> None:
         if os.getppid() in (1, int(os.environ[PARENT])):
             raise WorkbenchError("torchrun, which started this process, has ended.")
     if folder.processes == 1 or world_size() > 1:
+        if world_size() > 1 and rank() == 0 and not os.environ.get(PARENT):
+            folder.forget_failure()
         folder.work()
+        return
+    if folder.done:
         return
     visible = len(hardware.gpus())
     if folder.config.get("device") == "cuda" and visible < folder.processes:
         raise WorkbenchError(f"{folder.processes} processes want a GPU each and {visible} are visible: ask for fewer.")
-    while not folder.done:
-        with folder.alone():
-            pass  # whoever was at work on it has ended
-        if folder.done:
-            return
-        said_before = _log_size(folder)
-        if _torchrun(folder) and not (folder.held or folder.done):
-            said = _log(folder, said_before)
-            raise WorkbenchError(_ended_from_outside(folder, said) or folder.failure or _last_words(folder, said))
+    with locks.at_work(folder.path):
+        _start_processes(folder)
 
 
 def share_threads(threads: int) -> None:
@@ -60,10 +58,30 @@ def end_with(parent: int) -> None:
     threading.Thread(target=_watch, args=(parent,), daemon=True).start()
 
 
+def _start_processes(folder: CellFolder) -> None:
+    """Start torchrun; again where it was killed, or another command took the cell first."""
+    for _ in range(ATTEMPTS):
+        with folder.alone():  # whoever else is at work on it ends first
+            if folder.done:
+                return
+            folder.forget_failure()
+        said_before = _log_size(folder)
+        code = _torchrun(folder)
+        if folder.done:
+            return
+        if code > 0 and not folder.held:
+            reason = _reason(folder, _log(folder, said_before))
+            folder.fail(reason)
+            raise WorkbenchError(reason)
+    raise WorkbenchError(
+        f"torchrun ended {ATTEMPTS} times before the work was done ({folder.path / 'log.txt'} tells more); "
+        "the same command goes on."
+    )
+
+
 def _torchrun(folder: CellFolder) -> int:
     """Start the processes and wait for them; their words go to the folder's log. The exit code."""
-    threads = int(os.environ.get(THREADS[0]) or hardware.cores())
-    shares = {variable: str(max(1, threads // folder.processes)) for variable in THREADS}
+    shares = {variable: str(max(1, hardware.threads() // folder.processes)) for variable in THREADS}
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={folder.processes}",
                str(ROOT / "cli.py"), "cell", str(folder.path.absolute())]  # fmt: skip
     with (folder.path / "log.txt").open("a") as log:
@@ -76,6 +94,14 @@ def _torchrun(folder: CellFolder) -> int:
         finally:
             running.terminate()
             running.wait()
+
+
+def _reason(folder: CellFolder, said: str) -> str:
+    """Why the processes failed: what one of them kept, unless that is only that it lost another."""
+    kept = folder.failure
+    if kept and not lost_another(kept):
+        return kept
+    return _ended_from_outside(folder, said) or kept or _last_words(folder, said)
 
 
 def _ended_from_outside(folder: CellFolder, said: str) -> str | None:
@@ -97,7 +123,8 @@ def _log(folder: CellFolder, start: int) -> str:
 
 def _last_words(folder: CellFolder, said: str) -> str:
     errors = [line for line in said.splitlines() if "Error" in line and "torch.distributed" not in line]
-    last = f": {first_line(Exception(errors[-1]))}" if errors else ""
+    causes = [line for line in errors if not lost_another(line)] or errors
+    last = f": {first_line(Exception(causes[-1]))}" if causes else ""
     return f"one of {folder.processes} processes died{last} ({folder.path / 'log.txt'} tells more)"
 
 

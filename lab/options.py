@@ -1,7 +1,8 @@
 """Command-line options made from the fields of a settings class."""
 
 from collections.abc import Callable
-from typing import Any, Literal, get_args, get_origin
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
 import click
 from pydantic.fields import FieldInfo
@@ -44,11 +45,15 @@ def _option(name: str, field: FieldInfo) -> Callable[[Any], Any]:
 
 def _help(field: FieldInfo) -> str:
     """What a field means, and its default if it has one of its own: else presets say it."""
-    default = "" if field.is_required() or isinstance(field.default, bool) else f"  [default: {field.default}]"
-    return f"{field.description}{default}"
+    default = field.default
+    if field.is_required() or isinstance(default, bool) or default in (None, ()):
+        return field.description or ""
+    return f"{field.description}  [default: {','.join(default) if isinstance(default, tuple) else default}]"
 
 
 def _type(annotation: Any) -> Any:
+    if get_origin(annotation) in (Union, UnionType):  # what may be None, too, is not given then
+        annotation = next(kind for kind in get_args(annotation) if kind is not NoneType)
     if get_origin(annotation) is Literal:
         return click.Choice(get_args(annotation))
     if get_origin(annotation) is tuple:

@@ -5,11 +5,19 @@ processes does not change what is drawn.
 """
 
 import os
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
+
+LOST = re.compile(
+    r"\bgloo\b|\bNCCL\b|\bDist(Backend|Network|Store)?Error\b|caused pair closure|broken pipe"
+    r"|connection (was )?(closed|reset|refused)|ConnectionResetError|ConnectionRefusedError",
+    re.IGNORECASE,
+)
+"""What gloo, NCCL, torch's store and the system say when the other end of a connection has gone."""
 
 
 def rank() -> int:
@@ -20,6 +28,11 @@ def rank() -> int:
 def world_size() -> int:
     """How many processes work together; 1 where torchrun did not start them."""
     return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def lost_another(reason: str) -> bool:
+    """Whether an error tells no more than that another of the processes has gone, which has a reason of its own."""
+    return LOST.search(reason) is not None
 
 
 def share(batch: "Tensor") -> "Tensor":

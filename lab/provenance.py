@@ -8,7 +8,6 @@ from lab.config import Config
 from lab.folder import CellFolder
 from lab.progress import duration
 from lab.report import Column, Section, Table
-from lab.table import pick
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,16 +48,16 @@ def _work(cells: list[CellFolder]) -> Table:
 
 
 def _parameters(table: "pd.DataFrame") -> Table:
-    counts = table[table["metric"].str.endswith("_parameters")].drop_duplicates(["model", "metric"])
-    rows = [
-        [model, *(int(pick(counts, model=model, metric=metric)["value"].iloc[0]) for metric in METRICS)]
-        for model in counts["model"].unique()
+    """Of each model the metrics `parameters`, or `generator_parameters` and the like."""
+    rows = table[table["metric"].str.fullmatch("(.+_)?parameters")]
+    counts = {(row.model, row.metric): int(row.value) for row in rows.itertuples()}
+    metrics = list(dict.fromkeys(metric for _, metric in counts))
+    networks = [metric.removesuffix("parameters").removesuffix("_") or "network" for metric in metrics]
+    lines = [
+        [model, *(counts.get((model, metric), "-") for metric in metrics)]
+        for model in dict.fromkeys(model for model, _ in counts)
     ]
-    columns = [Column("model"), Column("generator"), Column("discriminator")]
-    return Table("parameters", "Trainable parameters.", columns, rows)
-
-
-METRICS = ("generator_parameters", "discriminator_parameters")
+    return Table("parameters", "Trainable parameters.", [Column("model"), *map(Column, networks)], lines)
 
 
 def _flat(environment: dict[str, object]) -> Iterable[tuple[str, str]]:

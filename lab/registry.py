@@ -33,8 +33,8 @@ class Entry:
         return self.doc.strip().partition("\n")[0] or "(no description: the file does not parse or has no docstring)"
 
 
-def entries(kind: str) -> list[Entry]:
-    """Every entry of a folder, by name, without importing any.
+def entries(kind: str, having: str | None = None) -> list[Entry]:
+    """Every entry of a folder, by name, without importing any; with `having`, those that assign a constant so named.
 
     Raises:
         UsageError: there is no such folder.
@@ -42,12 +42,14 @@ def entries(kind: str) -> list[Entry]:
     if kind not in KINDS:
         raise unknown_name("kind", kind, KINDS)
     files = sorted(path for path in (ROOT / kind).glob("*.py") if not path.name.startswith("_"))
+    if having:
+        files = [path for path in files if _assigned(f"{kind}.{path.stem}", having)]
     return [Entry(kind, path.stem.replace("_", "-"), _docstring(path)) for path in files]
 
 
-def check(kind: str, name: str) -> None:
-    """Raise UsageError, with the nearest known name, unless `name` is an entry of `kind`."""
-    known = [entry.name for entry in entries(kind)]
+def check(kind: str, name: str, having: str | None = None) -> None:
+    """Raise UsageError, with the nearest known name, unless `name` is one of the `entries`."""
+    known = [entry.name for entry in entries(kind, having)]
     if name not in known:
         raise unknown_name(kind.removesuffix("s") if kind != "studies" else "study", name, known)
 
@@ -76,10 +78,10 @@ def code_version(module: str) -> int:
 
     It is bumped by hand whenever a change of the code changes results; cells are identified by it.
     """
-    for node in _parse(module).body:
-        if isinstance(node, ast.Assign) and any(getattr(t, "id", "") == "CODE_VERSION" for t in node.targets):
-            return int(ast.literal_eval(node.value))
-    raise WorkbenchError(f"{module} has no CODE_VERSION")
+    assigned = _assigned(module, "CODE_VERSION")
+    if assigned is None:
+        raise WorkbenchError(f"{module} has no CODE_VERSION")
+    return int(ast.literal_eval(assigned))
 
 
 def code_versions(*modules: str) -> dict[str, str | int]:
@@ -113,6 +115,14 @@ def _is_light(node: ast.stmt, kind: str) -> bool:
         source = node.module or ""
         return source in {"typing", "pydantic", f"{kind}._config"} or source.partition(".")[0] == "lab"
     return False
+
+
+def _assigned(module: str, constant: str) -> ast.expr | None:
+    """What a module assigns to a constant."""
+    for node in _parse(module).body:
+        if isinstance(node, ast.Assign) and any(getattr(t, "id", "") == constant for t in node.targets):
+            return node.value
+    return None
 
 
 def _parse(module: str) -> ast.Module:

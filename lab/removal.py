@@ -1,16 +1,17 @@
 """Removing runs that nobody needs.
 
 A study's folder goes with those of its cells that nothing left behind needs. Nothing is removed that something left
-behind needs, that is at work, or that is no run's.
+behind needs, at which a command is at work, or that is no run's.
 """
 
 import shutil
 from collections.abc import Iterable
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from lab import locks
 from lab.errors import WorkbenchError
 from lab.runs import MARKS, Run, Runs
 
@@ -23,32 +24,34 @@ def to_remove(runs: Runs, folders: Iterable[Path]) -> list[Run]:
 
     Raises:
         UsageError: one is no run's folder in this runs folder.
-        WorkbenchError: a cell is needed by something that stays, or one is at work.
+        WorkbenchError: a cell is needed by something that stays, or may be, for that cannot be read; or one is at work.
     """
     named = [runs.get(folder) for folder in folders]
     taken = {run.path: run for run in [*named, *_cells_of(runs, named)]}
     while kept := [run for run in taken.values() if run not in named and _staying(runs, run, taken)]:
         for run in kept:
             del taken[run.path]
-    for run in named:
-        for needer in _staying(runs, run, taken)[:1]:
-            raise WorkbenchError(f"{run.name} is needed by {needer.name}: remove that first, or both at once.")
+    _refuse_needed(runs, taken)
     for run in taken.values():
         if run.is_running():
             raise WorkbenchError(f"{run.name} is at work: stop that first.")
     return sorted(taken.values(), key=lambda run: _height(runs, run), reverse=True)
 
 
-def remove(runs: Iterable[Run]) -> None:
-    """Remove folders in the order given. One that is cut off half-way is not done any more, and can be removed again.
+def remove(root: Path, taken: Iterable[Run]) -> None:
+    """Remove what `to_remove` found below `root`, in that order. A folder that is cut off half-way is not done any
+    more, and can be removed again.
 
     Raises:
-        WorkbenchError: one has been taken up meanwhile; those before it are gone.
+        WorkbenchError: meanwhile something else needs one, or a command is at work on it; those before it are gone.
     """
-    for run in runs:
-        lock = FileLock(run.path / "lock", timeout=0) if run.kind == "cell" else nullcontext()
+    found = {run.path: run for run in taken}
+    _refuse_needed(Runs(root), found)
+    for run in found.values():
         try:
-            with lock:
+            with FileLock(run.path / "lock", timeout=0) as lock:
+                if locks.is_at_work(run.path):
+                    raise Timeout(lock.lock_file)
                 _empty(run)
         except Timeout:
             raise WorkbenchError(f"{run.name} has been taken up meanwhile: stop that first.") from None
@@ -56,6 +59,18 @@ def remove(runs: Iterable[Run]) -> None:
         if run.kind == "study":
             with suppress(OSError):  # other studies of that name are left
                 run.path.parent.rmdir()
+
+
+def _refuse_needed(runs: Runs, taken: dict[Path, Run]) -> None:
+    unreadable = [run for run in runs.all if not run.record and run.path not in taken]
+    for run in taken.values():
+        for needer in _staying(runs, run, taken)[:1]:
+            raise WorkbenchError(f"{run.name} is needed by {needer.name}: remove that first, or both at once.")
+        if unreadable and run.kind == "cell":
+            needer = unreadable[0]
+            raise WorkbenchError(
+                f"{needer.name} cannot be read, and may need {run.name}: remove that first, or both at once."
+            )
 
 
 def _cells_of(runs: Runs, named: Iterable[Run]) -> list[Run]:

@@ -13,8 +13,9 @@ from pathlib import Path
 from stat import S_ISLNK, S_ISREG
 from typing import Any
 
+from lab import locks
 from lab.errors import UsageError, WorkbenchError
-from lab.folder import CellFolder, is_held
+from lab.folder import CellFolder
 from lab.progress import last_progress
 
 MARKS = {"cell": "config.json", "study": "plan.json"}
@@ -51,8 +52,8 @@ class Run:
         return {path: status for path, status in found.items() if S_ISREG(status.st_mode) or S_ISLNK(status.st_mode)}
 
     def is_running(self) -> bool:
-        """Whether some process holds the cell's lock."""
-        return is_held(self.path)
+        """Whether a command is at work on it."""
+        return locks.is_locked(self.path) or locks.is_at_work(self.path)
 
 
 class Runs:
@@ -85,10 +86,12 @@ class Runs:
     def state(self, run: Run) -> str:
         """`done`, `running`, `failed` or `unfinished`; `unreadable` where its mark is torn or of another format.
 
-        A study is running where one of its cells is, and has failed where one of them has.
+        A study is running where a command is at work on it or on one of its cells, and has failed where a cell has.
         """
         if not run.record:
             return "unreadable"
+        if run.kind == "study" and run.is_running():
+            return "running"
         if (run.path / "DONE").exists():
             return "done"
         if run.kind == "study":

@@ -1,8 +1,8 @@
 """Running a study: plan its cells, do those that are left, and draw the report from the table and the artifacts."""
 
 import json
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -10,13 +10,14 @@ from typing import Any
 
 from filelock import FileLock
 
-from lab import executor, hardware, provenance, registry
+from lab import executor, hardware, locks, provenance, registry
 from lab.cells import Cell, content_hash, with_needs
 from lab.config import Config, with_preset
 from lab.errors import UsageError, WorkbenchError
 from lab.executor import Outcome
 from lab.files import explaining, remove_leftovers, replacing, write_json
 from lab.folder import CellFolder
+from lab.preset import read_preset
 from lab.progress import Display
 from lab.registry import ROOT
 from lab.report import Report, write_report
@@ -69,15 +70,21 @@ class Plan:
         """The kind of device that the study's trainings use."""
         return hardware.resolve_device(getattr(self.config, "device", "auto"))
 
-    def slots(self, jobs: int | None) -> int:
-        """How many cells are done side by side: `jobs`, or one a core or GPU, but no more than the study has.
+    @property
+    def places(self) -> int:
+        """How many of the cells the machine can do side by side: one a core or GPU.
 
-        However many are left: each slot has its share of the threads, on which the last bits of a sum depend. A
-        training that wants several processes takes as many cores or GPUs.
+        A training that wants several processes takes as many cores or GPUs.
         """
         places = len(hardware.gpus()) if self.device == "cuda" else hardware.cores()
-        widest = max((planned.cell.processes for planned in self.cells), default=1)
-        return max(1, min(jobs or places // widest, len(self.cells)))
+        return max(1, places // max((planned.cell.processes for planned in self.cells), default=1))
+
+    def slots(self, jobs: int | None) -> int:
+        """How many cells are done side by side: `jobs`, or as many as places, but no more than the study has.
+
+        However many are left: each slot has its share of the threads, on which the last bits of a sum depend.
+        """
+        return max(1, min(jobs or self.places, len(self.cells)))
 
 
 @dataclass(frozen=True)
@@ -100,19 +107,25 @@ class Result:
         }  # fmt: skip
 
 
-def study_config(name: str, preset: str, given: dict[str, Any]) -> Config:
-    """The settings of a study: a preset's, with the given ones in their place.
+def study_config(name: str, preset: str, given: dict[str, Any], file: Path | None = None) -> Config:
+    """The settings of a study: a preset's, with those of a file in their place, and the given ones in theirs.
 
     Raises:
-        UsageError: an unknown study, preset or setting, or an impossible value.
+        UsageError: an unknown study, preset or setting, an impossible value, or a file of another kind.
     """
     module = registry.load("studies", name)
-    return with_preset(module.Config, module.PRESETS, preset, given)
+    filed = read_preset(file, name, module.Config) if file else {}
+    return with_preset(module.Config, module.PRESETS, preset, {**filed, **given})
 
 
 def plan_study(name: str, config: Config, runs: Path, *, published: bool = False) -> Plan:
     """The cells of a study and which are finished; with `published`, those that ship with the code count too."""
-    cells = with_needs(registry.load("studies", name).plan(config))
+    return plan_cells(name, config, registry.load("studies", name).plan(config), runs, published=published)
+
+
+def plan_cells(name: str, config: Config, asked: Iterable[Cell], runs: Path, *, published: bool = False) -> Plan:
+    """The same for cells that are asked for, and those that they need."""
+    cells = with_needs(asked)
     missing = {cell.key for cell in cells if not _is_done(cell, runs, published)}
     for cell in reversed(cells):
         if cell.key in missing:
@@ -123,26 +136,32 @@ def plan_study(name: str, config: Config, runs: Path, *, published: bool = False
 def run_study(plan: Plan, *, local: dict[str, Any], jobs: int | None = None, progress: bool = True) -> Result:
     """Do the cells that are left, in local slots, and write the report. Cells that fail leave the others going.
 
+    Another command may do the same study at the same time: each takes cells that the other is not at work on.
+
     Raises:
         WorkbenchError: there is no such device, or nothing could be done, all for one reason; there is no report then.
     """
     if plan.to_do:
         hardware.check_device(plan.device)
-    _save_plan(plan)
+    with _begun(plan):
+        outcome = do_cells(plan, local=local, jobs=jobs, progress=progress)
+        counts = {"total": len(plan.cells), "run": len(outcome.done), "cached": len(plan.cells) - len(plan.to_do)}
+        if outcome.common_cause and not counts["cached"]:
+            raise WorkbenchError(outcome.common_cause)
+        failed = {path.name: reason for path, reason in outcome.failed.items()}
+        return draw_study(plan.folder, counts={**counts, "failed": len(failed)}, failed=failed)
+
+
+def do_cells(plan: Plan, *, local: dict[str, Any], jobs: int | None = None, progress: bool = True) -> Outcome:
+    """Do the cells that are left, in local slots."""
     slots = plan.slots(jobs)
     folders = {cell.key: CellFolder.create(cell, plan.runs / "cells", local) for cell in plan.to_do}
-    outcome = Outcome()
-    if folders:
-        costs = {folders[cell.key].path: cell.cost for cell in plan.to_do}
-        display = Display(costs, min(slots, len(costs)))
-        shown: AbstractContextManager[Any] = display if progress else nullcontext()
-        with shown:
-            outcome = executor.run_in_slots(list(folders.values()), slots, plan.device, display.started)
-    counts = {"total": len(plan.cells), "run": len(outcome.done), "cached": len(plan.cells) - len(folders)}
-    if outcome.common_cause and not counts["cached"]:
-        raise WorkbenchError(outcome.common_cause)
-    failed = {path.name: reason for path, reason in outcome.failed.items()}
-    return draw_study(plan.folder, counts={**counts, "failed": len(failed)}, failed=failed)
+    if not folders:
+        return Outcome()
+    display = Display({folders[cell.key].path: cell.cost for cell in plan.to_do}, min(slots, len(folders)))
+    shown: AbstractContextManager[Any] = display if progress else nullcontext()
+    with shown:
+        return executor.run_in_slots(list(folders.values()), slots, plan.device, display.started)
 
 
 def draw_study(folder: Path, *, counts: dict[str, int] | None = None, failed: dict[str, str] | None = None) -> Result:
@@ -208,14 +227,19 @@ def _find_cells(names: list[str], folder: Path) -> tuple[list[CellFolder], dict[
     return found, absent
 
 
-def _save_plan(plan: Plan) -> None:
+@contextmanager
+def _begun(plan: Plan) -> Iterator[None]:
+    """Write down what is to be done; while the block runs, nobody removes the study or its cells."""
     plan.folder.mkdir(parents=True, exist_ok=True)
     names = [planned.cell.folder_name for planned in plan.cells]
     claims = [claim.plain() for claim in registry.load("studies", plan.study).claims(plan.config)]
     record = {"study": plan.study, "cells": names, "claims": claims}
-    with explaining(plan.folder), FileLock(plan.folder / "lock"):
-        write_json(plan.folder / "config.json", plan.config.plain())
-        write_json(plan.folder / "plan.json", record)
+    with ExitStack() as work:
+        with explaining(plan.folder), FileLock(plan.folder / "lock"):
+            work.enter_context(locks.at_work(plan.folder))
+            write_json(plan.folder / "config.json", plan.config.plain())
+            write_json(plan.folder / "plan.json", record)
+        yield
 
 
 def _read_record(folder: Path) -> dict[str, Any]:

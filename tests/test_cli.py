@@ -118,6 +118,22 @@ def test_the_smoke_study_ends_in_a_report(study):
     assert "Report:" in done.stderr and "Next:" in done.stderr
 
 
+def test_a_search_ends_in_a_file_that_the_study_takes(snnl, tmp_path):
+    tiny = ("--epochs", 1, "--settings", "width=2,batch=100", "--seeds", 1, "--json")
+    done = snnl("tune", "classifier-regularization", "--search", "alpha", "--trials", 1, *tiny, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert "trial" in done.stdout and f"--config {found['preset']}" in done.stderr
+    again = snnl("study", "classifier-regularization", "--preset", "smoke", "--config", found["preset"], "--seeds", 2,
+                 "--json", cwd=tmp_path)  # fmt: skip
+    assert again.returncode == 0, again.stderr
+    result = json.loads(again.stdout.splitlines()[-1])
+    assert result["cells"] == {"total": 8, "run": 8, "cached": 0, "failed": 0}
+    assert f"alpha = {found['best']['values']['alpha']:g}" in result["verdicts"][0]["claim"]
+    page = (tmp_path / result["report"]).read_text(encoding="utf-8")
+    assert page.count("<img") >= 3 and "is maximised, as in the paper" in page
+
+
 def test_every_promised_number_is_in_the_table(study):
     import pandas as pd
 

@@ -20,18 +20,21 @@ from unittest import mock
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock, Timeout
 from PIL import Image
 from safetensors.torch import save_file
 from torchvision import datasets
 
 import cli
 from imagesets import digits
-from lab import executor, registry, tracking
+from lab import executor, journal, registry, tracking
 from lab.cells import Cell
 from lab.compute import Compute
 from lab.folder import CellFolder
 from lab.imageset import ImageSet
 from lab.runs import Run
+from lab.search import search
+from studies import classifier_regularization
 from studies._gan_cells import training_cell
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -540,6 +543,12 @@ def _(place):
         edit(folder / "config.json", needs_folders=needs)
 
 
+@situation("cells of which one is torn")
+def _(place):
+    SITUATIONS["cells that need one another"](place)
+    Path("runs/cells/first-2/config.json").write_text("{")
+
+
 @situation("one of them at work")
 def _(place):
     SITUATIONS["cells that need one another"](place)
@@ -553,6 +562,78 @@ def _(place):
         return executor.Outcome(done=[done], broken=dict.fromkeys(broken, "no luck"))
 
     place.patch.setattr(executor, "run_in_slots", run)
+
+
+# Files of settings, and searches.
+
+
+def settings(study="classifier-regularization", config=None, **more):
+    """The file `mine.json` of a study's settings."""
+    Path("mine.json").write_text(json.dumps({"study": study, "config": config or {}, **more}))
+
+
+def begun(study):
+    """A search that was begun in the folder `mine`."""
+    config = classifier_regularization.SEARCH.settings.parse({"epochs": 9})
+    search(study, classifier_regularization.SEARCH, config, trials=0, runs=Path("runs"), local={}, folder=Path("mine"))
+
+
+@situation("settings that are no JSON")
+def _(place):
+    Path("mine.json").write_text("alphas: -0.1")
+
+
+@situation("a list in place of settings")
+def _(place):
+    Path("mine.json").write_text("[]")
+
+
+@situation("settings with a key too many")
+def _(place):
+    settings(seeds=3)
+
+
+@situation("settings of the other study")
+def _(place):
+    settings()
+
+
+@situation("settings that are unknown")
+def _(place):
+    settings(config={"alpha": -0.1})
+
+
+@situation("settings out of range")
+def _(place):
+    settings(config={"epochs": 0})
+
+
+@situation("a search of other settings")
+def _(place):
+    begun("classifier-regularization")
+
+
+@situation("a search of another study")
+def _(place):
+    begun("gan-entanglement")
+
+
+@situation("its journal damaged")
+def _(place):
+    begun("classifier-regularization")
+    log = Path("mine/journal.log")
+    log.write_text("no line of a journal\n" + log.read_text())
+
+
+@situation("another command at work in it")
+def _(place):
+    Path("mine").mkdir()
+    place.patch.setattr(FileLock, "acquire", mock.Mock(side_effect=Timeout("mine/lock")))
+
+
+@situation("without Optuna")
+def _(place):
+    place.patch.setattr(journal, "find_spec", lambda name: None)
 
 
 # The machine, and the workbench itself.

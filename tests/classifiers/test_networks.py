@@ -68,6 +68,7 @@ def test_a_residual_block_is_what_its_equation_says():
     [("resnet18", ["layer1", "layer2", "layer3", "layer4"]),
      ("vgg11", [f"features.{i}" for i in (2, 5, 10, 15, 20)]),
      ("densenet121", [f"features.{kind}{i}" for i in (1, 2, 3, 4) for kind in ("denseblock", "transition")][:-1]),
+     ("squeezenet1_1", [f"features.{i}" for i in (3, 4, 6, 7, 9, 10, 11, 12)]),
      ("vit_b_16", [f"encoder.layers.encoder_layer_{i}" for i in range(12)])],
 )  # fmt: skip
 def test_the_main_stages_of_torchvisions_networks(model, stages):
@@ -98,6 +99,7 @@ def test_a_torchvision_network_gives_what_it_gives_unchanged():
     [({"model": "resnet81"}, "Unknown network of torchvision 'resnet81'; did you mean 'resnet18'"),
      ({"nodes": ["layer9"]}, "Unknown node 'layer9'; did you mean 'layer4'"),
      ({"nodes": ["layer1", "fc"]}, "'fc' gives the logits"),
+     ({"model": "squeezenet1_1", "nodes": ["classifier"]}, "'classifier' gives the logits"),
      ({"model": "vgg11"}, "vgg11 of torchvision cannot take images of 28 x 28"),
      ({"model": "vit_b_16"}, "vit_b_16 of torchvision cannot take images of 28 x 28")],
 )  # fmt: skip

@@ -76,7 +76,7 @@ class Job:
             time.sleep(self.draw.uniform(0, self.startup))
         else:
             self.wait_for_work(running, self.runs, before)
-            time.sleep(self.draw.uniform(0, self.seconds / 3))
+            time.sleep(self.draw.uniform(0, self.seconds))
         victim = running.poll() is None and kill(running, self.draw)
         if victim:
             self.killed[victim] += 1
@@ -103,8 +103,8 @@ class Job:
 
 
 def begun_cells(runs):
-    """When each cell was last begun."""
-    return {path: path.stat().st_mtime_ns for path in runs.glob("cells/*/environment.json")}
+    """When each cell's rows were last begun or written to: by then its processes have imported what they need."""
+    return {path: path.stat().st_mtime_ns for path in runs.glob("cells/*/rows.jsonl")}
 
 
 def kill(running, draw):

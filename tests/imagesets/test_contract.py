@@ -1,6 +1,7 @@
 """Every image set keeps the contract; those whose data are at hand are loaded."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -106,3 +107,25 @@ def test_digits_are_doubled_by_linear_interpolation():
         torch.from_numpy(images)[:, None], scale_factor=2, mode="bilinear", align_corners=False
     )[:, 0]
     assert (torch.from_numpy(doubled(images)).double() - expected / 16 * 255).abs().max() <= 0.5 + 1e-9
+
+
+@pytest.mark.parametrize("package", [None, SimpleNamespace(origin="/nowhere/sklearn/__init__.py")])
+def test_digits_without_scikit_learn(monkeypatch, package):
+    monkeypatch.setattr("imagesets.digits.find_spec", lambda name: package)
+    with pytest.raises(WorkbenchError, match="no scikit-learn that carries digits: install it"):
+        imageset.load("digits", "test", root=Path("/nowhere"))
+
+
+def test_digits_are_those_of_scikit_learn_and_do_not_import_it(python):
+    code = (
+        "import sys; from pathlib import Path; from lab import imageset\n"
+        "imageset.load('digits', 'test', root=Path('/nowhere')); print('sklearn' in sys.modules)"
+    )
+    assert python(code) == "False"
+    from sklearn.datasets import load_digits
+
+    from imagesets.digits import split_index
+
+    for split in ("train", "test"):
+        found = imageset.load("digits", split, root=Path("/nowhere"))
+        assert found.labels.tolist() == load_digits().target[split_index(split)].tolist()

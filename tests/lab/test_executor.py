@@ -1,7 +1,9 @@
 """Cells in local slots: order, shares of the machine, failures, and the end of workers."""
 
 import os
+import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -40,7 +42,7 @@ def test_cells_run_after_what_they_need_in_long_lived_workers(tmp_path, capfd):
     assert all(folder.done and folder.seconds >= 0 for folder in folders.values())
     sums = [sum(values(folders[f"double-{number}"]).values()) for number in range(4)]
     assert values(folders["double-100"])["double"] == 200 + sum(sums)
-    assert {values(folder)["threads"] for folder in folders.values()} == {max(1, hardware.cores() // 2)}
+    assert {values(folder)["threads"] for folder in folders.values()} == {hardware.threads(2)}
     assert capfd.readouterr() == ("", ""), "a cell never draws on the terminal"
     assert len({values(folder)["worker"] for folder in folders.values()}) <= 2
     assert "working on 3" in (folders["double-3"].path / "log.txt").read_text()
@@ -59,6 +61,44 @@ def test_a_failure_leaves_the_others_going(tmp_path):
     assert not folders["fail-0"].done
     assert "always fails" in folders["fail-0"].failure
     assert "always fails" in (folders["fail-0"].path / "traceback.txt").read_text()
+
+
+def test_a_slot_has_no_more_threads_than_the_user_asks_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(hardware, "cores", lambda: 8)
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    folders, _, _ = run([cell("double", 1)], tmp_path, jobs=2)
+    assert values(folders["double-1"])["threads"] == 3
+    monkeypatch.setenv("OMP_NUM_THREADS", "")
+    folders, _, _ = run([cell("double", 2)], tmp_path, jobs=2)
+    assert values(folders["double-2"])["threads"] == 4
+
+
+def test_whatever_a_worker_raises_fails_its_cell_alone(tmp_path):
+    cells = [cell("double", number) for number in range(3)]
+    folders = [CellFolder.create(one, tmp_path, LOCAL) for one in cells]
+    (folders[0].path / "log.txt").mkdir()
+    (folders[1].path / "config.json").write_text("{")
+    outcome = executor.run_in_slots(folders, 1, "cpu", lambda started: None)
+    assert outcome.done == [folders[2].path]
+    assert outcome.broken[folders[0].path].startswith("IsADirectoryError: ")
+    assert "no readable config.json" in outcome.failed[folders[1].path]
+
+
+def test_a_worker_that_died_with_nothing_to_do_is_started_again(tmp_path):
+    folders = [CellFolder.create(cell("double", number), tmp_path, LOCAL) for number in range(2)]
+
+    def started(folder):
+        if folder.path == folders[1].path:
+            worker = values(folders[0])["worker"]
+            os.kill(worker, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                while True:
+                    os.kill(worker, 0)
+                    time.sleep(0.01)
+
+    outcome = executor.run_in_slots(folders, 1, "cpu", started)
+    assert len(outcome.done) == 2 and not outcome.failed
+    assert len({values(folder)["worker"] for folder in folders}) == 2
 
 
 def test_one_cause_for_all_is_told():

@@ -274,6 +274,30 @@ def test_the_first_of_several_processes_fails_where_another_command_was_faster(t
         do(folder, monkeypatch, lambda cell: None)
 
 
+TRUE = "ValueError: negative width (traceback.txt tells where)"
+LOST = [
+    "RuntimeError: [/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:534] Connection closed by peer [127.0.0.1]:4",
+    "RuntimeError: Application timeout caused pair closure",
+    "DistBackendError: NCCL error: remote process exited or there was a network error",
+    "DistNetworkError: failed to recv, got 0 bytes",
+    "ConnectionResetError: [Errno 104] Connection reset by peer",
+    "RuntimeError: Broken pipe",
+]
+
+
+@pytest.mark.parametrize("lost", LOST)
+def test_the_loss_of_another_process_is_no_reason_beside_a_true_one(tmp_path, lost):
+    for number, reasons in enumerate([[lost, TRUE, LOST[0]], [TRUE, lost, "ValueError: later"]]):
+        folder = CellFolder.create(Cell("a:run", f"two-{number}", {}, processes=2), tmp_path, LOCAL)
+        for reason in reasons:
+            folder.fail(reason)
+        assert folder.failure == TRUE
+    alone = together(tmp_path)
+    alone.fail(lost)
+    alone.fail(LOST[0])
+    assert alone.failure == lost
+
+
 def test_a_look_at_the_lock_does_not_end_the_work_of_several_processes(tmp_path, monkeypatch):
     folder = together(tmp_path)
     several(monkeypatch, 0)

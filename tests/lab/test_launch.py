@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import executor, hardware, launch
+from lab import executor, hardware, launch, locks, registry
 from lab.cells import Cell
 from lab.errors import WorkbenchError
 from lab.folder import CellFolder
@@ -33,18 +33,65 @@ def test_the_processes_of_a_cell_work_together_and_the_first_writes(tmp_path, ca
     assert not outcome.failed
     assert made.done and made.environment["world_size"] == 2
     assert len(made.rows()) == 2
-    assert values(made) == {"sum": 3, "threads": max(1, hardware.cores() // 2)}
+    assert values(made) == {"sum": 3, "threads": max(1, hardware.threads() // 2)}
     assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize(
-    "number, words", [(0, "the second process always fails"), (1, "one of 2 processes was ended by signal 9")]
+    "number, words",
+    [
+        (0, "the second process always fails"),
+        (1, "one of 2 processes was ended by signal 9"),
+        (2, "the second process always fails"),
+    ],
 )
-def test_one_that_fails_ends_them_all(tmp_path, number, words):
+def test_one_that_fails_ends_them_all_and_its_reason_is_kept(tmp_path, number, words):
+    """The first one fails too, for it lost the second, and may be the first to say so."""
     made = folder(tmp_path, "one_fails", number)
-    with pytest.raises(WorkbenchError, match=words):
+    with pytest.raises(WorkbenchError, match=words) as told:
         launch.work(made)
-    assert not made.done
+    assert not made.done and made.failure == str(told.value)
+
+
+def test_the_reason_of_a_process_that_was_faster_than_the_first_is_kept(tmp_path, monkeypatch):
+    """The first one does not take it for an old one."""
+    made = folder(tmp_path, "one_fails")
+    made.fail("an old reason")
+    (made.path / "log.txt").touch()
+
+    def torchrun(made):
+        assert made.failure is None, "what an earlier attempt left"
+        with monkeypatch.context() as patch:
+            patch.setenv("WORLD_SIZE", "2")
+            patch.setattr(registry, "resolve", lambda reference: fail)
+            for rank in ("1", "0"):
+                patch.setenv("RANK", rank)
+                with pytest.raises(WorkbenchError, match=f"process {rank} fails"):
+                    made.work()
+        return 1
+
+    def fail(made):
+        raise ValueError(f"process {os.environ['RANK']} fails")
+
+    monkeypatch.setattr(launch, "_torchrun", torchrun)
+    with pytest.raises(WorkbenchError, match="process 1 fails"):
+        launch.work(made)
+
+
+def test_torchrun_is_not_started_again_for_ever(tmp_path, monkeypatch):
+    """It is killed each time, and what it started is still at work when that is looked at."""
+    made, starts = folder(tmp_path, "together"), []
+
+    def torchrun(made):
+        assert locks.is_at_work(made.path), "nobody removes a cell whose processes are about to come"
+        starts.append(made)
+        return -9
+
+    monkeypatch.setattr(launch, "_torchrun", torchrun)
+    monkeypatch.setattr(CellFolder, "held", True)
+    with pytest.raises(WorkbenchError, match=r"ended 3 times before the work was done \(.*log.txt tells more\)"):
+        launch.work(made)
+    assert len(starts) == 3 and not locks.is_at_work(made.path)
 
 
 def test_as_many_come_as_the_cell_wants(tmp_path, monkeypatch):

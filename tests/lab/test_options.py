@@ -1,6 +1,9 @@
 """Options made from settings."""
 
+from typing import Literal
+
 import click
+import pytest
 from pydantic import Field
 
 from lab.config import Config
@@ -14,6 +17,9 @@ class Settings(Config):
     names: tuple[str, ...] = Field(("a",), description="who")
     step_size: float = Field(2e-4, description="how far")
     fast: bool = Field(False, description="whether to hurry")
+    rate: float | None = Field(None, description="how often; not given, as it comes")
+    kind: Literal["a", "b"] | None = Field(None, description="which")
+    others: tuple[str, ...] = Field((), description="who else")
 
 
 @click.command()
@@ -38,4 +44,14 @@ def test_help_has_meaning_and_default():
     assert list(helped) == list(Settings.model_fields)
     assert helped["length"] == "how long"
     assert helped["step_size"] == "how far  [default: 0.0002]"
+    assert helped["names"] == "who  [default: a]"
     assert helped["fast"] == "whether to hurry"
+    assert helped["rate"] == "how often; not given, as it comes"
+    assert helped["others"] == "who else"
+
+
+def test_what_may_be_left_out_has_the_type_of_what_may_be_given():
+    assert parsed("--rate", "0.5", "--kind", "b") == {"rate": 0.5, "kind": "b"}
+    for wrong in (["--rate", "often"], ["--kind", "c"]):
+        with pytest.raises(click.BadParameter):
+            parsed(*wrong)

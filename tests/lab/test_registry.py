@@ -14,14 +14,17 @@ def test_entries_are_the_files_and_private_ones_are_not():
 def test_listing_and_configs_import_no_torch(python):
     code = (
         "import sys; from lab import registry; [registry.entries(k) for k in registry.KINDS];"
-        "registry.config_class('gans', 'wgan-gp'); print('torch' in sys.modules, 'gans.wgan_gp' in sys.modules)"
+        "registry.config_class('gans', 'wgan-gp'); registry.config_class('classifiers', 'resnet')().hidden_layers;"
+        "print('torch' in sys.modules, 'gans.wgan_gp' in sys.modules)"
     )
     assert python(code) == "False False"
 
 
-@pytest.mark.parametrize("name", [entry.name for entry in registry.entries("gans")])
-def test_the_light_config_is_the_modules_config(name):
-    light, full = registry.config_class("gans", name), registry.load("gans", name).Config
+@pytest.mark.parametrize(
+    "kind, name", [(kind, entry.name) for kind in ("classifiers", "gans") for entry in registry.entries(kind)]
+)
+def test_the_light_config_is_the_modules_config(kind, name):
+    light, full = registry.config_class(kind, name), registry.load(kind, name).Config
     assert light.model_json_schema() == full.model_json_schema()
 
 

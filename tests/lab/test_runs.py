@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from lab import removal
+from lab import locks, removal
 from lab.cells import Cell
 from lab.errors import UsageError, WorkbenchError
 from lab.export import export
@@ -41,6 +41,7 @@ def study(root, name, *cells):
     folder.mkdir(parents=True)
     (folder / "plan.json").write_text(json.dumps({"study": "s", "cells": [cell.folder_name for cell in cells]}))
     (folder / "config.json").write_text('{"seeds": 2}')
+    return folder
 
 
 def place(runs, cell):
@@ -124,14 +125,53 @@ def test_a_needed_cell_is_refused_and_the_needer_named(runs, cell, needer):
         taken(runs, place(runs, cell))
 
 
+@pytest.mark.parametrize("mark", ["cells/{}/config.json", "studies/s/two/plan.json"])
+def test_cells_are_kept_where_something_unreadable_may_need_them(runs, mark):
+    """The cell or study may be another version's, or torn."""
+    unreadable = runs / mark.format(EMBED.folder_name)
+    unreadable.write_text('{"format"')
+    name = next(run.name for run in Runs(runs).all if run.path == unreadable.parent)
+    with pytest.raises(WorkbenchError, match=f"{name} cannot be read, and may need .*: remove that"):
+        taken(runs, runs / "studies" / "s" / "one")
+    assert "measure" in taken(runs, *(runs / "studies" / "s").iterdir(), unreadable.parent)
+    other = study(runs, "s/three")
+    assert taken(runs, other) == ["s/three"], "it takes no cell"
+
+
 def test_a_cell_at_work_is_refused(runs):
-    with FileLock(place(runs, MEASURE) / "lock"):
-        with pytest.raises(WorkbenchError, match="is at work: stop that first"):
-            taken(runs, runs / "studies" / "s" / "one")
-        found = [run for run in Runs(runs).all if run.name == MEASURE.folder_name]
-        with pytest.raises(WorkbenchError, match="taken up meanwhile"):
-            removal.remove(found)
+    with FileLock(place(runs, MEASURE) / "lock"), pytest.raises(WorkbenchError, match="is at work: stop that first"):
+        taken(runs, runs / "studies" / "s" / "one")
+    found = removal.to_remove(Runs(runs), [runs / "studies" / "s" / "one"])
+    with FileLock(place(runs, MEASURE) / "lock"), pytest.raises(WorkbenchError, match="taken up meanwhile"):
+        removal.remove(runs, found)
     assert (place(runs, MEASURE) / "rows.jsonl").exists()
+
+
+def test_a_study_at_work_is_running_and_is_kept_with_its_cells(runs):
+    """Even if none of its cells is: it may be between two of them."""
+    one, two = (runs / "studies" / "s" / name for name in ("one", "two"))
+    found = removal.to_remove(Runs(runs), [one])
+    with locks.at_work(one):
+        assert states(runs)["s/one"] == "running" and states(runs)["s/two"] == "unfinished"
+        (one / "DONE").write_text("{}")
+        assert states(runs)["s/one"] == "running", "it is drawn anew"
+        for folders in ([one], [one, two], [one, place(runs, MEASURE)]):
+            with pytest.raises(WorkbenchError, match="s/one is at work: stop that first"):
+                taken(runs, *folders)
+        with pytest.raises(WorkbenchError, match=f"{MEASURE.folder_name} is needed by s/one"):
+            taken(runs, place(runs, MEASURE))
+        with pytest.raises(WorkbenchError, match="s/one has been taken up meanwhile"):
+            removal.remove(runs, found)
+    assert states(runs)["s/one"] == "done" and place(runs, MEASURE).exists()
+
+
+def test_what_is_needed_only_since_the_look_is_kept(runs):
+    """Whoever is asked whether to remove takes their time."""
+    found = removal.to_remove(Runs(runs), [runs / "studies" / "s" / "one"])
+    study(runs, "s/three", MEASURE)
+    with pytest.raises(WorkbenchError, match=f"{MEASURE.folder_name} is needed by s/three"):
+        removal.remove(runs, found)
+    assert states(runs).keys() >= {"s/one", "measure"}
 
 
 def test_only_folders_of_runs_are_taken(runs, tmp_path):
@@ -154,9 +194,9 @@ def test_removing_removes_just_that(runs, tmp_path):
     samples.mkdir()
     (samples / "link").symlink_to(outside)
     (samples / "folder").symlink_to(tmp_path, target_is_directory=True)
-    removal.remove(removal.to_remove(Runs(runs), [runs / "studies" / "s" / "one"]))
+    removal.remove(runs, removal.to_remove(Runs(runs), [runs / "studies" / "s" / "one"]))
     assert states(runs).keys() == {"s/two", "train", "embed", "other"} and outside.read_text() == "kept"
-    removal.remove(removal.to_remove(Runs(runs), [runs / "studies" / "s" / "two"]))
+    removal.remove(runs, removal.to_remove(Runs(runs), [runs / "studies" / "s" / "two"]))
     assert not any(runs.glob("cells/*")) and not (runs / "studies" / "s").exists()
 
 
@@ -170,10 +210,10 @@ def test_a_removal_that_is_cut_off_leaves_nothing_that_counts_as_done(runs, monk
     with monkeypatch.context() as patch:
         patch.setattr("shutil.rmtree", dies)
         with pytest.raises(KeyboardInterrupt):
-            removal.remove(removal.to_remove(Runs(runs), both))
+            removal.remove(runs, removal.to_remove(Runs(runs), both))
     assert states(runs)["embed"] == "unfinished"
     left = removal.to_remove(Runs(runs), [run.path for run in Runs(runs).all])
-    removal.remove(left)
+    removal.remove(runs, left)
     assert not Runs(runs).all
 
 

@@ -5,9 +5,13 @@ import pytest
 from lab import study
 from lab.cells import Cell
 from lab.config import Config
+from lab.errors import WorkbenchError
+from lab.executor import Outcome
 from lab.folder import CellFolder
 from lab.provenance import section
+from lab.removal import to_remove
 from lab.report import Report
+from lab.runs import Runs
 from lab.table import build_table
 
 TRAIN = Cell("a:train", "train", {"seed": 0, "precision": "bf16", "device": "cpu"}, cost=10)
@@ -24,6 +28,12 @@ class Module:
     @staticmethod
     def plan(config):
         return [MEASURE]
+
+    Config = Settings
+
+    @staticmethod
+    def claims(config):
+        return []
 
 
 @pytest.fixture
@@ -100,17 +110,19 @@ def test_the_section_for_reviewers_shows_what_was_recorded(tmp_path):
     folders = [finish(TRAIN, tmp_path)]
     (folders[0].path / "environment.json").write_text('{"commit": "abc", "packages": {"torch": "2.9"}, "cores": 2}')
     counts = {"metric": "generator_parameters", "model": "dcgan", "value": 12.0}
-    table = build_table([counts, {**counts, "metric": "discriminator_parameters", "value": 34.0}])
+    second = {**counts, "metric": "discriminator_parameters", "value": 34.0}
+    alone = {**counts, "model": "cnn", "metric": "parameters", "value": 5.0}
+    table = build_table([counts, second, alone, counts, {**counts, "metric": "loss"}])
     found = {item.name: item.to_markdown() for item in section(Settings(), table, folders).items}
-    assert "| dcgan | 12 | 34 |" in found["parameters"]
+    assert "| model | generator | discriminator | network |" in found["parameters"]
+    assert "| dcgan | 12 | 34 | - |" in found["parameters"] and "| cnn | - | - | 5 |" in found["parameters"]
+    assert "loss" not in found["parameters"]
     assert "| torch | 2.9 |" in found["environment"] and "| precision | bf16 |" in found["environment"]
     assert "| 0 |" in found["cells"] and "1.5" in found["cells"]
 
 
 def test_a_study_that_lost_a_cell_is_not_done_any_more(places, monkeypatch):
     runs, _ = places
-    monkeypatch.setattr(Module, "Config", Settings, raising=False)
-    monkeypatch.setattr(Module, "claims", lambda config: [], raising=False)
     monkeypatch.setattr(study, "_draw", lambda *drawn: Report("Title", "Question?", [], []))
     train, _ = finish(TRAIN, runs), finish(MEASURE, runs)
     plan = study.plan_study("x", Settings(), runs)
@@ -119,3 +131,26 @@ def test_a_study_that_lost_a_cell_is_not_done_any_more(places, monkeypatch):
     (train.path / "DONE").unlink()
     study.draw_study(plan.folder)
     assert not (plan.folder / "DONE").exists()
+
+
+def test_a_study_is_at_work_from_its_plan_to_its_report(places, monkeypatch):
+    """Two commands at once; neither the study nor a cell of it can be removed until both have ended."""
+    runs, _ = places
+    plan, seen = study.plan_study("x", Settings(), runs), []
+
+    def look(folders, *_):
+        seen.append(Runs(runs).state(Runs(runs).get(plan.folder)))
+        for folder in (plan.folder, folders[0].path):
+            with pytest.raises(WorkbenchError, match=r"is at work|is needed by x/"):
+                to_remove(Runs(runs), [folder])
+        if len(seen) == 1:
+            study.run_study(plan, local={}, progress=False)
+            seen.append(Runs(runs).state(Runs(runs).get(plan.folder)))
+        return Outcome(done=[finish(cell, runs).path for cell in (TRAIN, MEASURE)])
+
+    monkeypatch.setattr(study, "_draw", lambda *drawn: Report("Title", "Question?", [], []))
+    monkeypatch.setattr(study.executor, "run_in_slots", look)
+    study.run_study(plan, local={}, progress=False)
+    assert seen == ["running"] * 3
+    assert Runs(runs).state(Runs(runs).get(plan.folder)) == "done"
+    assert len(to_remove(Runs(runs), [plan.folder])) == 3

@@ -14,6 +14,19 @@ def double(cell):
     cell.row(metric="worker", value=os.getpid())
 
 
+def parabola(cell):
+    """Highest, at 1, where x is minus its config's peak and the kind is good; fails where the config says why."""
+    import math
+
+    from lab.errors import WorkbenchError
+
+    config = cell.config
+    if config.get("why"):
+        raise WorkbenchError(config["why"])
+    value = 1 - math.log10(-config["x"] / config["peak"]) ** 2 - 0.3 * (config["kind"] == "bad")
+    cell.row(metric="accuracy", value=value)
+
+
 def fail(cell):
     raise ValueError("this cell always fails")
 
@@ -42,12 +55,16 @@ def together(cell):
 
 
 def one_fails(cell):
-    """The second process fails while the first waits for it."""
+    """The second process fails while the first waits for it: it raises, is killed, or hangs up and raises later."""
     from torch import distributed as dist
 
     dist.init_process_group("gloo")
     if os.environ["RANK"] == "1":
-        if cell.config["number"]:
+        if cell.config["number"] == 1:
             os.kill(os.getpid(), signal.SIGKILL)
+        if cell.config["number"] == 2:
+            dist.destroy_process_group()
+            while not cell.failure:
+                time.sleep(0.01)
         raise ValueError("the second process always fails")
     dist.barrier()

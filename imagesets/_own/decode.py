@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from imagesets import _parallel, _pixels
-from imagesets._layout import Layout, check_size
-from imagesets._listing import Listing, packed_names
-from imagesets._manifest import Facts, Manifest, content_key
+from imagesets._own import parallel, pixels
+from imagesets._own.layout import Layout, check_size
+from imagesets._own.listing import Listing, packed_names
+from imagesets._own.manifest import Facts, Manifest, content_key
 from lab.errors import WorkbenchError
 from lab.files import sync_file, sync_folder, write_json
 from lab.imageset import SIZES, Spec
@@ -67,7 +67,7 @@ class Work:
     def source(self, digests: np.ndarray) -> str:
         """A key of all that was asked for, given the digests (n, 32) of all images' files."""
         names = [self.listing.names[row] for row in self.layout.order.tolist()]
-        return content_key([_pixels.DECODING, self.size, self.channels], names, digests)
+        return content_key([pixels.DECODING, self.size, self.channels], names, digests)
 
 
 @dataclass
@@ -98,9 +98,9 @@ def find_by_content(work: Work, manifest: Manifest) -> tuple[Facts, np.ndarray] 
         return None
     digests = manifest.digests(work.listing)
     unknown = work.layout.order[~digests[work.layout.order].any(1)]
-    parts = _parallel.parts(work.listing.stamps[unknown, 0])
+    parts = parallel.parts(work.listing.stamps[unknown, 0])
     jobs = ((work.listing.addresses(unknown[part]),) for part in parts)
-    hashed = _parallel.run(partial(_pixels.hash_part, work.listing.reader), jobs, len(parts))
+    hashed = parallel.run(partial(pixels.hash_part, work.listing.reader), jobs, len(parts))
     every = paced((digest for part in hashed for digest in part), len(unknown), "files compared")
     for row, digest in zip(unknown, every, strict=True):
         digests[row] = np.frombuffer(digest, np.uint8)
@@ -130,7 +130,7 @@ def decode(work: Work, name: str) -> tuple[Facts, np.ndarray]:
         kept = work.layout.keep(done.good)
         check_size(kept, work.path)
         names = [work.listing.names[row] for row in kept.order.tolist()]
-        settings = [_pixels.DECODING, size, channels, kept.n_train, *kept.classes]
+        settings = [pixels.DECODING, size, channels, kept.n_train, *kept.classes]
         key = content_key(settings, names, done.digests[done.good])
         n = {"train": kept.n_train, "test": len(kept.order) - kept.n_train}
         spec = Spec(channels, size, kept.classes, ("train", "test"), n)
@@ -154,7 +154,7 @@ def _look(work: Work) -> tuple[list[int], bool]:
     found = []
     for address in work.listing.addresses(order[:: max(1, len(order) // SAMPLED)][:SAMPLED]):
         with contextlib.suppress(Exception):  # a bad file is named when it is decoded
-            found.append(_pixels.look(work.listing.reader.read(address)))
+            found.append(pixels.look(work.listing.reader.read(address)))
     return [side for side, _ in found] or [SIZES[0]], all(grey for _, grey in found)
 
 
@@ -162,11 +162,11 @@ def _decode_all(work: Work, aside: Path, size: int, channels: int) -> _Decoded |
     """Decode every image to `images.npy`; None where colour was met and grey alone was hoped for."""
     n, path = len(work.layout.order), aside / "images.npy"
     offset = np.lib.format.open_memmap(path, "w+", np.uint8, (n, channels, size, size)).offset
-    target = _pixels.Target(str(path), offset, channels, size, channels == 1 and work.channels is None)
-    parts = _parallel.parts(work.bytes_each)
+    target = pixels.Target(str(path), offset, channels, size, channels == 1 and work.channels is None)
+    parts = parallel.parts(work.bytes_each)
     jobs = ((work.listing.addresses(work.layout.order[part]), part.start, target) for part in parts)
-    results = _parallel.run(partial(_pixels.decode_part, work.listing.reader), jobs, len(parts))
-    done, pace = _Decoded(np.zeros((n, len(_pixels.NO_DIGEST)), np.uint8)), paced(range(n), n, "images decoded")
+    results = parallel.run(partial(pixels.decode_part, work.listing.reader), jobs, len(parts))
+    done, pace = _Decoded(np.zeros((n, len(pixels.NO_DIGEST)), np.uint8)), paced(range(n), n, "images decoded")
     with contextlib.closing(results):
         for part, found in zip(parts, results, strict=True):
             if found.colour:
@@ -177,7 +177,7 @@ def _decode_all(work: Work, aside: Path, size: int, channels: int) -> _Decoded |
                     f"{_bad(work, *next(iter(done.bad.items())))} --skip-bad goes on without such files."
                 )
             done.enlarged += found.enlarged
-            done.digests[part] = np.frombuffer(b"".join(found.digests), np.uint8).reshape(-1, len(_pixels.NO_DIGEST))
+            done.digests[part] = np.frombuffer(b"".join(found.digests), np.uint8).reshape(-1, len(pixels.NO_DIGEST))
             for _ in found.digests:
                 next(pace)
     return done

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from imagesets._listing import BLOCK, Listing, packed_names
-from imagesets._pixels import NO_DIGEST
+from imagesets._own.listing import BLOCK, Listing, packed_names
+from imagesets._own.pixels import NO_DIGEST
 from lab.files import replacing
 
 

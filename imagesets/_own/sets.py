@@ -9,26 +9,28 @@
     manifests/             what is known of a folder's files from the last time
 """
 
-import contextlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 
-from imagesets import _layout, _listing
-from imagesets._decode import FOLDER, Work, decode, find_by_content, is_set
-from imagesets._listing import Listing
-from imagesets._manifest import Facts, Manifest
-from imagesets._pixels import DECODING
+from imagesets._own.decode import FOLDER, Work, decode, find_by_content, is_set
+from imagesets._own.layout import arrange
+from imagesets._own.listing import Listing, counted, list_images
+from imagesets._own.manifest import Facts, Manifest
+from imagesets._own.pixels import DECODING
+from lab import locks
 from lab.cells import content_hash
 from lab.errors import WorkbenchError
 from lab.imageset import OWN, ImageSet, Spec
 
 if TYPE_CHECKING:
     import torch
+
+WAITING = "Waiting for another process that decodes these images."
 
 
 def prepare(
@@ -42,16 +44,16 @@ def prepare(
     """
     kind, _, given = name.partition(":")
     path = Path(given).expanduser()
-    listing = _listing.list_images(kind, path)
+    listing = list_images(kind, path)
     identity = content_hash([kind, str(path.resolve()), size, channels, skip_bad, DECODING])
     manifest = Manifest(root / FOLDER / "manifests" / f"{identity}.jsonl")
     facts = _known(manifest, listing, root)
     if facts is None:
         manifest.path.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(manifest.path.with_suffix(".lock"), say):
+        with locks.held(manifest.path.with_suffix(".lock"), 0, partial(say, WAITING)):
             facts = _known(manifest, listing, root)
             if facts is None:
-                layout = _layout.arrange(listing.names, path)
+                layout = arrange(listing.names, path)
                 work = Work(path, listing, layout, root, size, channels, skip_bad, say)
                 facts, digests = find_by_content(work, manifest) or decode(work, identity)
                 manifest.write(facts, listing, digests)
@@ -120,21 +122,6 @@ def _known(manifest: Manifest, listing: Listing, root: Path) -> Facts | None:
     return facts if unchanged else None
 
 
-@contextlib.contextmanager
-def _alone(path: Path, say: Callable[[str], None]) -> Iterator[None]:
-    """Hold a lock, so that two processes do not decode one folder at once."""
-    lock = FileLock(path)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        say("Waiting for another process that decodes these images.")
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
-
-
 def _summary(own: OwnImages, listing: Listing, facts: Facts) -> str:
     spec, record = own.SPEC, own.record
     how = "as train/ and test/ say" if record["given_splits"] else "one in six, by a hash of the name"
@@ -147,5 +134,5 @@ def _summary(own: OwnImages, listing: Listing, facts: Facts) -> str:
     ]
     left_out = listing.left_out.copy()
     left_out.update({"beside train/ and test/": facts.outside, "not to be decoded": facts.skipped})
-    without = f" Left out: {_listing.counted(+left_out)}." if +left_out else ""
+    without = f" Left out: {counted(+left_out)}." if +left_out else ""
     return f"{own.name}: {', '.join(parts)}.{without}"

@@ -20,7 +20,7 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from imagesets._listing import Reader
+from imagesets._own.listing import Reader
 from lab.errors import first_line
 
 DECODING = 1

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imagesets import _decode, _own, _parallel, _pixels
+from imagesets._own import decode, parallel, pixels, sets
 from lab import imageset
 from lab.errors import UsageError, WorkbenchError
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 RANDOM = np.random.default_rng(0)
 
 
@@ -42,7 +42,7 @@ def opened(tmp_path):
     def open_one(path, kind="folder", data=tmp_path / "data", **settings):
         said = []
         name = imageset.settle(f"{kind}:{path}", data, say=said.append, **settings)
-        found = _own.OwnImages(name, data)
+        found = sets.OwnImages(name, data)
         found.said = said
         found.names = os.fsdecode((found.folder / "names").read_bytes()).split("\0")[:-1]
         return found
@@ -148,7 +148,7 @@ def test_classes_of_any_bytes(opened, tmp_path):
 
 def test_a_set_is_on_the_disk_before_it_has_its_name(opened, folder, monkeypatch):
     events, rename = [], Path.rename
-    monkeypatch.setattr(_decode, "sync_file", lambda path: events.append(path.name))
+    monkeypatch.setattr(decode, "sync_file", lambda path: events.append(path.name))
     monkeypatch.setattr(Path, "rename", lambda path, to: (events.append("named"), rename(path, to))[1])
     opened(folder)
     assert {"images.npy", "names"} <= set(events[: events.index("named")])
@@ -184,7 +184,7 @@ def test_grey_is_decided_once_for_the_set(opened, tmp_path):
 
 def test_a_second_opening_reads_no_file(opened, folder, monkeypatch):
     first = opened(folder)
-    monkeypatch.setattr("imagesets._listing._FolderReader.read", None)
+    monkeypatch.setattr("imagesets._own.listing._FolderReader.read", None)
     second = opened(folder)
     assert second.name == first.name and len(second.said) == 1 and "Decoding" not in second.said[0]
 
@@ -213,7 +213,7 @@ def test_the_key_is_that_of_the_content_and_not_of_the_place(opened, folder, tmp
 def test_only_touched_files_are_read_again(opened, folder, monkeypatch):
     first, read = opened(folder), []
     (folder / "005.png").touch()
-    from imagesets._listing import _FolderReader
+    from imagesets._own.listing import _FolderReader
 
     real = _FolderReader.read
     monkeypatch.setattr(_FolderReader, "read", lambda self, name: (read.append(name), real(self, name))[1])
@@ -257,25 +257,25 @@ def test_several_processes_give_what_one_gives(opened, tmp_path, monkeypatch):
     folder = write_folder(tmp_path / "images", 40, ("a", "b"))
     (folder / "a" / "007.png").write_text("fake")
     one = opened(folder, skip_bad=True)
-    monkeypatch.setattr(_parallel, "ITEMS", 9)
-    monkeypatch.setattr(_parallel, "cores", lambda: 2)
+    monkeypatch.setattr(parallel, "ITEMS", 9)
+    monkeypatch.setattr(parallel, "cores", lambda: 2)
     two = opened(folder, data=tmp_path / "other", skip_bad=True)
     assert two.name == one.name and two.names == one.names
     assert (both(one)[0] == both(two)[0]).all() and "7.png" in str(two.said)
 
 
 def test_parts_are_of_few_files_and_few_bytes():
-    assert _parallel.parts(np.array([], np.int64)) == []
+    assert parallel.parts(np.array([], np.int64)) == []
     sizes = np.full(600, 10)
-    assert _parallel.parts(sizes) == [slice(0, 256), slice(256, 512), slice(512, 600)]
-    sizes[[5, 6]] = _parallel.BYTES + 1
-    assert _parallel.parts(sizes)[:3] == [slice(0, 5), slice(5, 6), slice(6, 7)]
+    assert parallel.parts(sizes) == [slice(0, 256), slice(256, 512), slice(512, 600)]
+    sizes[[5, 6]] = parallel.BYTES + 1
+    assert parallel.parts(sizes)[:3] == [slice(0, 5), slice(5, 6), slice(6, 7)]
 
 
 def in_a_process(code, folder, data, **popen):
     code = (
         "import os, signal\nfrom pathlib import Path\nfrom lab import imageset\n"
-        f"from imagesets import _decode, _parallel, _pixels\n{code}\n"
+        f"from imagesets._own import decode, parallel, pixels\n{code}\n"
         "def say(text): print(text, flush=True)\n"
         f"print(imageset.settle({f'folder:{folder}'!r}, Path({str(data)!r}), say=say))"
     )
@@ -283,14 +283,14 @@ def in_a_process(code, folder, data, **popen):
 
 
 def test_two_processes_at_once_decode_once(folder, tmp_path):
-    slow = "import time; real = _decode._write_set; _decode._write_set = lambda *a: (time.sleep(0.5), real(*a))"
+    slow = "import time; real = decode._write_set; decode._write_set = lambda *a: (time.sleep(0.5), real(*a))"
     running = [in_a_process(slow, folder, tmp_path / "data") for _ in range(3)]
     outputs = [process.communicate(timeout=60)[0] for process in running]
     assert len({output.splitlines()[-1] for output in outputs}) == 1
     assert "".join(outputs).count("Decoding") == 1
 
 
-@pytest.mark.parametrize("where", ["_decode._write_set", "_decode._give_name", "_decode.write_json"])
+@pytest.mark.parametrize("where", ["decode._write_set", "decode._give_name", "decode.write_json"])
 def test_killed_while_decoding_nothing_is_taken_for_whole(opened, folder, tmp_path, where):
     data = tmp_path / "data"
     killed = in_a_process(f"{where} = lambda *a, **k: os.kill(os.getpid(), signal.SIGKILL)", folder, data)
@@ -304,9 +304,9 @@ def test_killed_while_decoding_nothing_is_taken_for_whole(opened, folder, tmp_pa
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at /proc")
 def test_workers_end_with_their_parent(folder, tmp_path):
     slow = (
-        "import time; real = _pixels.decode_part\n"
+        "import time; real = pixels.decode_part\n"
         "def slow(*a): print('at work', os.getpid(), flush=True); time.sleep(60)\n"
-        "_pixels.decode_part = slow; _parallel.ITEMS = 2; _parallel.cores = lambda: 2"
+        "pixels.decode_part = slow; parallel.ITEMS = 2; parallel.cores = lambda: 2"
     )
     parent = in_a_process(slow, folder, tmp_path / "data")
     workers = []
@@ -495,7 +495,7 @@ def test_a_full_disk_is_no_bad_file(opened, folder, monkeypatch):
     def full(*arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(_pixels, "decode_part", full)
+    monkeypatch.setattr(pixels, "decode_part", full)
     with pytest.raises(OSError, match="No space left"):
         opened(folder, skip_bad=True)
     assert not list((folder.parent / "data" / ".decoded").glob("[!m]*"))

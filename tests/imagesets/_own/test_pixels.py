@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from imagesets._pixels import decode, is_grey
+from imagesets._own.pixels import decode, is_grey
 
 RANDOM = np.random.default_rng(0)
 COLOUR = RANDOM.integers(0, 256, (16, 16, 3), dtype=np.uint8)

@@ -1,0 +1,69 @@
+"""Settings of a study in a file."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+from pydantic import Field
+
+from lab import study
+from lab.config import Config
+from lab.errors import UsageError
+from lab.preset import read_preset, write_preset
+
+
+class Settings(Config):
+    """Of a study."""
+
+    length: float = Field(description="how long")
+    names: tuple[str, ...] = Field((), description="who")
+    seeds: int = Field(5, ge=1, description="how often")
+
+
+PRESETS = {"laptop": {"length": 1.0, "names": ("a",), "seeds": 5}, "smoke": {"length": 0.1}}
+
+
+@pytest.fixture
+def file(tmp_path, monkeypatch):
+    monkeypatch.setattr(study.registry, "load", lambda kind, name: SimpleNamespace(Config=Settings, PRESETS=PRESETS))
+    return tmp_path / "preset.json"
+
+
+def test_a_file_stands_above_the_preset_and_below_what_is_given(file):
+    write_preset(file, "mine", {"length": 2.0, "names": ["b", "c"]})
+    found = study.study_config("mine", "laptop", {"length": 3.0}, file)
+    assert found == Settings(length=3.0, names=("b", "c"), seeds=5)
+    assert study.study_config("mine", "smoke", {}, file) == Settings(length=2.0, names=("b", "c"))
+    assert json.loads(file.read_text()) == {"study": "mine", "config": {"length": 2.0, "names": ["b", "c"]}}
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("length: 2", "is no JSON file of settings"),
+        ("[1]", "holds no settings"),
+        ('{"study": "mine"}', "holds no settings"),
+        ('{"study": "mine", "config": 3}', "holds no settings"),
+        ('{"study": "mine", "config": {}, "seeds": 3}', r"Unknown key 'seeds'\. Known: config, study"),
+        ('{"study": "yours", "config": {}}', "holds settings of the study 'yours', not of mine"),
+        ('{"study": "mine", "config": {"lenght": 2}}', "Unknown setting 'lenght'; did you mean 'length'"),
+    ],
+)
+def test_another_file_is_refused(file, text, words):
+    file.write_text(text)
+    with pytest.raises(UsageError, match=words) as error:
+        study.study_config("mine", "laptop", {}, file)
+    assert "preset.json" in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_value_out_of_range_is_refused_unless_another_is_given(file):
+    write_preset(file, "mine", {"seeds": 0})
+    with pytest.raises(UsageError, match="seeds: "):
+        study.study_config("mine", "laptop", {}, file)
+    assert study.study_config("mine", "laptop", {"seeds": 2}, file).seeds == 2
+
+
+def test_a_file_that_is_no_text_is_refused(file):
+    file.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UsageError, match="is no JSON file"):
+        read_preset(file, "mine", Settings)

@@ -1,0 +1,283 @@
+"""A search over cells: it goes on, refuses what is another's, and writes its best."""
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import optuna
+import pytest
+from pydantic import Field
+
+from lab import executor, journal, search
+from lab.cells import Cell
+from lab.config import Config
+from lab.errors import UsageError, WorkbenchError
+from lab.executor import Outcome
+from lab.search import Choice, Range, Searchable
+
+LOCAL = {"data": "data", "download": False}
+ROOT = Path(__file__).resolve().parent.parent.parent
+pytestmark = pytest.mark.usefixtures("importable")
+quick = pytest.mark.usefixtures("in_this_process")
+
+
+@pytest.fixture
+def in_this_process(monkeypatch):
+    """Cells are done here, without workers, which take a while to start."""
+
+    def do(folders, jobs, device, started):
+        outcome = Outcome()
+        for folder in folders:
+            try:
+                folder.work()
+                outcome.done.append(folder.path)
+            except WorkbenchError as error:
+                outcome.broken[folder.path] = str(error)
+        return outcome
+
+    monkeypatch.setattr(executor, "run_in_slots", do)
+
+
+class Settings(Config):
+    """Of a parabola."""
+
+    peak: float = Field(0.05, description="where the score is highest")
+    seeds: int = Field(1, description="cells of a trial")
+
+
+def space(config):
+    return {"x": Range(1e-3, 1.0, sign=-1), "kind": Choice(("good", "bad"))}
+
+
+def cells(config, values):
+    return [
+        Cell("work:parabola", f"parabola-{seed}", {"peak": config.peak, "seed": seed, **values}, parts={"work": 1})
+        for seed in range(config.seeds)
+    ]
+
+
+def score(done):
+    return sum(cell.rows()[-1]["value"] for cell in done) / len(done)
+
+
+def preset(config, values):
+    return {"alphas": [values["x"]]}
+
+
+PARABOLA = Searchable(Settings, space, cells, score, preset)
+
+
+def run(runs, trials=6, jobs=1, config=None, searchable=PARABOLA, study="parabola", **more):
+    return search.search(
+        study, searchable, config or Settings(), trials=trials, runs=runs, local=LOCAL, jobs=jobs, **more
+    )  # fmt: skip
+
+
+@quick
+def test_the_best_is_found_and_becomes_a_preset(tmp_path):
+    said = []
+    found = run(tmp_path, trials=14, say=said.append)
+    assert len(found.trials) == len(said) == 14
+    assert found.best.values["kind"] == "good" and -0.15 < found.best.values["x"] < -0.017
+    assert all(-1 <= trial.values["x"] <= -1e-3 for trial in found.trials)
+    later, earlier = ([t.score for t in some] for some in (found.trials[7:], found.trials[:5]))
+    assert max(later) > max(earlier), "the process has learned nothing"
+    assert json.loads(found.preset.read_text()) == {
+        "study": "parabola", "config": {"alphas": [found.best.values["x"]]},
+    }  # fmt: skip
+    rows = list(csv.reader((found.folder / "trials.csv").open()))
+    assert rows[0] == ["trial", "x", "kind", "score"] and len(rows) == 15
+    different = {tuple(trial.values.items()) for trial in found.trials}
+    assert len(list((tmp_path / "cells").iterdir())) == len(different), "trials are ordinary cells"
+
+
+@quick
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_what_is_proposed_does_not_depend_on_interruptions(tmp_path, jobs):
+    """Two dimensions have five random trials first: the last of eight are the process's own."""
+    whole = run(tmp_path / "whole", trials=8, jobs=jobs)
+    for trials in (2, 6, 8):
+        pieces = run(tmp_path / "pieces", trials=trials, jobs=jobs)
+    assert pieces.trials == whole.trials
+    again = run(tmp_path / "pieces", trials=3, jobs=jobs)
+    assert again.trials == whole.trials, "what is done stays, and nothing is done anew"
+
+
+@quick
+@pytest.mark.parametrize("where", ["propose", "tell", "_try"])
+def test_a_search_that_broke_off_ends_as_an_undisturbed_one(tmp_path, monkeypatch, where):
+    """Broken off at every call of a step of it: while asking, while telling, and with cells to do."""
+    whole = run(tmp_path / "whole", trials=7, jobs=2)
+    place, name = (search, "_try") if where == "_try" else (journal.Journal, {"propose": "_propose"}.get(where, where))
+    real, calls = getattr(place, name), 0
+
+    def breaks(*arguments, before):
+        nonlocal calls
+        calls += 1
+        if not before:
+            real(*arguments)
+        if calls % 2:
+            raise KeyboardInterrupt
+        return real(*arguments) if before else None
+
+    for before in (True, False):
+        if name == "_try" and not before:
+            continue
+        calls, ended = 0, False
+        with monkeypatch.context() as patch:
+            patch.setattr(place, name, lambda *arguments: breaks(*arguments, before=before))  # noqa: B023
+            for _ in range(30):
+                try:
+                    found = run(tmp_path / f"broken-{before}", trials=7, jobs=2)
+                except KeyboardInterrupt:
+                    continue
+                ended = True
+                break
+        assert ended and found.trials == whole.trials
+
+
+def test_a_killed_search_goes_on(tmp_path):
+    """The process gets no time to put anything in order."""
+    code = (
+        f"import sys; sys.path[:0] = [{str(ROOT)!r}, {str(Path(__file__).parent)!r}]\n"
+        "import test_search as t; from pathlib import Path\n"
+        "if __name__ == '__main__': t.run(Path(sys.argv[1]), trials=4, say=print)"
+    )
+    script = tmp_path / "script.py"
+    script.write_text(code)
+    process = subprocess.Popen([sys.executable, "-u", script, tmp_path / "killed"], stdout=subprocess.PIPE, text=True)
+    for _ in range(2):
+        process.stdout.readline()
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert run(tmp_path / "killed", trials=4).trials == run(tmp_path / "whole", trials=4).trials
+
+
+@quick
+def test_a_torn_line_and_a_dead_lock_are_removed(tmp_path):
+    whole = run(tmp_path / "whole", trials=4)
+    found = run(tmp_path / "torn", trials=3)
+    log = found.folder / "journal.log"
+    with log.open("ab") as file:
+        file.write(b'{"op_code":4,"worker_')
+    Path(f"{log}.lock").symlink_to(log)
+    start = time.monotonic()
+    assert run(tmp_path / "torn", trials=4).trials == whole.trials
+    assert time.monotonic() - start < 25, "Optuna waits 30 s for the lock of a dead process"
+
+
+@quick
+def test_a_trial_half_proposed_is_left_out(tmp_path):
+    found = run(tmp_path, trials=2)
+    log = found.folder / "journal.log"
+    storage = optuna.storages.journal.JournalStorage(optuna.storages.journal.JournalFileBackend(str(log)))
+    half = optuna.load_study(study_name="parabola", storage=storage).ask()
+    half.suggest_float("x", 1e-3, 1.0, log=True)
+    assert run(tmp_path, trials=3).trials == run(tmp_path / "whole", trials=3).trials
+
+
+@quick
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"config": Settings(peak=0.2)}, r"peak: 0.05 there, 0.2 here"),
+        ({"study": "circle"}, r"study: 'parabola' there, 'circle' here"),
+        ({"searchable": replace(PARABOLA, space=lambda config: {"kind": Choice(("good", "bad"))},
+                                cells=lambda config, values: cells(config, {**values, "x": -1.0}))}, "x: "),
+        ({"searchable": replace(PARABOLA, space=lambda config: space(config) | {"x": Range(1e-3, 2.0, sign=-1)})},
+         "x: .*'high': 1.0.* there, .*'high': 2.0"),
+        ({"searchable": replace(PARABOLA, cells=lambda *given: [replace(cell, parts={"work": 2})
+                                                                for cell in cells(*given)])},
+         "another version of the code"),
+    ],
+)  # fmt: skip
+def test_another_search_is_refused(tmp_path, change, words):
+    folder = tmp_path / "here"
+    run(tmp_path, trials=1, folder=folder)
+    before = (folder / "journal.log").read_bytes()
+    with pytest.raises(UsageError, match=f"holds another search \\(.*{words}.*\\): name another folder") as error:
+        run(tmp_path, trials=1, folder=folder, **change)
+    assert "\n" not in str(error.value)
+    assert (folder / "journal.log").read_bytes() == before
+
+
+def test_a_journal_of_someone_elses_study_is_refused(tmp_path):
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    storage = optuna.storages.journal.JournalStorage(
+        optuna.storages.journal.JournalFileBackend(str(folder / "journal.log"))
+    )
+    optuna.create_study(study_name="theirs", storage=storage).optimize(lambda trial: trial.suggest_int("n", 0, 3), 2)
+    with pytest.raises(UsageError, match=r"holds another search \(study 'theirs'\)"):
+        run(tmp_path, folder=folder)
+
+
+@quick
+def test_a_damaged_journal_is_told(tmp_path):
+    found = run(tmp_path, trials=2)
+    log = found.folder / "journal.log"
+    lines = log.read_bytes().splitlines(keepends=True)
+    log.write_bytes(b"".join([*lines[:2], b"no json\n", *lines[2:]]))
+    with pytest.raises(WorkbenchError, match="is damaged: remove"):
+        run(tmp_path, trials=2)
+
+
+@quick
+def test_a_training_that_diverges_has_the_lowest_score_and_other_failures_end_the_search(tmp_path):
+    reasons = {"good": "the network diverged at step 3.", "bad": "the disk is gone."}
+
+    def failing(config, values):
+        why = {"why": reasons[str(values["kind"])]} if values["kind"] in config_kinds else {}
+        return [Cell("work:parabola", "parabola", {"peak": config.peak, "seed": 0, **values, **why})]
+
+    config_kinds = {"good"}
+    found = run(tmp_path / "a", trials=5, searchable=Searchable(Settings, space, failing, score, preset))
+    assert {trial.score for trial in found.trials if trial.values["kind"] == "good"} == {0.0}
+    assert found.best.values["kind"] == "bad"
+    config_kinds = {"bad"}
+    searchable = Searchable(Settings, space, failing, score, preset)
+    for _ in range(2):  # the failed trial is tried again, not given up
+        with pytest.raises(WorkbenchError, match=r"failed: the disk is gone\. The same command goes on"):
+            run(tmp_path / "b", trials=9, searchable=searchable)
+    config_kinds = set()
+    assert len(run(tmp_path / "b", trials=9, searchable=searchable).trials) == 9
+
+
+@quick
+def test_two_commands_do_not_search_in_one_folder(tmp_path):
+    folder = tmp_path / "here"
+    errors = []
+
+    def at_work(text):
+        with pytest.raises(WorkbenchError, match="Another command is at work") as error:
+            run(tmp_path, folder=folder)
+        errors.append(error)
+
+    run(tmp_path, trials=1, folder=folder, say=at_work)
+    assert errors
+
+
+def test_several_cells_of_a_trial_are_done_side_by_side(tmp_path, monkeypatch):
+    plans = []
+    real = search.do_cells
+    monkeypatch.setattr(search, "do_cells", lambda plan, **more: plans.append(plan) or real(plan, **more))
+    run(tmp_path / "a", trials=3, jobs=2)
+    run(tmp_path / "b", trials=2, jobs=2, config=Settings(seeds=2))
+    assert [len(plan.to_do) for plan in plans] == [2, 1, 2, 2]
+
+
+def test_without_optuna_there_is_no_search(tmp_path, monkeypatch):
+    monkeypatch.setattr(journal, "find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"pip install 'snnl-workbench\[tune\]'"):
+        run(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_searching_is_planned_without_optuna_and_torch(python):
+    code = "import sys, lab.search; print({'optuna', 'torch'} & set(sys.modules))"
+    assert python(code) == "set()"
