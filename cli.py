@@ -84,7 +84,8 @@ download_option = click.option(
 )
 reading_options = together(data_option, download_option, json_option)
 """Of every command that reads image sets."""
-cell_options = together(runs_option("Folder that cells and reports are written to."), reading_options)
+report_option = runs_option("Folder that cells and reports are written to.")
+cell_options = together(report_option, reading_options)
 """Of every command that does cells."""
 checkpoint_option = click.option(
     "--checkpoint-minutes", type=click.FloatRange(min=0), default=5.0, show_default=True,
@@ -136,18 +137,18 @@ def _study_command(name: str) -> click.Command:
     from lab.options import options_from
 
     module = registry.load("studies", name)
+    trains = "imageset" in module.Config.model_fields
 
     @click.command(name, help=module.__doc__)
     @click.option("--preset", type=click.Choice(list(module.PRESETS)), default="laptop", show_default=True,
                   help="Settings for seconds, minutes, or the paper's scale.")  # fmt: skip
     @options_from(module.Config)
-    @decoding_options
+    @(decoding_options if trains else together())
     @click.option("--jobs", type=click.IntRange(min=1), help="Cells side by side.  [default: one a core]")
     @click.option("--published", is_flag=True, help="Take finished cells that ship in results/ as done.")
     @click.option("--dry-run", is_flag=True, help="List the cells and an estimate of the time; do nothing.")
-    @checkpoint_option
-    @tracker_option
-    @cell_options
+    @(together(checkpoint_option, tracker_option) if trains else together())
+    @(cell_options if trains else together(report_option, json_option))
     def command(**values: Any) -> None:
         _run_study(name, **values)
 
@@ -155,24 +156,32 @@ def _study_command(name: str) -> click.Command:
 
 
 def _run_study(
-    name: str, preset: str, runs: Path, data: Path | None, download: bool, jobs: int | None, published: bool,
-    dry_run: bool, checkpoint_minutes: float, tracker: tuple[str, ...], as_json: bool, size: str | None,
-    channels: str | None, skip_bad: bool, **settings: Any,
-) -> None:  # fmt: skip
-    from lab import study
+    name: str, preset: str, runs: Path, jobs: int | None, published: bool, dry_run: bool, as_json: bool, **values: Any
+) -> None:
+    from lab import registry, study
     from lab.options import given
 
-    local = _training_local(data, download, tracker, checkpoint_minutes)
+    settings = {field: values.pop(field) for field in registry.load("studies", name).Config.model_fields}
     config = study.study_config(name, preset, given(settings))
-    if hasattr(config, "imageset"):
-        images = _settled(config.imageset, Path(local["data"]), size, channels, skip_bad)
-        config = config.model_copy(update={"imageset": images})
+    local: dict[str, Any] = {}
+    if "imageset" in settings:
+        config, local = _with_images(config, **values)
     plan = study.plan_study(name, config, runs, published=published)
     if dry_run:
         return _print_plan(plan, jobs, as_json)
     _say(_opening(plan, jobs))
     result = study.run_study(plan, local=local, jobs=jobs)
     _print_result(result, as_json)
+
+
+def _with_images(
+    config: Any, data: Path | None, download: bool, tracker: tuple[str, ...], checkpoint_minutes: float,
+    size: str | None, channels: str | None, skip_bad: bool,
+) -> tuple[Any, dict[str, Any]]:  # fmt: skip
+    """The settings of a study that trains on images, once those are decoded, and what its cells' folders say beside."""
+    local = _training_local(data, download, tracker, checkpoint_minutes)
+    images = _settled(config.imageset, Path(local["data"]), size, channels, skip_bad)
+    return config.model_copy(update={"imageset": images}), local
 
 
 @cli.group("study", cls=EntryGroup, kind="studies", make=_study_command, invoke_without_command=True)

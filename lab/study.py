@@ -66,8 +66,8 @@ class Plan:
 
     @property
     def device(self) -> str:
-        """The kind of device that the study's trainings use."""
-        return hardware.resolve_device(getattr(self.config, "device", "auto"))
+        """The kind of device that the study's trainings use; one that trains nothing says nothing of devices."""
+        return hardware.resolve_device(getattr(self.config, "device", "cpu"))
 
     def slots(self, jobs: int | None) -> int:
         """How many cells are done side by side, but no more than there are to do: `jobs`, or one a core or GPU.
