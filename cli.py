@@ -330,7 +330,7 @@ def measure_features(file: Path, as_json: bool, **settings: Any) -> None:
 @cli.command("list")
 @click.argument("kind")
 def list_entries(kind: str) -> None:
-    """List the entries of a KIND: gans, imagesets, metrics or studies."""
+    """List the entries of a KIND: classifiers, gans, imagesets, metrics or studies."""
     _print_entries(kind)
 
 
@@ -465,7 +465,7 @@ def _training_local(
     data: Path | None, download: bool, trackers: tuple[str, ...], checkpoint_minutes: float
 ) -> dict[str, Any]:
     """Likewise of a cell that trains."""
-    from gans._tracking import check_trackers
+    from lab.tracking import check_trackers
 
     check_trackers(trackers)
     told = {"trackers": list(trackers)} if trackers else {}

@@ -36,11 +36,12 @@ def images_per_second(processes, threads, settings):
 def measure(settings):
     """Time a training in this process, one of those that torchrun started, or the only one; the first prints."""
     from gans._state import TrainingState
-    from gans._train import Training, TrainingConfig, make_accelerator, train_step
+    from gans._train import Training, TrainingConfig, train_step
     from lab import registry
     from lab.draws import random_generator
     from lab.imageset import ImageSet, Spec
     from lab.processes import rank
+    from lab.training import make_accelerator
 
     gan, size = registry.load("gans", settings["gan"]), settings["size"]
     recipe = gan.Config(width=settings["width"], batch=settings["batch"])
@@ -54,7 +55,9 @@ def measure(settings):
     )  # fmt: skip
     accelerator = make_accelerator("cpu")
     state = TrainingState(gan, recipe, spec, 0, accelerator)
-    training = Training(config, gan, recipe, ImageSet(pixels), accelerator, state)
+    training = Training(
+        accelerator=accelerator, config=config, gan=gan, settings=recipe, images=ImageSet(pixels), state=state
+    )
     for step in range(3 + settings["steps"]):
         if step == 3:  # the first steps warm up
             accelerator.wait_for_everyone()

@@ -55,7 +55,7 @@ def workbench_loop(gan_name, gan, config, spec, images, precision):
         gan=gan_name, settings={}, imageset="digits", seed=0, kimg=1, snapshots=(), precision=precision, device="cpu"
     )
     state = TrainingState(gan, config, spec, 0, accelerator)
-    training = Training(settings, gan, config, images, accelerator, state)
+    training = Training(accelerator=accelerator, config=settings, gan=gan, settings=config, images=images, state=state)
     while True:
         train_step(training)
         training.losses.clear()

@@ -13,12 +13,12 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from gans._config import GanConfig
-from gans._state import contiguous
 from lab import imageset, registry
 from lab.draws import random_generator
 from lab.errors import WorkbenchError, first_line
 from lab.files import atomic_write, replacing
 from lab.folder import CellFolder
+from lab.tensors import contiguous
 
 FOLDER = "snapshots"
 NAME = re.compile(r"kimg-(\d+\.\d+)-step-(\d+)\.safetensors")

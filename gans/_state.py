@@ -1,7 +1,6 @@
 """What a GAN's training is made of and what resuming it needs: networks, their average, optimizers, steps done."""
 
 import copy
-import io
 from collections.abc import Iterable
 from types import ModuleType
 from typing import Any
@@ -15,6 +14,7 @@ from gans._config import GanConfig
 from lab.checkpoint import Checkpoint
 from lab.draws import derive_seed
 from lab.imageset import Spec
+from lab.tensors import contiguous, packed, unpacked
 
 OPTIMIZERS = "optimizers.pt"
 
@@ -102,23 +102,6 @@ class TrainingState:
 def average_of(generator: nn.Module) -> nn.Module:
     """A copy of the generator to hold its average, in evaluation mode and without gradients."""
     return copy.deepcopy(generator).eval().requires_grad_(False)
-
-
-def packed(value: Any) -> bytes:
-    """Tensors in dictionaries and lists, in order, as bytes."""
-    buffer = io.BytesIO()
-    torch.save(value, buffer)
-    return buffer.getvalue()
-
-
-def unpacked(data: bytes) -> Any:
-    """What `packed` packed; nothing else is run or made."""
-    return torch.load(io.BytesIO(data), weights_only=True)
-
-
-def contiguous(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """A state dict as safetensors takes it: every tensor in plain memory order."""
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
 
 
 def _count(parameters: Iterable[Tensor]) -> int:

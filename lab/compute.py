@@ -34,3 +34,11 @@ class Compute(Config):
                 raise UsageError(f"{name} is for GPUs, and the device is {device}.")
         options = {name: True for name in ("sync_batchnorm", "compile") if getattr(self, name)}
         return {"precision": hardware.resolve_precision(self.precision, device), "device": device, **options}
+
+    def check_batch(self, batch: int) -> None:
+        """Raise UsageError unless the processes can share a batch of so many images equally, two or more for each."""
+        if batch % self.processes or batch < 2 * self.processes:
+            raise UsageError(
+                f"batch: {batch} images cannot be shared by {self.processes} processes: name a multiple of "
+                f"{self.processes}, two images or more for each."
+            )

@@ -42,6 +42,16 @@ def subset(n: int, size: int, seed: int, *key: str | int) -> Tensor:
     return torch.randperm(n, generator=random_generator(seed, *key))[:size]
 
 
+def carve(n: int, share: float, seed: int) -> tuple[Tensor, Tensor]:
+    """n indices in two disjoint parts, each ascending: those to train on, and `share` of them, rounded, to validate on.
+
+    Which are which is drawn by the seed.
+    """
+    order = torch.randperm(n, generator=random_generator(seed, "validation"))
+    size = round(share * n)
+    return order[size:].sort().values, order[:size].sort().values
+
+
 @lru_cache(maxsize=4)
 def _permutation(n: int, seed: int, epoch: int) -> Tensor:
     return torch.randperm(n, generator=random_generator(seed, "epoch", epoch))

@@ -75,7 +75,21 @@ class ImageSet:
 
     def batch(self, indices: "Tensor") -> "Tensor":
         """The images of `indices` (b,), float32 (b, c, h, w) in [-1, 1]."""
-        return to_float(self.images.index_select(0, indices))  # many times faster than images[indices]
+        return to_float(self.pixels(indices))
+
+    def pixels(self, indices: "Tensor") -> "Tensor":
+        """The images of `indices` (b,), uint8 (b, c, h, w)."""
+        return self.images.index_select(0, indices)  # many times faster than images[indices]
+
+    def classes(self, indices: "Tensor") -> "Tensor":
+        """The labels of `indices` (b,), int64 (b,).
+
+        Raises:
+            ValueError: there are no labels.
+        """
+        if self.labels is None:
+            raise ValueError("these images have no labels.")
+        return self.labels[indices]
 
 
 def to_float(images: "Tensor") -> "Tensor":
@@ -160,13 +174,19 @@ def spec_of(config: Mapping[str, Any]) -> Spec:
     return Spec.parse(config["spec"]) if config.get("spec") else spec(config["imageset"])
 
 
-def fingerprint(name: str, root: Path) -> str:
+def label(name: str) -> str:
+    """The name as a part of folders' names."""
+    return name.replace(":", "-")
+
+
+def fingerprint(name: str, root: Path | None = None) -> str:
     """A text that identifies the bytes of the images: part of the identity of every cell that reads them.
 
     Raises:
         UsageError: the name is unknown.
         WorkbenchError: a set of the user's own files is not below `root`.
     """
+    root = data_root(root)
     return str(_source(name, root).fingerprint(root))
 
 

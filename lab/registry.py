@@ -16,7 +16,7 @@ from lab.config import Config
 from lab.errors import UsageError, WorkbenchError, unknown_name
 
 ROOT = Path(__file__).resolve().parent.parent
-KINDS = ("gans", "imagesets", "metrics", "studies")
+KINDS = ("classifiers", "gans", "imagesets", "metrics", "studies")
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,11 @@ def code_version(module: str) -> int:
         if isinstance(node, ast.Assign) and any(getattr(t, "id", "") == "CODE_VERSION" for t in node.targets):
             return int(ast.literal_eval(node.value))
     raise WorkbenchError(f"{module} has no CODE_VERSION")
+
+
+def code_versions(*modules: str) -> dict[str, str | int]:
+    """The `CODE_VERSION` of each module, as a part of a cell's identity."""
+    return {module: code_version(module) for module in modules}
 
 
 @lru_cache

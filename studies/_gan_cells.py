@@ -5,7 +5,6 @@ The functions that make cells import no torch; those that do the work import it 
 
 import itertools
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lab import imageset, registry
@@ -53,17 +52,18 @@ def training_cell(
         UsageError: an unknown name or an impossible setting.
     """
     recipe = registry.config_class("gans", gan).parse(settings or {})
-    _check_batch(kimg, recipe.plain(), compute.processes)
+    _check_length(kimg, recipe.plain())
+    compute.check_batch(recipe.plain()["batch"])
     config = {
         "gan": gan, "settings": recipe.plain(), "imageset": images, "seed": seed, "kimg": kimg,
         "snapshots": list(snapshots), **compute.resolved(), **imageset.recorded(images),
     }  # fmt: skip
     module = f"gans.{gan.replace('-', '_')}"
     parts: dict[str, str | int] = {
-        "images": _fingerprint(images),
-        **_versions(module, "gans._train", "gans._networks"),
+        "images": imageset.fingerprint(images),
+        **registry.code_versions(module, "gans._train", "gans._networks"),
     }
-    label = f"gan-{gan}-{_label(images)}-s{seed}"
+    label = f"gan-{gan}-{imageset.label(images)}-s{seed}"
     cost = _training_cost(gan, images, kimg, recipe.plain())
     return Cell("gans._train:run", label, config, parts, processes=compute.processes, cost=cost)
 
@@ -71,14 +71,14 @@ def training_cell(
 def measuring_cell(training: Cell, n: int) -> Cell:
     """Measure every snapshot of a training cell against n held-out and n training images."""
     config = {"n": n, "seed": training.config["seed"], "splits": ["test", "train"]}
-    parts = _versions("studies._gan_cells", "metrics.real_generated", "snnl_core")
+    parts = registry.code_versions("studies._gan_cells", "metrics.real_generated", "snnl_core")
     cost = len(training.config["snapshots"]) * 0.4 * (n / 500) ** 2 + 2
     return Cell("studies._gan_cells:measure", f"measure-{training.label}", config, parts, (training,), cost=cost)
 
 
 def embedding_cell(training: Cell) -> Cell:
     """Embed real images and a training cell's early and late ones in the plane, by t-SNE."""
-    parts = _versions("studies._gan_cells")
+    parts = registry.code_versions("studies._gan_cells")
     config = {"points": EMBEDDED, "early": EARLY, "seed": training.config["seed"]}
     return Cell("studies._gan_cells:embed", f"embed-{training.label}", config, parts, (training,), cost=10)
 
@@ -86,9 +86,9 @@ def embedding_cell(training: Cell) -> Cell:
 def reference_cell(images: str, n: int) -> Cell:
     """Measure real against real (held-out against training images) and noise against held-out, n a side."""
     config = {"imageset": images, "n": n, "draws": REFERENCE_DRAWS, **imageset.recorded(images)}
-    versions = _versions("studies._gan_cells", "metrics.real_generated", "snnl_core")
-    parts = {"images": _fingerprint(images), **versions}
-    return Cell("studies._gan_cells:measure_references", f"references-{_label(images)}", config, parts, cost=8)
+    versions = registry.code_versions("studies._gan_cells", "metrics.real_generated", "snnl_core")
+    parts = {"images": imageset.fingerprint(images), **versions}
+    return Cell("studies._gan_cells:measure_references", f"references-{imageset.label(images)}", config, parts, cost=8)
 
 
 def check_sample_size(images: str, n: int) -> None:
@@ -189,30 +189,12 @@ def _generated(training: CellFolder, snapshot: Any, n: int) -> "Tensor":
     return images
 
 
-def _check_batch(kimg: float, recipe: dict[str, Any], processes: int) -> None:
+def _check_length(kimg: float, recipe: dict[str, Any]) -> None:
     if not math.isfinite(kimg):
         raise UsageError(f"kimg: a finite number is needed (got {kimg}).")
     a_step = recipe["batch"] * recipe["critic_steps"]
-    if recipe["batch"] % processes or recipe["batch"] < 2 * processes:
-        raise UsageError(
-            f"batch: {recipe['batch']} images cannot be shared by {processes} processes: name a multiple of "
-            f"{processes}, two images or more for each."
-        )
     if round(kimg * 1000 / a_step) < 1:
         raise UsageError(f"kimg: {kimg:g} is less than one generator step, which takes {a_step} images.")
-
-
-def _label(images: str) -> str:
-    return images.replace(":", "-")
-
-
-def _fingerprint(images: str) -> str:
-    root: Path = imageset.data_root(None)
-    return imageset.fingerprint(images, root)
-
-
-def _versions(*modules: str) -> dict[str, str | int]:
-    return {module: registry.code_version(module) for module in modules}
 
 
 def _training_cost(gan: str, images: str, kimg: float, recipe: dict[str, Any]) -> float:

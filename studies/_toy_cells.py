@@ -47,7 +47,7 @@ DESCENTS: Mapping[str, Descent] = {
 def descent_cell(seed: int, settings: dict[str, Any]) -> Cell:
     """Every descent of one seed; `settings` are the study's, of which the number of seeds decides nothing here."""
     config = {**{name: value for name, value in settings.items() if name != "seeds"}, "seed": seed}
-    parts = {module: registry.code_version(module) for module in ("studies._toy_cells", "snnl_core")}
+    parts = registry.code_versions("studies._toy_cells", "snnl_core")
     cost = settings["steps"] * 0.012 * max(1.0, (settings["points"] / 200) ** 2) + 1
     return Cell("studies._toy_cells:descend", f"toy-s{seed}", config, parts, cost=cost)
 

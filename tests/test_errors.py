@@ -25,9 +25,8 @@ from safetensors.torch import save_file
 from torchvision import datasets
 
 import cli
-from gans import _tracking
 from imagesets import digits
-from lab import executor, registry
+from lab import executor, registry, tracking
 from lab.cells import Cell
 from lab.compute import Compute
 from lab.folder import CellFolder
@@ -569,7 +568,7 @@ def _(place):
 
 @situation("without a tracker's package")
 def _(place):
-    place.patch.setattr(_tracking, "find_spec", lambda name: None)
+    place.patch.setattr(tracking, "find_spec", lambda name: None)
 
 
 @situation("ended with Ctrl-C")

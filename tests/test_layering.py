@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDERS = ("snnl_core", "lab", "imagesets", "gans", "metrics", "studies")
+FOLDERS = ("snnl_core", "lab", "imagesets", "gans", "classifiers", "metrics", "studies")
 ALLOWED = {
     "snnl_core": {"snnl_core"},
     "lab": {"lab"},
     "imagesets": {"imagesets", "lab"},
     "gans": {"gans", "snnl_core", "lab"},
+    "classifiers": {"classifiers", "snnl_core", "lab"},
     "metrics": {"metrics", "snnl_core", "lab"},
     "studies": {"studies", "snnl_core", "metrics", "lab"},
 }

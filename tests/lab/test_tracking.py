@@ -7,8 +7,7 @@ from accelerate.tracking import LOGGER_TYPE_TO_CLASS
 from accelerate.utils import LoggerType
 
 import gans._train as loop
-from gans import _tracking
-from lab import checkpoint, launch
+from lab import checkpoint, launch, tracking
 from lab.compute import Compute
 from lab.errors import UsageError
 from lab.folder import CellFolder
@@ -125,7 +124,7 @@ def test_trackers_know_their_cell_and_stay_offline_unless_told_otherwise(tmp_pat
 
     monkeypatch.setattr("accelerate.tracking._available_trackers", [LoggerType.WANDB])
     monkeypatch.setitem(LOGGER_TYPE_TO_CLASS, "wandb", Notes)
-    monkeypatch.setattr(_tracking, "find_spec", lambda name: name)
+    monkeypatch.setattr(tracking, "find_spec", lambda name: name)
     monkeypatch.delenv("WANDB_MODE", raising=False)
     work = cell(tmp_path / "a", "wandb")
     work.work()
@@ -146,17 +145,17 @@ def test_trackers_know_their_cell_and_stay_offline_unless_told_otherwise(tmp_pat
 
 
 def test_only_known_and_installed_trackers_are_taken(monkeypatch):
-    assert set(_tracking.TRACKERS) <= set(LOGGER_TYPE_TO_CLASS)
+    assert set(tracking.TRACKERS) <= set(LOGGER_TYPE_TO_CLASS)
     with pytest.raises(UsageError, match="did you mean 'tensorboard'"):
-        _tracking.check_trackers(["tensorbord"])
-    monkeypatch.setattr(_tracking, "find_spec", lambda name: None)
+        tracking.check_trackers(["tensorbord"])
+    monkeypatch.setattr(tracking, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"pip install 'snnl-workbench\[tensorboard\]'"):
-        _tracking.check_trackers(["tensorboard"])
+        tracking.check_trackers(["tensorboard"])
     with pytest.raises(UsageError, match=r"needs its package: pip install mlflow\.$"):
-        _tracking.check_trackers(["mlflow"])
+        tracking.check_trackers(["mlflow"])
 
 
 def test_a_missing_package_stops_a_cell_before_any_work(tmp_path, monkeypatch):
-    monkeypatch.setattr(_tracking, "find_spec", lambda name: None)
+    monkeypatch.setattr(tracking, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match="tensorboard"):
         cell(tmp_path, "tensorboard").work()

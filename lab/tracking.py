@@ -6,7 +6,7 @@ variable of theirs says otherwise. Free of Accelerate and torch, so that a comma
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from importlib.util import find_spec
 from pathlib import Path
@@ -92,12 +92,17 @@ def tracking(accelerator: "Accelerator", cell: CellFolder) -> Iterator[None]:
 
 
 def _told_by(rows: Iterable[dict[str, Any]]) -> dict[int, dict[str, float]]:
-    """The values by step and metric; those from before the first step are no curves."""
+    """The values by step and curve; those from before the first step are no curves."""
     found: dict[int, dict[str, float]] = {}
     for row in rows:
         if row["step"]:
-            found.setdefault(row["step"], {})[row["metric"]] = row["value"]
+            found.setdefault(row["step"], {})[curve(row)] = row["value"]
     return found
+
+
+def curve(row: Mapping[str, Any]) -> str:
+    """What trackers call the curve that a row is a point of: its metric, and of what."""
+    return "/".join(filter(None, (row["metric"], row.get("space"))))
 
 
 @contextmanager

@@ -1,9 +1,9 @@
 """Where a training goes on from: its own last checkpoint, or that of a run which differs from it in its length alone.
 
-The recipes do not depend on the length, so a longer run begins as a shorter one does, bit for bit.
+Where a recipe does not depend on the length, a longer run begins as a shorter one does, bit for bit.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,8 @@ from lab.files import atomic_write
 from lab.folder import CellFolder
 from lab.processes import rank, world_size
 
-LENGTH = ("kimg", "snapshots")
-"""The settings that do not decide what a step does."""
-
-KeptFiles = dict[int, tuple[Path, Path]]
-"""What is to be kept of the generator, below the cell's folder, by step."""
+KeptFiles = dict[int, tuple[Path, ...]]
+"""What is to be kept of a network in training, below the cell's folder, by step."""
 
 
 @dataclass(frozen=True)
@@ -37,13 +34,13 @@ class Start:
         return [file for step in files if step <= self.checkpoint.step for file in files[step]]
 
 
-def find_start(cell: CellFolder, kept: KeptFiles, last: int) -> Start | None:
-    """The furthest checkpoint that is whole and whose cell has all the generators that are to be kept up to it.
+def find_start(cell: CellFolder, kept: KeptFiles, last: int, length: Collection[str]) -> Start | None:
+    """The furthest checkpoint that is whole and whose cell has all the files that are to be kept up to it.
 
-    Damaged checkpoints are told of and skipped. Other cells' are looked at when there is none of the cell's own, up to
-    the step `last` (0: not at all).
+    Damaged checkpoints are told of and skipped. Where there is none of the cell's own, those of cells that differ in
+    the settings `length` alone are looked at, up to the step `last`; with no such settings, none are.
     """
-    for source, path in _candidates(cell, last):
+    for source, path in _candidates(cell, last, length):
         try:
             found = Start(source, checkpoint.read(path, source.key))
         except WorkbenchError as error:
@@ -57,9 +54,9 @@ def find_start(cell: CellFolder, kept: KeptFiles, last: int) -> Start | None:
     return None
 
 
-def agreed_start(cell: CellFolder, kept: KeptFiles, last: int) -> Start | None:
+def agreed_start(cell: CellFolder, kept: KeptFiles, last: int, length: Collection[str]) -> Start | None:
     """What the first of several processes finds with `find_start`, on all of them."""
-    found = find_start(cell, kept, last) if rank() == 0 else None
+    found = find_start(cell, kept, last, length) if rank() == 0 else None
     if world_size() == 1:
         return found
     (where,) = broadcast_object_list([found and (found.source.path, found.checkpoint.path)])
@@ -70,7 +67,7 @@ def agreed_start(cell: CellFolder, kept: KeptFiles, last: int) -> Start | None:
 
 
 def take_over(start: Start, cell: CellFolder, kept: KeptFiles) -> None:
-    """Copy the generators that another cell kept up to its checkpoint, and tell where the work goes on."""
+    """Copy what another cell kept up to its checkpoint, and tell where the work goes on."""
     cell.event("resumed", step=start.checkpoint.step, cell=start.source.path.name)
     if start.source is cell or rank():
         return
@@ -79,11 +76,11 @@ def take_over(start: Start, cell: CellFolder, kept: KeptFiles) -> None:
         atomic_write(cell.path / file, (start.source.path / file).read_bytes())
 
 
-def _candidates(cell: CellFolder, last: int) -> Iterator[tuple[CellFolder, Path]]:
+def _candidates(cell: CellFolder, last: int, length: Collection[str]) -> Iterator[tuple[CellFolder, Path]]:
     for path in _checkpoints(cell):
         yield cell, path
-    if last:
-        others = [(other, path) for other in _others(cell) for path in _checkpoints(other)]
+    if length:
+        others = [(other, path) for other in _others(cell, length) for path in _checkpoints(other)]
         others.sort(key=lambda found: checkpoint.step_of(found[1]), reverse=True)
         yield from (found for found in others if 0 < checkpoint.step_of(found[1]) <= last)
 
@@ -92,17 +89,17 @@ def _checkpoints(cell: CellFolder) -> list[Path]:
     return checkpoint.newest_first(cell.path / "checkpoints")
 
 
-def _others(cell: CellFolder) -> Iterator[CellFolder]:
+def _others(cell: CellFolder, length: Collection[str]) -> Iterator[CellFolder]:
     """The cells beside this one that differ from it in their length alone."""
     for folder in sorted(path.parent for path in cell.path.parent.glob("*/checkpoints")):
         try:
             other = CellFolder(folder)
         except WorkbenchError:
             continue
-        if other.key != cell.key and _but_length(other.record) == _but_length(cell.record):
+        if other.key != cell.key and _without(length, other.record) == _without(length, cell.record):
             yield other
 
 
-def _but_length(record: dict[str, Any]) -> dict[str, Any]:
-    config = {name: value for name, value in record["config"].items() if name not in LENGTH}
+def _without(settings: Collection[str], record: dict[str, Any]) -> dict[str, Any]:
+    config = {name: value for name, value in record["config"].items() if name not in settings}
     return {**recorded_identity(record), "config": config}

@@ -1,0 +1,38 @@
+"""Which images a classifier takes. Free of torch, so that a plan can check it."""
+
+from typing import TYPE_CHECKING
+
+from lab.errors import UsageError
+from lab.imageset import Spec
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+FEWEST_CLASSES = 2
+
+
+def check_classes(spec: Spec) -> None:
+    """Raise UsageError unless the images have labels of at least two classes."""
+    if len(spec.classes) < FEWEST_CLASSES:
+        found = len(spec.classes) or "no"
+        raise UsageError(f"A classifier needs images of at least {FEWEST_CLASSES} classes; these have {found}.")
+
+
+def check_shown(built: Spec, shown: Spec, name: str) -> None:
+    """Raise UsageError unless a network that was built for `built` takes the images `shown`, those of the set `name`.
+
+    Channels and sides must agree; classes may differ, as those of foreign images do.
+    """
+    if (built.channels, built.size) != (shown.channels, shown.size):
+        raise UsageError(f"The network takes {_kind(built)}; {name} has {_kind(shown)}.")
+
+
+def check_batch(x: "Tensor", spec: Spec) -> None:
+    """Raise ValueError unless x is a batch (b, c, h, w) of images of `spec`."""
+    if x.ndim != 4 or x.shape[1:] != (spec.channels, spec.size, spec.size):
+        expected = f"(b, {spec.channels}, {spec.size}, {spec.size})"
+        raise ValueError(f"the network takes {_kind(spec)}, {expected}, not {tuple(x.shape)}.")
+
+
+def _kind(spec: Spec) -> str:
+    return f"{'grey' if spec.channels == 1 else 'colour'} images of {spec.size} x {spec.size}"

@@ -1,0 +1,91 @@
+"""What a classifier minimises: cross-entropy plus alpha times the SNNL of hidden layers (Frosst et al. 2019, eq. 3).
+
+alpha < 0 rewards a high SNNL, so it entangles the classes in those layers, as in the paper; alpha > 0 disentangles
+them. At the minimum over the temperature the gradient is that of equation 2. With several processes the SNNL is that
+of the whole batch. It is computed in float32, outside of autocast.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lab.processes import share
+from snnl_core import SoftNearestNeighborLoss, entanglement
+from snnl_core.distances import Distance
+
+Temperature = float | Literal["minimize", "learn"]
+
+
+class Objective(nn.Module):
+    """Equation 3 for some hidden layers; without any it is the cross-entropy, and nothing else is computed.
+
+    A learned temperature descends on the SNNL itself, whatever alpha is: equation 2 takes the minimum over it even
+    where the network raises the SNNL.
+
+    Args:
+        alpha: weight of the SNNL, the same for all layers; not 0 if there are layers.
+        layers: names of features.
+        temperature: `minimize` for the best one of each batch and layer; `learn`; or one for all.
+        distance: of features.
+    """
+
+    def __init__(
+        self,
+        alpha: float = 0.0,
+        layers: Sequence[str] = (),
+        temperature: Temperature = "minimize",
+        distance: Distance = "sqeuclidean",
+    ) -> None:
+        super().__init__()
+        self.alpha = alpha
+        losses = [SoftNearestNeighborLoss(temperature, distance, gather=True) for _ in layers]
+        self._by_layer, self.losses = dict(zip(layers, losses, strict=True)), nn.ModuleList(losses)
+        for parameter in self.parameters():
+            parameter.register_hook(lambda gradient: gradient / alpha)
+
+    def forward(
+        self, logits: Tensor, features: Mapping[str, Tensor], labels: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss, and what is to be told of it.
+
+        Args:
+            logits: (b, classes), of this process's part of the batch.
+            features: by name, (b, ...).
+            labels: int64, of the whole batch.
+
+        Returns:
+            The loss, a scalar; and scalars: `cross_entropy`, and where there are layers `no_repeat`, 1 if no class is
+            there twice, so that every SNNL is 0; and for each layer L `snnl L`, `temperature L` (NaN if there is no
+            best one) and `vanished_gradient L`, 1 if the search for it ended at a limit.
+        """
+        own = share(labels).to(logits.device)
+        loss = F.cross_entropy(logits, own)
+        logs = {"cross_entropy": loss.detach()}
+        if self._by_layer:
+            logs["no_repeat"] = torch.tensor(float(len(labels.unique()) == len(labels)))
+        for layer, snnl in self._by_layer.items():
+            ended_before = snnl.at_limit["cold"] + snnl.at_limit["hot"]
+            value = snnl(_points(features[layer]), own)
+            loss = loss + self.alpha * value
+            logs[f"snnl {layer}"] = value.detach()
+            logs[f"temperature {layer}"] = torch.tensor(snnl.last_temperature)
+            ended = snnl.at_limit["cold"] + snnl.at_limit["hot"] - ended_before
+            logs[f"vanished_gradient {layer}"] = torch.tensor(float(ended))
+        return loss, logs
+
+    @torch.no_grad()
+    def start(self, features: Mapping[str, Tensor], labels: Tensor) -> None:
+        """Let learned temperatures start from the best ones of a batch (b, ...), where there is one."""
+        for layer, snnl in self._by_layer.items():
+            best = entanglement(_points(features[layer]), labels, distance=snnl.distance).temperature
+            if snnl.log_beta is not None and 0 < best < math.inf:
+                snnl.log_beta.fill_(-math.log(best))
+
+
+def _points(feature: Tensor) -> Tensor:
+    """A feature (b, ...) as points (b, d); maps in the order of memory, which distances do not depend on."""
+    return (feature.permute(0, 2, 3, 1) if feature.ndim == 4 else feature).flatten(1).float()
