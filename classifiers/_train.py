@@ -243,12 +243,8 @@ def train_step(training: Training) -> None:
     with autocast(training.accelerator, config.precision):
         logits, features = state.network(x)
     loss, logs = state.objective(logits, features, training.images.classes(picked))
-    state.optimizer.zero_grad()
     training.accelerator.backward(loss)
-    for group in state.optimizer.param_groups:
-        group["lr"] = learning_rate(settings, state.step / training.last)
-    state.optimizer.step()
-    state.step += 1
+    state.take_step(learning_rate(settings, state.step / training.last))
     training.losses.append(logs)
 
 
