@@ -17,8 +17,9 @@ BATCH = 250
 
 
 def schedule(epochs: int, points: int) -> tuple[int, ...]:
-    """The epochs from 0 to `epochs` that are measured, at most `points` of them, denser early (quadratic)."""
-    return tuple(sorted({round(epochs * (i / (points - 1)) ** 2) for i in range(points)}))
+    """The epochs that are measured, at most `points`: 0, and from 1 to `epochs`, denser early (quadratic)."""
+    times = (round(epochs * (i / (points - 1)) ** 2) for i in range(1, points))
+    return tuple(sorted({0, *(max(1, time) for time in times)}))
 
 
 def measuring_cell(training: Cell, n: int) -> Cell:

@@ -65,7 +65,11 @@ def scores(table: "pd.DataFrame", classifier: str, setting: str, layer: str, met
 
 def falls(table: "pd.DataFrame", classifier: str, setting: str, layer: str) -> "pd.Series[float]":
     """The score of the untrained network minus that at the end, by seed."""
+    import pandas as pd
+
     found = scores(table, classifier, setting, layer)
+    if found.empty:
+        return pd.Series(dtype=float)
     return (found.iloc[:, 0] - found.iloc[:, -1]).dropna()
 
 
@@ -99,6 +103,8 @@ def _section(
     classifier: str, table: "pd.DataFrame", cells: list[CellFolder], settings: Sequence[str], classes: Sequence[str]
 ) -> Section:
     layers, hidden = layers_of(table, classifier), hidden_of(table, classifier)
+    known = set(pick(table, kind="layers", model=classifier)["setting"])
+    settings = [setting for setting in settings if setting in known]
     pairs = _class_pairs(cells, classifier)
     items: list[Figure | Table] = [
         figures.curves(table, classifier, layers, settings),
@@ -153,13 +159,13 @@ def _layer_table(table: "pd.DataFrame", classifier: str, layers: Sequence[str], 
         f"Every layer of {classifier}: mean over seeds with its 95% interval. Pixels do not change. 1 / temperature is "
         "in units of the layer's own distances: 0 where the classes mix at every scale."
     )
-    return Table(f"layers-{classifier}", caption, columns, rows)
+    return Table(f"layers-{classifier}-ends", caption, columns, rows)
 
 
 def _fall_table(table: "pd.DataFrame", classifier: str, layers: Sequence[str], settings: Sequence[str]) -> Table:
     fallen = {(setting, layer): falls(table, classifier, setting, layer) for setting in settings for layer in layers}
     seeds = sorted({int(seed) for values in fallen.values() for seed in values.index})
-    rows = [
+    rows: list[list[Any]] = [
         [setting, layer, *(float(values.get(seed, float("nan"))) for seed in seeds)]
         for (setting, layer), values in fallen.items()
     ]

@@ -68,7 +68,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "points": 3,
     },
     "laptop": {
-        "imageset": "digits", "classifiers": ("resnet", "cnn"), "seeds": 5, "epochs": 16, "alpha": -0.01, "n": 500,
+        "imageset": "digits", "classifiers": ("resnet", "cnn"), "seeds": 5, "epochs": 30, "alpha": -0.01, "n": 500,
         "points": 8,
     },
     "paper": {
