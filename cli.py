@@ -74,6 +74,13 @@ def _joined_names(context: click.Context, option: click.Parameter, values: tuple
     return tuple(dict.fromkeys(name for part in names for name in part))
 
 
+def _word_or_number(context: click.Context, option: click.Parameter, value: str) -> str | float:
+    try:
+        return float(value)
+    except ValueError:
+        return value
+
+
 folder_argument = click.argument("folder", type=A_FOLDER)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object as the last line on stdout.")
 data_option = click.option(
@@ -101,9 +108,12 @@ own_image_options = together(
     click.option("--skip-bad", is_flag=True, help="Go on without files that cannot be decoded."),
 )  # fmt: skip
 """Of every command that takes a user's own images."""
+distance_option = click.option(
+    "--distance", type=click.Choice(["sqeuclidean", "cosine"]), default="sqeuclidean", show_default=True,
+    help="Distance of features: squared Euclidean, or 1 - cos.",
+)  # fmt: skip
 measuring_options = together(
-    click.option("--distance", type=click.Choice(["sqeuclidean", "cosine"]), default="sqeuclidean", show_default=True,
-                 help="Squared Euclidean, or 1 - cos."),
+    distance_option,
     click.option("--anchors", type=click.IntRange(min=1),
                  help="Estimate from so many random points, each against all.  [default: all]"),
 )  # fmt: skip
@@ -262,6 +272,102 @@ def sample(folder: Path, count: int, out: Path, seed: int, kimg: float | None) -
 
     snapshot = sample_grid(folder, count, out, seed=seed, kimg=kimg)
     click.echo(f"{out}: {count} images after {snapshot.kimg:g} kimg")
+
+
+@cli.group()
+def classifier() -> None:
+    """Train a classifier, entangle its hidden layers, and evaluate it."""
+
+
+def _classifier_command(name: str) -> click.Command:
+    from lab import registry
+    from lab.compute import Compute
+    from lab.options import options_from
+
+    doc = next(entry.doc for entry in registry.entries("classifiers") if entry.name == name)
+
+    @click.command(name, help=doc)
+    @click.option("--imageset", default="digits", show_default=True,
+                  help="The images to learn; folder:PATH or zip:PATH for your own.")  # fmt: skip
+    @decoding_options
+    @click.option("--epochs", type=click.IntRange(min=1), default=10, show_default=True,
+                  help="How often every image is shown.")  # fmt: skip
+    @click.option("--validation", type=float, default=0.1, show_default=True,
+                  help="Share of the train split that is kept apart to validate on after every epoch.")  # fmt: skip
+    @click.option("--alpha", type=float, default=0.0, show_default=True,
+                  help="Weight of the soft nearest neighbor loss of hidden layers beside the cross-entropy: negative "
+                  "entangles the classes of hidden layers, as in the paper; positive disentangles them.")  # fmt: skip
+    @click.option("--snnl-layers", metavar="A,B,...", callback=_name_list,
+                  help="Hidden layers that alpha is for.  [default: all, without the logits]")  # fmt: skip
+    @click.option("--temperature", metavar="minimize|learn|FLOAT", default="minimize", show_default=True,
+                  callback=_word_or_number,
+                  help="The best one of every batch and layer, a learned one, or this one.")  # fmt: skip
+    @distance_option
+    @seed_option("Seed of weights, batches, augmentation and the choice of validation images.")
+    @click.option("--snapshot", "snapshots", type=click.IntRange(min=0), multiple=True, metavar="EPOCH",
+                  help="Keep the weights after this epoch, too, besides the last; repeat for several.")  # fmt: skip
+    @checkpoint_option
+    @options_from(Compute)
+    @options_from(registry.config_class("classifiers", name))
+    @tracker_option
+    @cell_options
+    def command(**values: Any) -> None:
+        _train_classifier(name, **values)
+
+    return command
+
+
+def _train_classifier(
+    name: str, imageset: str, size: str | None, channels: str | None, skip_bad: bool, epochs: int, validation: float,
+    alpha: float, snnl_layers: tuple[str, ...] | None, temperature: str | float, distance: str, seed: int,
+    snapshots: tuple[int, ...], checkpoint_minutes: float, runs: Path, data: Path | None, download: bool,
+    tracker: tuple[str, ...], as_json: bool, **settings: Any,
+) -> None:  # fmt: skip
+    from lab.cell_run import do_cell
+    from lab.compute import Compute
+    from lab.options import given
+    from studies._classifier_cells import training_cell
+
+    local = _training_local(data, download, tracker, checkpoint_minutes)
+    compute = Compute.parse({key: settings.pop(key) for key in set(given(settings)) & set(Compute.model_fields)})
+    images = _settled(imageset, Path(local["data"]), size, channels, skip_bad)
+    cell = training_cell(
+        name, images, seed=seed, epochs=epochs, compute=compute, settings=given(settings), alpha=alpha,
+        layers=snnl_layers, temperature=temperature, distance=distance, validation=validation, snapshots=snapshots,
+    )  # fmt: skip
+    _print_cell(do_cell(cell, runs, local), as_json, "snnl classifier evaluate {}")
+
+
+@classifier.group("train", cls=EntryGroup, kind="classifiers", make=_classifier_command)
+def classifier_train_group() -> None:
+    """Train one classifier; run again, it goes on or is found done; with more --epochs, it goes on from there."""
+
+
+@classifier.command("evaluate")
+@folder_argument
+@click.option("--splits", metavar="A,B,...", default="test", show_default=True, callback=_name_list,
+              help="Images to evaluate on: test, train (without what was kept apart), validation.")  # fmt: skip
+@reading_options
+def evaluate_classifier(
+    folder: Path, splits: tuple[str, ...], data: Path | None, download: bool, as_json: bool
+) -> None:
+    """Print accuracy, likelihood and calibration error of a trained classifier's FOLDER, from its last weights."""
+    from lab.cell_run import do_folder
+    from studies._classifier_cells import evaluating_folder
+
+    found = evaluating_folder(folder, splits, _local(data, download))
+    rows = do_folder(found).rows()
+    by_split: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        by_split.setdefault(row["split"], {"split": row["split"], "n": row["n"]})[row["metric"]] = row["value"]
+    _print_rows(["split", "accuracy", "nll", "ece", "n"], list(by_split.values()))
+    _print_json({"folder": str(found), "splits": by_split}, as_json)
+
+
+@classifier.command("list")
+def list_classifiers() -> None:
+    """List the classifiers."""
+    _print_entries("classifiers")
 
 
 @cli.group()
@@ -529,7 +635,7 @@ def _opening(plan: Any, jobs: int | None) -> str:
         return f"All {len(plan.cells)} cells are done; drawing the report."
     guess = duration(estimate(plan.to_do, slots))
     hint = f" {len(plan.published)} of them ship in results/: --published takes those." if plan.published else ""
-    return f"{left} of {len(plan.cells)} cells to do, {slots} side by side, about {guess}.{hint}"
+    return f"{left} of {len(plan.cells)} cells to do, {min(slots, left)} side by side, about {guess}.{hint}"
 
 
 def _print_plan(plan: Any, jobs: int | None, as_json: bool) -> None:

@@ -63,6 +63,14 @@ def recorded_identity(record: Mapping[str, Any]) -> dict[str, Any]:
     return {name: record[name] for name in Cell("", "", {}).identity()}
 
 
+def recorded_cell(record: Mapping[str, Any]) -> Cell:
+    """The cell of a record, where it needs no other cells."""
+    identity = recorded_identity(record)
+    return Cell(
+        identity["run"], record["label"], identity["config"], identity["parts"], processes=identity["processes"]
+    )
+
+
 def content_hash(value: Any) -> str:
     """A hash (16 hexadecimal digits) of a JSON-ready value, independent of the order of keys."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"))

@@ -1,7 +1,7 @@
 """Running a study: plan its cells, do those that are left, and draw the report from the table and the artifacts."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,13 +70,14 @@ class Plan:
         return hardware.resolve_device(getattr(self.config, "device", "cpu"))
 
     def slots(self, jobs: int | None) -> int:
-        """How many cells are done side by side, but no more than there are to do: `jobs`, or one a core or GPU.
+        """How many cells are done side by side: `jobs`, or one a core or GPU, but no more than the study has.
 
-        A training that wants several processes takes as many cores or GPUs.
+        However many are left: each slot has its share of the threads, on which the last bits of a sum depend. A
+        training that wants several processes takes as many cores or GPUs.
         """
         places = len(hardware.gpus()) if self.device == "cuda" else hardware.cores()
-        widest = max((cell.processes for cell in self.to_do), default=1)
-        return max(1, min(jobs or places // widest, len(self.to_do)))
+        widest = max((planned.cell.processes for planned in self.cells), default=1)
+        return max(1, min(jobs or places // widest, len(self.cells)))
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ def run_study(plan: Plan, *, local: dict[str, Any], jobs: int | None = None, pro
     outcome = Outcome()
     if folders:
         costs = {folders[cell.key].path: cell.cost for cell in plan.to_do}
-        display = Display(costs, slots)
+        display = Display(costs, min(slots, len(costs)))
         shown: AbstractContextManager[Any] = display if progress else nullcontext()
         with shown:
             outcome = executor.run_in_slots(list(folders.values()), slots, plan.device, display.started)
@@ -156,9 +157,9 @@ def draw_study(folder: Path, *, counts: dict[str, int] | None = None, failed: di
         return _draw_alone(folder, record, counts, failed or {})
 
 
-def estimate(cells: Iterable[Cell], jobs: int) -> float:
-    """A guess of how many seconds the cells take in `jobs` slots of one core each."""
-    return sum(cell.cost for cell in cells) / jobs
+def estimate(cells: Sequence[Cell], slots: int) -> float:
+    """A guess of how many seconds the cells take in `slots` slots of one core each."""
+    return sum(cell.cost for cell in cells) / max(1, min(slots, len(cells)))
 
 
 def _draw_alone(folder: Path, record: dict[str, Any], counts: dict[str, int] | None, failed: dict[str, str]) -> Result:

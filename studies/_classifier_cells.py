@@ -5,15 +5,17 @@ The functions that make cells import no torch; those that do the work import it 
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from lab import imageset, registry
-from lab.cells import Cell
+from lab.cells import Cell, recorded_cell
 from lab.compute import Compute
 from lab.errors import UsageError, unknown_name
 from lab.folder import CellFolder
 
 CODE_VERSION = 1
+TRAIN = "classifiers._train:run"
 SPLITS = ("test", "train", "validation")
 
 
@@ -70,7 +72,7 @@ def training_cell(
     }
     label = f"classifier-{classifier}-{imageset.label(images)}-a{objective['alpha']:g}-s{seed}"
     cost = _training_cost(kept * epochs, spec, bool(objective["alpha"]))
-    return Cell("classifiers._train:run", label, config, parts, processes=compute.processes, cost=cost)
+    return Cell(TRAIN, label, config, parts, processes=compute.processes, cost=cost)
 
 
 def evaluating_cell(training: Cell, splits: Sequence[str] = ("test",)) -> Cell:
@@ -93,6 +95,23 @@ def evaluating_cell(training: Cell, splits: Sequence[str] = ("test",)) -> Cell:
     config = {"splits": list(splits)}
     run = "studies._classifier_cells:evaluate"
     return Cell(run, f"evaluate-{training.label}", config, parts, (training,), cost=2 + 5e-4 * sum(spec.n.values()))
+
+
+def evaluating_folder(training: Path, splits: Sequence[str], local: dict[str, Any]) -> Path:
+    """The folder of the cell that evaluates the training of another folder, beside it.
+
+    Raises:
+        UsageError: that is no classifier's, or there is no such split.
+        WorkbenchError: it holds no weights.
+    """
+    folder = CellFolder(training)
+    if folder.run != TRAIN:
+        raise UsageError(f"{training} is not the folder of a classifier in training.")
+    registry.resolve("classifiers._snapshots:snapshots")(training)
+    if len(splits) == 0:
+        raise UsageError("splits: at least 1 is needed.")
+    cell = evaluating_cell(recorded_cell(folder.record), splits)
+    return CellFolder.create(cell, training.resolve().parent, local).path
 
 
 def evaluate(cell: CellFolder) -> None:

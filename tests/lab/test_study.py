@@ -96,6 +96,16 @@ def test_a_study_that_trains_nothing_takes_cores_and_asks_for_no_gpu(places, mon
     assert (plan.device, plan.slots(None)) == ("cpu", 8)
 
 
+def test_a_slot_has_the_same_threads_however_much_is_left(places):
+    runs, _ = places
+    before = study.plan_study("x", Settings(), runs)
+    finish(TRAIN, runs)
+    after = study.plan_study("x", Settings(), runs)
+    assert len(after.to_do) < len(before.to_do)
+    assert after.slots(None) == before.slots(None)
+    assert after.slots(64) == before.slots(64) == 2
+
+
 def test_the_section_for_reviewers_shows_what_was_recorded(tmp_path):
     folders = [finish(TRAIN, tmp_path)]
     (folders[0].path / "environment.json").write_text('{"commit": "abc", "packages": {"torch": "2.9"}, "cores": 2}')
