@@ -147,7 +147,7 @@ def _study_command(name: str) -> click.Command:
     from lab.options import options_from
 
     module = registry.load("studies", name)
-    trains = "imageset" in module.Config.model_fields
+    trains = "device" in module.Config.model_fields
 
     @click.command(name, help=module.__doc__)
     @click.option("--preset", type=click.Choice(list(module.PRESETS)), default="laptop", show_default=True,
@@ -174,7 +174,7 @@ def _run_study(
     settings = {field: values.pop(field) for field in registry.load("studies", name).Config.model_fields}
     config = study.study_config(name, preset, given(settings))
     local: dict[str, Any] = {}
-    if "imageset" in settings:
+    if "device" in settings:
         config, local = _with_images(config, **values)
     plan = study.plan_study(name, config, runs, published=published)
     if dry_run:
