@@ -8,6 +8,7 @@ stay in float32. A part of the train split is kept apart to validate on; the tes
 """
 
 import copy
+import json
 import math
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
@@ -32,7 +33,6 @@ from lab.config import Config
 from lab.draws import batch_indices, carve, derive_seed
 from lab.folder import CellFolder
 from lab.processes import rank, share, world_size
-from lab.tensors import packed, unpacked
 from lab.tracking import accelerator_settings
 from lab.training import autocast, make_accelerator
 
@@ -41,7 +41,7 @@ LENGTH = ("epochs", "snapshots")
 """The settings that do not decide what a step does, where the step size is constant."""
 COUNTS = ("no_repeat", "vanished_gradient")
 """Metrics of which rows hold the number of steps."""
-VALIDATION = "validation.pt"
+VALIDATION = "validation.json"
 
 
 class TrainingConfig(Config):
@@ -148,12 +148,13 @@ class Training(frame.Training):
 
     def files(self) -> dict[str, bytes]:
         """The state, and what was found in validating."""
-        return {**self.state.files(), VALIDATION: packed(self.validated)}
+        return {**self.state.files(), VALIDATION: json.dumps(self.validated).encode()}
 
     def restore(self, found: Checkpoint) -> None:
         """Take them over."""
         self.state.restore(found)
-        self.validated = unpacked(found.files[VALIDATION])
+        validated = json.loads(found.files[VALIDATION])
+        self.validated = {int(epoch): values for epoch, values in validated.items()}
 
     def rows(self, start: int, stop: int) -> Iterator[dict[str, Any]]:
         """Of the steps after `start` up to `stop`: the mean of each loss, the median temperature, the counts.

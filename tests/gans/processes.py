@@ -15,6 +15,9 @@ from gans._train import Training, TrainingConfig, begin, train_step
 from lab import imageset
 from lab.processes import rank, share, world_size
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from chunked import ChunkedBatchNorm
+
 BATCH, STEPS = 16, 3
 SETTINGS = {"width": 4, "latent": 8, "batch": BATCH, "critic_steps": 2}
 
@@ -101,19 +104,6 @@ def gradient(name: str) -> dict:
     except RuntimeError as error:
         found["error"] = str(error)
     return found
-
-
-class ChunkedBatchNorm(nn.BatchNorm2d):
-    """BatchNorm as several processes have it: each chunk by itself, running statistics from the first."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if not self.training:
-            return super().forward(x)
-        first, *others = x.chunk(2)
-        return torch.cat([super().forward(first), *(self._alone(other) for other in others)])
-
-    def _alone(self, x: torch.Tensor) -> torch.Tensor:
-        return nn.functional.batch_norm(x, None, None, self.weight, self.bias, training=True, eps=self.eps)
 
 
 class NoNorm(nn.Module):

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from lab.cells import Cell, content_hash, with_needs
+from lab.cells import Cell, content_hash, recorded_cell, with_needs
 
 BASE = Cell("a.b:c", "label", {"seed": 0, "kimg": 1.5}, {"images": "x", "a.b": 1})
 
@@ -41,3 +41,9 @@ def test_needs_come_first_and_once():
 def test_hash_is_stable():
     assert content_hash({"b": 1, "a": [1.5, None, "ä"]}) == content_hash({"a": [1.5, None, "ä"], "b": 1})
     assert content_hash({"a": 1}) == "015abd7f5cc57a2d"
+
+
+def test_a_record_tells_its_cell():
+    cell = dataclasses.replace(BASE, processes=2)
+    record = {**cell.identity(), "key": cell.key, "label": cell.label, "local": {"data": "x"}}
+    assert recorded_cell(record).folder_name == cell.folder_name

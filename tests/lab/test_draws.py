@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lab.draws import batch_indices, derive_seed, random_generator, subset
+from lab.draws import batch_indices, carve, derive_seed, random_generator, subset
 from lab.errors import UsageError
 
 
@@ -39,3 +39,11 @@ def test_subsets_are_without_replacement():
     assert len(set(subset(1000, 50, 0, "x").tolist())) == 50
     with pytest.raises(UsageError, match="21 images are asked for and there are 20"):
         subset(20, 21, 0, "x")
+
+
+def test_carved_parts_are_disjoint_whole_and_decided_by_the_seed():
+    fit, held = carve(101, 0.2, seed=3)
+    assert len(held) == 20 and torch.cat([fit, held]).sort().values.equal(torch.arange(101))
+    assert all(part.equal(part.sort().values) for part in (fit, held))
+    assert carve(101, 0.2, seed=3)[1].equal(held) and not carve(101, 0.2, seed=4)[1].equal(held)
+    assert carve(5, 0, seed=0)[0].equal(torch.arange(5)) and not len(carve(5, 0, seed=0)[1])

@@ -1,0 +1,101 @@
+"""What the tests of several processes run in each of them, under torchrun.
+
+processes.py train OUT       a few steps of several recipes; what they come to goes to the file OUT
+processes.py stop FOLDER     a cell up to its fifth step, then another one whole
+processes.py go-on FOLDER    the first one to its end
+"""
+
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from unittest import mock
+
+import torch
+from torch import nn
+
+import classifiers._train as loop
+from classifiers._train import Training, TrainingConfig, begin, train_step
+from lab import registry
+from lab.compute import Compute
+from lab.folder import CellFolder
+from lab.processes import rank, world_size
+from studies._classifier_cells import training_cell
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from chunked import ChunkedBatchNorm
+
+STEPS, STOP = 3, 5
+LAYERS = {"mlp": ["fc1", "fc2", "fc3"], "resnet": ["block1", "block3"]}
+CASES = {
+    "mlp": {"settings": {"width": 16}},
+    "mlp, entangled": {"settings": {"width": 16}, "alpha": -0.02},
+    "mlp, learned": {"settings": {"width": 16}, "alpha": 0.5, "temperature": "learn"},
+    "resnet": {"settings": {"depth": 1, "learning_rate": 0.01, "augmentation": "flip-shift"}, "alpha": -0.02},
+}
+
+
+def trained(case: str) -> dict:
+    """What a few steps leave: weights, statistics, losses, and what validating finds."""
+    name, values = case.partition(",")[0], CASES[case]
+    recipe = registry.config_class("classifiers", name).parse({"optimizer": "sgd", "batch": 32, **values["settings"]})
+    config = TrainingConfig(
+        classifier=name, settings=recipe.plain(), imageset="digits", seed=0, epochs=1, validation=0.1005,
+        alpha=values.get("alpha", 0.0), layers=LAYERS[name], temperature=values.get("temperature", "minimize"),
+        snapshots=(), precision="float32", device="cpu",
+    )  # fmt: skip
+    with mock.patch.object(nn, "BatchNorm2d", ChunkedBatchNorm if world_size() == 1 else nn.BatchNorm2d):
+        training = begin(config, SimpleNamespace(data_root=Path(), download=False, record={"local": {}}))
+    for _ in range(STEPS):
+        train_step(training)
+    return state_of(training)
+
+
+def state_of(training: Training) -> dict:
+    """All tensors of a training."""
+    found = loop.validate(training)
+    validated = {f"validation.{metric}": torch.tensor(value) for metric, value in found.items()}
+    training.settle()
+    state = training.state
+    return {**state.bare.state_dict(), **state.objective.state_dict(), **training.history, **validated}
+
+
+def cell(folder: Path, place: str) -> CellFolder:
+    """A training of two processes with norms, entangled layers and validation."""
+    work = training_cell(
+        "resnet", "digits", seed=0, epochs=1, alpha=-0.02, layers=("block1", "block3"), snapshots=(0,),
+        compute=Compute(precision="float32", device="cpu", processes=2), settings={"depth": 1}, validation=0.1,
+    )  # fmt: skip
+    local = {"data": str(folder), "download": False, "checkpoint_minutes": 0}
+    return CellFolder.create(work, folder / place, local)
+
+
+def stop(folder: Path) -> None:
+    """Do one cell in part and the other whole."""
+
+    def stops(training: Training) -> None:
+        if training.state.step == STOP:
+            raise KeyboardInterrupt
+        train_step(training)
+
+    with mock.patch.object(loop, "train_step", stops):
+        try:
+            cell(folder, "broken").work()
+        except KeyboardInterrupt:
+            print("stopped")
+    cell(folder, "whole").work()
+
+
+def main(what: str, where: str) -> None:
+    """Do what is asked for."""
+    if what == "train":
+        found = {case: trained(case) for case in CASES}
+        if rank() == 0:
+            torch.save(found, where)
+    elif what == "stop":
+        stop(Path(where))
+    else:
+        cell(Path(where), "broken").work()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,129 @@
+"""The frame of every training loop, with a loop that only counts. GANs and classifiers show the rest."""
+
+import json
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import torch
+
+from lab import training as frame
+from lab.cells import Cell
+from lab.errors import WorkbenchError
+from lab.folder import CellFolder
+from lab.training import make_accelerator
+
+
+@dataclass(kw_only=True)
+class Counting(frame.Training):
+    """Each step leaves its number; it is kept after step 7 and measured after 5 and 10."""
+
+    name = "counting"
+    step: int = 0
+    last: int = 10
+    images_per_step = 4
+    measured = (5, 10)
+    values: dict = field(default_factory=dict)
+    found: list = field(default_factory=list)
+    stop: int = -1
+
+    @property
+    def progress(self):
+        return self.step, self.last, "steps"
+
+    @property
+    def kept_files(self):
+        return {0: (Path("kept-0"),), 7: (Path("kept-7"),)}
+
+    def take_step(self):
+        if self.step == self.stop:
+            raise KeyboardInterrupt
+        self.step += 1
+        loss = self.values.get(self.step, self.step)
+        self.losses.append({"loss": torch.tensor(float(loss)), "free": torch.tensor(math.inf)})
+
+    def may_be_infinite(self, name):
+        return name == "free"
+
+    def measure(self):
+        assert not self.losses, "the losses are settled first"
+        self.found.append(self.step)
+
+    def keep(self, folder):
+        (folder / f"kept-{self.step}").write_text("kept")
+
+    def files(self):
+        return {"found.json": json.dumps(self.found).encode()}
+
+    def restore(self, found):
+        self.step, self.found = found.step, json.loads(found.files["found.json"])
+
+    def rows(self, start, stop):
+        if stop == 0:
+            yield {"metric": "start", "value": 0, "step": 0}
+        else:
+            yield {"metric": "loss", "value": self.history["loss"][start:stop].mean().item(), "step": stop}
+            if stop in self.found:
+                yield {"metric": "measured", "value": stop, "step": stop}
+
+
+@pytest.fixture
+def cell(tmp_path):
+    def make(place="a", minutes=0, **config):
+        local = {"data": "x", "download": False, "checkpoint_minutes": minutes}
+        return CellFolder.create(Cell("a:b", "counting", config), tmp_path / place, local)
+
+    return make
+
+
+@pytest.fixture
+def counting():
+    def make(**settings):
+        return Counting(accelerator=make_accelerator("cpu"), **settings)
+
+    return make
+
+
+def rows_of(folder):
+    return [(row["metric"], row["value"], row["step"]) for row in folder.rows()]
+
+
+def test_windows_cover_all_steps_and_end_where_something_happens(cell, counting, monkeypatch):
+    monkeypatch.setattr(frame, "WINDOWS", 3)
+    work = cell()
+    frame.train(counting(), work)
+    losses = {3: 2.0, 5: 4.5, 6: 6.0, 7: 7.0, 9: 8.5, 10: 10.0}
+    expected = [("start", 0, 0)]
+    for stop, mean in losses.items():
+        expected += [("loss", mean, stop), *([("measured", stop, stop)] if stop in (5, 10) else [])]
+    assert rows_of(work) == expected
+    assert sorted(path.name for path in work.path.glob("kept-*")) == ["kept-0", "kept-7"]
+
+
+@pytest.mark.parametrize("stop", [2, 5, 8])
+def test_going_on_gives_the_same_rows(cell, counting, stop):
+    whole, broken = cell("whole"), cell("broken")
+    frame.train(counting(), whole)
+    with pytest.raises(KeyboardInterrupt):
+        frame.train(counting(stop=stop), broken)
+    frame.train(counting(), broken)
+    assert rows_of(broken) == rows_of(whole)
+
+
+def test_another_cell_is_gone_on_from_only_if_it_differs_in_the_length_alone(cell, counting):
+    frame.train(counting(), cell(length=10, recipe=1))
+    for config, length, begun in [
+        ({"length": 14, "recipe": 1}, (), None),
+        ({"length": 12, "recipe": 2}, ("length",), None),
+        ({"length": 12, "recipe": 1}, ("length",), 10),
+    ]:
+        work = cell(**config)
+        frame.train(counting(last=config["length"]), work, length)
+        events = work.path / "events.jsonl"
+        assert (json.loads(events.read_text())["step"] if events.exists() else None) == begun
+
+
+def test_what_may_not_be_infinite_ends_the_training(cell, counting):
+    with pytest.raises(WorkbenchError, match="counting diverged at step 4: loss is nan"):
+        frame.train(counting(values={4: math.nan}), cell(minutes=9))
