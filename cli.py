@@ -44,6 +44,14 @@ class EntryGroup(click.Group):
             formatter.write_dl([(entry.name, entry.summary) for entry in registry.entries(self.kind, self.having)])
 
 
+def help_of(kind: str, name: str) -> str:
+    """The docstring of an entry as a command's help, with its indented lines left as they are."""
+    from lab import registry
+
+    doc = next(entry.doc for entry in registry.entries(kind) if entry.name == name)
+    return doc.replace("\n\n    ", "\n\n\b\n    ")
+
+
 Decorator = Callable[[Any], Any]
 ANY_FOLDER = click.Path(file_okay=False, path_type=Path)
 A_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -151,7 +159,7 @@ def _study_command(name: str) -> click.Command:
     module = registry.load("studies", name)
     trains = "device" in module.Config.model_fields
 
-    @click.command(name, help=module.__doc__)
+    @click.command(name, help=help_of("studies", name))
     @click.option("--preset", type=click.Choice(list(module.PRESETS)), default="laptop", show_default=True,
                   help="Settings for seconds, minutes, or the paper's scale.")  # fmt: skip
     @click.option("--config", "file", type=A_FILE,
@@ -269,9 +277,7 @@ def _train_command(name: str) -> click.Command:
     from lab.compute import Compute
     from lab.options import options_from
 
-    doc = next(entry.doc for entry in registry.entries("gans") if entry.name == name)
-
-    @click.command(name, help=doc)
+    @click.command(name, help=help_of("gans", name))
     @click.option("--imageset", default="digits", show_default=True,
                   help="The images to learn; folder:PATH or zip:PATH for your own.")  # fmt: skip
     @decoding_options
@@ -341,9 +347,7 @@ def _classifier_command(name: str) -> click.Command:
     from lab.compute import Compute
     from lab.options import options_from
 
-    doc = next(entry.doc for entry in registry.entries("classifiers") if entry.name == name)
-
-    @click.command(name, help=doc)
+    @click.command(name, help=help_of("classifiers", name))
     @click.option("--imageset", default="digits", show_default=True,
                   help="The images to learn; folder:PATH or zip:PATH for your own.")  # fmt: skip
     @decoding_options
