@@ -14,12 +14,13 @@ What it costs: a minute or two on two processor cores (preset laptop); there are
     python cli.py study toy --modes-temperature 1
 """
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from lab.cells import Cell
 from lab.config import Config as Settings
+from lab.errors import UsageError
 from lab.folder import CellFolder
 from lab.report import Report
 from lab.verdicts import Claim
@@ -43,12 +44,6 @@ class Config(Settings):
     modes_temperature: float = Field(gt=0, description="the same where classes have two modes: below their distance")
     triplet_margin: float = Field(gt=0, description="margin of the triplet loss, in first root mean squared distances")
 
-    @model_validator(mode="after")
-    def _enough_points(self) -> Self:
-        if self.points < 4 * self.classes:
-            raise ValueError(f"points: {self.points} are too few for {self.classes} classes with two modes each")
-        return self
-
 
 PRESETS: dict[str, dict[str, Any]] = {
     "smoke": {
@@ -71,7 +66,14 @@ MODES_MARGIN = 0.5
 
 
 def plan(config: Config) -> list[Cell]:
-    """One cell a seed, in which every descent starts from the same draws."""
+    """One cell a seed, in which every descent starts from the same draws.
+
+    Raises:
+        UsageError: fewer than two points for each mode of a class.
+    """
+    fewest = 4 * config.classes
+    if config.points < fewest:
+        raise UsageError(f"points: {config.points} are too few for {config.classes} classes; give {fewest} or more.")
     return [cells.descent_cell(seed, config.plain()) for seed in range(config.seeds)]
 
 

@@ -160,8 +160,8 @@ def test_without_measurements_there_is_no_verdict_and_still_a_report(tmp_path):
 
 
 def test_too_few_points_for_the_modes_are_refused():
-    with pytest.raises(UsageError, match="15 are too few for 4 classes with two modes each"):
-        config(points=15)
+    with pytest.raises(UsageError, match="15 are too few for 4 classes; give 16 or more"):
+        toy.plan(config(points=15))
 
 
 def test_seeds_are_added_without_doing_others_anew():
