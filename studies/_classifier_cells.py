@@ -75,42 +75,50 @@ def training_cell(
     return Cell(TRAIN, label, config, parts, processes=compute.processes, cost=cost)
 
 
-def evaluating_cell(training: Cell, splits: Sequence[str] = ("test",)) -> Cell:
+def evaluating_cell(training: Cell, splits: Sequence[str] = ("test",), images: str | None = None) -> Cell:
     """Evaluate the last weights of a training cell on splits of its image set: `test`, `train` or `validation`.
 
-    `train` is what was trained on, without what was kept apart to validate on.
+    `train` is what was trained on, without what was kept apart to validate on. Of another image set, `images`, which
+    must be of as many classes, only the test split is taken.
 
     Raises:
-        UsageError: there is no such split, or nothing in it.
+        UsageError: there is no such split, nothing in it, or the network does not take such images.
     """
-    spec = imageset.spec(training.config["imageset"])
+    own = training.config["imageset"]
+    built, spec = imageset.spec_of(training.config), imageset.spec(images or own)
     for split in splits:
         if split not in SPLITS:
             raise unknown_name("split", split, SPLITS)
-        if split == "test" and not spec.n.get("test"):
-            raise UsageError(f"{training.config['imageset']} has no test split: there is nothing to evaluate on.")
-        if split == "validation" and not round(spec.n["train"] * training.config["validation"]):
+        if split == "test" and "test" not in spec.splits:
+            raise UsageError(f"{images or own} has no test split: there is nothing to evaluate on.")
+        if split == "validation" and not round(
+            imageset.spec_of(training.config).n["train"] * training.config["validation"]
+        ):
             raise UsageError("No images were kept apart to validate on: train with --validation above 0.")
+    config: dict[str, Any] = {"splits": list(splits)}
     parts = registry.code_versions("studies._classifier_cells", "metrics.calibration")
-    config = {"splits": list(splits)}
+    if images not in (None, own):
+        _check_other(built, spec, str(images), splits)
+        config |= {"imageset": images, **imageset.recorded(str(images))}
+        parts["images"] = imageset.fingerprint(str(images))
     run = "studies._classifier_cells:evaluate"
     return Cell(run, f"evaluate-{training.label}", config, parts, (training,), cost=2 + 5e-4 * sum(spec.n.values()))
 
 
-def evaluating_folder(training: Path, splits: Sequence[str], local: dict[str, Any]) -> Path:
+def evaluating_folder(training: Path, splits: Sequence[str], local: dict[str, Any], images: str | None = None) -> Path:
     """The folder of the cell that evaluates the training of another folder, beside it.
 
     Raises:
-        UsageError: that is no classifier's, or there is no such split.
+        UsageError: that is no classifier's, or as `evaluating_cell`.
         WorkbenchError: it holds no weights.
     """
     folder = CellFolder(training)
     if folder.run != TRAIN:
         raise UsageError(f"{training} is not the folder of a classifier in training.")
     registry.resolve("classifiers._snapshots:snapshots")(training)
-    if len(splits) == 0:
+    if not splits:
         raise UsageError("splits: at least 1 is needed.")
-    cell = evaluating_cell(recorded_cell(folder.record), splits)
+    cell = evaluating_cell(recorded_cell(folder.record), splits, images)
     return CellFolder.create(cell, training.resolve().parent, local).path
 
 
@@ -129,18 +137,28 @@ def evaluate(cell: CellFolder) -> None:
     for done, split in enumerate(cell.config["splits"]):
         cell.event("progress", done=done, total=len(cell.config["splits"]), text=f"on {split}")
         source = "test" if split == "test" else "train"
-        images = imageset.load(config["imageset"], source, root=cell.data_root, download=cell.download)
+        shown = cell.config.get("imageset", config["imageset"])
+        images = imageset.load(shown, source, root=cell.data_root, download=cell.download)
         picked = torch.arange(len(images))
         if source == "train":
             picked = carve(len(images), config["validation"], config["seed"])[split == "validation"]
         logits = registry.resolve("classifiers._snapshots:logits_of")(network, images.pixels(picked), config["device"])
         about = {
-            "kind": "classifier", "model": config["classifier"], "imageset": config["imageset"],
-            "seed": config["seed"], "kimg": snapshot.kimg, "step": snapshot.step, "split": split,
+            "kind": "classifier", "model": config["classifier"], "imageset": shown, "seed": config["seed"],
+            "kimg": snapshot.kimg, "step": snapshot.step, "split": split,
             "setting": registry.resolve("classifiers._setting:setting")(config),
         }  # fmt: skip
         for row in measure(logits, images.classes(picked)):
             cell.row(**about, **row)
+
+
+def _check_other(built: imageset.Spec, shown: imageset.Spec, images: str, splits: Sequence[str]) -> None:
+    """Raise UsageError unless a network takes the images of another set, of which only the test split is asked for."""
+    registry.resolve("classifiers._images:check_shown")(built, shown, images)
+    if len(built.classes) != len(shown.classes):
+        raise UsageError(f"The network tells {len(built.classes)} classes apart; {images} has {len(shown.classes)}.")
+    if set(splits) != {"test"}:
+        raise UsageError(f"Of {images}, which it was not trained on, only the test split can be evaluated.")
 
 
 def _check_length(epochs: int, snapshots: Sequence[int]) -> None:
@@ -168,9 +186,9 @@ def _objective(
     if not math.isfinite(alpha):
         raise UsageError(f"alpha: a finite number is needed (got {alpha}).")
     if isinstance(temperature, str) and temperature not in ("minimize", "learn"):
-        raise UsageError(f"temperature: 'minimize', 'learn' or a number above 0 is needed (got {temperature!r}).")
+        raise UsageError(f"temperature: minimize, learn or a number above 0 is needed (got {temperature!r}).")
     if not isinstance(temperature, str) and not 0 < temperature < math.inf:
-        raise UsageError(f"temperature: 'minimize', 'learn' or a number above 0 is needed (got {temperature:g}).")
+        raise UsageError(f"temperature: minimize, learn or a number above 0 is needed (got {temperature:g}).")
     if distance not in ("sqeuclidean", "cosine"):
         raise unknown_name("distance", distance, ("sqeuclidean", "cosine"))
     if layers is not None and not layers:

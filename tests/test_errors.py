@@ -14,6 +14,8 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from unittest import mock
 
@@ -35,6 +37,7 @@ from lab.imageset import ImageSet
 from lab.runs import Run
 from lab.search import search
 from studies import classifier_regularization
+from studies._classifier_cells import training_cell as classifier_cell
 from studies._gan_cells import training_cell
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -57,10 +60,10 @@ NAMES = [", ".join(filter(None, row[:2])) for row in rows()]
 
 
 @pytest.mark.parametrize("command, situation, message, code", rows(), ids=NAMES)
-def test_rows_of_the_page(command, situation, message, code, tmp_path, monkeypatch, capfd, trained):
+def test_rows_of_the_page(command, situation, message, code, tmp_path, monkeypatch, capfd, trained, classifier):
     monkeypatch.chdir(tmp_path)
     if situation:
-        SITUATIONS[situation](Place(tmp_path, monkeypatch, trained))
+        SITUATIONS[situation](Place(tmp_path, monkeypatch, trained, classifier))
     before = finished(tmp_path)
     ended, out, err = run_here(command, monkeypatch, capfd)
     assert ended == code, err
@@ -133,11 +136,28 @@ def trained(tmp_path_factory):
     return folder.path
 
 
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory):
+    """A function that gives the folder of a classifier that was trained in a second."""
+
+    @cache
+    def made(validation):
+        cell = classifier_cell(
+            "cnn", "digits", seed=0, epochs=1, compute=Compute(precision="float32", device="cpu"),
+            settings={"width": 2}, validation=validation,
+        )  # fmt: skip
+        folder = CellFolder.create(cell, tmp_path_factory.mktemp("cells"), {**LOCAL, "data": str(ROOT / "data")})
+        folder.work()
+        return folder.path
+
+    return made
+
+
 class Place:
     """The folder that a row's command is run in, and what situations do there."""
 
-    def __init__(self, path, patch, trained):
-        self.path, self.patch, self._trained = path, patch, trained
+    def __init__(self, path, patch, trained, classifier):
+        self.path, self.patch, self._trained, self._classifier = path, patch, trained, classifier
 
     @property
     def cell_config(self):
@@ -147,6 +167,14 @@ class Place:
     def cell(self):
         """A trained GAN's folder `cell`."""
         return shutil.copytree(self._trained, self.path / "cell")
+
+    def classifier(self, validation=0.1):
+        """A trained classifier's folder `cell`, and its only weights."""
+        made = self._classifier(validation)
+        folder = shutil.copytree(made, self.path / made.name)
+        (self.path / "cell").symlink_to(folder)  # by its own name it is looked for
+        (weights,) = (folder / "snapshots").iterdir()
+        return weights
 
     def study(self):
         """A finished study's folder `runs/studies/gan-entanglement/hash`; its cells are those that ship."""
@@ -467,6 +495,32 @@ def _(place):
 @situation("without its weights")
 def _(place):
     shutil.rmtree(place.cell() / "snapshots")
+
+
+@situation("a trained classifier")
+def _(place):
+    place.classifier()
+
+
+@situation("a classifier trained on every image")
+def _(place):
+    place.classifier(validation=0)
+
+
+@situation("a trained classifier whose images have no test split")
+def _(place):
+    place.classifier()
+    place.patch.setattr(digits, "SPEC", replace(digits.SPEC, splits=("train",)))
+
+
+@situation("a trained classifier without its weights")
+def _(place):
+    place.classifier().unlink()
+
+
+@situation("a trained classifier whose weights are cut off")
+def _(place):
+    cut(place.classifier())
 
 
 @situation("a cell that trains nothing")

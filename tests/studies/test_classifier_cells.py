@@ -74,7 +74,7 @@ def test_one_thing_said_in_two_ways_is_one_cell():
         ({"alpha": float("-inf")}, "alpha: a finite number is needed"),
         ({"layers": ("fc3",)}, "hidden layer 'fc3'; did you mean 'fc2'"),
         ({"alpha": 1.0, "layers": ()}, "layers: at least 1"),
-        ({"temperature": "warm"}, "'minimize', 'learn' or a number above 0 is needed .got 'warm'"),
+        ({"temperature": "warm"}, "minimize, learn or a number above 0 is needed .got 'warm'"),
         ({"temperature": 0.0}, "above 0 is needed .got 0"),
         ({"temperature": float("nan")}, "above 0 is needed .got nan"),
         ({"distance": "euclid"}, "distance 'euclid'"),
@@ -164,3 +164,26 @@ def test_only_a_classifiers_folder_with_weights_is_evaluated(trained, tmp_path):
         cells.evaluating_folder(untrained.path, ("test",), LOCAL)
     with pytest.raises(UsageError, match="splits: at least 1"):
         cells.evaluating_folder(trained[1].path, (), LOCAL)
+
+
+def test_another_image_set_must_be_of_such_images_and_as_many_classes(trained, monkeypatch, tmp_path):
+    work, folder = trained
+    assert cells.evaluating_cell(work, images="digits").key == cells.evaluating_cell(work).key
+    with pytest.raises(UsageError, match="takes grey images of 16 x 16; cifar10 has colour images of 32 x 32"):
+        cells.evaluating_cell(work, images="cifar10")
+    digits = imageset.spec("digits")
+    other = imageset.Spec(**{**vars(digits), "classes": digits.classes[:5]})
+    spec = imageset.spec
+    monkeypatch.setattr(imageset, "spec", lambda name, root=None: other if name == "mnist" else spec(name))
+    with pytest.raises(UsageError, match="tells 10 classes apart; mnist has 5"):
+        cells.evaluating_cell(work, images="mnist")
+    other = digits
+    with pytest.raises(UsageError, match="Of mnist, which it was not trained on, only the test split"):
+        cells.evaluating_cell(work, ("test", "train"), images="mnist")
+    load, read = imageset.load, []
+    monkeypatch.setattr(
+        imageset, "load", lambda name, split, **k: (read.append((name, split)), load("digits", split, **k))[1]
+    )
+    evaluated = CellFolder(cells.evaluating_folder(folder.path, ("test",), LOCAL, "mnist"))
+    evaluated.work()
+    assert read == [("mnist", "test")] and {row["imageset"] for row in evaluated.rows()} == {"mnist"}

@@ -21,7 +21,9 @@ TINY = ("width=2", "batch=100")
 
 def test_a_trial_trains_on_seeds_of_its_own():
     config = Search.parse({"seeds": 3})
-    found = search.cells(config, {"alpha": -0.02, "temperature": "learn", "learning_rate": 0.003, "snnl_layers": "upper"})
+    found = search.cells(
+        config, {"alpha": -0.02, "temperature": "learn", "learning_rate": 0.003, "snnl_layers": "upper"}
+    )
     assert [cell.config["seed"] for cell in found] == [1000, 1001, 1002]
     assert {cell.run for cell in found} == {"classifiers._train:run"}
     one = found[0].config
