@@ -44,6 +44,14 @@ class EntryGroup(click.Group):
             formatter.write_dl([(entry.name, entry.summary) for entry in registry.entries(self.kind, self.having)])
 
 
+def help_of(kind: str, name: str) -> str:
+    """The docstring of an entry as a command's help, with its indented lines left as they are."""
+    from lab import registry
+
+    doc = next(entry.doc for entry in registry.entries(kind) if entry.name == name)
+    return doc.replace("\n\n    ", "\n\n\b\n    ")
+
+
 Decorator = Callable[[Any], Any]
 ANY_FOLDER = click.Path(file_okay=False, path_type=Path)
 A_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -93,7 +101,8 @@ download_option = click.option(
 )
 reading_options = together(data_option, download_option, json_option)
 """Of every command that reads image sets."""
-cell_options = together(runs_option("Folder that cells and reports are written to."), reading_options)
+report_option = runs_option("Folder that cells and reports are written to.")
+cell_options = together(report_option, reading_options)
 """Of every command that does cells."""
 checkpoint_option = click.option(
     "--checkpoint-minutes", type=click.FloatRange(min=0), default=5.0, show_default=True,
@@ -148,20 +157,20 @@ def _study_command(name: str) -> click.Command:
     from lab.options import options_from
 
     module = registry.load("studies", name)
+    trains = "device" in module.Config.model_fields
 
-    @click.command(name, help=module.__doc__)
+    @click.command(name, help=help_of("studies", name))
     @click.option("--preset", type=click.Choice(list(module.PRESETS)), default="laptop", show_default=True,
                   help="Settings for seconds, minutes, or the paper's scale.")  # fmt: skip
     @click.option("--config", "file", type=A_FILE,
                   help="JSON file of settings in the preset's place, as snnl tune writes it; options win.")  # fmt: skip
     @options_from(module.Config)
-    @decoding_options
+    @(decoding_options if trains else together())
     @click.option("--jobs", type=click.IntRange(min=1), help="Cells side by side.  [default: one a core]")
     @click.option("--published", is_flag=True, help="Take finished cells that ship in results/ as done.")
     @click.option("--dry-run", is_flag=True, help="List the cells and an estimate of the time; do nothing.")
-    @checkpoint_option
-    @tracker_option
-    @cell_options
+    @(together(checkpoint_option, tracker_option) if trains else together())
+    @(cell_options if trains else together(report_option, json_option))
     def command(**values: Any) -> None:
         _run_study(name, **values)
 
@@ -169,22 +178,40 @@ def _study_command(name: str) -> click.Command:
 
 
 def _run_study(
-    name: str, preset: str, file: Path | None, runs: Path, data: Path | None, download: bool, jobs: int | None,
-    published: bool, dry_run: bool, checkpoint_minutes: float, tracker: tuple[str, ...], as_json: bool,
-    size: str | None, channels: str | None, skip_bad: bool, **settings: Any,
+    name: str, preset: str, file: Path | None, runs: Path, jobs: int | None, published: bool, dry_run: bool,
+    as_json: bool, **values: Any,
 ) -> None:  # fmt: skip
-    from lab import study
+    from lab import registry, study
     from lab.options import given
 
-    local = _training_local(data, download, tracker, checkpoint_minutes)
+    settings = {field: values.pop(field) for field in registry.load("studies", name).Config.model_fields}
     config = study.study_config(name, preset, given(settings), file)
-    config = _with_settled_images(config, Path(local["data"]), size, channels, skip_bad)
+    local: dict[str, Any] = {}
+    if "device" in settings:
+        config, local = _with_images(config, **values)
     plan = study.plan_study(name, config, runs, published=published)
     if dry_run:
         return _print_plan(plan, jobs, as_json)
     _say(_opening(plan, jobs))
     result = study.run_study(plan, local=local, jobs=jobs)
     _print_result(result, as_json)
+
+
+def _with_images(
+    config: Any, data: Path | None, download: bool, tracker: tuple[str, ...], checkpoint_minutes: float,
+    size: str | None, channels: str | None, skip_bad: bool,
+) -> tuple[Any, dict[str, Any]]:  # fmt: skip
+    """The settings of a study that trains on images, once those are decoded, and what its cells' folders say beside."""
+    local = _training_local(data, download, tracker, checkpoint_minutes)
+
+    def settled(name: str) -> str:
+        return _settled(name, Path(local["data"]), size, channels, skip_bad)
+
+    names = {field: getattr(config, field) for field in ("imageset", "imagesets") if hasattr(config, field)}
+    known = {
+        field: settled(name) if isinstance(name, str) else tuple(map(settled, name)) for field, name in names.items()
+    }
+    return config.model_copy(update=known), local
 
 
 @cli.group("study", cls=EntryGroup, kind="studies", make=_study_command, invoke_without_command=True)
@@ -219,17 +246,15 @@ def _search_command(name: str) -> click.Command:
 
 
 def _run_search(
-    name: str, searchable: Any, trials: int, jobs: int | None, folder: Path | None, runs: Path, data: Path | None,
-    download: bool, checkpoint_minutes: float, tracker: tuple[str, ...], as_json: bool, size: str | None,
-    channels: str | None, skip_bad: bool, **settings: Any,
+    name: str, searchable: Any, trials: int, jobs: int | None, folder: Path | None, runs: Path, as_json: bool,
+    **values: Any,
 ) -> None:  # fmt: skip
     from lab.options import given
     from lab.search import search
     from lab.tables import aligned
 
-    local = _training_local(data, download, tracker, checkpoint_minutes)
-    config = searchable.settings.parse(given(settings))
-    config = _with_settled_images(config, Path(local["data"]), size, channels, skip_bad)
+    settings = {field: values.pop(field) for field in searchable.settings.model_fields}
+    config, local = _with_images(searchable.settings.parse(given(settings)), **values)
     found = search(name, searchable, config, trials=trials, runs=runs, local=local, folder=folder, jobs=jobs, say=_say)
     click.echo(aligned([[*map(str, row)] for row in found.rows()]))
     _say(f"Best: trial {found.best.number + 1}, {found.preset}")
@@ -252,9 +277,7 @@ def _train_command(name: str) -> click.Command:
     from lab.compute import Compute
     from lab.options import options_from
 
-    doc = next(entry.doc for entry in registry.entries("gans") if entry.name == name)
-
-    @click.command(name, help=doc)
+    @click.command(name, help=help_of("gans", name))
     @click.option("--imageset", default="digits", show_default=True,
                   help="The images to learn; folder:PATH or zip:PATH for your own.")  # fmt: skip
     @decoding_options
@@ -324,9 +347,7 @@ def _classifier_command(name: str) -> click.Command:
     from lab.compute import Compute
     from lab.options import options_from
 
-    doc = next(entry.doc for entry in registry.entries("classifiers") if entry.name == name)
-
-    @click.command(name, help=doc)
+    @click.command(name, help=help_of("classifiers", name))
     @click.option("--imageset", default="digits", show_default=True,
                   help="The images to learn; folder:PATH or zip:PATH for your own.")  # fmt: skip
     @decoding_options
@@ -611,16 +632,6 @@ def _settled(imageset: str, data: Path, size: str | int | None, channels: str | 
 
     sides = {"size": int(size) if size else None, "channels": int(channels) if channels else None}
     return settle(imageset, data, **sides, skip_bad=skip_bad, say=_say)
-
-
-def _with_settled_images(config: Any, *how: Any) -> Any:
-    """A study's settings with the names that cells have for its image sets."""
-    names = {key: getattr(config, key) for key in ("imageset", "imagesets") if hasattr(config, key)}
-    settled = {
-        key: _settled(name, *how) if isinstance(name, str) else tuple(_settled(one, *how) for one in name)
-        for key, name in names.items()
-    }
-    return config.model_copy(update=settled)
 
 
 def _training_local(

@@ -55,15 +55,15 @@ def find_start(cell: CellFolder, kept: KeptFiles, last: int, length: Collection[
 
 
 def agreed_start(cell: CellFolder, kept: KeptFiles, last: int, length: Collection[str]) -> Start | None:
-    """What the first of several processes finds with `find_start`, on all of them."""
+    """What the first of several processes finds with `find_start`, on all of them.
+
+    It sends them what it read: by now another command may have removed that from the disk.
+    """
     found = find_start(cell, kept, last, length) if rank() == 0 else None
     if world_size() == 1:
         return found
-    (where,) = broadcast_object_list([found and (found.source.path, found.checkpoint.path)])
-    if rank() and where:
-        source = CellFolder(where[0])
-        return Start(source, checkpoint.read(where[1], source.key))
-    return found
+    agreed: list[Start | None] = broadcast_object_list([found])
+    return agreed[0]
 
 
 def take_over(start: Start, cell: CellFolder, kept: KeptFiles) -> None:

@@ -67,8 +67,8 @@ class Plan:
 
     @property
     def device(self) -> str:
-        """The kind of device that the study's trainings use."""
-        return hardware.resolve_device(getattr(self.config, "device", "auto"))
+        """The kind of device that the study's trainings use; one that trains nothing says nothing of devices."""
+        return hardware.resolve_device(getattr(self.config, "device", "cpu"))
 
     @property
     def places(self) -> int:

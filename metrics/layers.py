@@ -47,7 +47,20 @@ def measure(
     anchors: int | None = None,
     seed: int = 0,
 ) -> Iterator[LayerEntanglement]:
-    """Each layer in turn, measured as it is asked for.
+    """The row of each layer in turn; arguments and errors are those of `entanglements`."""
+    for name, found in entanglements(features, labels, distance=distance, anchors=anchors, seed=seed):
+        yield _row(name, features[name][0:1].numel(), found)
+
+
+def entanglements(
+    features: Mapping[str, Tensor],
+    labels: Tensor,
+    *,
+    distance: Distance = "sqeuclidean",
+    anchors: int | None = None,
+    seed: int = 0,
+) -> Iterator[tuple[str, Entanglement]]:
+    """Each layer in turn, by name, measured as it is asked for.
 
     Args:
         features: floating tensors (n, ...) by layer.
@@ -66,7 +79,7 @@ def measure(
             found = entanglement(layer, labels, distance=distance, anchors=anchors, generator=generator)
         except ValueError as error:
             raise ValueError(f"layer {name!r}: {error}") from error
-        yield _row(name, layer[0:1].numel(), found)
+        yield name, found
 
 
 def _row(layer: str, features: int, found: Entanglement) -> LayerEntanglement:

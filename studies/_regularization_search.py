@@ -16,7 +16,7 @@ from lab.folder import CellFolder
 from lab.search import Choice, Range, Space, Values
 from studies._regularization_config import Recipe
 
-SEARCHED = ("alpha", "temperature", "learning_rate", "layers")
+SEARCHED = ("alpha", "temperature", "learning_rate", "snnl_layers")
 FIRST_SEED = 1000
 ALPHAS = Range(1e-3, 1e-1, sign=-1)
 """Over four layers, an alpha of -0.1 outweighs the cross-entropy."""
@@ -37,7 +37,7 @@ class Search(Recipe):
         SEARCHED,
         min_length=1,
         validate_default=True,
-        description="what to search, of alpha (negative), temperature, learning_rate, layers",
+        description="what to search, of alpha (negative), temperature, learning_rate, snnl_layers",
     )
 
     @field_validator("imageset")
@@ -58,13 +58,13 @@ class Search(Recipe):
 
 
 def space(config: Search) -> Space:
-    """What is searched; layers only where the classifier tells their names without being built."""
+    """What is searched; `snnl_layers` only where the classifier tells their names without being built."""
     rate = _own_settings(config).learning_rate
     parts: dict[str, Range | Choice] = {
         "alpha": ALPHAS,
         "temperature": Choice(("minimize", "learn")),
         "learning_rate": Range(rate / RATE_FACTOR, rate * RATE_FACTOR),
-        "layers": Choice(tuple(_groups(config))),
+        "snnl_layers": Choice(tuple(_groups(config))),
     }
     return {name: parts[name] for name in config.search}
 
@@ -93,8 +93,8 @@ def _with_values(config: Search, values: Values) -> tuple[Recipe, float]:
     """The recipe and the alpha that values mean."""
     named: dict[str, Any] = dict(values)
     alpha = float(named.pop("alpha", config.alpha))
-    if "layers" in named:
-        named["layers"] = _groups(config)[named["layers"]]
+    if "snnl_layers" in named:
+        named["snnl_layers"] = _groups(config)[named["snnl_layers"]]
     return config.model_copy(update=named), alpha
 
 

@@ -19,7 +19,9 @@ MEASURE = Cell("a:measure", "measure", {"n": 1}, needs=(TRAIN,), cost=2)
 
 
 class Settings(Config):
-    """No settings."""
+    """The settings of a study that trains."""
+
+    device: str = "auto"
 
 
 class Module:
@@ -94,6 +96,14 @@ def test_a_training_takes_a_core_or_gpu_for_each_process(places, monkeypatch, gp
     cells = [Cell("a:train", "train", {"seed": seed}, processes=processes) for seed in range(9)]
     plan = study.Plan("x", Settings(), places[0], [study.Planned(cell, "to do") for cell in cells])
     assert plan.slots(None) == slots
+
+
+def test_a_study_that_trains_nothing_takes_cores_and_asks_for_no_gpu(places, monkeypatch):
+    monkeypatch.setattr(study.hardware, "gpus", lambda: (("H100", 9.0),) * 4)
+    monkeypatch.setattr(study.hardware, "cores", lambda: 8)
+    cells = [Cell("a:count", "count", {"seed": seed}) for seed in range(9)]
+    plan = study.Plan("x", Config(), places[0], [study.Planned(cell, "to do") for cell in cells])
+    assert (plan.device, plan.slots(None)) == ("cpu", 8)
 
 
 def test_a_slot_has_the_same_threads_however_much_is_left(places):

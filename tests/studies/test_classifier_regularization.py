@@ -41,15 +41,15 @@ def test_baselines_do_not_depend_on_the_loss():
     def baselines(**given):
         return {cell.key for cell in trainings(**given) if not cell.config["alpha"]}
 
-    assert baselines() == baselines(alphas=(-1.0,), layers=("fc1",), temperature="learn", distance="cosine")
+    assert baselines() == baselines(alphas=(-1.0,), snnl_layers=("fc1",), temperature="learn", distance="cosine")
     assert not baselines() & baselines(learning_rate=0.1)
 
 
 def test_settings_reach_the_classifier():
-    (found, *_) = trainings(settings=("width=4", "optimizer=sgd"), learning_rate=0.05, layers=("fc1", "fc2"))
+    (found, *_) = trainings(settings=("width=4", "optimizer=sgd"), learning_rate=0.05, snnl_layers=("fc1", "fc2"))
     assert found.config["settings"]["width"] == 4 and found.config["settings"]["optimizer"] == "sgd"
     assert found.config["settings"]["learning_rate"] == 0.05
-    assert [cell.config["layers"] for cell in trainings(layers=("fc1", "fc2"))][1] == ["fc1", "fc2"]
+    assert [cell.config["layers"] for cell in trainings(snnl_layers=("fc1", "fc2"))][1] == ["fc1", "fc2"]
     assert trainings(temperature="2.5")[1].config["temperature"] == 2.5
 
 
@@ -62,7 +62,7 @@ def test_settings_reach_the_classifier():
         ({"alphas": ()}, "alphas: at least 1"),
         ({"imagesets": ("mnits",)}, "did you mean 'mnist'"),
         ({"classifier": "cn"}, "did you mean 'cnn'"),
-        ({"layers": ("fc9",)}, "fc9.*(fc1|Known)"),
+        ({"snnl_layers": ("fc9",)}, "fc9.*(fc1|Known)"),
         ({"temperature": "minimise"}, "temperature: minimize, learn or a number above 0"),
         ({"temperature": "-1"}, "temperature: minimize, learn or a number above 0"),
         ({"temperature": "nan"}, "temperature: minimize, learn or a number above 0"),

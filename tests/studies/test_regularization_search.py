@@ -21,7 +21,9 @@ TINY = ("width=2", "batch=100")
 
 def test_a_trial_trains_on_seeds_of_its_own():
     config = Search.parse({"seeds": 3})
-    found = search.cells(config, {"alpha": -0.02, "temperature": "learn", "learning_rate": 0.003, "layers": "upper"})
+    found = search.cells(
+        config, {"alpha": -0.02, "temperature": "learn", "learning_rate": 0.003, "snnl_layers": "upper"}
+    )
     assert [cell.config["seed"] for cell in found] == [1000, 1001, 1002]
     assert {cell.run for cell in found} == {"classifiers._train:run"}
     one = found[0].config
@@ -32,7 +34,7 @@ def test_a_trial_trains_on_seeds_of_its_own():
 
 
 def test_what_is_not_searched_is_as_given():
-    config = Search.parse({"search": ("alpha",), "learning_rate": 0.01, "temperature": "5", "layers": ("conv1",)})
+    config = Search.parse({"search": ("alpha",), "learning_rate": 0.01, "temperature": "5", "snnl_layers": ("conv1",)})
     assert set(search.space(config)) == {"alpha"}
     (one, *_) = search.cells(config, {"alpha": -0.001})
     assert one.config["temperature"] == 5.0 and one.config["layers"] == ["conv1"]
@@ -43,11 +45,11 @@ def test_what_is_not_searched_is_as_given():
 
 def test_the_space_is_around_the_classifiers_own_rate_and_negative_in_alpha():
     space = search.space(Search.parse({"classifier": "resnet"}))
-    assert set(space) == {"alpha", "temperature", "learning_rate", "layers"}
+    assert set(space) == {"alpha", "temperature", "learning_rate", "snnl_layers"}
     assert (space["learning_rate"].low, space["learning_rate"].high) == pytest.approx((0.02, 0.5))
     assert (space["alpha"].value(0.0123456), space["alpha"].value(0.1)) == (-0.0123, -0.1)
-    assert space["layers"].words == ("all", "lower", "upper")
-    (lower, *_) = search.cells(Search.parse({"search": ("layers",), "alpha": -0.01}), {"layers": "lower"})
+    assert space["snnl_layers"].words == ("all", "lower", "upper")
+    (lower, *_) = search.cells(Search.parse({"search": ("snnl_layers",), "alpha": -0.01}), {"snnl_layers": "lower"})
     assert lower.config["layers"] == ["conv1", "conv2"]
 
 
@@ -57,7 +59,7 @@ def test_the_space_is_around_the_classifiers_own_rate_and_negative_in_alpha():
         ({"search": ("alhpa",)}, "Unknown setting to search 'alhpa'; did you mean 'alpha'"),
         ({"search": ()}, "search: at least 1"),
         ({"learning_rate": 0.1}, "search: learning_rate is given, too: leave it out of one"),
-        ({"layers": ("fc1",)}, "search: layers is given, too: leave it out of one"),
+        ({"snnl_layers": ("fc1",)}, "search: snnl_layers is given, too: leave it out of one"),
         ({"alpha": -0.1}, "search: alpha is given, too: leave it out of one"),
         ({"validation": 0.0}, "validation: .*greater than 0"),
         ({"imageset": "digit"}, "did you mean 'digits'"),

@@ -1,0 +1,39 @@
+"""Where a training goes on from, on every one of its processes."""
+
+import pickle
+import shutil
+
+from lab import checkpoint, resume
+from lab.cells import Cell
+from lab.folder import CellFolder
+
+FILES = {"weights": bytes(range(256)), "optimizers": b"\0" * 1000}
+
+
+def test_all_processes_go_on_from_what_the_first_one_read(tmp_path, monkeypatch):
+    """Another cell's checkpoint may be removed before the others come to read it."""
+    shorter, longer = (
+        CellFolder.create(Cell("a:train", f"{kimg}", {"kimg": kimg}), tmp_path, {"data": "", "download": False})
+        for kimg in (1, 2)
+    )
+    checkpoint.save(shorter.path / "checkpoints", 7, shorter.key, FILES)
+    sent = []
+
+    def send(objects):
+        sent.append(pickle.dumps(objects))
+        return objects
+
+    def receive(objects):
+        assert objects == [None]
+        return pickle.loads(sent[0])
+
+    monkeypatch.setattr(resume, "world_size", lambda: 2)
+    starts = []
+    for rank, broadcast in enumerate((send, receive)):
+        monkeypatch.setattr(resume, "rank", lambda rank=rank: rank)
+        monkeypatch.setattr(resume, "broadcast_object_list", broadcast)
+        starts.append(resume.agreed_start(longer, {}, 10, ["kimg"]))
+        shutil.rmtree(shorter.path, ignore_errors=True)
+    assert starts[0].checkpoint == starts[1].checkpoint
+    assert starts[1].checkpoint.files == FILES and starts[1].checkpoint.step == 7
+    assert starts[1].source.key == shorter.key

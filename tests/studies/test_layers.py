@@ -1,0 +1,226 @@
+"""The study of layers: what its cells measure against the engine, its schedule, and verdicts on known tables."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from lab import imageset, registry
+from lab.compute import Compute
+from lab.draws import subset
+from lab.errors import UsageError
+from lab.folder import CellFolder
+from lab.study import study_config
+from lab.table import build_table, pick
+from snnl_core import entanglement
+from studies import _layers_cells as cells
+from studies import _layers_report as layers_report
+from studies import layers
+from studies._classifier_cells import training_cell
+
+LOCAL = {"data": "nowhere", "download": False}
+LAYERS = ["fc1", "fc2", "logits"]
+
+
+def config(**given):
+    return study_config("layers", "smoke", given)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A small training and the measurement of its layers, done."""
+    training = training_cell(
+        "mlp", "digits", seed=3, epochs=2, compute=Compute(precision="float32", device="cpu"),
+        settings={"width": 16, "depth": 2}, snapshots=(0, 2),
+    )  # fmt: skip
+    place, folders = tmp_path_factory.mktemp("layers"), []
+    for cell in (training, cells.measuring_cell(training, 120)):
+        folders.append(CellFolder.create(cell, place, LOCAL))
+        folders[-1].work()
+    return folders
+
+
+def test_every_layer_is_measured_at_every_snapshot_and_the_pixels_once(finished):
+    training, measuring = finished
+    table = build_table(measuring.rows())
+    measured = pick(table, kind="layers")
+    assert list(measured["space"].unique()) == LAYERS
+    steps = [snapshot.step for snapshot in registry.resolve("classifiers._snapshots:snapshots")(training.path)]
+    assert sorted(measured["step"].unique()) == steps and len(steps) == 2
+    metrics = {"entanglement", "entanglement_loss", "entanglement_bound", "inverse_temperature"}
+    assert len(measured) == len(LAYERS) * len(steps) * len(metrics)
+    assert set(measured["metric"]) == metrics and set(measured["n"]) == {120}
+    pixels = pick(table, kind="reference")
+    assert set(pixels["space"]) == {"pixels"} and len(pixels) == len(metrics)
+    assert set(table["setting"]) == {"alpha=0"} and set(table["seed"]) == {3}
+
+
+def test_numbers_and_matrices_are_those_of_the_engine(finished):
+    training, measuring = finished
+    held_out = imageset.load("digits", "test", root=measuring.data_root)
+    picked = subset(len(held_out), 120, 0, "measured", "test")
+    last = registry.resolve("classifiers._snapshots:snapshots")(training.path)[-1]
+    network = registry.resolve("classifiers._snapshots:load_classifier")(last, training.config)
+    with torch.no_grad():
+        logits, features = network(held_out.batch(picked))
+    table = build_table(measuring.rows())
+    end = pick(table, kind="layers", step=last.step)
+    with np.load(measuring.path / "class_pairs.npz", allow_pickle=False) as kept:
+        assert kept["layers"].tolist() == LAYERS and kept["epochs"].tolist() == [0, 2]
+        for place, (name, x) in enumerate({**features, "logits": logits}.items()):
+            found = entanglement(x, held_out.labels[picked])
+            values = pick(end, space=name).set_index("metric")["value"]
+            assert values["entanglement"] == pytest.approx(found.score, rel=1e-5)
+            assert values["entanglement_loss"] == pytest.approx(found.loss, rel=1e-5)
+            assert values["entanglement_bound"] == pytest.approx(found.bound)
+            assert values["inverse_temperature"] == pytest.approx(1 / found.temperature, rel=1e-2)
+            assert np.allclose(kept["class_pairs"][1, place], found.class_pairs, atol=1e-4)
+
+
+def test_measuring_twice_gives_the_same_rows(finished):
+    _, measuring = finished
+    before = measuring.rows()
+    (measuring.path / "DONE").unlink()
+    CellFolder(measuring.path).work()
+    assert CellFolder(measuring.path).rows() == before
+
+
+def test_large_maps_are_averaged_and_batches_change_nothing(monkeypatch):
+    class Network(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.ones(()))
+
+        def forward(self, x):
+            return self.weight * x.mean((1, 2, 3))[:, None], {"maps": x, "flat": x.flatten(1)}
+
+    x = torch.randn(7, 4, 6, 6, generator=torch.Generator().manual_seed(0))
+    found = cells.features_of(Network(), x, 40)
+    assert list(found) == ["maps", "flat", "logits"]
+    assert [feature.shape for feature in found.values()] == [(7, 4 * 9), (7, 144), (7, 1)]
+    pooled = x.reshape(7, 4, 3, 2, 3, 2).mean((3, 5)).flatten(1)
+    assert torch.allclose(found["maps"], pooled, atol=1e-6)
+    monkeypatch.setattr(cells, "BATCH", 2)
+    again = cells.features_of(Network(), x, 40)
+    assert all(torch.equal(again[name], feature) for name, feature in found.items())
+
+
+@pytest.mark.parametrize(
+    "epochs, points, expected",
+    [(2, 3, (0, 1, 2)), (1, 5, (0, 1)), (6, 7, (0, 1, 2, 3, 4, 6)), (30, 8, (0, 1, 2, 6, 10, 15, 22, 30))],
+)
+def test_the_untrained_network_the_first_epoch_and_the_last_are_measured(epochs, points, expected):
+    assert cells.schedule(epochs, points) == expected
+
+
+def test_the_plan_trains_with_and_without_and_evaluates_once():
+    plan = layers.plan(config(seeds=2))
+    kinds = [cell.run.partition(":")[2] for cell in plan]
+    assert (kinds.count("measure"), kinds.count("evaluate")) == (8, 8)
+    trainings = {need.key: need.config for cell in plan for need in cell.needs}
+    assert sorted((c["classifier"], c["alpha"], c["seed"]) for c in trainings.values()) == sorted(
+        itertools.product(("cnn", "resnet"), (0.0, -0.01), (0, 1))
+    )
+    assert all(0 in c["snapshots"] for c in trainings.values())
+
+
+def test_without_alpha_nothing_is_entangled_and_nothing_claimed_of_it():
+    alone = config(alpha=0.0, classifiers=("cnn",))
+    trainings = {need.key: need.config for cell in layers.plan(alone) for need in cell.needs}
+    assert [c["alpha"] for c in trainings.values()] == [0.0]
+    assert [claim.key for claim in layers.claims(alone)] == ["stay/cnn"]
+
+
+def test_a_new_sample_size_needs_no_new_training():
+    one, two = (layers.plan(config(n=n)) for n in (50, 60))
+    assert {need.key for cell in one for need in cell.needs} == {need.key for cell in two for need in cell.needs}
+    measures = [{cell.key for cell in plan if cell.run.endswith(":measure")} for plan in (one, two)]
+    assert not measures[0] & measures[1]
+
+
+@pytest.mark.parametrize(
+    "given, words",
+    [
+        ({"classifiers": ("resnt",)}, "did you mean 'resnet'"),
+        ({"imageset": "mnits"}, "did you mean 'mnist'"),
+        ({"n": 501}, "digits has 500 images in its test split; --n 501 is more than that"),
+        ({"alpha": 0.1}, "alpha: .*less than or equal to 0"),
+        ({"alpha": float("nan")}, "alpha: .*finite number"),
+        ({"points": 1}, "points: .*greater than or equal to 2"),
+        ({"classifiers": ()}, "classifiers: at least 1 is needed"),
+    ],
+)
+def test_impossible_settings_are_named(given, words):
+    with pytest.raises(UsageError, match=words):
+        layers.plan(config(**given))
+
+
+def rows(seed, setting, **scores):
+    """Rows of a network whose layers have a score at the start and one at the end."""
+    for layer, (start, end) in scores.items():
+        for step, value in ((0, start), (5, 0.33), (9, end)):
+            kind = "reference" if layer == "pixels" else "layers"
+            yield {"kind": kind, "model": "cnn", "seed": seed, "step": step, "kimg": step, "space": layer,
+                   "setting": setting, "metric": "entanglement", "value": value}  # fmt: skip
+
+
+def verdicts(*trainings, **given):
+    claims = layers.claims(config(classifiers=("cnn",), **given))
+    settings = [f"alpha={alpha:g}" for alpha in layers.alphas(config(**given))]
+    table = build_table(itertools.chain(*trainings))
+    return {claim.key: layers_report._verdict(claim, table, settings) for claim in claims}
+
+
+def trained(seed, end=0.8):
+    """Falls: conv1 and conv2 0.1 and 1 - end, fc 0.5, logits 0.7 and more with the seed."""
+    scores = {"conv1": (1.0, 0.9), "conv2": (1.0, end), "fc": (0.9, 0.4), "logits": (0.9, 0.2 - 0.01 * seed)}
+    return rows(seed, "alpha=0", pixels=(0.9, 0.9), **scores)
+
+
+def test_the_smaller_of_the_last_two_falls_is_held_against_the_mean_of_the_others():
+    found = verdicts(*(trained(seed) for seed in range(3)))["stay/cnn"]
+    assert found.estimate.value == pytest.approx(0.5 - (0.1 + 0.2) / 2)
+    assert (found.verdict, found.estimate.n) == ("supported", 3)
+    deep = verdicts(*(trained(seed, end=0.0) for seed in range(3)))["stay/cnn"]
+    assert deep.estimate.value == pytest.approx(0.5 - (0.1 + 1.0) / 2)
+    assert deep.verdict == "contradicted"  # the interval has no width, and -0.05 < 0.05
+
+
+def test_entangled_hidden_layers_are_compared_seed_by_seed_without_pixels_and_logits():
+    rest = {"pixels": (0, 0), "conv1": (1, 1.0), "conv2": (1, 0.9), "logits": (1, 1)}
+    entangled = [rows(seed, "alpha=-0.01", fc=(0.9, 0.5 + 0.1 * seed), **rest) for seed in range(4)]
+    found = verdicts(*(trained(seed) for seed in (2, 0, 1)), *entangled)["entangled/cnn"]
+    differences = [(2.4 + 0.1 * seed) / 3 - 0.7 for seed in range(3)]
+    assert found.estimate.value == pytest.approx(sum(differences) / 3) and found.estimate.n == 3
+
+
+def test_a_seed_that_lacks_a_layer_is_left_out():
+    torn = [row for row in trained(3) if row["space"] != "logits"]
+    found = verdicts(*(trained(seed) for seed in range(3)), torn)["stay/cnn"]
+    assert found.estimate.n == 3
+
+
+def test_without_a_baseline_there_is_no_verdict():
+    entangled = rows(0, "alpha=-0.01", conv1=(1, 1), fc=(0.9, 0.5), logits=(1, 1))
+    assert {verdict.verdict for verdict in verdicts(entangled).values()} == {"no verdict"}
+
+
+def test_without_measurements_there_is_no_verdict_and_still_a_report(tmp_path):
+    from lab.report import write_report
+
+    found = layers.report(config(), build_table([]), [])
+    assert {verdict.verdict for verdict in found.verdicts} == {"no verdict"}
+    assert write_report(found, tmp_path).exists()
+
+
+def test_a_report_is_drawn_from_rows_and_matrices(finished, tmp_path):
+    from lab.report import write_report
+
+    given = config(classifiers=("mlp",), n=120)
+    table = build_table(row for folder in finished for row in folder.rows())
+    found = layers.report(given, table, finished)
+    names = {item.name for section in found.sections for item in section.items}
+    figures = {"layers-mlp", "heat-map-mlp", "class-pairs-mlp", "validation-accuracy"}
+    assert names == figures | {"layers-mlp-ends", "falls-mlp", "accuracy"}
+    write_report(found, tmp_path)
