@@ -408,20 +408,17 @@ def classifier_train_group() -> None:
 @folder_argument
 @click.option("--splits", metavar="A,B,...", default="test", show_default=True, callback=_name_list,
               help="Images to evaluate on: test, train (without what was kept apart), validation.")  # fmt: skip
-@click.option("--imageset", help="Evaluate on the test split of this image set.  [default: the one trained on]")
-@decoding_options
+@click.option("--imageset", help="Evaluate on the test split of this image set; folder:PATH or zip:PATH for your own.  "
+              "[default: the one trained on]")  # fmt: skip
 @reading_options
 def evaluate_classifier(
-    folder: Path, splits: tuple[str, ...], imageset: str | None, size: str | None, channels: str | None,
-    skip_bad: bool, data: Path | None, download: bool, as_json: bool,
-) -> None:  # fmt: skip
+    folder: Path, splits: tuple[str, ...], imageset: str | None, data: Path | None, download: bool, as_json: bool
+) -> None:
     """Print accuracy, likelihood and calibration error of a trained classifier's FOLDER, from its last weights."""
     from lab.cell_run import do_folder
     from studies._classifier_cells import evaluating_folder
 
-    local = _local(data, download)
-    images = imageset and _settled(imageset, Path(local["data"]), size, channels, skip_bad)
-    found = evaluating_folder(folder, splits, local, images)
+    found = evaluating_folder(folder, splits, _local(data, download), imageset, say=_say)
     rows = do_folder(found).rows()
     by_split: dict[str, dict[str, Any]] = {}
     for row in rows:

@@ -4,7 +4,7 @@ The functions that make cells import no torch; those that do the work import it 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -105,8 +105,17 @@ def evaluating_cell(training: Cell, splits: Sequence[str] = ("test",), images: s
     return Cell(run, f"evaluate-{training.label}", config, parts, (training,), cost=2 + 5e-4 * sum(spec.n.values()))
 
 
-def evaluating_folder(training: Path, splits: Sequence[str], local: dict[str, Any], images: str | None = None) -> Path:
+def evaluating_folder(
+    training: Path,
+    splits: Sequence[str],
+    local: dict[str, Any],
+    images: str | None = None,
+    *,
+    say: Callable[[str], None] = lambda text: None,
+) -> Path:
     """The folder of the cell that evaluates the training of another folder, beside it.
+
+    A user's own `images`, folder:PATH or zip:PATH, are decoded to what the network takes.
 
     Raises:
         UsageError: that is no classifier's, or as `evaluating_cell`.
@@ -118,6 +127,10 @@ def evaluating_folder(training: Path, splits: Sequence[str], local: dict[str, An
     registry.resolve("classifiers._snapshots:snapshots")(training)
     if not splits:
         raise UsageError("splits: at least 1 is needed.")
+    if images:
+        built = imageset.spec_of(folder.config)
+        size, channels = (built.size, built.channels) if images.startswith(imageset.SOURCES) else (None, None)
+        images = imageset.settle(images, Path(local["data"]), size=size, channels=channels, say=say)
     cell = evaluating_cell(recorded_cell(folder.record), splits, images)
     return CellFolder.create(cell, training.resolve().parent, local).path
 

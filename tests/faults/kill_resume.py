@@ -25,11 +25,14 @@ sys.path.insert(0, str(Path(__file__).parent))
 from results import differences, results  # noqa: E402
 
 TRAIN = ["--kimg", "5", "--width", "8", "--batch", "64", "--snapshot-kimg", "0.1"]
+CLASSIFY = ["--epochs", "3", "--depth", "1", "--snapshot", "1"]
 COMMANDS = {
     "dcgan": ["gan", "train", "dcgan", *TRAIN],
     "wgan-gp": ["gan", "train", "wgan-gp", *TRAIN],
     "dcgan, 2 processes": ["gan", "train", "dcgan", *TRAIN, "--processes", "2"],
     "wgan-gp, 2 processes": ["gan", "train", "wgan-gp", *TRAIN, "--processes", "2"],
+    "mlp": ["classifier", "train", "mlp", *CLASSIFY, "--alpha", "-0.01"],
+    "resnet, 2 processes": ["classifier", "train", "resnet", *CLASSIFY, "--processes", "2"],
     "smoke study": ["study", "gan-entanglement", "--preset", "smoke"],
 }
 VICTIMS = ("command", "one", "all")

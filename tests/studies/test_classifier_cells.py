@@ -2,8 +2,10 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch.nn import functional as F
 
 from classifiers._snapshots import load_classifier, snapshots
@@ -187,3 +189,21 @@ def test_another_image_set_must_be_of_such_images_and_as_many_classes(trained, m
     evaluated = CellFolder(cells.evaluating_folder(folder.path, ("test",), LOCAL, "mnist"))
     evaluated.work()
     assert read == [("mnist", "test")] and {row["imageset"] for row in evaluated.rows()} == {"mnist"}
+
+
+def test_images_of_ones_own_are_decoded_to_what_the_network_takes(trained, tmp_path):
+    for label in range(10):
+        (tmp_path / "photos" / "test" / str(label)).mkdir(parents=True)
+        (tmp_path / "photos" / "train" / str(label)).mkdir(parents=True)
+        for split in ("test", "train"):
+            for i in range(2):
+                pixels = np.random.default_rng(i).integers(0, 256, (40, 40, 3), np.uint8)
+                Image.fromarray(pixels).save(tmp_path / "photos" / split / str(label) / f"{i}.png")
+    local = {"data": str(tmp_path / "data"), "download": False}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SNNL_DATA", local["data"])
+        source = f"folder:{tmp_path / 'photos'}"
+        evaluated = CellFolder(cells.evaluating_folder(trained[1].path, ("test",), local, source))
+        evaluated.work()
+    assert {row["n"] for row in evaluated.rows()} == {20}
+    assert evaluated.config["spec"]["channels"] == 1 and evaluated.config["spec"]["size"] == 16
