@@ -60,13 +60,14 @@ class Objective(nn.Module):
         Returns:
             The loss, a scalar; and scalars: `cross_entropy`, and where there are layers `no_repeat`, 1 if no class is
             there twice, so that every SNNL is 0; and for each layer L `snnl L`, `temperature L` (NaN if there is no
-            best one) and `vanished_gradient L`, 1 if the search for it ended at a limit.
+            best one) and `vanished_gradient L`, 1 if the search for it ended at a limit or all are of one class.
         """
         own = share(labels).to(logits.device)
         loss = F.cross_entropy(logits, own)
         logs = {"cross_entropy": loss.detach()}
+        classes = len(labels.unique()) if self._by_layer else 0
         if self._by_layer:
-            logs["no_repeat"] = torch.tensor(float(len(labels.unique()) == len(labels)))
+            logs["no_repeat"] = torch.tensor(float(classes == len(labels)))
         for layer, snnl in self._by_layer.items():
             ended_before = snnl.at_limit["cold"] + snnl.at_limit["hot"]
             value = snnl(_points(features[layer]), own)
@@ -74,7 +75,7 @@ class Objective(nn.Module):
             logs[f"snnl {layer}"] = value.detach()
             logs[f"temperature {layer}"] = torch.tensor(snnl.last_temperature)
             ended = snnl.at_limit["cold"] + snnl.at_limit["hot"] - ended_before
-            logs[f"vanished_gradient {layer}"] = torch.tensor(float(ended))
+            logs[f"vanished_gradient {layer}"] = torch.tensor(float(ended or classes == 1))
         return loss, logs
 
     @torch.no_grad()

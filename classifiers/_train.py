@@ -2,9 +2,10 @@
 
 Batches and whatever else is random are functions of (seed, step), and rows are made of what every step left, so that
 going on from a checkpoint gives what an undisturbed run gives. Each of several processes takes its part of the batch
-that all draw, gradients are averaged, and the first one writes: without BatchNorm they give what one process gives. The
-loop owns precision: the network's passes run under an explicit autocast, parameters, the objective and the optimizer
-stay in float32. A part of the train split is kept apart to validate on; the test split is never read.
+that all draw, gradients are averaged, and the first one writes: without BatchNorm and dropout they give what one
+process gives. The loop owns precision: the network's passes run under an explicit autocast, parameters, the objective
+and the optimizer stay in float32. A part of the train split is kept apart to validate on, in the training's precision;
+the test split is never read.
 """
 
 import copy

@@ -229,9 +229,20 @@ def make_accelerator(device: str, precision: str = "float32", **trackers: Any) -
     Buffers stay each process's own: broadcasting them would write to BatchNorm's statistics between two forward passes
     that share one backward pass.
     """
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    allow_tf32(precision == "tf32")
     own_buffers = DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
     return Accelerator(mixed_precision="no", cpu=device == "cpu", kwargs_handlers=[own_buffers], **trackers)
+
+
+def allow_tf32(allowed: bool) -> None:
+    """Whether GPUs may round float32 products to TF32; it holds for all that this process does after it."""
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allowed
+
+
+def evaluation_device(trained_on: str) -> str:
+    """Where a trained network is looked at, in float32: where it was trained, or the CPU if that is not here."""
+    allow_tf32(False)
+    return "cuda" if trained_on == "cuda" and torch.cuda.is_available() else "cpu"
 
 
 def autocast(accelerator: Accelerator, precision: str) -> torch.autocast:

@@ -140,13 +140,15 @@ def evaluate(cell: CellFolder) -> None:
     import torch
 
     from lab.draws import carve
+    from lab.training import evaluation_device
     from metrics.calibration import measure
 
     cell.keep_rows([])
     training = cell.needs[0]
     config = training.config
     snapshot = registry.resolve("classifiers._snapshots:snapshots")(training.path)[-1]
-    network = registry.resolve("classifiers._snapshots:load_classifier")(snapshot, config).to(config["device"])
+    device = evaluation_device(config["device"])
+    network = registry.resolve("classifiers._snapshots:load_classifier")(snapshot, config).to(device)
     for done, split in enumerate(cell.config["splits"]):
         cell.event("progress", done=done, total=len(cell.config["splits"]), text=f"on {split}")
         source = "test" if split == "test" else "train"
@@ -155,7 +157,7 @@ def evaluate(cell: CellFolder) -> None:
         picked = torch.arange(len(images))
         if source == "train":
             picked = carve(len(images), config["validation"], config["seed"])[split == "validation"]
-        logits = registry.resolve("classifiers._snapshots:logits_of")(network, images.pixels(picked), config["device"])
+        logits = registry.resolve("classifiers._snapshots:logits_of")(network, images.pixels(picked), device)
         about = {
             "kind": "classifier", "model": config["classifier"], "imageset": shown, "seed": config["seed"],
             "kimg": snapshot.kimg, "step": snapshot.step, "split": split,

@@ -42,12 +42,14 @@ def measure(cell: CellFolder) -> None:
     """Rows of every layer at every snapshot, and of the pixels; `class_pairs.npz` keeps the class-pair matrices.
 
     `class_pairs` (times, layers, classes, classes): the mean softmax mass of a class's images on each class, at the
-    layer's best temperature; `layers` and `epochs` name its first two axes. Networks are in evaluation mode, float32.
+    layer's best temperature, NaN for classes of which no image was drawn; `layers` and `epochs` name its first two
+    axes. Networks are in evaluation mode, float32.
     """
     import numpy as np
 
     from lab.draws import subset
     from lab.files import replacing
+    from lab.training import evaluation_device
     from metrics.layers import entanglements
 
     cell.keep_rows([])
@@ -62,11 +64,12 @@ def measure(cell: CellFolder) -> None:
     }  # fmt: skip
     snapshots = registry.resolve("classifiers._snapshots:snapshots")(training.path)
     load = registry.resolve("classifiers._snapshots:load_classifier")
+    classes, device = len(imageset.spec_of(config).classes), evaluation_device(config["device"])
     names: list[str] = []
     pairs = []
     for done, snapshot in enumerate(snapshots):
         cell.event("progress", done=done, total=len(snapshots), text=f"{done} of {len(snapshots)} snapshots")
-        layers = features_of(load(snapshot, config).to(config["device"]), x, cell.config["max_features"])
+        layers = features_of(load(snapshot, config).to(device), x, cell.config["max_features"])
         names, matrices = list(layers), []
         for name, found in entanglements({"pixels": x, **layers} if not done else layers, labels):
             values = {
@@ -78,12 +81,13 @@ def measure(cell: CellFolder) -> None:
                 kind = "reference" if name == "pixels" else "layers"
                 cell.row(kind=kind, space=name, metric=metric, value=value, **about, **when)
             if name != "pixels":
-                matrices.append(found.class_pairs.numpy())
+                matrix = np.full((classes, classes), np.nan, np.float32)
+                drawn = found.classes.numpy()
+                matrix[np.ix_(drawn, drawn)] = found.class_pairs.numpy()
+                matrices.append(matrix)
         pairs.append(np.stack(matrices))
     with replacing(cell.path / "class_pairs.npz") as aside, aside.open("wb") as file:
-        np.savez_compressed(
-            file, class_pairs=np.stack(pairs).astype(np.float32), layers=names, epochs=[s.epoch for s in snapshots]
-        )
+        np.savez_compressed(file, class_pairs=np.stack(pairs), layers=names, epochs=[s.epoch for s in snapshots])
 
 
 def features_of(network: "nn.Module", x: "Tensor", max_features: int) -> "dict[str, Tensor]":

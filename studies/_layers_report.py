@@ -183,10 +183,12 @@ def _class_pairs(cells: list[CellFolder], classifier: str) -> list[dict[str, Any
     """The class-pair matrices of a classifier's trainings without SNNL, one a seed."""
     import numpy as np
 
-    label = f"layers-classifier-{classifier}-"
-    paths = [
-        cell.path / "class_pairs.npz"
-        for cell in cells
-        if str(cell.record["label"]).startswith(label) and "-a0-" in str(cell.record["label"])
-    ]
+    paths = [cell.path / "class_pairs.npz" for cell in cells if _is_of(cell, classifier)]
     return [dict(np.load(path, allow_pickle=False)) for path in paths if path.exists()]
+
+
+def _is_of(cell: CellFolder, classifier: str) -> bool:
+    """Whether a cell measured the classifier without SNNL."""
+    return any(
+        row["kind"] == "layers" and row["model"] == classifier and row["setting"] == WITHOUT for row in cell.rows()
+    )

@@ -112,3 +112,10 @@ def test_a_batch_in_which_no_class_repeats_has_no_snnl_and_is_counted():
     assert loss.equal(F.cross_entropy(logits[:3], torch.arange(3)))
     (gradient,) = torch.autograd.grad(loss, features["flat"])
     assert not gradient.any()
+
+
+def test_a_batch_of_one_class_has_no_gradient_and_is_counted():
+    logits, features = network_output()
+    labels = torch.zeros(len(logits), dtype=torch.int64)
+    _, logs = Objective(-1.0, ("x",))(logits, {"x": features["flat"]}, labels)
+    assert logs["snnl x"] == 0 and logs["vanished_gradient x"] == 1 and logs["no_repeat"] == 0

@@ -12,7 +12,7 @@ import torch
 from lab import checkpoint
 
 HERE = Path(__file__).resolve().parent
-CASES = ("mlp", "mlp, entangled", "mlp, learned", "resnet")
+CASES = ("cnn", "mlp", "mlp, entangled", "mlp, learned", "resnet", "torchvision")
 
 
 def start(processes, *arguments):

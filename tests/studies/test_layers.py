@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from lab import imageset, registry
+from lab.cells import recorded_cell
 from lab.compute import Compute
 from lab.draws import subset
 from lab.errors import UsageError
@@ -15,6 +16,7 @@ from lab.study import study_config
 from lab.table import build_table, pick
 from snnl_core import entanglement
 from studies import _layers_cells as cells
+from studies import _layers_figures as layers_figures
 from studies import _layers_report as layers_report
 from studies import layers
 from studies._classifier_cells import training_cell
@@ -76,6 +78,23 @@ def test_numbers_and_matrices_are_those_of_the_engine(finished):
             assert values["entanglement_bound"] == pytest.approx(found.bound)
             assert values["inverse_temperature"] == pytest.approx(1 / found.temperature, rel=1e-2)
             assert np.allclose(kept["class_pairs"][1, place], found.class_pairs, atol=1e-4)
+
+
+def test_classes_of_which_no_image_was_drawn_are_left_empty(finished):
+    training, _ = finished
+    few = CellFolder.create(cells.measuring_cell(recorded_cell(training.record), 12), training.path.parent, LOCAL)
+    few.work()
+    with np.load(few.path / "class_pairs.npz", allow_pickle=False) as kept:
+        pairs = kept["class_pairs"]
+    labels = imageset.load("digits", "test", root=few.data_root).labels[subset(500, 12, 0, "measured", "test")]
+    there = torch.zeros(10, dtype=torch.bool)
+    there[labels] = True
+    assert pairs.shape[2:] == (10, 10) and 0 < there.sum() < 10
+    assert np.isnan(pairs[..., ~there, :]).all() and np.isnan(pairs[..., ~there]).all()
+    figure = layers_figures.class_pairs(
+        [{"class_pairs": pairs, "layers": LAYERS, "epochs": [0, 2]}], "cnn", LAYERS, list("0123456789")
+    )
+    assert len(figure.data) == 2 * len(LAYERS) * 100
 
 
 def test_measuring_twice_gives_the_same_rows(finished):
