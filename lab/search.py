@@ -188,11 +188,18 @@ def search(
             scores = _try(study, searchable, config, tried, runs, local, jobs)
             for number, score in scores.items():
                 journal.tell(number, score)
+                _keep(Found(study, folder, _trials(journal, space)), searchable, config)
                 say(f"trial {number + 1} of {trials}: {_words(tried[number])}: {score:.4f}")
-            found = Found(study, folder, _trials(journal, space))
-            write_preset(found.preset, study, searchable.preset(config, found.best.values))
-            atomic_write(folder / "trials.csv", _csv(found.rows()))
-    return Found(study, folder, _trials(journal, space))
+        found = Found(study, folder, _trials(journal, space))
+        _keep(found, searchable, config)  # a command that was killed may have told the last trial and no more
+    return found
+
+
+def _keep(found: Found, searchable: Searchable, config: Config) -> None:
+    """Write the best settings and the table of trials, if there is a trial."""
+    if found.trials:
+        write_preset(found.preset, found.study, searchable.preset(config, found.best.values))
+        atomic_write(found.folder / "trials.csv", _csv(found.rows()))
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import optuna
 import pytest
@@ -156,6 +157,35 @@ def test_a_killed_search_goes_on(tmp_path):
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert run(tmp_path / "killed", trials=4).trials == run(tmp_path / "whole", trials=4).trials
+
+
+@quick
+def test_the_best_so_far_is_written_after_every_trial(tmp_path):
+    """Two trials a round: the first one of it is written, too, before the second is told."""
+    folder, seen = tmp_path / "here", []
+
+    def look(text):
+        rows = list(csv.reader((folder / "trials.csv").open()))[1:]
+        best = max(rows, key=lambda row: float(row[-1]))
+        assert json.loads((folder / "preset.json").read_text())["config"] == {"alphas": [float(best[1])]}
+        seen.append(len(rows))
+
+    run(tmp_path, trials=4, jobs=2, folder=folder, say=look)
+    assert seen == [1, 2, 3, 4]
+
+
+@quick
+@pytest.mark.parametrize("write, file", [("write_preset", "preset.json"), ("atomic_write", "trials.csv")])
+def test_a_kill_between_the_last_score_and_its_files_leaves_them_to_the_next_command(
+    tmp_path, monkeypatch, write, file
+):
+    whole, folder = run(tmp_path / "whole", trials=2), tmp_path / "here"
+    with monkeypatch.context() as patch:
+        patch.setattr(search, write, mock.Mock(side_effect=[None, KeyboardInterrupt]))
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path / "broken", trials=2, folder=folder)
+    assert run(tmp_path / "broken", trials=2, folder=folder).trials == whole.trials
+    assert (folder / file).read_bytes() == (whole.folder / file).read_bytes()
 
 
 @quick
