@@ -19,8 +19,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock, Timeout
-
 from lab.cells import Cell, content_hash
 from lab.config import Config
 from lab.errors import WorkbenchError
@@ -28,7 +26,7 @@ from lab.executor import Outcome
 from lab.files import atomic_write, explaining, remove_leftovers
 from lab.folder import CellFolder
 from lab.journal import Journal, check_optuna
-from lab.locks import LOOK_SECONDS
+from lab.locks import LOOK_SECONDS, held
 from lab.preset import write_preset
 from lab.study import Plan, do_cells, plan_cells
 
@@ -204,17 +202,13 @@ def _keep(found: Found, searchable: Searchable, config: Config) -> None:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
+    def busy() -> None:
+        raise WorkbenchError(f"Another command is at work in {folder}: wait for it, or stop it.")
+
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / "lock")
-    try:
-        lock.acquire(timeout=LOOK_SECONDS)
-    except Timeout:
-        raise WorkbenchError(f"Another command is at work in {folder}: wait for it, or stop it.") from None
-    try:
+    with held(folder / "lock", LOOK_SECONDS, busy):
         remove_leftovers(folder)
         yield
-    finally:
-        lock.release()
 
 
 def _try(
