@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from lab.cells import Cell, content_hash
 from lab.config import Config
-from lab.errors import WorkbenchError
+from lab.errors import DIVERGED, WorkbenchError
 from lab.executor import Outcome
 from lab.files import atomic_write, explaining, remove_leftovers
 from lab.folder import CellFolder
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
 SIGNIFICANT = 3
 """Digits that proposed numbers are rounded to."""
-DIVERGED = "diverged"
-"""A training whose failure says this has a score of 0: nothing but its settings is at fault."""
 
 
 @dataclass(frozen=True)
@@ -226,7 +224,7 @@ def _score(searchable: Searchable, plan: Plan, outcome: Outcome, cells: Sequence
     paths = [plan.runs / "cells" / cell.folder_name for cell in cells]
     failed = {path: outcome.failed[path] for path in paths if path in outcome.failed}
     for path, reason in failed.items():
-        if DIVERGED not in reason:
+        if DIVERGED not in reason:  # nothing but the settings is at fault, and the score is 0
             raise WorkbenchError(f"{path.name} failed: {reason} The same command goes on with it.")
     return 0.0 if failed else searchable.score([CellFolder(path) for path in paths])
 

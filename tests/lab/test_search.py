@@ -17,7 +17,7 @@ from pydantic import Field
 from lab import executor, journal, search
 from lab.cells import Cell
 from lab.config import Config
-from lab.errors import UsageError, WorkbenchError
+from lab.errors import DIVERGED, UsageError, WorkbenchError
 from lab.executor import Outcome
 from lab.search import Choice, Range, Searchable
 
@@ -259,7 +259,7 @@ def test_a_damaged_journal_is_told(tmp_path):
 
 @quick
 def test_a_training_that_diverges_has_the_lowest_score_and_other_failures_end_the_search(tmp_path):
-    reasons = {"good": "the network diverged at step 3.", "bad": "the disk is gone."}
+    reasons = {"good": f"the network {DIVERGED} at step 3.", "bad": "the disk is gone."}
 
     def failing(config, values):
         why = {"why": reasons[str(values["kind"])]} if values["kind"] in config_kinds else {}
