@@ -16,8 +16,8 @@ class Recipe(Compute):
 
     classifier: str = Field("cnn", description="the classifier to train")
     epochs: int = Field(10, ge=1, description="length of training in epochs")
-    snnl_layers: tuple[str, ...] = Field(
-        (), description="hidden layers in the sum of the loss, separated by commas; all where none is named"
+    snnl_layers: tuple[str, ...] | None = Field(
+        None, description="hidden layers in the sum of the loss, separated by commas; not given, all of them"
     )
     temperature: str | float = Field(
         "minimize", description="minimize: the best one in every batch; learn: by gradient steps; or a fixed number"
@@ -73,6 +73,6 @@ class Recipe(Compute):
         """
         return cells.training_cell(
             self.classifier, images, seed=seed, epochs=self.epochs, compute=self, settings=self.classifier_settings(),
-            alpha=alpha, layers=list(self.snnl_layers) or None, temperature=self.temperature, distance=self.distance,
+            alpha=alpha, layers=self.snnl_layers, temperature=self.temperature, distance=self.distance,
             validation=self.validation,
         )  # fmt: skip

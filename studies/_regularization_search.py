@@ -107,11 +107,11 @@ def _with_values(config: Search, values: Values) -> tuple[Recipe, float]:
     return config.model_copy(update=named), alpha
 
 
-def _groups(config: Search) -> dict[str, tuple[str, ...]]:
-    """Groups of hidden layers by name; an empty one means all."""
+def _groups(config: Search) -> dict[str, tuple[str, ...] | None]:
+    """Groups of hidden layers by name; None means all."""
     hidden: tuple[str, ...] = _own_settings(config).hidden_layers or ()
     half = len(hidden) // 2
-    return {"all": ()} | ({"lower": hidden[:half], "upper": hidden[half:]} if half else {})
+    return {"all": None} | ({"lower": hidden[:half], "upper": hidden[half:]} if half else {})
 
 
 def _own_settings(config: Search) -> Any:

@@ -63,6 +63,7 @@ def test_settings_reach_the_classifier():
         ({"imagesets": ("mnits",)}, "did you mean 'mnist'"),
         ({"classifier": "cn"}, "did you mean 'cnn'"),
         ({"snnl_layers": ("fc9",)}, "fc9.*(fc1|Known)"),
+        ({"snnl_layers": ()}, "^layers: at least 1 is needed, or none named for all of them"),
         ({"temperature": "minimise"}, "temperature: minimize, learn or a number above 0"),
         ({"temperature": "-1"}, "temperature: minimize, learn or a number above 0"),
         ({"temperature": "nan"}, "temperature: minimize, learn or a number above 0"),
