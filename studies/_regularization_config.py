@@ -1,4 +1,4 @@
-"""What the regularisation study and its search have in common: how a classifier is trained, but for alpha and seed."""
+"""What the parts of the study of regularisation share: how a classifier is trained but for alpha and seed; a margin."""
 
 import math
 from typing import Any, Literal
@@ -9,6 +9,9 @@ from lab import registry
 from lab.cells import Cell
 from lab.compute import Compute
 from studies import _classifier_cells as cells
+
+MARGIN = 0.1
+"""Percentage points of test accuracy: the smallest difference that counts."""
 
 
 class Recipe(Compute):
