@@ -8,7 +8,7 @@ from lab.statistics import Estimate, mean_interval, paired_difference
 from lab.tables import Better
 from lab.verdicts import Claim, Verdict, judge
 from studies import _regularization_figures as figures
-from studies._regularization_published import PUBLISHED, note
+from studies._regularization_published import PUBLISHED, WIDEST, note
 from studies._regularization_table import by_seed, gradients, name_of
 
 if TYPE_CHECKING:
@@ -22,7 +22,8 @@ READING = (
 )
 PUBLISHED_TEXT = (
     "The paper's figures are recalled, not read, and unsure; they are the best of its seeds. The replication's are "
-    "means. A note holds our paired difference against theirs; a baseline of another level means another protocol."
+    "means. A note holds our paired difference against theirs: reproduced if our interval holds all of theirs and is at "
+    f"most {WIDEST} points wide to either side. A baseline of another level means another protocol."
 )
 GRADIENTS_TEXT = (
     "The loss of a layer has no gradient in a step whose search for the best temperature ended at a limit: the classes "
