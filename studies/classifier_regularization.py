@@ -6,7 +6,7 @@ raises it.
 
 What is done: baseline (alpha 0), alpha < 0 and alpha > 0 are trained with the same seeds. A seed decides the initial
 weights, the validation part and every batch, so that differences are paired; the learning rate is the same too. The
-test split is looked at once, at the end of training.
+study looks at the test split once, at the end of training.
 What to expect: differences of the size of the noise between seeds; a public replication found no gain.
 What it costs: some minutes on two processor cores (preset laptop).
 
