@@ -22,8 +22,8 @@ READING = (
 )
 PUBLISHED_TEXT = (
     "The paper's figures are recalled, not read, and unsure; they are the best of its seeds. The replication's are "
-    "means. A note holds our paired difference against theirs: reproduced if our interval holds all of theirs and is at "
-    f"most {WIDEST} points wide to either side. A baseline of another level means another protocol."
+    "means. A note holds our paired difference against theirs: reproduced if our interval holds all of theirs and is "
+    f"at most {WIDEST} points wide to either side. A baseline of another level means another protocol."
 )
 GRADIENTS_TEXT = (
     "The loss of a layer has no gradient in a step whose search for the best temperature ended at a limit: the classes "
