@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 READING = (
     "The objective is cross-entropy plus alpha times the sum over the hidden layers of the soft nearest neighbor loss. "
     "Baseline and alphas have the same seeds, and a seed decides the initial weights, the validation part and every "
-    "batch: differences are paired by seed. All have the same learning rate. The study looks at the test split once, at the "
-    "end of each training. Accuracies and their differences are in percent and percentage points; 95% intervals."
+    "batch: differences are paired by seed. All have the same learning rate. The study looks at the test split once, "
+    "at the end of each training. Accuracies and their differences are in percent and percentage points; 95% intervals."
 )
 PUBLISHED_TEXT = (
     "The paper's figures are recalled, not read, and unsure; they are the best of its seeds. The replication's are "
