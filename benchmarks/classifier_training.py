@@ -1,8 +1,8 @@
 """Images per second of the workbench's supervised loop against a plain one, and of the SNNL against none, in one run.
 
 The plain loop is what one writes by hand: the same network and precision, batches that a shuffled permutation picks
-from a tensor, Adam, channels-last memory. All loops are timed in turn, several rounds, and ratios are taken within each
-round, so that a machine that speeds up or slows down does not decide.
+from a tensor, the same fused optimizer, channels-last memory. All loops are timed in turn, several rounds, and ratios
+are taken within each round, so that a machine that speeds up or slows down does not decide.
 
     python benchmarks/classifier_training.py
     python benchmarks/classifier_training.py --classifier resnet --size 32 --channels 3 --json out.json
@@ -28,8 +28,11 @@ def plain_loop(module, config, spec, images, precision):
     from torch.nn import functional as F
 
     network = module.build(config, spec).to(memory_format=torch.channels_last)
-    kind = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}[config.optimizer]
-    optimizer = kind(network.parameters(), config.learning_rate, weight_decay=config.weight_decay)
+    own = {"lr": config.learning_rate, "weight_decay": config.weight_decay, "fused": True}
+    if config.optimizer == "sgd":
+        optimizer = torch.optim.SGD(network.parameters(), momentum=config.momentum, **own)
+    else:
+        optimizer = torch.optim.Adam(network.parameters(), **own)
     while True:
         for picked in torch.randperm(N).split(config.batch):
             x = (images.images[picked].float() / 127.5 - 1).to(memory_format=torch.channels_last)

@@ -3,6 +3,8 @@
 import difflib
 from collections.abc import Iterable
 
+DIVERGED = "diverged"
+"""What the message of a training whose loss became NaN or infinite says, and no other."""
 MANY = 12
 """Of more names than these, only the nearest are listed."""
 

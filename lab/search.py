@@ -19,16 +19,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock, Timeout
-
 from lab.cells import Cell, content_hash
 from lab.config import Config
-from lab.errors import WorkbenchError
+from lab.errors import DIVERGED, WorkbenchError
 from lab.executor import Outcome
 from lab.files import atomic_write, explaining, remove_leftovers
 from lab.folder import CellFolder
 from lab.journal import Journal, check_optuna
-from lab.locks import LOOK_SECONDS
+from lab.locks import LOOK_SECONDS, held
 from lab.preset import write_preset
 from lab.study import Plan, do_cells, plan_cells
 
@@ -37,8 +35,6 @@ if TYPE_CHECKING:
 
 SIGNIFICANT = 3
 """Digits that proposed numbers are rounded to."""
-DIVERGED = "diverged"
-"""A training whose failure says this has a score of 0: nothing but its settings is at fault."""
 
 
 @dataclass(frozen=True)
@@ -188,26 +184,29 @@ def search(
             scores = _try(study, searchable, config, tried, runs, local, jobs)
             for number, score in scores.items():
                 journal.tell(number, score)
+                _keep(Found(study, folder, _trials(journal, space)), searchable, config)
                 say(f"trial {number + 1} of {trials}: {_words(tried[number])}: {score:.4f}")
-            found = Found(study, folder, _trials(journal, space))
-            write_preset(found.preset, study, searchable.preset(config, found.best.values))
-            atomic_write(folder / "trials.csv", _csv(found.rows()))
-    return Found(study, folder, _trials(journal, space))
+        found = Found(study, folder, _trials(journal, space))
+        _keep(found, searchable, config)  # a command that was killed may have told the last trial and no more
+    return found
+
+
+def _keep(found: Found, searchable: Searchable, config: Config) -> None:
+    """Write the best settings and the table of trials, if there is a trial."""
+    if found.trials:
+        write_preset(found.preset, found.study, searchable.preset(config, found.best.values))
+        atomic_write(found.folder / "trials.csv", _csv(found.rows()))
 
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
+    def busy() -> None:
+        raise WorkbenchError(f"Another command is at work in {folder}: wait for it, or stop it.")
+
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / "lock")
-    try:
-        lock.acquire(timeout=LOOK_SECONDS)
-    except Timeout:
-        raise WorkbenchError(f"Another command is at work in {folder}: wait for it, or stop it.") from None
-    try:
+    with held(folder / "lock", LOOK_SECONDS, busy):
         remove_leftovers(folder)
         yield
-    finally:
-        lock.release()
 
 
 def _try(
@@ -225,7 +224,7 @@ def _score(searchable: Searchable, plan: Plan, outcome: Outcome, cells: Sequence
     paths = [plan.runs / "cells" / cell.folder_name for cell in cells]
     failed = {path: outcome.failed[path] for path in paths if path in outcome.failed}
     for path, reason in failed.items():
-        if DIVERGED not in reason:
+        if DIVERGED not in reason:  # nothing but the settings is at fault, and the score is 0
             raise WorkbenchError(f"{path.name} failed: {reason} The same command goes on with it.")
     return 0.0 if failed else searchable.score([CellFolder(path) for path in paths])
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from lab import checkpoint
 from lab.checkpoint import Checkpoint
-from lab.errors import WorkbenchError
+from lab.errors import DIVERGED, WorkbenchError
 from lab.folder import CellFolder
 from lab.processes import rank, world_size
 from lab.resume import agreed_start, take_over
@@ -134,7 +134,7 @@ class Training(ABC):
             if len(bad) and not self.may_be_infinite(name):
                 step = self.step - len(recent) + int(bad[0]) + 1
                 raise WorkbenchError(
-                    f"{self.name} diverged at step {step}: {name} is {values[bad[0]].item()}. "
+                    f"{self.name} {DIVERGED} at step {step}: {name} is {values[bad[0]].item()}. "
                     "Try a smaller learning rate or float32."
                 )
             self.history[name] = torch.cat([self.history.get(name, values[:0]), values])

@@ -185,9 +185,13 @@ def _check_length(epochs: int, snapshots: Sequence[int]) -> None:
 
 
 def _check_validation(share: float, batch: int, n: int) -> int:
-    """How many of n images are left to train on."""
+    """How many of n images are left to train on; a share above 0 keeps one apart at least."""
     if not 0 <= share < 1:
         raise UsageError(f"validation: a share in [0, 1) is needed (got {share:g}).")
+    if share and not round(share * n):
+        raise UsageError(
+            f"validation: a share of {share:g} of {n} images keeps none apart: give a larger one, or 0 for none."
+        )
     left = n - round(share * n)
     if left < batch:
         raise UsageError(f"batch: {batch} is more than the {left} images there are to train on.")

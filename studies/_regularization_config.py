@@ -1,4 +1,4 @@
-"""What the regularisation study and its search have in common: how a classifier is trained, but for alpha and seed."""
+"""What the parts of the study of regularisation share: how a classifier is trained but for alpha and seed; a margin."""
 
 import math
 from typing import Any, Literal
@@ -10,14 +10,17 @@ from lab.cells import Cell
 from lab.compute import Compute
 from studies import _classifier_cells as cells
 
+MARGIN = 0.1
+"""Percentage points of test accuracy: the smallest difference that counts."""
+
 
 class Recipe(Compute):
     """A classifier and its training."""
 
     classifier: str = Field("cnn", description="the classifier to train")
     epochs: int = Field(10, ge=1, description="length of training in epochs")
-    snnl_layers: tuple[str, ...] = Field(
-        (), description="hidden layers in the sum of the loss, separated by commas; all where none is named"
+    snnl_layers: tuple[str, ...] | None = Field(
+        None, description="hidden layers in the sum of the loss, separated by commas; not given, all of them"
     )
     temperature: str | float = Field(
         "minimize", description="minimize: the best one in every batch; learn: by gradient steps; or a fixed number"
@@ -73,6 +76,6 @@ class Recipe(Compute):
         """
         return cells.training_cell(
             self.classifier, images, seed=seed, epochs=self.epochs, compute=self, settings=self.classifier_settings(),
-            alpha=alpha, layers=list(self.snnl_layers) or None, temperature=self.temperature, distance=self.distance,
+            alpha=alpha, layers=self.snnl_layers, temperature=self.temperature, distance=self.distance,
             validation=self.validation,
         )  # fmt: skip

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from lab.report import PALETTE, Figure, new_figure
 from lab.statistics import mean_interval
 from lab.table import pick
+from studies._regularization_config import MARGIN
 from studies._regularization_table import by_seed, name_of, of_alpha
 
 if TYPE_CHECKING:
@@ -17,8 +18,6 @@ SEED = "0.75"
 BAND = "0.92"
 WORDS = {-1: "\nentangled", 0: "", 1: "\ndisentangled"}
 """What an alpha of a sign makes of the classes."""
-MARGIN = 0.1
-"""Percentage points: the margin of the study's claims."""
 
 
 def accuracy(table: "pd.DataFrame", imagesets: Sequence[str], alphas: Sequence[float]) -> Figure:

@@ -8,6 +8,8 @@ from lab.verdicts import FEWEST_SEEDS
 
 COMPARABLE = 2.0
 """Percentage points that two baselines may differ by; beyond that the protocols were not alike."""
+WIDEST = 0.5
+"""Percentage points to either side; an interval wider than this would hold nearly everything that was published."""
 PAPER = "Frosst et al. 2019, best of about 4 seeds (recalled, unsure)"
 REPLICATION = "public replication, mean of seeds"
 
@@ -49,6 +51,8 @@ PUBLISHED = (
 def note(published: Published, baseline: float, gain: Estimate) -> str:
     """Whether what was published is `reproduced`, `differs`, or is `not comparable`, and why.
 
+    It is reproduced if our interval is narrow and holds all of the published differences.
+
     Args:
         published: what was published.
         baseline: our mean accuracy without the loss, in percent.
@@ -62,6 +66,10 @@ def note(published: Published, baseline: float, gain: Estimate) -> str:
     lowest, highest = published.gain
     if gain.low > highest or gain.high < lowest:
         return f"differs: our interval lies {'above' if gain.low > highest else 'below'} the published difference"
+    if (gain.high - gain.low) / 2 > WIDEST:
+        return f"not comparable: our interval is too wide, more than {WIDEST} points to either side"
+    if gain.low > lowest or gain.high < highest:
+        return "differs: our interval holds a part of the published differences only"
     if gain.low <= 0 <= gain.high and not lowest <= 0 <= highest:
         return "not comparable: our interval holds the published difference and none at all"
     return "reproduced: our interval holds the published difference"

@@ -8,7 +8,7 @@ from lab.statistics import Estimate, mean_interval, paired_difference
 from lab.tables import Better
 from lab.verdicts import Claim, Verdict, judge
 from studies import _regularization_figures as figures
-from studies._regularization_published import PUBLISHED, note
+from studies._regularization_published import PUBLISHED, WIDEST, note
 from studies._regularization_table import by_seed, gradients, name_of
 
 if TYPE_CHECKING:
@@ -17,12 +17,13 @@ if TYPE_CHECKING:
 READING = (
     "The objective is cross-entropy plus alpha times the sum over the hidden layers of the soft nearest neighbor loss. "
     "Baseline and alphas have the same seeds, and a seed decides the initial weights, the validation part and every "
-    "batch: differences are paired by seed. All have the same learning rate. The test split was looked at once, at the "
-    "end of each training. Accuracies and their differences are in percent and percentage points; 95% intervals."
+    "batch: differences are paired by seed. All have the same learning rate. The study looks at the test split once, "
+    "at the end of each training. Accuracies and their differences are in percent and percentage points; 95% intervals."
 )
 PUBLISHED_TEXT = (
     "The paper's figures are recalled, not read, and unsure; they are the best of its seeds. The replication's are "
-    "means. A note holds our paired difference against theirs; a baseline of another level means another protocol."
+    "means. A note holds our paired difference against theirs: reproduced if our interval holds all of theirs and is "
+    f"at most {WIDEST} points wide to either side. A baseline of another level means another protocol."
 )
 GRADIENTS_TEXT = (
     "The loss of a layer has no gradient in a step whose search for the best temperature ended at a limit: the classes "

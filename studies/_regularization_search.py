@@ -11,7 +11,7 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from lab import imageset, registry
 from lab.cells import Cell
-from lab.errors import unknown_name
+from lab.errors import UsageError, unknown_name
 from lab.folder import CellFolder
 from lab.search import Choice, Range, Space, Values
 from studies._regularization_config import Recipe
@@ -58,7 +58,11 @@ class Search(Recipe):
 
 
 def space(config: Search) -> Space:
-    """What is searched; `snnl_layers` only where the classifier tells their names without being built."""
+    """What is searched; `snnl_layers` only of two layers or more, whose names the classifier tells unbuilt.
+
+    Raises:
+        UsageError: nothing is left to search.
+    """
     rate = _own_settings(config).learning_rate
     parts: dict[str, Range | Choice] = {
         "alpha": ALPHAS,
@@ -66,7 +70,12 @@ def space(config: Search) -> Space:
         "learning_rate": Range(rate / RATE_FACTOR, rate * RATE_FACTOR),
         "snnl_layers": Choice(tuple(_groups(config))),
     }
-    return {name: parts[name] for name in config.search}
+    chosen = {name: parts[name] for name in config.search if parts[name] != Choice(("all",))}
+    if not chosen:
+        raise UsageError(
+            f"search: there is one choice of snnl_layers only for {config.classifier}: name another setting."
+        )
+    return chosen
 
 
 def cells(config: Search, values: Values) -> list[Cell]:
@@ -98,11 +107,11 @@ def _with_values(config: Search, values: Values) -> tuple[Recipe, float]:
     return config.model_copy(update=named), alpha
 
 
-def _groups(config: Search) -> dict[str, tuple[str, ...]]:
-    """Groups of hidden layers by name; an empty one means all."""
+def _groups(config: Search) -> dict[str, tuple[str, ...] | None]:
+    """Groups of hidden layers by name; None means all."""
     hidden: tuple[str, ...] = _own_settings(config).hidden_layers or ()
     half = len(hidden) // 2
-    return {"all": ()} | ({"lower": hidden[:half], "upper": hidden[half:]} if half else {})
+    return {"all": None} | ({"lower": hidden[:half], "upper": hidden[half:]} if half else {})
 
 
 def _own_settings(config: Search) -> Any:

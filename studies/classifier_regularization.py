@@ -6,7 +6,7 @@ raises it.
 
 What is done: baseline (alpha 0), alpha < 0 and alpha > 0 are trained with the same seeds. A seed decides the initial
 weights, the validation part and every batch, so that differences are paired; the learning rate is the same too. The
-test split is looked at once, at the end of training.
+study looks at the test split once, at the end of training.
 What to expect: differences of the size of the noise between seeds; a public replication found no gain.
 What it costs: some minutes on two processor cores (preset laptop).
 
@@ -28,7 +28,7 @@ from lab.verdicts import Claim
 from studies import _classifier_cells as cells
 from studies import _regularization_report
 from studies import _regularization_search as search
-from studies._regularization_config import Recipe
+from studies._regularization_config import MARGIN, Recipe
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,8 +74,6 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 SEARCH = Searchable(search.Search, search.space, search.cells, search.score, search.preset)
 """What `snnl tune classifier-regularization` does."""
-MARGIN = 0.1
-"""Percentage points of test accuracy: the smallest difference that counts."""
 
 
 def plan(config: Config) -> list[Cell]:

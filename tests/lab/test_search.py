@@ -8,6 +8,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import optuna
 import pytest
@@ -16,7 +17,7 @@ from pydantic import Field
 from lab import executor, journal, search
 from lab.cells import Cell
 from lab.config import Config
-from lab.errors import UsageError, WorkbenchError
+from lab.errors import DIVERGED, UsageError, WorkbenchError
 from lab.executor import Outcome
 from lab.search import Choice, Range, Searchable
 
@@ -159,6 +160,35 @@ def test_a_killed_search_goes_on(tmp_path):
 
 
 @quick
+def test_the_best_so_far_is_written_after_every_trial(tmp_path):
+    """Two trials a round: the first one of it is written, too, before the second is told."""
+    folder, seen = tmp_path / "here", []
+
+    def look(text):
+        rows = list(csv.reader((folder / "trials.csv").open()))[1:]
+        best = max(rows, key=lambda row: float(row[-1]))
+        assert json.loads((folder / "preset.json").read_text())["config"] == {"alphas": [float(best[1])]}
+        seen.append(len(rows))
+
+    run(tmp_path, trials=4, jobs=2, folder=folder, say=look)
+    assert seen == [1, 2, 3, 4]
+
+
+@quick
+@pytest.mark.parametrize("write, file", [("write_preset", "preset.json"), ("atomic_write", "trials.csv")])
+def test_a_kill_between_the_last_score_and_its_files_leaves_them_to_the_next_command(
+    tmp_path, monkeypatch, write, file
+):
+    whole, folder = run(tmp_path / "whole", trials=2), tmp_path / "here"
+    with monkeypatch.context() as patch:
+        patch.setattr(search, write, mock.Mock(side_effect=[None, KeyboardInterrupt]))
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path / "broken", trials=2, folder=folder)
+    assert run(tmp_path / "broken", trials=2, folder=folder).trials == whole.trials
+    assert (folder / file).read_bytes() == (whole.folder / file).read_bytes()
+
+
+@quick
 def test_a_torn_line_and_a_dead_lock_are_removed(tmp_path):
     whole = run(tmp_path / "whole", trials=4)
     found = run(tmp_path / "torn", trials=3)
@@ -229,7 +259,7 @@ def test_a_damaged_journal_is_told(tmp_path):
 
 @quick
 def test_a_training_that_diverges_has_the_lowest_score_and_other_failures_end_the_search(tmp_path):
-    reasons = {"good": "the network diverged at step 3.", "bad": "the disk is gone."}
+    reasons = {"good": f"the network {DIVERGED} at step 3.", "bad": "the disk is gone."}
 
     def failing(config, values):
         why = {"why": reasons[str(values["kind"])]} if values["kind"] in config_kinds else {}

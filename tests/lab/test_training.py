@@ -10,7 +10,7 @@ import torch
 
 from lab import training as frame
 from lab.cells import Cell
-from lab.errors import WorkbenchError
+from lab.errors import DIVERGED, WorkbenchError
 from lab.folder import CellFolder
 from lab.training import make_accelerator
 
@@ -125,5 +125,6 @@ def test_another_cell_is_gone_on_from_only_if_it_differs_in_the_length_alone(cel
 
 
 def test_what_may_not_be_infinite_ends_the_training(cell, counting):
-    with pytest.raises(WorkbenchError, match="counting diverged at step 4: loss is nan"):
+    with pytest.raises(WorkbenchError, match="counting diverged at step 4: loss is nan") as error:
         frame.train(counting(values={4: math.nan}), cell(minutes=9))
+    assert DIVERGED in str(error.value), "a search would not know it by that"

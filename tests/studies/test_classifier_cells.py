@@ -85,6 +85,7 @@ def test_one_thing_said_in_two_ways_is_one_cell():
         ({"validation": 1.0}, "validation: a share in"),
         ({"validation": -0.1}, "validation: a share in"),
         ({"validation": float("nan")}, "validation: a share in"),
+        ({"validation": 0.0003}, "validation: a share of 0.0003 of 1297 images keeps none apart"),
         ({"settings": {"batch": 1298}}, "1298 is more than the 1167 images"),
         ({"settings": {"batch": 63}, "compute": Compute(processes=2)}, "63 images cannot be shared by 2 processes"),
         ({"settings": {"colour": 1}}, "setting 'colour'"),

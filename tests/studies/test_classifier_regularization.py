@@ -63,6 +63,7 @@ def test_settings_reach_the_classifier():
         ({"imagesets": ("mnits",)}, "did you mean 'mnist'"),
         ({"classifier": "cn"}, "did you mean 'cnn'"),
         ({"snnl_layers": ("fc9",)}, "fc9.*(fc1|Known)"),
+        ({"snnl_layers": ()}, "^layers: at least 1 is needed, or none named for all of them"),
         ({"temperature": "minimise"}, "temperature: minimize, learn or a number above 0"),
         ({"temperature": "-1"}, "temperature: minimize, learn or a number above 0"),
         ({"temperature": "nan"}, "temperature: minimize, learn or a number above 0"),
@@ -188,7 +189,11 @@ def test_published_figures_stand_beside_ours():
     "gain, note",
     [
         (Estimate(0.4, 0.1, 0.7, 5), "reproduced"),
-        (Estimate(0.1, -0.5, 0.7, 5), "not comparable: our interval holds the published difference and none"),
+        (Estimate(0.3, -0.1, 0.7, 5), "not comparable: our interval holds the published difference and none"),
+        (Estimate(0.4, -0.1, 0.9, 5), "not comparable: our interval holds the published difference and none"),
+        (Estimate(0.4, -0.2, 1.0, 5), "not comparable: our interval is too wide"),
+        (Estimate(0.61, 0.1, 1.12, 5), "not comparable: our interval is too wide"),
+        (Estimate(2.0, 0.5, 3.5, 5), "differs: our interval lies above"),
         (Estimate(0.1, -0.1, 0.3, 5), "differs: our interval lies below"),
         (Estimate(0.9, 0.8, 1.0, 5), "differs: our interval lies above"),
         (Estimate(0.4, 0.1, 0.7, 2), "not comparable: 2 seeds"),
@@ -201,9 +206,21 @@ def test_notes_on_a_published_gain(gain, note):
     assert published.note(paper, 96.0, gain).startswith("not comparable: the baselines lie 2.8 points apart")
 
 
-def test_a_published_range_around_nothing_is_reproduced_by_nothing():
+@pytest.mark.parametrize(
+    "low, high, note",
+    [
+        (-0.3, 0.2, "reproduced"),
+        (-0.1, 0.1, "differs: our interval holds a part of the published differences only"),
+        (-0.1, 0.2, "differs: our interval holds a part of the published differences only"),
+        (-0.3, 0.1, "differs: our interval holds a part of the published differences only"),
+        (0.0, 1.1, "not comparable: our interval is too wide"),
+        (0.2, 0.3, "differs: our interval lies above"),
+    ],
+)
+def test_a_published_range_is_reproduced_by_an_interval_that_holds_all_of_it(low, high, note):
+    """From -0.23 to 0.13."""
     theirs = published.Published("replication", "svhn", 99.29, 99.06, 99.42)
-    assert published.note(theirs, 99.0, Estimate(0.0, -0.1, 0.1, 5)).startswith("reproduced")
+    assert published.note(theirs, 99.0, Estimate((low + high) / 2, low, high, 5)).startswith(note)
 
 
 def test_what_is_not_measured_is_left_out_of_the_report(tmp_path):

@@ -53,6 +53,16 @@ def test_the_space_is_around_the_classifiers_own_rate_and_negative_in_alpha():
     assert lower.config["layers"] == ["conv1", "conv2"]
 
 
+def test_layers_are_no_setting_to_search_where_there_is_one_group():
+    for given in ({"classifier": "torchvision"}, {"classifier": "mlp", "settings": ("depth=1",)}):
+        config = Search.parse(given)
+        assert set(search.space(config)) == {"alpha", "temperature", "learning_rate"}
+        values = {name: part.example for name, part in search.space(config).items()}
+        assert search.cells(config, values)[0].config["alpha"] < 0
+        with pytest.raises(UsageError, match="search: there is one choice of snnl_layers only"):
+            search.space(Search.parse({**given, "search": ("snnl_layers",)}))
+
+
 @pytest.mark.parametrize(
     "given, words",
     [
