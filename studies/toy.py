@@ -8,7 +8,7 @@ What is done: for each seed, points move down (or up) the gradient of the loss a
 random, with the classes apart, or with two modes a class, and from the latter also by a triplet loss.
 What to expect: the score falls to 0 when the loss is minimised, and rises to 1 when it is maximised, where random
 points begin; the modes of a class stay apart, and the triplet loss brings them together.
-What it costs: a minute or two on two processor cores (preset laptop); there are no images and no network.
+What it costs: less than a minute on two processor cores (preset laptop); there are no images and no network.
 
     python cli.py study toy
     python cli.py study toy --modes-temperature 1
