@@ -5,9 +5,9 @@ import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from lab.statistics import Estimate
+from lab.statistics import Estimate, mean_interval
 
 Better = Literal["higher", "lower", ""]
 Cell = str | int | float | Estimate
@@ -115,3 +115,9 @@ def _latex(cell: Cell) -> str:
     if isinstance(cell, Estimate) and not math.isnan(cell.low):
         return rf"{number(cell.value)} {{\small [{number(cell.low)}, {number(cell.high)}] ($n={cell.n}$)}}"
     return text(cell).translate(LATEX)
+
+
+def estimate_cell(values: Any) -> Estimate | str:
+    """The mean of a pandas Series with its interval, NaN left out; a dash where nothing is known."""
+    known = values.dropna()
+    return mean_interval(known) if len(known) else "-"

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from lab.folder import CellFolder
 from lab.report import Column, Gallery, GalleryRow, Report, Section, Table
-from lab.statistics import Estimate, mean_interval, paired_difference, welch_difference
+from lab.statistics import Estimate, paired_difference, welch_difference
 from lab.table import pick
-from lab.tables import Better
+from lab.tables import Better, estimate_cell
 from lab.verdicts import Claim, Verdict, judge
 from studies import _gan_figures as figures
 
@@ -123,7 +123,7 @@ def _final_table(table: "pd.DataFrame", gans: Sequence[str]) -> Table:
         [
             name,
             against,
-            *(_estimate(_final(table, gan, split, side, metric)) for gan in gans),
+            *(estimate_cell(_final(table, gan, split, side, metric)) for gan in gans),
             _reference(table, side, metric),
         ]
         for split, against in (("test", "held-out"), ("train", "training"))
@@ -159,7 +159,7 @@ def _seed_table(table: "pd.DataFrame", gans: Sequence[str]) -> Table:
 
 def _class_table(table: "pd.DataFrame", gans: Sequence[str], classes: Sequence[str]) -> Table:
     rows = [
-        [name, *(_estimate(_class_values(table, gan, group)) for gan in gans), _class_reference(table, group)]
+        [name, *(estimate_cell(_class_values(table, gan, group)) for gan in gans), _class_reference(table, group)]
         for group, name in enumerate(classes)
     ]
     columns = [
@@ -177,7 +177,7 @@ def _final(table: "pd.DataFrame", gan: str, split: str, side: str, metric: str) 
 
 def _reference(table: "pd.DataFrame", side: str, metric: str) -> Estimate | str:
     rows = pick(table, kind="reference", model="real", side=side, metric=metric, group="")
-    return _estimate(rows["value"])
+    return estimate_cell(rows["value"])
 
 
 def _class_values(table: "pd.DataFrame", gan: str, group: int) -> "pd.Series[float]":
@@ -185,12 +185,7 @@ def _class_values(table: "pd.DataFrame", gan: str, group: int) -> "pd.Series[flo
 
 
 def _class_reference(table: "pd.DataFrame", group: int) -> Estimate | str:
-    return _estimate(pick(table, kind="reference", model="real", metric="entanglement", group=str(group))["value"])
-
-
-def _estimate(values: "pd.Series[float]") -> Estimate | str:
-    known = values.dropna()
-    return mean_interval(known) if len(known) else "-"
+    return estimate_cell(pick(table, kind="reference", model="real", metric="entanglement", group=str(group))["value"])
 
 
 def _trainings(cells: list[CellFolder], gan: str) -> list[CellFolder]:

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 from lab.folder import CellFolder
 from lab.report import Column, Figure, Report, Section, Table
-from lab.statistics import Estimate, mean_interval, paired_difference
+from lab.statistics import paired_difference
 from lab.table import pick
+from lab.tables import estimate_cell
 from lab.verdicts import Claim, Verdict, judge
 from studies import _layers_figures as figures
 
@@ -124,7 +125,11 @@ def _section(
 
 def _accuracy(table: "pd.DataFrame", classifiers: Sequence[str], settings: Sequence[str]) -> Section:
     rows = [
-        [name, setting, *(_estimate(_tested(table, name, setting, metric)) for metric in ("accuracy", "nll", "ece"))]
+        [
+            name,
+            setting,
+            *(estimate_cell(_tested(table, name, setting, metric)) for metric in ("accuracy", "nll", "ece")),
+        ]
         for name in classifiers
         for setting in settings
     ]
@@ -151,8 +156,8 @@ def _layer_table(table: "pd.DataFrame", classifier: str, layers: Sequence[str], 
         for layer in layers:
             found = {metric: scores(table, classifier, setting, layer, metric) for metric, _ in measures}
             if not found["entanglement"].empty:
-                first = _estimate(found["entanglement"].iloc[:, 0])
-                rows.append([setting, layer, first, *(_estimate(values.iloc[:, -1]) for values in found.values())])
+                first = estimate_cell(found["entanglement"].iloc[:, 0])
+                rows.append([setting, layer, first, *(estimate_cell(values.iloc[:, -1]) for values in found.values())])
     columns = [Column("setting"), Column("layer"), Column("score, untrained"),
                *(Column(f"{name}, end") for _, name in measures)]  # fmt: skip
     caption = (
@@ -172,11 +177,6 @@ def _fall_table(table: "pd.DataFrame", classifier: str, layers: Sequence[str], s
     columns = [Column("setting"), Column("layer"), *(Column(f"seed {seed}") for seed in seeds)]
     caption = f"Every seed of {classifier}: the fall in score from the untrained network to the end."
     return Table(f"falls-{classifier}", caption, columns, rows)
-
-
-def _estimate(values: "pd.Series[float]") -> Estimate | str:
-    known = values.dropna()
-    return mean_interval(known) if len(known) else "-"
 
 
 def _class_pairs(cells: list[CellFolder], classifier: str) -> list[dict[str, Any]]:

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from lab.report import Column, Report, Section, Table
-from lab.statistics import Estimate, mean_interval, paired_difference
-from lab.tables import Better
+from lab.statistics import Estimate, paired_difference
+from lab.tables import Better, estimate_cell
 from lab.verdicts import Claim, Verdict, judge
 from studies import _regularization_figures as figures
 from studies._regularization_published import PUBLISHED, WIDEST, note
@@ -115,7 +115,7 @@ def _table(table: "pd.DataFrame", imagesets: Sequence[str], alphas: Sequence[flo
             gain = _gain(table, images, alpha) if alpha else None
             rows.append([
                 images, name_of(alpha), float(100 * values["accuracy"].max()),
-                *(_estimate(factor * values[metric]) for metric, _, factor, _ in MEASURES),
+                *(estimate_cell(factor * values[metric]) for metric, _, factor, _ in MEASURES),
                 gain if gain else "-",
             ])  # fmt: skip
     columns = [
@@ -181,8 +181,3 @@ def _published_table(table: "pd.DataFrame", imagesets: Sequence[str], alphas: Se
 
 def _range(low: float, high: float, form: str = ".2f") -> str:
     return f"{low:{form}}" if low == high else f"{low:{form}} to {high:{form}}"
-
-
-def _estimate(values: "pd.Series[float]") -> Estimate | str:
-    known = values.dropna()
-    return mean_interval(known) if len(known) else "-"

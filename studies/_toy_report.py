@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 from lab.folder import CellFolder
 from lab.report import Column, Report, Section, Table
-from lab.statistics import Estimate, mean_interval, paired_difference
+from lab.statistics import paired_difference
 from lab.table import pick
+from lab.tables import estimate_cell
 from lab.verdicts import Claim, Verdict, judge
 from studies import _toy_figures as figures
 
@@ -105,10 +106,10 @@ def _ends(table: "pd.DataFrame") -> Table:
     rows = [
         [
             title,
-            *(_estimate(ends(table, name, "entanglement")) for ends in (at_start, at_end)),
-            _estimate(at_end(table, name, "entanglement", "control")),
+            *(estimate_cell(ends(table, name, "entanglement")) for ends in (at_start, at_end)),
+            estimate_cell(at_end(table, name, "entanglement", "control")),
             *(
-                _estimate(ends(table, name, metric))
+                estimate_cell(ends(table, name, metric))
                 for metric in ("one_nn_accuracy", "mode_distance")
                 for ends in (at_start, at_end)
             ),
@@ -138,10 +139,6 @@ def _seeds(table: "pd.DataFrame") -> Table:
     ]
     columns = [Column("descent"), Column("measure"), *(Column(f"seed {seed}") for seed in seeds)]
     return Table("seeds", "Every seed at the end.", columns, rows)
-
-
-def _estimate(values: "pd.Series[float]") -> Estimate | str:
-    return mean_interval(values) if len(values) else "-"
 
 
 def _frames(cell: CellFolder) -> dict[str, Any]:

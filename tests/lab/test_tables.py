@@ -5,9 +5,10 @@ import io
 import math
 
 import numpy as np
+import pandas as pd
 
-from lab.statistics import Estimate
-from lab.tables import Column, Table, aligned, sort_key, text
+from lab.statistics import Estimate, mean_interval
+from lab.tables import Column, Table, aligned, estimate_cell, sort_key, text
 
 TABLE = Table(
     "final",
@@ -54,3 +55,8 @@ def test_what_is_no_number_is_a_dash():
 
 def test_plain_rows_are_aligned():
     assert aligned([["layer", "n"], ["fc", "10"], ["layer12", "5"]]) == "layer     n\nfc       10\nlayer12   5"
+
+
+def test_the_cell_of_an_estimate_rests_on_what_is_known():
+    assert estimate_cell(pd.Series([1.0, math.nan, 3.0])) == mean_interval([1.0, 3.0])
+    assert estimate_cell(pd.Series([math.nan])) == estimate_cell(pd.Series([], dtype=float)) == "-"
