@@ -7,15 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from classifiers._config import ClassifierConfig
 from lab import imageset, registry
-from lab.errors import WorkbenchError, first_line
-from lab.files import atomic_write
-from lab.tensors import contiguous
+from lab.errors import WorkbenchError
+from lab.tensors import load_weights
 
 FOLDER = "snapshots"
 NAME = re.compile(r"epoch-(\d+)-kimg-(\d+\.\d+)-step-(\d+)\.safetensors")
@@ -34,12 +31,6 @@ class Snapshot:
 def kept_file(epoch: int, kimg: float, step: int) -> Path:
     """Where the weights are kept, below a training cell's folder."""
     return Path(FOLDER, f"epoch-{epoch:05d}-kimg-{kimg:011.3f}-step-{step:08d}.safetensors")
-
-
-def save_snapshot(network: nn.Module, path: Path) -> None:
-    """Write the network's weights."""
-    path.parent.mkdir(exist_ok=True)
-    atomic_write(path, save(contiguous(network.state_dict())))
 
 
 def snapshots(cell: Path) -> list[Snapshot]:
@@ -66,11 +57,7 @@ def load_classifier(snapshot: Snapshot, config: Mapping[str, Any]) -> nn.Module:
     module = registry.load("classifiers", config["classifier"])
     settings: ClassifierConfig = module.Config.parse(config["settings"])
     network: nn.Module = module.build(settings, imageset.spec_of(config)).eval()
-    try:
-        network.load_state_dict(load_file(snapshot.path))
-    except (SafetensorError, RuntimeError) as error:
-        problem = f"{snapshot.path} is damaged or of another network ({first_line(error)})"
-        raise WorkbenchError(f"{problem}: remove the cell's folder and train it again.") from error
+    load_weights(network, snapshot.path)
     return network.to(memory_format=torch.channels_last)
 
 

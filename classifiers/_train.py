@@ -25,7 +25,7 @@ from classifiers._augment import augmented
 from classifiers._config import ClassifierConfig
 from classifiers._objective import Objective
 from classifiers._setting import chosen_layers, setting
-from classifiers._snapshots import kept_file, logits_of, save_snapshot
+from classifiers._snapshots import kept_file, logits_of
 from classifiers._state import TrainingState
 from lab import hardware, imageset, registry
 from lab import training as frame
@@ -34,6 +34,7 @@ from lab.config import Config
 from lab.draws import batch_indices, carve, derive_seed
 from lab.folder import CellFolder
 from lab.processes import rank, share, world_size
+from lab.tensors import save_weights
 from lab.tracking import accelerator_settings
 from lab.training import autocast, make_accelerator
 
@@ -145,7 +146,7 @@ class Training(frame.Training):
     def keep(self, folder: Path) -> None:
         """A snapshot of the weights."""
         (file,) = self.kept_files[self.step]
-        save_snapshot(self.state.bare, folder / file)
+        save_weights(self.state.bare, folder / file)
 
     def files(self) -> dict[str, bytes]:
         """The state, and what was found in validating."""

@@ -8,17 +8,15 @@ from typing import Any
 
 import torch
 from PIL import Image
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from gans._config import GanConfig
 from lab import imageset, registry
 from lab.draws import random_generator
-from lab.errors import WorkbenchError, first_line
-from lab.files import atomic_write, replacing
+from lab.errors import WorkbenchError
+from lab.files import replacing
 from lab.folder import CellFolder
-from lab.tensors import contiguous
+from lab.tensors import load_weights
 
 FOLDER = "snapshots"
 NAME = re.compile(r"kimg-(\d+\.\d+)-step-(\d+)\.safetensors")
@@ -36,12 +34,6 @@ class Snapshot:
 def kept_files(kimg: float, step: int) -> tuple[Path, Path]:
     """What is kept of a generator, below a training cell's folder: its weights, and a grid of images."""
     return Path(FOLDER, f"kimg-{kimg:011.3f}-step-{step:08d}.safetensors"), Path("samples", f"kimg-{kimg:011.3f}.png")
-
-
-def save_snapshot(generator: nn.Module, path: Path) -> None:
-    """Write the generator's weights."""
-    path.parent.mkdir(exist_ok=True)
-    atomic_write(path, save(contiguous(generator.state_dict())))
 
 
 def snapshots(cell: Path) -> list[Snapshot]:
@@ -68,11 +60,7 @@ def load_generator(snapshot: Snapshot, config: Mapping[str, Any]) -> nn.Module:
     module = registry.load("gans", config["gan"])
     settings: GanConfig = module.Config.parse(config["settings"])
     generator: nn.Module = module.Generator(settings, imageset.spec_of(config)).eval()
-    try:
-        generator.load_state_dict(load_file(snapshot.path))
-    except (SafetensorError, RuntimeError) as error:
-        problem = f"{snapshot.path} is damaged or of another network ({first_line(error)})"
-        raise WorkbenchError(f"{problem}: remove the cell's folder and train it again.") from error
+    load_weights(generator, snapshot.path)
     return generator.to(memory_format=torch.channels_last)
 
 

@@ -18,7 +18,7 @@ from pydantic import Field
 from torch import Tensor
 
 from gans._config import GanConfig
-from gans._snapshots import generate, kept_files, save_grid, save_snapshot
+from gans._snapshots import generate, kept_files, save_grid
 from gans._state import TrainingState
 from lab import hardware, imageset, registry
 from lab import training as frame
@@ -27,6 +27,7 @@ from lab.config import Config
 from lab.draws import batch_indices, derive_seed, random_generator
 from lab.folder import CellFolder
 from lab.processes import share
+from lab.tensors import save_weights
 from lab.tracking import accelerator_settings
 from lab.training import autocast, make_accelerator
 
@@ -107,7 +108,7 @@ class Training(frame.Training):
         """A snapshot of the averaged generator, and a grid of images from the same latents every time."""
         ema, seed = self.state.ema, self.config.seed
         weights, grid = self.kept_files[self.step]
-        save_snapshot(ema, folder / weights)
+        save_weights(ema, folder / weights)
         images = generate(ema, GRID_IMAGES, self.settings.latent, seed, self.accelerator.device.type)
         save_grid(images, folder / grid)
 

@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from classifiers import resnet
-from classifiers._snapshots import kept_file, load_classifier, logits_of, save_snapshot, snapshots
+from classifiers._snapshots import kept_file, load_classifier, logits_of, snapshots
 from lab import imageset
 from lab.errors import WorkbenchError
+from lab.tensors import save_weights
 
 CONFIG = {"classifier": "resnet", "settings": {"depth": 1}, "imageset": "digits"}
 
@@ -17,7 +18,7 @@ def saved(tmp_path):
     network = resnet.build(resnet.Config(depth=1), imageset.spec("digits"))
     network(torch.randn(8, 1, 16, 16))  # moves the running statistics
     for epoch, step in ((0, 0), (2, 50), (10, 250)):
-        save_snapshot(network.to(memory_format=torch.channels_last), tmp_path / kept_file(epoch, step * 0.128, step))
+        save_weights(network.to(memory_format=torch.channels_last), tmp_path / kept_file(epoch, step * 0.128, step))
     return network, tmp_path
 
 
