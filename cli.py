@@ -5,7 +5,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from functools import reduce
+from functools import partial, reduce
 from pathlib import Path
 from typing import Any
 
@@ -297,24 +297,12 @@ def _train_command(name: str) -> click.Command:
     return command
 
 
-def _train_gan(
-    name: str, imageset: str, size: str | None, channels: str | None, skip_bad: bool, kimg: float, seed: int,
-    snapshot_kimg: float, checkpoint_minutes: float, runs: Path, data: Path | None, download: bool,
-    tracker: tuple[str, ...], as_json: bool, **settings: Any,
-) -> None:  # fmt: skip
-    from lab.cell_run import do_cell
-    from lab.compute import Compute
-    from lab.options import given
+def _train_gan(name: str, kimg: float, seed: int, snapshot_kimg: float, **values: Any) -> None:
     from studies._gan_cells import growing_schedule, training_cell
 
-    local = _training_local(data, download, tracker, checkpoint_minutes)
-    compute = Compute.parse({key: settings.pop(key) for key in set(given(settings)) & set(Compute.model_fields)})
-    images = _settled(imageset, Path(local["data"]), size, channels, skip_bad)
-    cell = training_cell(
-        name, images, seed=seed, kimg=kimg, snapshots=growing_schedule(kimg, snapshot_kimg), compute=compute,
-        settings=given(settings),
-    )  # fmt: skip
-    _print_cell(do_cell(cell, runs, local), as_json, "snnl gan sample {} -n 64 --out grid.png")
+    snapshots = growing_schedule(kimg, snapshot_kimg)
+    make = partial(training_cell, name, seed=seed, kimg=kimg, snapshots=snapshots)
+    _train(make, "snnl gan sample {} -n 64 --out grid.png", **values)
 
 
 @gan.group("train", cls=EntryGroup, kind="gans", make=_train_command)
@@ -379,24 +367,16 @@ def _classifier_command(name: str) -> click.Command:
 
 
 def _train_classifier(
-    name: str, imageset: str, size: str | None, channels: str | None, skip_bad: bool, epochs: int, validation: float,
-    alpha: float, snnl_layers: tuple[str, ...] | None, temperature: str | float, distance: str, seed: int,
-    snapshots: tuple[int, ...], checkpoint_minutes: float, runs: Path, data: Path | None, download: bool,
-    tracker: tuple[str, ...], as_json: bool, **settings: Any,
+    name: str, epochs: int, validation: float, alpha: float, snnl_layers: tuple[str, ...] | None,
+    temperature: str | float, distance: str, seed: int, snapshots: tuple[int, ...], **values: Any,
 ) -> None:  # fmt: skip
-    from lab.cell_run import do_cell
-    from lab.compute import Compute
-    from lab.options import given
     from studies._classifier_cells import training_cell
 
-    local = _training_local(data, download, tracker, checkpoint_minutes)
-    compute = Compute.parse({key: settings.pop(key) for key in set(given(settings)) & set(Compute.model_fields)})
-    images = _settled(imageset, Path(local["data"]), size, channels, skip_bad)
-    cell = training_cell(
-        name, images, seed=seed, epochs=epochs, compute=compute, settings=given(settings), alpha=alpha,
-        layers=snnl_layers, temperature=temperature, distance=distance, validation=validation, snapshots=snapshots,
+    make = partial(
+        training_cell, name, seed=seed, epochs=epochs, alpha=alpha, layers=snnl_layers, temperature=temperature,
+        distance=distance, validation=validation, snapshots=snapshots,
     )  # fmt: skip
-    _print_cell(do_cell(cell, runs, local), as_json, "snnl classifier evaluate {}")
+    _train(make, "snnl classifier evaluate {}", **values)
 
 
 @classifier.group("train", cls=EntryGroup, kind="classifiers", make=_classifier_command)
@@ -612,6 +592,22 @@ def export(folder: Path, target: Path) -> None:
     from lab.export import export
 
     click.echo(f"{export(folder, target)}")
+
+
+def _train(
+    make: Callable[..., Any], following: str, imageset: str, size: str | None, channels: str | None, skip_bad: bool,
+    checkpoint_minutes: float, runs: Path, data: Path | None, download: bool, tracker: tuple[str, ...], as_json: bool,
+    **settings: Any,
+) -> None:  # fmt: skip
+    """Do the cell that `make` makes of the images, the compute settings and those of the network."""
+    from lab.cell_run import do_cell
+    from lab.compute import Compute
+    from lab.options import given
+
+    local = _training_local(data, download, tracker, checkpoint_minutes)
+    compute = Compute.parse({key: settings.pop(key) for key in set(given(settings)) & set(Compute.model_fields)})
+    images = _settled(imageset, Path(local["data"]), size, channels, skip_bad)
+    _print_cell(do_cell(make(images, compute=compute, settings=given(settings)), runs, local), as_json, following)
 
 
 def _local(data: Path | None, download: bool) -> dict[str, Any]:
