@@ -74,7 +74,7 @@ def seed_option(text: str) -> Decorator:
 
 
 def _name_list(context: click.Context, option: click.Parameter, value: str | None) -> tuple[str, ...] | None:
-    from lab.options import NameList
+    from commands._options import NameList
 
     return None if value is None else NameList().convert(value, option, context)
 
@@ -132,7 +132,7 @@ measuring_options = together(
 
 def decoding_options(command: Any) -> Any:
     """Of every command that trains on images: the side to decode a user's own to, and `own_image_options`."""
-    from lab.imageset import SIZES
+    from imagesets import SIZES
 
     sides = click.Choice([str(size) for size in SIZES])
     side = click.option("--size", type=sides,
@@ -153,8 +153,8 @@ def cli() -> None:
 
 
 def _study_command(name: str) -> click.Command:
+    from commands._options import options_from
     from lab import registry
-    from lab.options import options_from
 
     module = registry.load("studies", name)
     trains = "device" in module.Config.model_fields
@@ -181,8 +181,9 @@ def _run_study(
     name: str, preset: str, file: Path | None, runs: Path, jobs: int | None, published: bool, dry_run: bool,
     as_json: bool, **values: Any,
 ) -> None:  # fmt: skip
-    from lab import registry, study
-    from lab.options import given
+    from commands._options import given
+    from lab import registry
+    from lab.studying import study
 
     settings = {field: values.pop(field) for field in registry.load("studies", name).Config.model_fields}
     config = study.study_config(name, preset, given(settings), file)
@@ -223,8 +224,8 @@ def study_group(context: click.Context) -> None:
 
 
 def _search_command(name: str) -> click.Command:
+    from commands._options import options_from
     from lab import registry
-    from lab.options import options_from
 
     searchable = registry.load("studies", name).SEARCH
 
@@ -249,9 +250,9 @@ def _run_search(
     name: str, searchable: Any, trials: int, jobs: int | None, folder: Path | None, runs: Path, as_json: bool,
     **values: Any,
 ) -> None:  # fmt: skip
-    from lab.options import given
-    from lab.search import search
-    from lab.tables import aligned
+    from commands._options import given
+    from lab.reporting.tables import aligned
+    from lab.studying.search import search
 
     settings = {field: values.pop(field) for field in searchable.settings.model_fields}
     config, local = _with_images(searchable.settings.parse(given(settings)), **values)
@@ -273,9 +274,9 @@ def gan() -> None:
 
 
 def _train_command(name: str) -> click.Command:
+    from commands._options import options_from
     from lab import registry
-    from lab.compute import Compute
-    from lab.options import options_from
+    from lab.training.compute import Compute
 
     @click.command(name, help=help_of("gans", name))
     @click.option("--imageset", default="digits", show_default=True,
@@ -298,7 +299,7 @@ def _train_command(name: str) -> click.Command:
 
 
 def _train_gan(name: str, kimg: float, seed: int, snapshot_kimg: float, **values: Any) -> None:
-    from studies._gan_cells import growing_schedule, training_cell
+    from tasks.measure_gan import growing_schedule, training_cell
 
     snapshots = growing_schedule(kimg, snapshot_kimg)
     make = partial(training_cell, name, seed=seed, kimg=kimg, snapshots=snapshots)
@@ -331,9 +332,9 @@ def classifier() -> None:
 
 
 def _classifier_command(name: str) -> click.Command:
+    from commands._options import options_from
     from lab import registry
-    from lab.compute import Compute
-    from lab.options import options_from
+    from lab.training.compute import Compute
 
     @click.command(name, help=help_of("classifiers", name))
     @click.option("--imageset", default="digits", show_default=True,
@@ -370,7 +371,7 @@ def _train_classifier(
     name: str, epochs: int, validation: float, alpha: float, snnl_layers: tuple[str, ...] | None,
     temperature: str | float, distance: str, seed: int, snapshots: tuple[int, ...], **values: Any,
 ) -> None:  # fmt: skip
-    from studies._classifier_cells import training_cell
+    from tasks.evaluate_classifier import training_cell
 
     make = partial(
         training_cell, name, seed=seed, epochs=epochs, alpha=alpha, layers=snnl_layers, temperature=temperature,
@@ -395,8 +396,8 @@ def evaluate_classifier(
     folder: Path, splits: tuple[str, ...], imageset: str | None, data: Path | None, download: bool, as_json: bool
 ) -> None:
     """Print accuracy, likelihood and calibration error of a trained classifier's FOLDER, from its last weights."""
-    from lab.cell_run import do_folder
-    from studies._classifier_cells import evaluating_folder
+    from lab.running.one import do_folder
+    from tasks.evaluate_classifier import evaluating_folder
 
     found = evaluating_folder(folder, splits, _local(data, download), imageset, say=_say)
     rows = do_folder(found).rows()
@@ -444,11 +445,11 @@ def measure_layers(
     as_json: bool, **settings: Any,
 ) -> None:  # fmt: skip
     """Print the entanglement of every layer of a foreign network."""
-    from lab.imageset import SOURCES, data_root
+    from imagesets import SOURCES, data_root
 
     decoded_to = size if imageset.startswith(SOURCES) else None  # others are resized, whatever their side
     images = _settled(imageset, data_root(data), decoded_to, channels, skip_bad)
-    from metrics._foreign import measure_network  # after the decoding, whose processes start faster without torch
+    from outside.network import measure_network  # after the decoding, whose processes start faster without torch
 
     found = measure_network(imageset=images, data=data, download=download, size=size, **settings, say=_say)
     columns = ["layer", "features", *MEASURED, *(["stderr"] if settings["anchors"] else [])]
@@ -464,7 +465,7 @@ def measure_features(file: Path, as_json: bool, **settings: Any) -> None:
     """Print the entanglement of a FILE .npz or .safetensors with the arrays x (n, ...) and labels (n,): of all points,
     of each class and, up to 20 classes, of class against class.
     """
-    from metrics._points import measure_file
+    from outside.points import measure_file
 
     found = measure_file(file, **settings, say=_say)
     _print_rows(["anchors", *MEASURED], found.rows)
@@ -488,7 +489,7 @@ def list_entries(kind: str) -> None:
 @json_option
 def report(folder: Path, as_json: bool) -> None:
     """Draw the report of a study's FOLDER anew."""
-    from lab.study import draw_study
+    from lab.studying.study import draw_study
 
     _print_result(draw_study(folder), as_json)
 
@@ -498,8 +499,8 @@ def report(folder: Path, as_json: bool) -> None:
 @json_option
 def do_one_cell(folder: Path, as_json: bool) -> None:
     """Do the cell of a FOLDER, or find it done."""
-    from lab.cell_run import do_folder
     from lab.processes import rank
+    from lab.running.one import do_folder
 
     done = do_folder(folder)
     if rank() == 0:
@@ -514,8 +515,8 @@ def do_one_cell(folder: Path, as_json: bool) -> None:
 @json_option
 def doctor(runs: Path, data: Path | None, processes: int, as_json: bool) -> None:
     """Check the installation, the hardware and the folders, and train two steps of a tiny GAN."""
-    from lab import doctor
-    from lab.imageset import data_root
+    from commands import _checks as doctor
+    from imagesets import data_root
 
     found = []
     for one in doctor.findings(runs, data_root(data), processes):
@@ -537,7 +538,7 @@ def runs() -> None:
 @json_option
 def list_folders(runs: Path, as_json: bool) -> None:
     """List studies and cells: their state, how long ago they were written to, and their size on disk."""
-    from lab.runs import list_runs
+    from lab.cells.runs import list_runs
 
     found = list_runs(runs)
     _print_runs(found)
@@ -550,8 +551,8 @@ def list_folders(runs: Path, as_json: bool) -> None:
 @json_option
 def show(folder: Path, as_json: bool) -> None:
     """Print what is known of a study's or a cell's FOLDER: settings, state, failure, needs, files."""
-    from lab.progress import duration
-    from lab.runs import show_run, size_text
+    from lab.cells.runs import show_run, size_text
+    from lab.pace import duration
 
     found = show_run(folder)
     _print_nested({**found, "age": duration(found["age"]), "size": size_text(found["size"])})
@@ -566,9 +567,9 @@ def show(folder: Path, as_json: bool) -> None:
 @json_option
 def remove(folders: tuple[Path, ...], runs: Path, dry_run: bool, yes: bool, as_json: bool) -> None:
     """Remove FOLDERs of studies, with the cells that nobody else needs, and of cells that nobody needs."""
-    from lab import removal
+    from lab.cells import removal
+    from lab.cells.runs import Runs, size_text
     from lab.errors import UsageError
-    from lab.runs import Runs, size_text
 
     found = Runs(runs)
     taken = removal.to_remove(found, folders)
@@ -589,7 +590,7 @@ def remove(folders: tuple[Path, ...], runs: Path, dry_run: bool, yes: bool, as_j
 @click.argument("target", type=ANY_FOLDER)
 def export(folder: Path, target: Path) -> None:
     """Copy a study's FOLDER and its finished cells, or one finished cell's, without weights, below TARGET."""
-    from lab.export import export
+    from lab.cells.export import export
 
     click.echo(f"{export(folder, target)}")
 
@@ -600,9 +601,9 @@ def _train(
     **settings: Any,
 ) -> None:  # fmt: skip
     """Do the cell that `make` makes of the images, the compute settings and those of the network."""
-    from lab.cell_run import do_cell
-    from lab.compute import Compute
-    from lab.options import given
+    from commands._options import given
+    from lab.running.one import do_cell
+    from lab.training.compute import Compute
 
     local = _training_local(data, download, tracker, checkpoint_minutes)
     compute = Compute.parse({key: settings.pop(key) for key in set(given(settings)) & set(Compute.model_fields)})
@@ -612,7 +613,7 @@ def _train(
 
 def _local(data: Path | None, download: bool) -> dict[str, Any]:
     """What a cell's folder says beside what decides its result; plans look for data in the same place."""
-    from lab.imageset import data_root
+    from imagesets import data_root
 
     root = data_root(data).resolve()
     os.environ["SNNL_DATA"] = str(root)
@@ -621,7 +622,7 @@ def _local(data: Path | None, download: bool) -> dict[str, Any]:
 
 def _settled(imageset: str, data: Path, size: str | int | None, channels: str | None, skip_bad: bool) -> str:
     """The image set's name in cells: images of the user's own are decoded first."""
-    from lab.imageset import settle
+    from imagesets import settle
 
     sides = {"size": int(size) if size else None, "channels": int(channels) if channels else None}
     return settle(imageset, data, **sides, skip_bad=skip_bad, say=_say)
@@ -631,7 +632,7 @@ def _training_local(
     data: Path | None, download: bool, trackers: tuple[str, ...], checkpoint_minutes: float
 ) -> dict[str, Any]:
     """Likewise of a cell that trains."""
-    from lab.tracking import check_trackers
+    from lab.training.tracking import check_trackers
 
     check_trackers(trackers)
     told = {"trackers": list(trackers)} if trackers else {}
@@ -657,9 +658,9 @@ def _print_entries(kind: str) -> None:
 
 
 def _print_runs(found: Sequence[dict[str, Any]]) -> None:
-    from lab.progress import duration
-    from lab.runs import size_text
-    from lab.tables import aligned
+    from lab.cells.runs import size_text
+    from lab.pace import duration
+    from lab.reporting.tables import aligned
 
     rows = [[run["folder"], run["state"], duration(run["age"]), size_text(run["size"])] for run in found]
     click.echo(aligned([["folder", "state", "age", "size"], *rows]))
@@ -676,7 +677,7 @@ def _print_nested(found: dict[str, Any], indent: str = "") -> None:
 
 
 def _print_rows(columns: list[str], rows: Sequence[dict[str, Any]]) -> None:
-    from lab.tables import aligned, number
+    from lab.reporting.tables import aligned, number
 
     def word(column: str, value: Any) -> str:
         if column == "temperature":  # in units of the distance, so of any size
@@ -687,8 +688,8 @@ def _print_rows(columns: list[str], rows: Sequence[dict[str, Any]]) -> None:
 
 
 def _opening(plan: Any, jobs: int | None) -> str:
-    from lab.progress import duration
-    from lab.study import estimate
+    from lab.pace import duration
+    from lab.studying.study import estimate
 
     slots, left = plan.slots(jobs), len(plan.to_do)
     if not left:
@@ -699,8 +700,8 @@ def _opening(plan: Any, jobs: int | None) -> str:
 
 
 def _print_plan(plan: Any, jobs: int | None, as_json: bool) -> None:
-    from lab.progress import duration
-    from lab.study import estimate
+    from lab.pace import duration
+    from lab.studying.study import estimate
 
     seconds = estimate(plan.to_do, plan.slots(jobs))
     for planned in plan.cells:

@@ -49,10 +49,10 @@ def workbench_loop(name, module, config, spec, images, precision, alpha):
     """A generator of steps of the workbench's loop."""
     import torch
 
+    from classifiers._loop import Training, TrainingConfig, train_step
     from classifiers._objective import Objective
     from classifiers._state import TrainingState
-    from classifiers._train import Training, TrainingConfig, train_step
-    from lab.training import make_accelerator
+    from lab.training.frame import make_accelerator
 
     settings = TrainingConfig(
         classifier=name, settings={}, imageset="digits", seed=0, epochs=1000, validation=0, alpha=alpha, layers=(),
@@ -97,8 +97,8 @@ def main(name, size, channels, batch, rounds, steps, out):
     """Time the loops in turn and print the ratios."""
     import torch
 
-    from lab import hardware, registry
-    from lab.imageset import ImageSet, Spec
+    from imagesets import ImageSet, Spec
+    from lab import machine, registry
 
     module = registry.load("classifiers", name)
     config = module.Config(batch=batch, augmentation="none")  # the plain loop has none
@@ -113,7 +113,7 @@ def main(name, size, channels, batch, rounds, steps, out):
     for loop in loops.values():
         seconds(loop, 3)
     timed = [{title: seconds(loop, steps) for title, loop in loops.items()} for _ in range(rounds)]
-    bf16 = hardware.resolve_precision("auto", "cpu") == "bf16"
+    bf16 = machine.resolve_precision("auto", "cpu") == "bf16"
     layers = ", ".join(config.hidden_layers)
     print(f"{name} {channels} x {size} x {size}, batch {batch}, SNNL of {layers}")
     print(f"{torch.get_num_threads()} threads, bf16 in hardware: {bf16}; medians and ranges of {rounds} rounds")

@@ -35,13 +35,13 @@ def images_per_second(processes, threads, settings):
 
 def measure(settings):
     """Time a training in this process, one of those that torchrun started, or the only one; the first prints."""
+    from gans._loop import Training, TrainingConfig, train_step
     from gans._state import TrainingState
-    from gans._train import Training, TrainingConfig, train_step
+    from imagesets import ImageSet, Spec
     from lab import registry
-    from lab.draws import random_generator
-    from lab.imageset import ImageSet, Spec
     from lab.processes import rank
-    from lab.training import make_accelerator
+    from lab.training.draws import random_generator
+    from lab.training.frame import make_accelerator
 
     gan, size = registry.load("gans", settings["gan"]), settings["size"]
     recipe = gan.Config(width=settings["width"], batch=settings["batch"])

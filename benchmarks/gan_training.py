@@ -47,8 +47,8 @@ def workbench_loop(gan_name, gan, config, spec, images, precision):
     """A generator of steps of the workbench's loop."""
     from accelerate import Accelerator
 
+    from gans._loop import Training, TrainingConfig, train_step
     from gans._state import TrainingState
-    from gans._train import Training, TrainingConfig, train_step
 
     accelerator = Accelerator(mixed_precision="no", cpu=True)
     settings = TrainingConfig(
@@ -93,8 +93,8 @@ def main(name, size, width, batch, rounds, steps, out):
     """Time the loops in turn and print the ratios."""
     import torch
 
-    from lab import hardware, registry
-    from lab.imageset import ImageSet, Spec
+    from imagesets import ImageSet, Spec
+    from lab import machine, registry
 
     gan = registry.load("gans", name)
     config = gan.Config(width=width, batch=batch)
@@ -106,7 +106,7 @@ def main(name, size, width, batch, rounds, steps, out):
     for loop in loops.values():
         images_per_second(loop, 3, batch)
     paces = [{title: images_per_second(loop, steps, batch) for title, loop in loops.items()} for _ in range(rounds)]
-    bf16 = hardware.resolve_precision("auto", "cpu") == "bf16"
+    bf16 = machine.resolve_precision("auto", "cpu") == "bf16"
     hardware_note = f"{torch.get_num_threads()} threads, bf16 in hardware: {bf16}"
     print(f"{name} {size} x {size}, width {width}, batch {batch}, {hardware_note}")
     figures = {title: compare(paces, title) for title in loops}

@@ -46,7 +46,7 @@ def time_pillow(files, workers):
 
 def time_ours(folder, data):
     """Seconds of the first opening, and of the second one."""
-    from lab.imageset import settle
+    from imagesets import settle
 
     seconds = []
     for _ in range(2):
@@ -123,7 +123,7 @@ def some_images(source, count, target):
 def main(images, count, rounds, out):
     """Time both in turn and print the ratios."""
     import imagesets._own.sets  # noqa: F401 (imported before the clock starts, as Pillow is)
-    from lab.hardware import cores
+    from lab.machine import cores
 
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "images"

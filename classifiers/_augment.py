@@ -7,8 +7,8 @@ processes change nothing.
 import torch
 from torch import Tensor
 
-from lab.draws import random_generator
 from lab.processes import share, world_size
+from lab.training.draws import random_generator
 
 SHIFT = 8
 """Images are shifted by at most their side divided by this, in pixels, along each axis."""

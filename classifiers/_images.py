@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from imagesets import Spec
 from lab.errors import UsageError
-from lab.imageset import Spec
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -7,17 +7,16 @@ of the whole batch. It is computed in float32, outside of autocast.
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from classifiers._config import Temperature
 from lab.processes import share
+from lab.training.frame import Curve
 from snnl_core import SoftNearestNeighborLoss, entanglement
 from snnl_core.distances import Distance
-
-Temperature = float | Literal["minimize", "learn"]
 
 
 class Objective(nn.Module):
@@ -49,7 +48,7 @@ class Objective(nn.Module):
 
     def forward(
         self, logits: Tensor, features: Mapping[str, Tensor], labels: Tensor
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    ) -> tuple[Tensor, dict[Curve, Tensor]]:
         """The loss, and what is to be told of it.
 
         Args:
@@ -58,24 +57,25 @@ class Objective(nn.Module):
             labels: int64, of the whole batch.
 
         Returns:
-            The loss, a scalar; and scalars: `cross_entropy`, and where there are layers `no_repeat`, 1 if no class is
-            there twice, so that every SNNL is 0; and for each layer L `snnl L`, `temperature L` (NaN if there is no
-            best one) and `vanished_gradient L`, 1 if the search for it ended at a limit or all are of one class.
+            The loss, a scalar; and scalars by metric and layer: `cross_entropy`, and where there are layers
+            `no_repeat`, 1 if no class is there twice, so that every SNNL is 0; and for each layer `snnl`,
+            `temperature` (NaN if there is no best one) and `vanished_gradient`, 1 if the search for it ended at a limit
+            or all are of one class.
         """
         own = share(labels).to(logits.device)
         loss = F.cross_entropy(logits, own)
-        logs = {"cross_entropy": loss.detach()}
+        logs = {("cross_entropy", ""): loss.detach()}
         classes = len(labels.unique()) if self._by_layer else 0
         if self._by_layer:
-            logs["no_repeat"] = torch.tensor(float(classes == len(labels)))
+            logs["no_repeat", ""] = torch.tensor(float(classes == len(labels)))
         for layer, snnl in self._by_layer.items():
             ended_before = snnl.at_limit["cold"] + snnl.at_limit["hot"]
             value = snnl(_points(features[layer]), own)
             loss = loss + self.alpha * value
-            logs[f"snnl {layer}"] = value.detach()
-            logs[f"temperature {layer}"] = torch.tensor(snnl.last_temperature)
+            logs["snnl", layer] = value.detach()
+            logs["temperature", layer] = torch.tensor(snnl.last_temperature)
             ended = snnl.at_limit["cold"] + snnl.at_limit["hot"] - ended_before
-            logs[f"vanished_gradient {layer}"] = torch.tensor(float(ended or classes == 1))
+            logs["vanished_gradient", layer] = torch.tensor(float(ended or classes == 1))
         return loss, logs
 
     @torch.no_grad()

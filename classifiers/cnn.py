@@ -11,9 +11,9 @@ from torch.nn import functional as F
 
 from classifiers._config import ClassifierConfig
 from classifiers._images import check_batch, check_classes
-from lab.imageset import Spec
+from imagesets import Spec
 
-CODE_VERSION = 1
+VERSION = 1
 
 
 class Config(ClassifierConfig):

@@ -18,10 +18,10 @@ from torchvision.models.feature_extraction import create_feature_extractor, get_
 
 from classifiers._config import ClassifierConfig
 from classifiers._images import check_batch, check_classes
+from imagesets import Spec
 from lab.errors import UsageError, first_line, unknown_name
-from lab.imageset import Spec
 
-CODE_VERSION = 1
+VERSION = 1
 CHANNELS = 3
 LOGITS = "logits"
 FEWEST_STAGES = 3

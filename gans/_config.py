@@ -1,8 +1,15 @@
-"""Settings that every GAN shares. Free of torch, so that a plan can read them."""
+"""Settings that every GAN shares, and those of a training. Free of torch, so that a plan can read them."""
 
-from pydantic import Field
+import itertools
+from typing import Annotated, Any, Self
 
-from lab.config import Config
+from pydantic import Field, SerializeAsAny, ValidationInfo, field_validator, model_validator
+
+from imagesets import Name, Spec
+from lab import registry
+from lab.config import HIDDEN, Config
+from lab.errors import UsageError
+from lab.training.compute import Compute
 
 
 class GanConfig(Config):
@@ -22,3 +29,63 @@ class GanConfig(Config):
         ge=0,
         description="half-life of the generator's weight average in kimg (at most 5% of the training so far)",
     )
+
+
+class TrainingConfig(Compute):
+    """A run of the adversarial loop."""
+
+    gan: Annotated[str, registry.known("gans")] = Field(description="the GAN", json_schema_extra=HIDDEN)
+    settings: SerializeAsAny[GanConfig] = Field(
+        default_factory=GanConfig, validate_default=True, description="the GAN's recipe", json_schema_extra=HIDDEN
+    )
+    imageset: Name = Field("digits", description="the images to learn; folder:PATH or zip:PATH for your own")
+    spec: Spec | None = Field(
+        None, description="what the image set holds, where it is a user's own", json_schema_extra=HIDDEN
+    )
+    kimg: float = Field(
+        100.0, gt=0, le=1e9, description="length, in thousands of real images shown to the discriminator"
+    )
+    seed: int = Field(0, ge=0, description="seed of weights, batches and noise")
+    snapshot_kimg: float = Field(
+        0.5, ge=0.001, description="keep the generator at 0, at this, at 4, 9, 16, ... times this, and at the end"
+    )
+    snapshots: tuple[float, ...] | None = Field(
+        None, description="keep the generator at these kimg instead", json_schema_extra=HIDDEN
+    )
+
+    @field_validator("settings", mode="before")
+    @classmethod
+    def _of_the_gan(cls, settings: Any, info: ValidationInfo) -> Any:
+        own = registry.config_class("gans", info.data["gan"])
+        return own.parse(dict(settings) if isinstance(settings, dict) else settings.changed())
+
+    @model_validator(mode="after")
+    def _is_a_step_or_more(self) -> Self:
+        if self.steps_at(self.kimg) < 1:
+            raise UsageError(
+                f"kimg: {self.kimg:g} is less than one generator step, which takes {self.images_per_step} images."
+            )
+        self.check_batch(self.settings.batch)
+        return self
+
+    @property
+    def images_per_step(self) -> int:
+        """Real images that the discriminator sees for one update of the generator."""
+        return self.settings.batch * self.settings.critic_steps
+
+    def steps_at(self, kimg: float) -> int:
+        """The number of generator updates nearest to `kimg`."""
+        return round(kimg * 1000 / self.images_per_step)
+
+    @property
+    def kept_at(self) -> tuple[float, ...]:
+        """The kimg at which the generator is kept. By `snapshot_kimg`, a longer run keeps what a shorter one does."""
+        if self.snapshots is not None:
+            return self.snapshots
+        times = (round(self.snapshot_kimg * i**2, 3) for i in itertools.count())
+        return (*itertools.takewhile(lambda time: time < self.kimg, times), self.kimg)
+
+    @property
+    def spec_of_images(self) -> Spec:
+        """What the image set holds, without its data at hand."""
+        return self.spec or registry.load("imagesets", self.imageset).SPEC

@@ -9,10 +9,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from imagesets import SIZES, Spec
 from lab.errors import UsageError
-from lab.imageset import SIZES, Spec
-
-CODE_VERSION = 1
 
 
 def doublings(size: int) -> int:

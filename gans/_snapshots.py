@@ -1,65 +1,46 @@
-"""Snapshots of a generator in training: its averaged weights at the asked-for kimg, and images drawn from them."""
+"""Generators of a training: kept, loaded again, and images drawn from them."""
 
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from gans._config import GanConfig
-from lab import imageset, registry
-from lab.draws import random_generator
+import imagesets
+from gans._config import TrainingConfig
+from lab import registry
+from lab.cells.folder import CellFolder
+from lab.cells.layout import SAMPLES
 from lab.errors import WorkbenchError
 from lab.files import replacing
-from lab.folder import CellFolder
-from lab.tensors import load_weights
-
-FOLDER = "snapshots"
-NAME = re.compile(r"kimg-(\d+\.\d+)-step-(\d+)\.safetensors")
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """One saved generator: where it lies, the kimg it had seen (thousands of real images), and its updates."""
-
-    path: Path
-    kimg: float
-    step: int
+from lab.training import snapshots
+from lab.training.draws import random_generator
+from lab.training.snapshots import Snapshot, snapshot_file
+from lab.training.tensors import load_weights
 
 
 def kept_files(kimg: float, step: int) -> tuple[Path, Path]:
     """What is kept of a generator, below a training cell's folder: its weights, and a grid of images."""
-    return Path(FOLDER, f"kimg-{kimg:011.3f}-step-{step:08d}.safetensors"), Path("samples", f"kimg-{kimg:011.3f}.png")
+    return snapshot_file(kimg, step), Path(SAMPLES, f"kimg-{kimg:011.3f}.png")
 
 
-def snapshots(cell: Path) -> list[Snapshot]:
-    """The snapshots of a training cell, in order of training.
+def generators(cell: Path) -> list[Snapshot]:
+    """The generators that a training cell kept, in order of training.
 
     Raises:
         WorkbenchError: there is none.
     """
-    found = []
-    for path in sorted((cell / FOLDER).glob("kimg-*.safetensors")):
-        if name := NAME.fullmatch(path.name):
-            found.append(Snapshot(path, float(name[1]), int(name[2])))
-    if not found:
-        raise WorkbenchError(f"{cell} holds no generator: train it first, or take a folder that kept its weights.")
-    return found
+    return snapshots.snapshots(cell, "generator")
 
 
-def load_generator(snapshot: Snapshot, config: Mapping[str, Any]) -> nn.Module:
+def load_generator(snapshot: Snapshot, config: TrainingConfig) -> nn.Module:
     """The generator of a snapshot, in evaluation mode, on the CPU; `config` is that of its training.
 
     Raises:
         WorkbenchError: the file is damaged, or does not fit.
     """
-    module = registry.load("gans", config["gan"])
-    settings: GanConfig = module.Config.parse(config["settings"])
-    generator: nn.Module = module.Generator(settings, imageset.spec_of(config)).eval()
+    module = registry.load("gans", config.gan)
+    generator: nn.Module = module.Generator(config.settings, config.spec_of_images).eval()
     load_weights(generator, snapshot.path)
     return generator.to(memory_format=torch.channels_last)
 
@@ -69,7 +50,7 @@ def generate(generator: nn.Module, n: int, latent: int, seed: int, device: str =
     """n images, uint8 (n, c, h, w), from latent noise that `seed` decides; float32 arithmetic."""
     noise = torch.randn(n, latent, generator=random_generator(seed, "sample"))
     generator = generator.to(device)
-    return torch.cat([imageset.to_uint8(generator(z.to(device))).cpu() for z in noise.split(batch)])
+    return torch.cat([imagesets.to_uint8(generator(z.to(device))).cpu() for z in noise.split(batch)])
 
 
 def save_grid(images: Tensor, path: Path) -> None:
@@ -92,11 +73,11 @@ def sample_grid(cell: Path, n: int, out: Path, *, seed: int = 0, kimg: float | N
     Raises:
         WorkbenchError: the folder is no training cell's, or holds no generator.
     """
-    config = CellFolder(cell).config
-    if "gan" not in config:
+    folder = CellFolder(cell)
+    if "gan" not in folder.config:
         raise WorkbenchError(f"{cell} is not the folder of a GAN in training.")
-    found = snapshots(cell)
+    config, found = TrainingConfig.parse(folder.config), generators(cell)
     snapshot = found[-1] if kimg is None else min(found, key=lambda one: abs(one.kimg - kimg))
     generator = load_generator(snapshot, config)
-    save_grid(generate(generator, n, config["settings"]["latent"], seed), out)
+    save_grid(generate(generator, n, config.settings.latent, seed), out)
     return snapshot

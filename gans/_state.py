@@ -1,42 +1,28 @@
-"""What a GAN's training is made of and what resuming it needs: networks, their average, optimizers, steps done."""
+"""What a GAN's training is made of: networks, their average, optimizers, steps done."""
 
 import copy
-from collections.abc import Iterable
 from types import ModuleType
 from typing import Any
 
 import torch
 from accelerate import Accelerator
-from safetensors.torch import load, save
-from torch import Tensor, nn
+from torch import nn
 
-from gans._config import GanConfig
-from lab.checkpoint import Checkpoint
-from lab.draws import derive_seed
-from lab.imageset import Spec
-from lab.tensors import contiguous, packed, unpacked
-
-OPTIMIZERS = "optimizers.pt"
+from gans._config import TrainingConfig
+from lab.training.draws import derive_seed
+from lab.training.state import TrainingState
+from lab.training.tensors import parameters_of
 
 
-class TrainingState:
+class GanState(TrainingState):
     """The generator, its average over training (EMA), the discriminator, and their optimizers, on one device."""
 
-    def __init__(
-        self,
-        gan: ModuleType,
-        config: GanConfig,
-        spec: Spec,
-        seed: int,
-        accelerator: Accelerator,
-        *,
-        sync_batchnorm: bool = False,
-        compiled: bool = False,
-    ) -> None:
-        torch.manual_seed(derive_seed(seed, "weights"))
+    def __init__(self, gan: ModuleType, run: TrainingConfig, accelerator: Accelerator) -> None:
+        config, spec = run.settings, run.spec_of_images
+        torch.manual_seed(derive_seed(run.seed, "weights"))
         generator = gan.Generator(config, spec).to(memory_format=torch.channels_last)
         discriminator = gan.Discriminator(config, spec).to(memory_format=torch.channels_last)
-        if sync_batchnorm:
+        if run.sync_batchnorm:
             generator, discriminator = map(nn.SyncBatchNorm.convert_sync_batchnorm, (generator, discriminator))
         self.ema = average_of(generator).to(accelerator.device)
         betas = (config.beta1, config.beta2)
@@ -47,11 +33,10 @@ class TrainingState:
         prepared = accelerator.prepare(generator, discriminator, *optimizers)
         self.generator, self.discriminator, self.generator_optimizer, self.discriminator_optimizer = prepared
         self._bare = [accelerator.unwrap_model(network) for network in (self.generator, self.discriminator)]
-        if compiled:
+        if run.compile:
             self._bare[0].compile()
             if not getattr(gan, "DIFFERENTIATES_TWICE", False):
                 self._bare[1].compile()
-        self.step = 0
 
     @property
     def bare_discriminator(self) -> nn.Module:
@@ -66,43 +51,19 @@ class TrainingState:
         for kept, new in zip(self.ema.buffers(), generator.buffers(), strict=True):
             kept.copy_(new)
 
-    def files(self) -> dict[str, bytes]:
-        """All that the state is, as the files of a checkpoint."""
-        networks = {file: save(contiguous(network.state_dict())) for file, network in self._networks().items()}
-        return {**networks, OPTIMIZERS: packed(self._optimizer_states())}
+    def networks(self) -> dict[str, nn.Module]:
+        """Both networks, and the average."""
+        return {"generator": self._bare[0], "discriminator": self._bare[1], "ema": self.ema}
 
-    def restore(self, checkpoint: Checkpoint) -> None:
-        """Become what `files` gave when the checkpoint was saved."""
-        networks = {file: load(checkpoint.files[file]) for file in self._networks()}
-        optimizers = unpacked(checkpoint.files[OPTIMIZERS])
-        for file, network in self._networks().items():
-            network.load_state_dict(networks[file])
-        self.generator_optimizer.load_state_dict(optimizers["generator"])
-        self.discriminator_optimizer.load_state_dict(optimizers["discriminator"])
-        self.step = checkpoint.step
+    def rest(self) -> dict[str, Any]:
+        """Both optimizers."""
+        return {"generator": self.generator_optimizer, "discriminator": self.discriminator_optimizer}
 
     def parameters(self) -> dict[str, int]:
         """How many parameters each network has."""
-        return {
-            "generator": _count(self._bare[0].parameters()),
-            "discriminator": _count(self._bare[1].parameters()),
-        }
-
-    def _networks(self) -> dict[str, nn.Module]:
-        files = ("generator.safetensors", "discriminator.safetensors", "ema.safetensors")
-        return dict(zip(files, (*self._bare, self.ema), strict=True))
-
-    def _optimizer_states(self) -> dict[str, Any]:
-        return {
-            "generator": self.generator_optimizer.state_dict(),
-            "discriminator": self.discriminator_optimizer.state_dict(),
-        }
+        return {"generator": parameters_of(self._bare[0]), "discriminator": parameters_of(self._bare[1])}
 
 
 def average_of(generator: nn.Module) -> nn.Module:
     """A copy of the generator to hold its average, in evaluation mode and without gradients."""
     return copy.deepcopy(generator).eval().requires_grad_(False)
-
-
-def _count(parameters: Iterable[Tensor]) -> int:
-    return sum(parameter.numel() for parameter in parameters)

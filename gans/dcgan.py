@@ -10,9 +10,9 @@ from torch.nn import functional as F
 
 from gans._config import GanConfig
 from gans._networks import ConvDiscriminator, ConvGenerator
-from lab.imageset import Spec
+from imagesets import Spec
 
-CODE_VERSION = 1
+VERSION = 1
 
 
 class Config(GanConfig):

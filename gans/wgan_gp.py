@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from gans._config import GanConfig
 from gans._networks import ConvDiscriminator, ConvGenerator
-from lab.imageset import Spec
+from imagesets import Spec
 from lab.processes import uniform
 
-CODE_VERSION = 1
+VERSION = 1
 DIFFERENTIATES_TWICE = True
 """The penalty differentiates a gradient, which torch.compile cannot: the critic is left as it is."""
 

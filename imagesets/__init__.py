@@ -1,1 +1,41 @@
-"""The image sets: one file each, with `SPEC`, `fingerprint` and `load`."""
+"""Image sets, one file each; what they are and how to come by them stands here. Free of torch until images are loaded.
+
+`load` gives a split as uint8; `spec` tells what a set holds, and `fingerprint` identifies its bytes, without loading;
+`settle` decodes a user's own images.
+"""
+
+from imagesets._sets import (
+    OWN,
+    SOURCES,
+    Name,
+    check,
+    check_n,
+    data_root,
+    fingerprint,
+    label,
+    load,
+    recorded_spec,
+    settle,
+    spec,
+)
+from imagesets._spec import SIZES, ImageSet, Spec, to_float, to_uint8
+
+__all__ = [
+    "OWN",
+    "SIZES",
+    "SOURCES",
+    "ImageSet",
+    "Name",
+    "Spec",
+    "check",
+    "check_n",
+    "data_root",
+    "fingerprint",
+    "label",
+    "load",
+    "recorded_spec",
+    "settle",
+    "spec",
+    "to_float",
+    "to_uint8",
+]

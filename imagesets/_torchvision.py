@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
+from imagesets._spec import ImageSet
 from lab.errors import WorkbenchError
-from lab.imageset import ImageSet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

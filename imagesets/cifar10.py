@@ -6,8 +6,8 @@ https://www.cs.toronto.edu/~kriz/cifar.html
 
 from pathlib import Path
 
+from imagesets._spec import ImageSet, Spec
 from imagesets._torchvision import fetch
-from lab.imageset import ImageSet, Spec
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 SPEC = Spec(3, 32, CLASSES, ("train", "test"), {"train": 50000, "test": 10000})

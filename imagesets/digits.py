@@ -10,9 +10,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from imagesets._spec import ImageSet, Spec
 from imagesets._torchvision import digest
 from lab.errors import WorkbenchError
-from lab.imageset import ImageSet, Spec
 
 if TYPE_CHECKING:
     import numpy as np

@@ -5,8 +5,8 @@
 
 from pathlib import Path
 
+from imagesets._spec import ImageSet, Spec
 from imagesets._torchvision import load_idx
-from lab.imageset import ImageSet, Spec
 
 SPEC = Spec(
     1,

@@ -12,8 +12,8 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from imagesets._spec import ImageSet, Spec
 from lab.errors import WorkbenchError
-from lab.imageset import ImageSet, Spec
 
 if TYPE_CHECKING:
     import numpy as np

@@ -6,8 +6,8 @@ http://ufldl.stanford.edu/housenumbers/
 
 from pathlib import Path
 
+from imagesets._spec import ImageSet, Spec
 from imagesets._torchvision import fetch
-from lab.imageset import ImageSet, Spec
 
 SPEC = Spec(3, 32, tuple("0123456789"), ("train", "test"), {"train": 73257, "test": 26032})
 MD5 = {"train": "e26dedcc434d2e4c54c9b2d4a06d8373", "test": "eb5a983be6a315427106f1b164d9cef3"}

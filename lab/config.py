@@ -6,6 +6,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lab.errors import UsageError, unknown_name
 
+HIDDEN: dict[str, Any] = {"option": False}
+"""`json_schema_extra` of a field that is no option of a command."""
+
 
 class Config(BaseModel):
     """Base of every settings class. Frozen; unknown keys and non-finite numbers are refused.
@@ -37,6 +40,14 @@ class Config(BaseModel):
     def plain(self) -> dict[str, Any]:
         """The settings as JSON-ready values."""
         return self.model_dump(mode="json")
+
+    def replaced(self, **values: Any) -> Self:
+        """The same settings with others in their place, checked anew.
+
+        Raises:
+            UsageError: as `parse`.
+        """
+        return self.parse({**dict(self), **values})
 
 
 def _reason(problem: Any) -> str:

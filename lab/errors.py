@@ -3,22 +3,31 @@
 import difflib
 from collections.abc import Iterable
 
-DIVERGED = "diverged"
-"""What the message of a training whose loss became NaN or infinite says, and no other."""
 MANY = 12
 """Of more names than these, only the nearest are listed."""
 
 
 class WorkbenchError(Exception):
-    """Something went wrong that the message explains, together with what to do. Exit code 1."""
+    """Something went wrong that the message explains, together with what to do. Exit code 1.
+
+    The kind is for who has to tell failures apart, such as a search.
+    """
 
     exit_code = 1
+    kind = "error"
 
 
 class UsageError(WorkbenchError):
     """The command or a setting is wrong: an unknown name, an impossible number. Exit code 2."""
 
     exit_code = 2
+    kind = "usage"
+
+
+class DivergedError(WorkbenchError):
+    """A loss in training became NaN or infinite: nothing but the settings is at fault."""
+
+    kind = "diverged"
 
 
 def unknown_name(what: str, name: str, known: Iterable[str]) -> UsageError:

@@ -1,22 +1,33 @@
-"""The folders are the registry: `gans/wgan_gp.py` is the GAN `wgan-gp`.
+"""The folders are the registry: `gans/wgan_gp.py`, or a folder `gans/wgan_gp/`, is the GAN `wgan-gp`.
 
 Listing reads docstrings and constants from the source without importing it, so it is fast, needs no torch,
-and one broken file does not break the list. A file whose name starts with `_` is not an entry.
+and one broken file does not break the list. What has a name that starts with `_` is not an entry.
 """
 
 import ast
 import importlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from pydantic import AfterValidator
+
 from lab.config import Config
 from lab.errors import UsageError, WorkbenchError, unknown_name
 
 ROOT = Path(__file__).resolve().parent.parent
-KINDS = ("classifiers", "gans", "imagesets", "metrics", "studies")
+KINDS = {
+    "classifiers": "classifier",
+    "gans": "gan",
+    "imagesets": "imageset",
+    "metrics": "metric",
+    "studies": "study",
+    "tasks": "task",
+}
+"""The folders, and what one of their entries is called."""
 
 
 @dataclass(frozen=True)
@@ -42,16 +53,39 @@ def entries(kind: str, having: str | None = None) -> list[Entry]:
     if kind not in KINDS:
         raise unknown_name("kind", kind, KINDS)
     files = sorted(path for path in (ROOT / kind).glob("*.py") if not path.name.startswith("_"))
-    if having:
-        files = [path for path in files if _assigned(f"{kind}.{path.stem}", having)]
-    return [Entry(kind, path.stem.replace("_", "-"), _docstring(path)) for path in files]
+    folders = (path for path in (ROOT / kind).glob("*/__init__.py") if not path.parent.name.startswith("_"))
+    found = {path.stem: path for path in files} | {path.parent.name: path for path in folders}
+    return [
+        Entry(kind, stem.replace("_", "-"), _docstring(path))
+        for stem, path in sorted(found.items())
+        if having is None or _assigned(path, having) is not None
+    ]
 
 
-def check(kind: str, name: str, having: str | None = None) -> None:
-    """Raise UsageError, with the nearest known name, unless `name` is one of the `entries`."""
+def check(kind: str, name: str, having: str | None = None) -> str:
+    """The name, if it is one of the `entries`.
+
+    Raises:
+        UsageError: it is not; the message tells the nearest that is.
+    """
     known = [entry.name for entry in entries(kind, having)]
     if name not in known:
-        raise unknown_name(kind.removesuffix("s") if kind != "studies" else "study", name, known)
+        raise unknown_name(KINDS[kind], name, known)
+    return name
+
+
+def known(kind: str) -> AfterValidator:
+    """For the type of a setting that names an entry: `Annotated[str, known("gans")]`."""
+    return AfterValidator(lambda name: check(kind, name))
+
+
+def distinct(names: Iterable[Any]) -> tuple[Any, ...]:
+    """The names, each once, in their order."""
+    return tuple(dict.fromkeys(names))
+
+
+DISTINCT = AfterValidator(distinct)
+"""For the type of a setting that names several things, of which each is kept once."""
 
 
 def load(kind: str, name: str) -> ModuleType:
@@ -60,33 +94,49 @@ def load(kind: str, name: str) -> ModuleType:
     Raises:
         UsageError: the name is unknown.
     """
-    check(kind, name)
-    return importlib.import_module(f"{kind}.{name.replace('-', '_')}")
-
-
-def resolve(reference: str) -> Any:
-    """The object that `package.module:name` refers to, imported."""
-    module, _, name = reference.partition(":")
+    module = f"{kind}.{name.replace('-', '_')}"
     try:
-        return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise WorkbenchError(f"{reference!r} cannot be imported: {error}") from error
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name != module:
+            raise
+        check(kind, name)
+        raise
 
 
-def code_version(module: str) -> int:
-    """The constant `CODE_VERSION` of a module of ours, read without importing it.
+def version(entry: str) -> int:
+    """The constant `VERSION` of an entry, `gans/dcgan`, or of the engine, `snnl_core`, read without importing it.
 
-    It is bumped by hand whenever a change of the code changes results; cells are identified by it.
+    It is raised by hand whenever a change of the code changes results: cells are identified by it. A test tells when
+    the code that decides a result has changed.
+
+    Raises:
+        UsageError: there is no such entry.
+        WorkbenchError: it has no version.
     """
-    assigned = _assigned(module, "CODE_VERSION")
+    assigned = _assigned(source(entry), "VERSION")
     if assigned is None:
-        raise WorkbenchError(f"{module} has no CODE_VERSION")
+        raise WorkbenchError(f"{entry} has no VERSION")
     return int(ast.literal_eval(assigned))
 
 
-def code_versions(*modules: str) -> dict[str, str | int]:
-    """The `CODE_VERSION` of each module, as a part of a cell's identity."""
-    return {module: code_version(module) for module in modules}
+def versions(*known: str) -> dict[str, int]:
+    """The version of each entry, as a part of a cell's identity."""
+    return {entry: version(entry) for entry in known}
+
+
+def source(entry: str) -> Path:
+    """The file of an entry, `gans/dcgan`, or of a package of ours.
+
+    Raises:
+        UsageError: there is none.
+    """
+    path = ROOT / entry.replace("-", "_")
+    file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    if not file.is_file():
+        kind, _, name = entry.partition("/")
+        check(kind, name)
+    return file
 
 
 @lru_cache
@@ -101,7 +151,7 @@ def config_class(kind: str, name: str) -> type[Config]:
     """
     check(kind, name)
     module = f"{kind}.{name.replace('-', '_')}"
-    kept: list[ast.stmt] = [node for node in _parse(module).body if _is_light(node, kind)]
+    kept: list[ast.stmt] = [node for node in _parse(source(f"{kind}/{name}")).body if _is_light(node, kind)]
     namespace: dict[str, Any] = {"__name__": module}
     exec(compile(ast.Module(kept, []), f"{module} (Config alone)", "exec"), namespace)
     found: type[Config] = namespace["Config"]
@@ -112,29 +162,25 @@ def _is_light(node: ast.stmt, kind: str) -> bool:
     if isinstance(node, ast.ClassDef):
         return node.name == "Config"
     if isinstance(node, ast.ImportFrom):
-        source = node.module or ""
-        return source in {"typing", "pydantic", f"{kind}._config"} or source.partition(".")[0] == "lab"
+        module = node.module or ""
+        return module in {"typing", "pydantic", f"{kind}._config"} or module.partition(".")[0] == "lab"
     return False
 
 
-def _assigned(module: str, constant: str) -> ast.expr | None:
-    """What a module assigns to a constant."""
-    for node in _parse(module).body:
+def _assigned(path: Path, constant: str) -> ast.expr | None:
+    """What a file assigns to a constant."""
+    for node in _parse(path).body:
         if isinstance(node, ast.Assign) and any(getattr(t, "id", "") == constant for t in node.targets):
             return node.value
     return None
 
 
-def _parse(module: str) -> ast.Module:
-    path = ROOT / module.replace(".", "/")
-    path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-    if not path.is_file():
-        raise UsageError(f"There is no module {module!r}.")
+def _parse(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
 def _docstring(path: Path) -> str:
     try:
-        return ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+        return ast.get_docstring(_parse(path)) or ""
     except (SyntaxError, ValueError, OSError):
         return ""

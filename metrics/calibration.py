@@ -11,7 +11,6 @@ from torch.nn import functional as F
 
 from snnl_core.distances import check_integers
 
-CODE_VERSION = 1
 BINS = 15
 SUM_TOLERANCE = 1e-3
 Row = dict[str, str | float | int]

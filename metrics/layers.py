@@ -12,11 +12,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from lab.draws import random_generator
+from lab.training.draws import random_generator
 from snnl_core import Entanglement, entanglement
 from snnl_core.distances import Distance
-
-CODE_VERSION = 1
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ from torch import Tensor
 from snnl_core import GroupEntanglement, entanglement
 from snnl_core.neighbors import nearest_neighbors
 
-CODE_VERSION = 1
 REAL, GENERATED = 0, 1
 Row = dict[str, str | float | int]
 

@@ -15,7 +15,7 @@ from snnl_core.entanglement import Entanglement, GroupEntanglement, entanglement
 from snnl_core.loss import SoftNearestNeighborLoss, soft_nearest_neighbor_loss
 from snnl_core.monitor import EntanglementMonitor
 
-CODE_VERSION = 1
+VERSION = 1
 
 __all__ = [
     "Entanglement",

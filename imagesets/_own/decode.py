@@ -17,10 +17,10 @@ from imagesets._own import parallel, pixels
 from imagesets._own.layout import Layout, check_size
 from imagesets._own.listing import Listing, packed_names
 from imagesets._own.manifest import Facts, Manifest, content_key
+from imagesets._spec import SIZES, Spec
 from lab.errors import WorkbenchError
 from lab.files import sync_file, sync_folder, write_json
-from lab.imageset import SIZES, Spec
-from lab.progress import paced
+from lab.pace import paced
 
 FOLDER = ".decoded"
 SAMPLED = 32

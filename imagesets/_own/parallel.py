@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from lab.errors import WorkbenchError
-from lab.hardware import cores
+from lab.machine import cores
 
 ITEMS, BYTES = 256, 1 << 23
 """A part's size, at most: enough to outweigh the handing over, little enough to tell how far the work is."""

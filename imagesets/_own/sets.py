@@ -22,10 +22,10 @@ from imagesets._own.layout import arrange
 from imagesets._own.listing import Listing, counted, list_images
 from imagesets._own.manifest import Facts, Manifest
 from imagesets._own.pixels import DECODING
+from imagesets._spec import OWN, ImageSet, Spec
 from lab import locks
-from lab.cells import content_hash
 from lab.errors import WorkbenchError
-from lab.imageset import OWN, ImageSet, Spec
+from lab.hashing import content_hash
 
 if TYPE_CHECKING:
     import torch

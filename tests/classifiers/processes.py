@@ -13,13 +13,13 @@ from unittest import mock
 import torch
 from torch import nn
 
-import classifiers._train as loop
-from classifiers._train import Training, TrainingConfig, begin, train_step
+import classifiers._loop as loop
+from classifiers._loop import Training, TrainingConfig, begin, train_step
 from lab import registry
-from lab.compute import Compute
-from lab.folder import CellFolder
+from lab.cells.folder import CellFolder
 from lab.processes import rank, world_size
-from studies._classifier_cells import training_cell
+from lab.training.compute import Compute
+from tasks.evaluate_classifier import training_cell
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from chunked import ChunkedBatchNorm

@@ -5,9 +5,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 
+from imagesets import Spec
 from lab import registry
 from lab.errors import UsageError
-from lab.imageset import Spec
 
 NAMES = [entry.name for entry in registry.entries("classifiers")]
 SMALL = {"width": 4, "depth": 2}

@@ -4,24 +4,24 @@ from dataclasses import replace
 
 import pytest
 
+import imagesets
 from classifiers._images import check_shown
-from lab import imageset
 from lab.errors import UsageError
 
 
 def test_a_grey_network_is_not_shown_colour_images():
-    mnist, cifar = imageset.spec("mnist"), imageset.spec("cifar10")
+    mnist, cifar = imagesets.spec("mnist"), imagesets.spec("cifar10")
     with pytest.raises(UsageError, match="takes grey images of 28 x 28; cifar10 has colour images of 32 x 32"):
         check_shown(mnist, cifar, "cifar10")
     with pytest.raises(UsageError, match="takes colour images of 32 x 32; mnist has grey images of 28 x 28"):
         check_shown(cifar, mnist, "mnist")
     with pytest.raises(UsageError, match="digits has grey images of 16 x 16"):
-        check_shown(mnist, imageset.spec("digits"), "digits")
+        check_shown(mnist, imagesets.spec("digits"), "digits")
 
 
 def test_images_of_the_same_kind_may_have_other_classes():
-    mnist = imageset.spec("mnist")
-    check_shown(mnist, imageset.spec("fashion-mnist"), "fashion-mnist")
+    mnist = imagesets.spec("mnist")
+    check_shown(mnist, imagesets.spec("fashion-mnist"), "fashion-mnist")
     check_shown(mnist, replace(mnist, classes=()), "unlabelled")
 
 

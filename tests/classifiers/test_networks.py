@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from imagesets import Spec
 from lab import registry
 from lab.errors import UsageError
-from lab.imageset import Spec
 
 
 def build(name, channels=1, size=28, **settings):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lab import checkpoint
+from lab.training import checkpoint
 
 HERE = Path(__file__).resolve().parent
 CASES = ("cnn", "mlp", "mlp, entangled", "mlp, learned", "resnet", "torchvision")

@@ -2,11 +2,11 @@
 
 import pytest
 
-import classifiers._train as loop
-from lab import checkpoint
-from lab.compute import Compute
-from lab.folder import CellFolder
-from studies._classifier_cells import training_cell
+import classifiers._loop as loop
+from lab.cells.folder import CellFolder
+from lab.training import checkpoint
+from lab.training.compute import Compute
+from tasks.evaluate_classifier import training_cell
 
 FORMS = {
     "plain": {},

@@ -3,11 +3,11 @@
 import pytest
 import torch
 
+import imagesets
 from classifiers import resnet
 from classifiers._snapshots import kept_file, load_classifier, logits_of, snapshots
-from lab import imageset
 from lab.errors import WorkbenchError
-from lab.tensors import save_weights
+from lab.training.tensors import save_weights
 
 CONFIG = {"classifier": "resnet", "settings": {"depth": 1}, "imageset": "digits"}
 
@@ -15,7 +15,7 @@ CONFIG = {"classifier": "resnet", "settings": {"depth": 1}, "imageset": "digits"
 @pytest.fixture
 def saved(tmp_path):
     torch.manual_seed(0)
-    network = resnet.build(resnet.Config(depth=1), imageset.spec("digits"))
+    network = resnet.build(resnet.Config(depth=1), imagesets.spec("digits"))
     network(torch.randn(8, 1, 16, 16))  # moves the running statistics
     for epoch, step in ((0, 0), (2, 50), (10, 250)):
         save_weights(network.to(memory_format=torch.channels_last), tmp_path / kept_file(epoch, step * 0.128, step))
@@ -31,7 +31,7 @@ def test_a_loaded_one_says_what_the_saved_one_says_in_any_batches(saved):
     network = load_classifier(snapshots(saved[1])[-1], CONFIG)
     assert not network.training
     found = logits_of(network, images)
-    expected = saved[0].eval()(imageset.to_float(images))[0]
+    expected = saved[0].eval()(imagesets.to_float(images))[0]
     torch.testing.assert_close(found, expected.detach(), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(logits_of(network, images, batch=4), found, rtol=1e-4, atol=1e-5)
 

@@ -7,16 +7,17 @@ import torch
 from safetensors.torch import load_file
 from torch.nn import functional as F
 
-import classifiers._train as loop
+import classifiers._loop as loop
+import imagesets
 from classifiers import cnn
 from classifiers._snapshots import load_classifier, snapshots
-from lab import imageset, registry
-from lab.compute import Compute
-from lab.draws import batch_indices, carve, derive_seed
+from lab import registry
+from lab.cells.folder import CellFolder
 from lab.errors import UsageError, WorkbenchError
-from lab.folder import CellFolder
+from lab.training.compute import Compute
+from lab.training.draws import batch_indices, carve, derive_seed
 from snnl_core import SoftNearestNeighborLoss, entanglement
-from studies._classifier_cells import training_cell
+from tasks.evaluate_classifier import training_cell
 
 SMALL = {"cnn": {"width": 4}, "mlp": {"width": 16, "depth": 2}, "resnet": {"depth": 1}}
 
@@ -59,10 +60,10 @@ def test_alpha_0_is_bit_for_bit_a_plain_loop_without_the_snnl(tmp_path, monkeypa
     monkeypatch.setattr(SoftNearestNeighborLoss, "forward", lambda *_: pytest.fail("the SNNL was computed"))
     found = train(tmp_path, alpha=0.0, temperature=3.0, layers=("fc1",))
 
-    config, images = cnn.Config(batch=64, width=4), imageset.load("digits", "train", root=tmp_path)
+    config, images = cnn.Config(batch=64, width=4), imagesets.load("digits", "train", root=tmp_path)
     fit, _ = carve(len(images), 0.1, seed=0)
     torch.manual_seed(derive_seed(0, "weights"))
-    network = cnn.build(config, imageset.spec("digits")).to(memory_format=torch.channels_last)
+    network = cnn.build(config, imagesets.spec("digits")).to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(network.parameters(), 1e-3, fused=True)
     for step in range(round(len(fit) / 64)):
         picked = fit[batch_indices(len(fit), 64, 0, step)]
@@ -75,7 +76,7 @@ def test_alpha_0_is_bit_for_bit_a_plain_loop_without_the_snnl(tmp_path, monkeypa
 
 def hidden_score(folder):
     """The mean score of the hidden layers on the test split."""
-    images = imageset.load("digits", "test", root=folder.path)
+    images = imagesets.load("digits", "test", root=folder.path)
     with torch.no_grad():
         features = load_classifier(snapshots(folder.path)[-1], folder.config)(images.batch(torch.arange(500)))[1]
     scores = [entanglement(feature, images.labels).score for feature in features.values()]
@@ -144,9 +145,9 @@ def test_divergence_names_step_and_loss(tmp_path):
 
 def test_validation_images_are_kept_apart_and_the_test_split_is_never_read(tmp_path, monkeypatch):
     """Every other image is shown once before any is shown twice."""
-    shown, read, pixels, load = [], [], imageset.ImageSet.pixels, imageset.load
+    shown, read, pixels, load = [], [], imagesets.ImageSet.pixels, imagesets.load
     monkeypatch.setattr(imageset, "load", lambda *a, **k: (read.append(a), load(*a, **k))[1])
-    monkeypatch.setattr(imageset.ImageSet, "pixels", lambda self, i: (shown.append(i), pixels(self, i))[1])
+    monkeypatch.setattr(imagesets.ImageSet, "pixels", lambda self, i: (shown.append(i), pixels(self, i))[1])
     train(tmp_path, epochs=2, validation=0.3)
     assert read == [("digits", "train")]
     fit, held = carve(1297, 0.3, seed=0)
@@ -159,7 +160,7 @@ def test_validation_images_are_kept_apart_and_the_test_split_is_never_read(tmp_p
 
 def test_rows_of_validation_are_what_the_kept_weights_say(tmp_path):
     work = train(tmp_path, epochs=2, snapshots=(1,))
-    images, (_, held) = imageset.load("digits", "train", root=tmp_path), carve(1297, 0.1, seed=0)
+    images, (_, held) = imagesets.load("digits", "train", root=tmp_path), carve(1297, 0.1, seed=0)
     for snapshot in snapshots(work.path):
         with torch.no_grad():
             logits = load_classifier(snapshot, work.config)(images.batch(held))[0]
@@ -184,7 +185,7 @@ def test_snapshots_are_kept_after_the_asked_for_epochs_and_at_the_end(tmp_path):
     assert [(s.epoch, s.step) for s in found] == [(0, 0), (2, 36), (3, 55)]
     assert found[1].kimg == 2.304
     torch.manual_seed(derive_seed(0, "weights"))
-    assert same(load_file(found[0].path), cnn.build(cnn.Config(width=4), imageset.spec("digits")).state_dict())
+    assert same(load_file(found[0].path), cnn.build(cnn.Config(width=4), imagesets.spec("digits")).state_dict())
 
 
 def test_rows_are_means_and_counts_over_windows_that_cover_all_steps(tmp_path, monkeypatch):
@@ -212,7 +213,7 @@ def test_rows_are_means_and_counts_over_windows_that_cover_all_steps(tmp_path, m
 @pytest.mark.parametrize("batch", [4, 8])
 def test_batches_in_which_no_class_repeats_are_counted(tmp_path, batch):
     work = train(tmp_path, alpha=-0.01, settings={"batch": batch}, layers=("fc2",))
-    images, (fit, _) = imageset.load("digits", "train", root=tmp_path), carve(1297, 0.1, seed=0)
+    images, (fit, _) = imagesets.load("digits", "train", root=tmp_path), carve(1297, 0.1, seed=0)
     steps = round(len(fit) / batch)
     labels = [images.labels[fit[batch_indices(len(fit), batch, 0, step)]] for step in range(steps)]
     expected = sum(len(set(each.tolist())) == batch for each in labels)

@@ -23,11 +23,13 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
 import torch
 from results import differences, results
 
-from lab import environment, registry, study
-from lab.compute import Compute
+from lab import registry
+from lab.cells import environment
+from lab.studying import study
+from lab.training.compute import Compute
 from lab.config import Config
-from lab.folder import CellFolder
-from studies._gan_cells import growing_schedule, measuring_cell, training_cell
+from lab.cells.folder import CellFolder
+from tasks.measure_gan import growing_schedule, measuring_cell, training_cell
 
 DEAD = 137
 LOCAL = {"data": "nowhere", "download": False, "checkpoint_minutes": 0}
@@ -117,7 +119,7 @@ class Study:
 
     @staticmethod
     def report(config, table, cells):
-        from lab.report import Column, Figure, Report, Section, Table, new_figure
+        from lab.reporting.report import Column, Figure, Report, Section, Table, new_figure
 
         drawing = new_figure(2, 2)
         losses = table[table["metric"] == "generator_loss"]

@@ -10,9 +10,9 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+import imagesets
 from gans import wgan_gp
-from gans._train import Training, TrainingConfig, begin, train_step
-from lab import imageset
+from gans._loop import Training, TrainingConfig, begin, train_step
 from lab.processes import rank, share, world_size
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -25,7 +25,7 @@ SETTINGS = {"width": 4, "latent": 8, "batch": BATCH, "critic_steps": 2}
 def critic() -> nn.Module:
     """The same critic in every process."""
     torch.manual_seed(0)
-    return wgan_gp.Discriminator(wgan_gp.Config(width=4), imageset.spec("digits")).double()
+    return wgan_gp.Discriminator(wgan_gp.Config(width=4), imagesets.spec("digits")).double()
 
 
 def images() -> tuple[torch.Tensor, torch.Tensor]:

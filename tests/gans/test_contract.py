@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from gans._networks import SIZES
+from imagesets import Spec
 from lab import registry
 from lab.errors import UsageError
-from lab.imageset import Spec
 
 NAMES = [entry.name for entry in registry.entries("gans")]
 

@@ -6,14 +6,14 @@ import shutil
 
 import pytest
 
-import gans._train as loop
+import gans._loop as loop
 from gans import dcgan
 from gans._snapshots import snapshots
-from lab import checkpoint
-from lab.compute import Compute
+from lab.cells.folder import CellFolder
 from lab.errors import WorkbenchError
-from lab.folder import CellFolder
-from studies._gan_cells import growing_schedule, training_cell
+from lab.training import checkpoint
+from lab.training.compute import Compute
+from tasks.measure_gan import growing_schedule, training_cell
 
 GANS = ("dcgan", "wgan-gp")
 

@@ -5,9 +5,9 @@ import torch
 from PIL import Image
 
 from gans._snapshots import sample_grid, save_grid, snapshots
-from lab.cells import Cell
+from lab.cells.cell import Cell
+from lab.cells.folder import CellFolder
 from lab.errors import WorkbenchError
-from lab.folder import CellFolder
 
 
 @pytest.mark.parametrize("n, side", [(1, (1, 1)), (4, (2, 2)), (5, (3, 2)), (64, (8, 8))])

@@ -6,13 +6,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-import gans._train as loop
+import gans._loop as loop
+import imagesets
 from gans._snapshots import generate, load_generator, snapshots
-from lab import imageset
-from lab.compute import Compute
+from lab.cells.folder import CellFolder
 from lab.errors import WorkbenchError
-from lab.folder import CellFolder
-from studies._gan_cells import schedule, training_cell
+from lab.training.compute import Compute
+from tasks.measure_gan import schedule, training_cell
 
 GANS = ("dcgan", "wgan-gp")
 KIMG = 1.28
@@ -188,8 +188,8 @@ def test_rows_tell_losses_and_parameter_counts(tmp_path):
 def test_the_loop_shows_the_whole_epoch(tmp_path, monkeypatch):
     """Every training image is shown once before any is shown twice."""
     shown = []
-    batch = imageset.ImageSet.batch
-    monkeypatch.setattr(imageset.ImageSet, "batch", lambda self, i: (shown.append(i), batch(self, i))[1])
+    batch = imagesets.ImageSet.batch
+    monkeypatch.setattr(imagesets.ImageSet, "batch", lambda self, i: (shown.append(i), batch(self, i))[1])
     train(tmp_path, "dcgan", kimg=1.344)
     first = torch.cat(shown)[:1297]
     assert first.sort().values.equal(torch.arange(1297))

@@ -6,12 +6,13 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+import imagesets
 from imagesets._torchvision import digest
-from lab import imageset, registry
+from lab import registry
 from lab.errors import WorkbenchError
 
 NAMES = [entry.name for entry in registry.entries("imagesets")]
-SPLITS = [(name, split) for name in NAMES for split in imageset.spec(name).splits]
+SPLITS = [(name, split) for name in NAMES for split in imagesets.spec(name).splits]
 
 
 def test_the_known_ones_are_there():
@@ -20,7 +21,7 @@ def test_the_known_ones_are_there():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_spec_is_sane_and_the_module_has_the_names(name):
-    module, spec = registry.load("imagesets", name), imageset.spec(name)
+    module, spec = registry.load("imagesets", name), imagesets.spec(name)
     assert spec.channels in (1, 3) and 8 <= spec.size <= 512
     assert len(spec.classes) == len(set(spec.classes)) > 1
     assert set(spec.splits) == set(spec.n) and "test" in spec.splits
@@ -30,27 +31,27 @@ def test_the_spec_is_sane_and_the_module_has_the_names(name):
 @pytest.mark.parametrize("entry", registry.entries("imagesets"), ids=NAMES)
 def test_the_docstring_says_what_it_is_and_how_many(entry):
     assert entry.summary.endswith(".") and len(entry.doc.splitlines()) > 2
-    sizes = imageset.spec(entry.name).n.values()
+    sizes = imagesets.spec(entry.name).n.values()
     assert entry.name == "notmnist" or any(f"{n:,}" in entry.doc for n in sizes)
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "notmnist"])
 def test_the_fingerprint_needs_no_data(name):
-    found = imageset.fingerprint(name, Path("/nowhere"))
+    found = imagesets.fingerprint(name, Path("/nowhere"))
     assert found.startswith(name) and len(found) > len(name) + 8
-    assert imageset.fingerprint(name, Path("/elsewhere")) == found
+    assert imagesets.fingerprint(name, Path("/elsewhere")) == found
 
 
 def test_fingerprints_differ():
-    prints = [imageset.fingerprint(name, Path("/nowhere")) for name in NAMES if name != "notmnist"]
+    prints = [imagesets.fingerprint(name, Path("/nowhere")) for name in NAMES if name != "notmnist"]
     assert len(set(prints)) == len(prints)
 
 
 def test_planning_needs_no_torch(python):
     code = (
         "import sys; from pathlib import Path; from lab import imageset, registry;"
-        "names = [e.name for e in registry.entries('imagesets')]; [imageset.spec(n) for n in names];"
-        "[imageset.fingerprint(n, Path('.')) for n in names if n != 'notmnist'];"
+        "names = [e.name for e in registry.entries('imagesets')]; [imagesets.spec(n) for n in names];"
+        "[imagesets.fingerprint(n, Path('.')) for n in names if n != 'notmnist'];"
         "print('torch' in sys.modules, 'torchvision' in sys.modules)"
     )
     assert python(code) == "False False"
@@ -69,9 +70,9 @@ def test_published_checksums_are_those_that_torchvision_checks():
 @pytest.mark.parametrize("name, split", SPLITS)
 def test_images_and_labels_are_as_promised(name, split, request, tmp_path):
     root = tmp_path if name == "digits" else request.getfixturevalue("data_at_hand")
-    spec = imageset.spec(name)
+    spec = imagesets.spec(name)
     try:
-        found = imageset.load(name, split, root=root, download=False)
+        found = imagesets.load(name, split, root=root, download=False)
     except WorkbenchError as error:
         if name in {"digits", "mnist"} or "not the published" in str(error):
             raise
@@ -80,11 +81,11 @@ def test_images_and_labels_are_as_promised(name, split, request, tmp_path):
     assert (found.images.min(), found.images.max()) == (0, 255)
     assert found.labels.unique().tolist() == list(range(len(spec.classes)))
     assert found.images.is_contiguous() and not found.images.requires_grad
-    assert digest(imageset.load(name, split, root=root, download=False)) == digest(found)
+    assert digest(imagesets.load(name, split, root=root, download=False)) == digest(found)
 
 
 def test_digits_write_nothing(tmp_path):
-    imageset.load("digits", "test", root=tmp_path / "data")
+    imagesets.load("digits", "test", root=tmp_path / "data")
     assert not list(tmp_path.iterdir())
 
 
@@ -94,7 +95,7 @@ def test_digits_splits_are_fixed_disjoint_and_complete():
     train, test = split_index("train"), split_index("test")
     assert sorted(train + test) == list(range(1797))
     assert test[:5] == [1039, 886, 286, 1467, 1064]
-    assert imageset.fingerprint("digits", Path("/nowhere")) == "digits-e131fb5e2eda1c45"
+    assert imagesets.fingerprint("digits", Path("/nowhere")) == "digits-e131fb5e2eda1c45"
 
 
 def test_digits_are_doubled_by_linear_interpolation():
@@ -113,13 +114,13 @@ def test_digits_are_doubled_by_linear_interpolation():
 def test_digits_without_scikit_learn(monkeypatch, package):
     monkeypatch.setattr("imagesets.digits.find_spec", lambda name: package)
     with pytest.raises(WorkbenchError, match="no scikit-learn that carries digits: install it"):
-        imageset.load("digits", "test", root=Path("/nowhere"))
+        imagesets.load("digits", "test", root=Path("/nowhere"))
 
 
 def test_digits_are_those_of_scikit_learn_and_do_not_import_it(python):
     code = (
         "import sys; from pathlib import Path; from lab import imageset\n"
-        "imageset.load('digits', 'test', root=Path('/nowhere')); print('sklearn' in sys.modules)"
+        "imagesets.load('digits', 'test', root=Path('/nowhere')); print('sklearn' in sys.modules)"
     )
     assert python(code) == "False"
     from sklearn.datasets import load_digits
@@ -127,5 +128,5 @@ def test_digits_are_those_of_scikit_learn_and_do_not_import_it(python):
     from imagesets.digits import split_index
 
     for split in ("train", "test"):
-        found = imageset.load("digits", split, root=Path("/nowhere"))
+        found = imagesets.load("digits", split, root=Path("/nowhere"))
         assert found.labels.tolist() == load_digits().target[split_index(split)].tolist()

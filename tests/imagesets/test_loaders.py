@@ -16,8 +16,8 @@ import torch
 from scipy.io import savemat
 from torchvision import datasets
 
+import imagesets
 from imagesets import _torchvision, mnist
-from lab import imageset
 from lab.errors import WorkbenchError
 
 RANDOM = np.random.default_rng(0)
@@ -42,7 +42,7 @@ def write_mnist_like(folder, n=12):
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_idx_files(tmp_path, name, folder, split):
     images, labels = write_mnist_like(tmp_path / folder / "raw")
-    found = imageset.load(name, split, root=tmp_path, download=False)
+    found = imagesets.load(name, split, root=tmp_path, download=False)
     assert found.images.equal(images) and found.labels.equal(labels)
 
 
@@ -52,7 +52,7 @@ def test_svhn(tmp_path, monkeypatch, split):
     path = tmp_path / f"{split}_32x32.mat"
     savemat(path, {"X": images, "y": labels[:, None]})
     monkeypatch.setattr(datasets.SVHN, "split_list", {split: ("", path.name, md5(path))})
-    found = imageset.load("svhn", split, root=tmp_path, download=False)
+    found = imagesets.load("svhn", split, root=tmp_path, download=False)
     assert found.images.equal(torch.from_numpy(images).permute(3, 2, 0, 1))
     assert found.labels.tolist() == [0, 1, 2, 3, 9, 0, 5]
 
@@ -68,7 +68,7 @@ def test_cifar10(tmp_path, monkeypatch):
     monkeypatch.setattr(datasets.CIFAR10, "test_list", [("test_batch", files["test_batch"])])
     meta = {**datasets.CIFAR10.meta, "md5": files["batches.meta"]}
     monkeypatch.setattr(datasets.CIFAR10, "meta", meta)
-    found = imageset.load("cifar10", "test", root=tmp_path, download=False)
+    found = imagesets.load("cifar10", "test", root=tmp_path, download=False)
     assert found.images.equal(torch.from_numpy(data).view(5, 3, 32, 32))
     assert found.labels.tolist() == [3, 1, 4, 1, 5]
 
@@ -80,21 +80,21 @@ def md5(path):
 def test_other_bytes_than_the_published_ones_are_refused(tmp_path):
     write_mnist_like(tmp_path / "MNIST" / "raw")
     with pytest.raises(WorkbenchError, match="not the published ones") as caught:
-        imageset.load("mnist", "test", root=tmp_path, download=False)
+        imagesets.load("mnist", "test", root=tmp_path, download=False)
     assert str(tmp_path) in str(caught.value)
 
 
 def test_the_published_digest_is_that_of_images_and_labels(tmp_path, monkeypatch):
     images, labels = write_mnist_like(tmp_path / "MNIST" / "raw")
-    known = _torchvision.digest(imageset.ImageSet(images, labels))
+    known = _torchvision.digest(imagesets.ImageSet(images, labels))
     monkeypatch.setattr(mnist, "SHA256", {"test": known})
-    assert len(imageset.load("mnist", "test", root=tmp_path, download=False)) == 12
+    assert len(imagesets.load("mnist", "test", root=tmp_path, download=False)) == 12
 
 
 @pytest.mark.parametrize("name", ["mnist", "fashion-mnist", "kmnist", "cifar10", "svhn", "notmnist"])
 def test_missing_data_are_named_in_one_line(tmp_path, name):
     with pytest.raises(WorkbenchError) as caught:
-        imageset.load(name, "test", root=tmp_path, download=False)
+        imagesets.load(name, "test", root=tmp_path, download=False)
     message = str(caught.value)
     assert str(tmp_path) in message and "--data" in message and "\n" not in message
 
@@ -102,13 +102,13 @@ def test_missing_data_are_named_in_one_line(tmp_path, name):
 @pytest.mark.parametrize("name", ["mnist", "notmnist"])
 def test_a_mistyped_folder_is_not_made(tmp_path, name):
     with pytest.raises(WorkbenchError):
-        imageset.load(name, "test", root=tmp_path / "nowhere", download=False)
+        imagesets.load(name, "test", root=tmp_path / "nowhere", download=False)
     assert not (tmp_path / "nowhere").exists()
 
 
 def test_reading_takes_no_lock(tmp_path):
     write_mnist_like(tmp_path / "KMNIST" / "raw")
-    imageset.load("kmnist", "test", root=tmp_path)
+    imagesets.load("kmnist", "test", root=tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["KMNIST"]
 
 
@@ -120,7 +120,7 @@ def test_a_broken_download_leaves_nothing_behind(tmp_path, monkeypatch, name, ma
 
     monkeypatch.setattr(getattr(datasets, maker), "download", breaks)
     with pytest.raises(WorkbenchError, match=r"could not be downloaded \(connection lost second line") as caught:
-        imageset.load(name, "test", root=tmp_path)
+        imagesets.load(name, "test", root=tmp_path)
     assert "\n" not in str(caught.value)
     assert not [path for path in tmp_path.rglob("*") if not path.name.endswith(".lock")]
 
@@ -155,7 +155,7 @@ def names(root):
 def test_a_download_is_moved_into_place_when_complete(tmp_path, served, capfd):
     _, images = served
     root = tmp_path / "data"
-    assert imageset.load("kmnist", "test", root=root).images.equal(images)
+    assert imagesets.load("kmnist", "test", root=root).images.equal(images)
     assert names(root) - {".KMNIST.lock"} == {"KMNIST"}
     assert capfd.readouterr() == ("", "")
     assert socket.getdefaulttimeout() is None
@@ -174,11 +174,11 @@ def test_a_bad_download_is_told_and_not_trusted_later(tmp_path, served, spoil):
     root = tmp_path / "data"
     for _ in range(2):
         with pytest.raises(WorkbenchError, match="could not be downloaded") as caught:
-            imageset.load("kmnist", "test", root=root)
+            imagesets.load("kmnist", "test", root=root)
         assert "\n" not in str(caught.value)
         assert not names(root) - {".KMNIST.lock"}
     file.write_bytes(whole)
-    assert imageset.load("kmnist", "test", root=root).images.equal(images)
+    assert imagesets.load("kmnist", "test", root=root).images.equal(images)
 
 
 DAMAGED = [b"", b"\0\0\x08\x03", b"no idx file at all", b"\0\0\x0d\x01\0\0\0\x01\0\0\0\0", b"\0\0\x0a\x03" + bytes(99)]
@@ -191,8 +191,8 @@ def test_damaged_files_are_told_or_fetched_again(tmp_path, served, content):
     write_mnist_like(root / "KMNIST" / "raw")
     (root / "KMNIST" / "raw" / "t10k-images-idx3-ubyte").write_bytes(content)
     with pytest.raises(WorkbenchError, match="or damaged, and --no-download"):
-        imageset.load("kmnist", "test", root=root, download=False)
-    assert imageset.load("kmnist", "test", root=root).images.equal(images)
+        imagesets.load("kmnist", "test", root=root, download=False)
+    assert imagesets.load("kmnist", "test", root=root).images.equal(images)
 
 
 def test_two_at_once_download_once(tmp_path, served, monkeypatch):
@@ -201,7 +201,7 @@ def test_two_at_once_download_once(tmp_path, served, monkeypatch):
     monkeypatch.setattr(datasets.KMNIST, "download", lambda self: (calls.append(1), download(self)))
     found = []
     both = [
-        threading.Thread(target=lambda: found.append(imageset.load("kmnist", "test", root=tmp_path / "data")))
+        threading.Thread(target=lambda: found.append(imagesets.load("kmnist", "test", root=tmp_path / "data")))
         for _ in range(2)
     ]
     for thread in both:
@@ -218,7 +218,7 @@ def test_files_that_are_no_idx_are_named(tmp_path, content):
     bad = tmp_path / "notMNIST" / "raw" / "t10k-images-idx3-ubyte"
     bad.write_bytes(content)
     with pytest.raises(WorkbenchError, match="t10k-images-idx3-ubyte is no IDX file"):
-        imageset.load("notmnist", "test", root=tmp_path)
+        imagesets.load("notmnist", "test", root=tmp_path)
 
 
 def test_a_cut_off_file_is_refused(tmp_path):
@@ -226,38 +226,38 @@ def test_a_cut_off_file_is_refused(tmp_path):
     bad = tmp_path / "notMNIST" / "raw" / "t10k-images-idx3-ubyte"
     bad.write_bytes(bad.read_bytes()[:-1])
     with pytest.raises(WorkbenchError, match="cut off"):
-        imageset.load("notmnist", "test", root=tmp_path)
+        imagesets.load("notmnist", "test", root=tmp_path)
 
 
 def test_packed_files_are_read(tmp_path):
     folder = tmp_path / "notMNIST" / "raw"
     images, labels = write_mnist_like(folder)
-    before = imageset.fingerprint("notmnist", tmp_path)
+    before = imagesets.fingerprint("notmnist", tmp_path)
     for path in list(folder.iterdir()):
         path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
         path.unlink()
-    found = imageset.load("notmnist", "test", root=tmp_path)
+    found = imagesets.load("notmnist", "test", root=tmp_path)
     assert found.images.equal(images) and found.labels.equal(labels)
-    assert imageset.fingerprint("notmnist", tmp_path) != before
+    assert imagesets.fingerprint("notmnist", tmp_path) != before
     (folder / "t10k-images-idx3-ubyte.gz").write_bytes(b"not packed")
     with pytest.raises(WorkbenchError, match=r"ubyte\.gz cannot be read"):
-        imageset.load("notmnist", "test", root=tmp_path)
+        imagesets.load("notmnist", "test", root=tmp_path)
 
 
 def test_user_files_have_a_fingerprint_of_their_bytes(tmp_path):
     write_mnist_like(tmp_path / "notMNIST" / "raw")
-    before = imageset.fingerprint("notmnist", tmp_path)
-    assert imageset.fingerprint("notmnist", tmp_path) == before
+    before = imagesets.fingerprint("notmnist", tmp_path)
+    assert imagesets.fingerprint("notmnist", tmp_path) == before
     write_idx(tmp_path / "notMNIST" / "raw" / "t10k-labels-idx1-ubyte", np.zeros(12))
-    assert imageset.fingerprint("notmnist", tmp_path) != before
+    assert imagesets.fingerprint("notmnist", tmp_path) != before
     with pytest.raises(WorkbenchError, match="t10k-images-idx3-ubyte is not there"):
-        imageset.fingerprint("notmnist", tmp_path / "elsewhere")
+        imagesets.fingerprint("notmnist", tmp_path / "elsewhere")
 
 
 def test_data_in_a_folder_that_cannot_be_written_are_read(tmp_path):
     images, _ = write_mnist_like(tmp_path / "KMNIST" / "raw")
     tmp_path.chmod(0o555)
     try:
-        assert imageset.load("kmnist", "test", root=tmp_path).images.equal(images)
+        assert imagesets.load("kmnist", "test", root=tmp_path).images.equal(images)
     finally:
         tmp_path.chmod(0o755)

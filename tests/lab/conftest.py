@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from lab.report import Column, Figure, Gallery, GalleryRow, Report, Section, Table, new_figure
-from lab.statistics import Estimate
-from lab.verdicts import Claim, judge
+from lab.reporting.report import Column, Figure, Gallery, GalleryRow, Report, Section, Table, new_figure
+from lab.reporting.statistics import Estimate
+from lab.reporting.verdicts import Claim, judge
 
 HOSTILE = "<script>alert('x')</script> \"quoted\" & {{ 7 * 7 }} $\\no$"
 

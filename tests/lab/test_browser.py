@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from lab.imageset import Spec
-from lab.report import Column, Report, Section, Table, write_report
-from lab.statistics import Estimate
+from imagesets import Spec
+from lab.reporting.report import Column, Report, Section, Table, write_report
+from lab.reporting.statistics import Estimate
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 FLAGS = (
@@ -91,7 +91,8 @@ def pages(request, study, incomplete, redrawn, make_report, hostile, tmp_path_fa
 
 def with_classes(home, classes, folder):
     """The smoke study's report, drawn for an image set with these classes."""
-    from lab import imageset, study
+    import imagesets
+    from lab.studying import study
 
     shutil.copytree(home / "my runs", folder)
     with pytest.MonkeyPatch.context() as patch:

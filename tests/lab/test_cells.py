@@ -2,7 +2,8 @@
 
 import dataclasses
 
-from lab.cells import Cell, content_hash, recorded_cell, with_needs
+from lab.cells.cell import Cell, recorded_cell, with_needs
+from lab.hashing import content_hash
 
 BASE = Cell("a.b:c", "label", {"seed": 0, "kimg": 1.5}, {"images": "x", "a.b": 1})
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from lab import checkpoint
 from lab.errors import WorkbenchError
+from lab.training import checkpoint
 
 KEY = "0123456789abcdef"
 

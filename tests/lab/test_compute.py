@@ -2,9 +2,9 @@
 
 import pytest
 
-from lab import hardware
-from lab.compute import Compute
+from lab import machine
 from lab.errors import UsageError
+from lab.training.compute import Compute
 
 
 def test_what_is_off_leaves_no_trace():

@@ -6,8 +6,9 @@ from collections import namedtuple
 
 import pytest
 
-from lab import doctor, hardware
-from lab.doctor import Broken, Warn, judge_gpus
+from commands import _checks as doctor
+from commands._checks import Broken, Warn, judge_gpus
+from lab import machine
 
 H100 = (("NVIDIA H100", 9.0),)
 OLD = (("GTX 1080", 6.1),)

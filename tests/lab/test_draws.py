@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from lab.draws import batch_indices, carve, derive_seed, random_generator, subset
 from lab.errors import UsageError
+from lab.training.draws import batch_indices, carve, derive_seed, random_generator, subset
 
 
 @pytest.mark.parametrize("n, batch", [(10, 3), (8, 4), (5, 12), (128, 128)])

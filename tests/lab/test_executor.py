@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from lab import executor, hardware
-from lab.cells import Cell, with_needs
-from lab.folder import CellFolder
+from lab import machine
+from lab.cells.cell import Cell, with_needs
+from lab.cells.folder import CellFolder
+from lab.running import executor
 
 LOCAL = {"data": "data", "download": False}
 
@@ -42,7 +43,7 @@ def test_cells_run_after_what_they_need_in_long_lived_workers(tmp_path, capfd):
     assert all(folder.done and folder.seconds >= 0 for folder in folders.values())
     sums = [sum(values(folders[f"double-{number}"]).values()) for number in range(4)]
     assert values(folders["double-100"])["double"] == 200 + sum(sums)
-    assert {values(folder)["threads"] for folder in folders.values()} == {hardware.threads(2)}
+    assert {values(folder)["threads"] for folder in folders.values()} == {machine.threads(2)}
     assert capfd.readouterr() == ("", ""), "a cell never draws on the terminal"
     assert len({values(folder)["worker"] for folder in folders.values()}) <= 2
     assert "working on 3" in (folders["double-3"].path / "log.txt").read_text()

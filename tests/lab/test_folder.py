@@ -15,10 +15,10 @@ import pytest
 from filelock import FileLock
 
 from lab import registry
-from lab.cells import Cell
+from lab.cells.cell import Cell
+from lab.cells.folder import CellFolder
 from lab.errors import WorkbenchError
-from lab.folder import CellFolder
-from lab.progress import last_progress
+from lab.running.progress import last_progress
 
 LOCAL = {"data": "/somewhere", "download": True}
 CELL = Cell("a:b", "name", {"seed": 3}, {"a": 1})

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from lab import hardware
+from lab import machine
 
 
 @pytest.mark.parametrize(
@@ -20,8 +20,8 @@ from lab import hardware
 def test_auto_follows_the_hardware(monkeypatch, flags, gpus, device, precision):
     monkeypatch.setattr(hardware, "processor", lambda: ("some", frozenset(flags)))
     monkeypatch.setattr(hardware, "gpus", lambda: gpus)
-    assert hardware.resolve_device("auto") == device
-    assert hardware.resolve_precision("auto", device) == precision
+    assert machine.resolve_device("auto") == device
+    assert machine.resolve_precision("auto", device) == precision
 
 
 @pytest.mark.parametrize(
@@ -32,17 +32,17 @@ def test_auto_follows_the_hardware(monkeypatch, flags, gpus, device, precision):
 def test_a_slot_has_its_share_of_the_cores_but_no_more_threads_than_asked_for(monkeypatch, given, slots, threads):
     monkeypatch.setattr(hardware, "cores", lambda: 8)
     monkeypatch.setenv("OMP_NUM_THREADS", given)
-    assert hardware.threads(slots) == threads
+    assert machine.threads(slots) == threads
 
 
 def test_what_is_asked_for_is_kept():
-    assert hardware.resolve_device("cuda") == "cuda"
-    assert hardware.resolve_precision("float32", "cpu") == "float32"
+    assert machine.resolve_device("cuda") == "cuda"
+    assert machine.resolve_precision("float32", "cpu") == "float32"
 
 
 def test_the_machine_can_be_described():
-    assert hardware.cores() >= 1
-    name, flags = hardware.processor()
+    assert machine.cores() >= 1
+    name, flags = machine.processor()
     assert isinstance(name, str) and isinstance(flags, frozenset)
 
 
@@ -52,9 +52,9 @@ def test_the_machine_can_be_described():
 )
 def test_only_the_gpus_that_this_process_may_see_count(monkeypatch, visible, names):
     lines = "".join(f"{i}, GPU-{name * 2}, {name}, 9.0\n" for i, name in enumerate("abcd"))
-    monkeypatch.setattr(hardware.subprocess, "run", lambda *words, **settings: SimpleNamespace(stdout=lines))
+    monkeypatch.setattr(machine.subprocess, "run", lambda *words, **settings: SimpleNamespace(stdout=lines))
     if visible is None:
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     else:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert hardware.gpus.__wrapped__() == tuple((name, 9.0) for name in names)
+    assert machine.gpus.__wrapped__() == tuple((name, 9.0) for name in names)

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from lab import imageset
+import imagesets
+from imagesets import ImageSet, to_float, to_uint8
 from lab.errors import UsageError
-from lab.imageset import ImageSet, to_float, to_uint8
 
 
 def test_every_byte_survives_the_round_trip():
@@ -42,17 +42,17 @@ def test_other_shapes_and_types_are_refused(images, labels, words):
 
 def test_unknown_names_and_splits(tmp_path):
     with pytest.raises(UsageError, match="did you mean 'digits'"):
-        imageset.load("digit", "test", root=tmp_path)
+        imagesets.load("digit", "test", root=tmp_path)
     with pytest.raises(UsageError, match=r"split of digits 'tset'; did you mean 'test'"):
-        imageset.load("digits", "tset", root=tmp_path)
+        imagesets.load("digits", "tset", root=tmp_path)
 
 
 def test_the_folder_of_the_data(monkeypatch, tmp_path):
     monkeypatch.delenv("SNNL_DATA", raising=False)
-    assert str(imageset.data_root(None)) == "data"
+    assert str(imagesets.data_root(None)) == "data"
     monkeypatch.setenv("SNNL_DATA", "/elsewhere")
-    assert str(imageset.data_root(None)) == "/elsewhere"
-    assert imageset.data_root(tmp_path) == tmp_path
+    assert str(imagesets.data_root(None)) == "/elsewhere"
+    assert imagesets.data_root(tmp_path) == tmp_path
 
 
 def test_importing_needs_no_torch(python):

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from lab import executor, hardware, launch, locks, registry
-from lab.cells import Cell
+from lab import locks, machine, registry
+from lab.cells.cell import Cell
+from lab.cells.folder import CellFolder
 from lab.errors import WorkbenchError
-from lab.folder import CellFolder
+from lab.running import executor, launch
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.usefixtures("importable")
@@ -33,7 +34,7 @@ def test_the_processes_of_a_cell_work_together_and_the_first_writes(tmp_path, ca
     assert not outcome.failed
     assert made.done and made.environment["world_size"] == 2
     assert len(made.rows()) == 2
-    assert values(made) == {"sum": 3, "threads": max(1, hardware.threads() // 2)}
+    assert values(made) == {"sum": 3, "threads": max(1, machine.threads() // 2)}
     assert capfd.readouterr() == ("", "")
 
 

@@ -6,8 +6,8 @@ import click
 import pytest
 from pydantic import Field
 
+from commands._options import given, options_from
 from lab.config import Config
-from lab.options import given, options_from
 
 
 class Settings(Config):

@@ -6,10 +6,10 @@ from types import SimpleNamespace
 import pytest
 from pydantic import Field
 
-from lab import study
 from lab.config import Config
 from lab.errors import UsageError
-from lab.preset import read_preset, write_preset
+from lab.studying import study
+from lab.studying.preset import read_preset, write_preset
 
 
 class Settings(Config):

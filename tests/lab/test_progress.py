@@ -4,10 +4,10 @@ import time
 
 import pytest
 
-from lab import progress
-from lab.cells import Cell
-from lab.folder import CellFolder
-from lab.progress import Display, duration, paced
+from lab.cells.cell import Cell
+from lab.cells.folder import CellFolder
+from lab.running import progress
+from lab.running.progress import Display, duration, paced
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure as Drawing
 
-from lab.report import Column, Figure, Report, Section, Table, write_report
+from lab.reporting.report import Column, Figure, Report, Section, Table, write_report
 
 
 class Page(HTMLParser):

@@ -3,9 +3,9 @@
 import pickle
 import shutil
 
-from lab import checkpoint, resume
-from lab.cells import Cell
-from lab.folder import CellFolder
+from lab.cells.cell import Cell
+from lab.cells.folder import CellFolder
+from lab.training import checkpoint, resume
 
 FILES = {"weights": bytes(range(256)), "optimizers": b"\0" * 1000}
 

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from lab import locks, removal
-from lab.cells import Cell
+from lab import locks
+from lab.cells import removal
+from lab.cells.cell import Cell
+from lab.cells.export import export
+from lab.cells.folder import CellFolder
+from lab.cells.runs import Runs, list_runs, show_run, size_text
 from lab.errors import UsageError, WorkbenchError
-from lab.export import export
-from lab.folder import CellFolder
 from lab.registry import ROOT
-from lab.runs import Runs, list_runs, show_run, size_text
 
 TRAIN = Cell("a:train", "train", {"seed": 0})
 OTHER = Cell("a:train", "other", {"seed": 1})

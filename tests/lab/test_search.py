@@ -14,12 +14,13 @@ import optuna
 import pytest
 from pydantic import Field
 
-from lab import executor, journal, search
-from lab.cells import Cell
+from lab.cells.cell import Cell
 from lab.config import Config
 from lab.errors import DIVERGED, UsageError, WorkbenchError
-from lab.executor import Outcome
-from lab.search import Choice, Range, Searchable
+from lab.running import executor
+from lab.running.executor import Outcome
+from lab.studying import journal, search
+from lab.studying.search import Choice, Range, Searchable
 
 LOCAL = {"data": "data", "download": False}
 ROOT = Path(__file__).resolve().parent.parent.parent

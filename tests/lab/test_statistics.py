@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lab.statistics import mean_interval, paired_difference, welch_difference
+from lab.reporting.statistics import mean_interval, paired_difference, welch_difference
 
 ONE = [0.31, 0.42, 0.38, 0.55, 0.29]
 OTHER = [0.61, 0.52, 0.88, 0.45, 0.70]

@@ -2,17 +2,17 @@
 
 import pytest
 
-from lab import study
-from lab.cells import Cell
+from lab.cells.cell import Cell
+from lab.cells.folder import CellFolder
+from lab.cells.removal import to_remove
+from lab.cells.rows import build_table
+from lab.cells.runs import Runs
 from lab.config import Config
 from lab.errors import WorkbenchError
-from lab.executor import Outcome
-from lab.folder import CellFolder
-from lab.provenance import section
-from lab.removal import to_remove
-from lab.report import Report
-from lab.runs import Runs
-from lab.table import build_table
+from lab.reporting.provenance import section
+from lab.reporting.report import Report
+from lab.running.executor import Outcome
+from lab.studying import study
 
 TRAIN = Cell("a:train", "train", {"seed": 0, "precision": "bf16", "device": "cpu"}, cost=10)
 MEASURE = Cell("a:measure", "measure", {"n": 1}, needs=(TRAIN,), cost=2)

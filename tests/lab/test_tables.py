@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pandas as pd
 
-from lab.statistics import Estimate, mean_interval
-from lab.tables import Column, Table, aligned, estimate_cell, sort_key, text
+from lab.reporting.statistics import Estimate, mean_interval
+from lab.reporting.tables import Column, Table, aligned, estimate_cell, sort_key, text
 
 TABLE = Table(
     "final",

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load, save
 
-from lab.tensors import contiguous, packed, unpacked
+from lab.training.tensors import contiguous, packed, unpacked
 
 
 def test_what_was_packed_is_unpacked():

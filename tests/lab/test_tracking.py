@@ -6,12 +6,13 @@ import pytest
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS
 from accelerate.utils import LoggerType
 
-import gans._train as loop
-from lab import checkpoint, launch, tracking
-from lab.compute import Compute
+import gans._loop as loop
+from lab.cells.folder import CellFolder
 from lab.errors import UsageError
-from lab.folder import CellFolder
-from studies._gan_cells import schedule, training_cell
+from lab.running import launch
+from lab.training import checkpoint, tracking
+from lab.training.compute import Compute
+from tasks.measure_gan import schedule, training_cell
 
 KIMG = 0.64
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from lab import training as frame
-from lab.cells import Cell
+from lab.cells.cell import Cell
+from lab.cells.folder import CellFolder
 from lab.errors import DIVERGED, WorkbenchError
-from lab.folder import CellFolder
-from lab.training import make_accelerator
+from lab.training import frame
+from lab.training.frame import make_accelerator
 
 
 @dataclass(kw_only=True)

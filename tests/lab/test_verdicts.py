@@ -5,8 +5,8 @@ import math
 
 import pytest
 
-from lab.statistics import Estimate
-from lab.verdicts import Claim, judge
+from lab.reporting.statistics import Estimate
+from lab.reporting.verdicts import Claim, judge
 
 
 def claim(kind, margin):

@@ -5,11 +5,11 @@ import torch
 from safetensors.torch import save_file
 from torchvision.models import get_model
 
-from lab import imageset
-from lab.draws import subset
+import imagesets
 from lab.errors import UsageError, WorkbenchError
-from metrics import _torchvision
-from metrics._foreign import _prepare, extract, measure_network
+from lab.training.draws import subset
+from outside import torchvision as _torchvision
+from outside.network import _prepare, extract, measure_network
 from snnl_core import entanglement
 from snnl_core.pooling import pool_maps
 
@@ -112,7 +112,7 @@ def test_a_network_on_digits_is_the_engine_on_its_features(resnet):
     said = []
     found = measure_network(RESNET, "digits", layers=["x", "fc"], n=60, size=32, seed=5, device="cpu", say=said.append)
     assert (found.n, found.split, [row.layer for row in found.layers]) == (60, "test", ["x", "fc"])
-    digits = imageset.load("digits", "test", root=imageset.data_root(None))
+    digits = imagesets.load("digits", "test", root=imagesets.data_root(None))
     chosen = subset(500, 60, 5, "images")
     images = _prepare(digits.batch(chosen), 32, "imagenet")
     with torch.no_grad():
@@ -175,7 +175,7 @@ def test_data_without_classes_and_layers_without_numbers_are_errors(monkeypatch,
     arguments = {"layers": ["fc"], "n": 10, "device": "cpu"}
     with pytest.raises(WorkbenchError, match="layer 'fc': row 0 of x is not finite"):
         measure_network(RESNET, "digits", weights=tmp_path / "nan.pth", **arguments)
-    unlabelled = imageset.ImageSet(torch.zeros(9, 1, 16, 16, dtype=torch.uint8))
+    unlabelled = imagesets.ImageSet(torch.zeros(9, 1, 16, 16, dtype=torch.uint8))
     monkeypatch.setattr(imageset, "load", lambda *names, **settings: unlabelled)
     with pytest.raises(WorkbenchError, match="has no labels for test"):
         measure_network(RESNET, "digits", **arguments)

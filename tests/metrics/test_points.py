@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import save_file
 
 from lab.errors import UsageError, WorkbenchError
-from metrics._files import read_points, read_weights
-from metrics._points import measure_file
+from outside.files import read_points, read_weights
+from outside.points import measure_file
 from snnl_core import entanglement
 
 X = np.random.default_rng(0).normal(size=(30, 2, 3)).astype(np.float32)

@@ -8,13 +8,13 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
+import imagesets
 from classifiers._snapshots import load_classifier, snapshots
-from lab import imageset
-from lab.compute import Compute
-from lab.draws import carve
+from lab.cells.folder import CellFolder
 from lab.errors import UsageError, WorkbenchError
-from lab.folder import CellFolder
-from studies import _classifier_cells as cells
+from lab.training.compute import Compute
+from lab.training.draws import carve
+from tasks import evaluate_classifier as cells
 
 LOCAL = {"data": "nowhere", "download": False}
 CPU = Compute(precision="float32", device="cpu")
@@ -99,8 +99,8 @@ def test_bad_input_is_refused_at_planning(settings, message):
 
 
 def images_like(monkeypatch, **values):
-    digits = imageset.spec("digits")
-    monkeypatch.setattr(imageset, "spec", lambda name, root=None: imageset.Spec(**{**vars(digits), **values}))
+    digits = imagesets.spec("digits")
+    monkeypatch.setattr(imageset, "spec", lambda name, root=None: imagesets.Spec(**{**vars(digits), **values}))
 
 
 def test_images_without_classes_or_test_split_are_refused(monkeypatch):
@@ -128,7 +128,7 @@ def test_evaluating_tells_what_the_last_weights_say_of_each_split(trained, tmp_p
     network = load_classifier(snapshots(folder.path)[-1], folder.config)
     fit, held = carve(1297, 0.2, seed=0)
     for split, picked in {"test": torch.arange(500), "validation": held, "train": fit}.items():
-        images = imageset.load("digits", "test" if split == "test" else "train", root=tmp_path)
+        images = imagesets.load("digits", "test" if split == "test" else "train", root=tmp_path)
         with torch.no_grad():
             logits, labels = network(images.batch(picked))[0], images.labels[picked]
         rows = [row for row in evaluated.rows() if row["split"] == split]
@@ -174,16 +174,16 @@ def test_another_image_set_must_be_of_such_images_and_as_many_classes(trained, m
     assert cells.evaluating_cell(work, images="digits").key == cells.evaluating_cell(work).key
     with pytest.raises(UsageError, match="takes grey images of 16 x 16; cifar10 has colour images of 32 x 32"):
         cells.evaluating_cell(work, images="cifar10")
-    digits = imageset.spec("digits")
-    other = imageset.Spec(**{**vars(digits), "classes": digits.classes[:5]})
-    spec = imageset.spec
+    digits = imagesets.spec("digits")
+    other = imagesets.Spec(**{**vars(digits), "classes": digits.classes[:5]})
+    spec = imagesets.spec
     monkeypatch.setattr(imageset, "spec", lambda name, root=None: other if name == "mnist" else spec(name))
     with pytest.raises(UsageError, match="tells 10 classes apart; mnist has 5"):
         cells.evaluating_cell(work, images="mnist")
     other = digits
     with pytest.raises(UsageError, match="Of mnist, which it was not trained on, only the test split"):
         cells.evaluating_cell(work, ("test", "train"), images="mnist")
-    load, read = imageset.load, []
+    load, read = imagesets.load, []
     monkeypatch.setattr(
         imageset, "load", lambda name, split, **k: (read.append((name, split)), load("digits", split, **k))[1]
     )

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from lab.cells.rows import build_table
 from lab.errors import UsageError
-from lab.report import write_report
-from lab.statistics import Estimate
-from lab.study import study_config
-from lab.table import build_table
-from studies import _regularization_published as published
+from lab.reporting.report import write_report
+from lab.reporting.statistics import Estimate
+from lab.studying.study import study_config
 from studies import classifier_regularization as study
+from studies.classifier_regularization import published
 
 
 def config(**given):

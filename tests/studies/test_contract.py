@@ -3,7 +3,7 @@
 import pytest
 
 from lab import registry
-from lab.study import study_config
+from lab.studying.study import study_config
 
 NAMES = [entry.name for entry in registry.entries("studies")]
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from lab.compute import Compute
+from lab.cells.folder import CellFolder
 from lab.errors import UsageError
-from lab.folder import CellFolder
-from studies import _gan_cells as cells
+from lab.training.compute import Compute
+from tasks import measure_gan as cells
 
 LOCAL = {"data": "nowhere", "download": False}
 

@@ -4,11 +4,11 @@ import itertools
 
 import pytest
 
+from lab.cells.rows import build_table
 from lab.errors import UsageError
-from lab.study import study_config
-from lab.table import build_table
+from lab.studying.study import study_config
 from studies import gan_entanglement as study
-from studies._gan_cells import schedule
+from tasks.measure_gan import schedule
 
 
 def config(**given):
@@ -65,7 +65,7 @@ def rows(gan, seed, start, end, coverage):
 
 
 def verdicts(*trainings):
-    from studies._gan_report import _verdict
+    from studies.gan_entanglement.report import _verdict
 
     table = build_table(row for training in trainings for row in rows(*training))
     return [_verdict(claim, table) for claim in study.claims(config())]
@@ -95,7 +95,7 @@ def test_seeds_are_paired_by_their_number():
 
 
 def test_without_measurements_there_is_no_verdict_and_still_a_report(tmp_path):
-    from lab.report import write_report
+    from lab.reporting.report import write_report
 
     table = build_table([])
     report = study.report(config(), table, [])
@@ -104,7 +104,7 @@ def test_without_measurements_there_is_no_verdict_and_still_a_report(tmp_path):
 
 
 def test_class_names_are_drawn_as_they_are(tmp_path):
-    from studies._gan_figures import by_class
+    from studies.gan_entanglement.figures import by_class
 
     names = (r"$\frac$", "<script>", "$", "a & b")  # the first is no formula
     figure = by_class(build_table(rows("dcgan", 0, 0.1, 0.9, 0.5)), ["dcgan"], names)

@@ -6,20 +6,21 @@ import numpy as np
 import pytest
 import torch
 
-from lab import imageset, registry
-from lab.cells import recorded_cell
-from lab.compute import Compute
-from lab.draws import subset
+import imagesets
+from lab import registry
+from lab.cells.cell import recorded_cell
+from lab.cells.folder import CellFolder
+from lab.cells.rows import build_table, pick
 from lab.errors import UsageError
-from lab.folder import CellFolder
-from lab.study import study_config
-from lab.table import build_table, pick
+from lab.studying.study import study_config
+from lab.training.compute import Compute
+from lab.training.draws import subset
 from snnl_core import entanglement
-from studies import _layers_cells as cells
-from studies import _layers_figures as layers_figures
-from studies import _layers_report as layers_report
 from studies import layers
-from studies._classifier_cells import training_cell
+from studies.layers import figures as layers_figures
+from studies.layers import report as layers_report
+from tasks import measure_layers as cells
+from tasks.evaluate_classifier import training_cell
 
 LOCAL = {"data": "nowhere", "download": False}
 LAYERS = ["fc1", "fc2", "logits"]
@@ -60,7 +61,7 @@ def test_every_layer_is_measured_at_every_snapshot_and_the_pixels_once(finished)
 
 def test_numbers_and_matrices_are_those_of_the_engine(finished):
     training, measuring = finished
-    held_out = imageset.load("digits", "test", root=measuring.data_root)
+    held_out = imagesets.load("digits", "test", root=measuring.data_root)
     picked = subset(len(held_out), 120, 0, "measured", "test")
     last = registry.resolve("classifiers._snapshots:snapshots")(training.path)[-1]
     network = registry.resolve("classifiers._snapshots:load_classifier")(last, training.config)
@@ -86,7 +87,7 @@ def test_classes_of_which_no_image_was_drawn_are_left_empty(finished):
     few.work()
     with np.load(few.path / "class_pairs.npz", allow_pickle=False) as kept:
         pairs = kept["class_pairs"]
-    labels = imageset.load("digits", "test", root=few.data_root).labels[subset(500, 12, 0, "measured", "test")]
+    labels = imagesets.load("digits", "test", root=few.data_root).labels[subset(500, 12, 0, "measured", "test")]
     there = torch.zeros(10, dtype=torch.bool)
     there[labels] = True
     assert pairs.shape[2:] == (10, 10) and 0 < there.sum() < 10
@@ -226,7 +227,7 @@ def test_without_a_baseline_there_is_no_verdict():
 
 
 def test_without_measurements_there_is_no_verdict_and_still_a_report(tmp_path):
-    from lab.report import write_report
+    from lab.reporting.report import write_report
 
     found = layers.report(config(), build_table([]), [])
     assert {verdict.verdict for verdict in found.verdicts} == {"no verdict"}
@@ -234,7 +235,7 @@ def test_without_measurements_there_is_no_verdict_and_still_a_report(tmp_path):
 
 
 def test_a_report_is_drawn_from_rows_and_matrices(finished, tmp_path):
-    from lab.report import write_report
+    from lab.reporting.report import write_report
 
     given = config(classifiers=("mlp",), n=120)
     table = build_table(row for folder in finished for row in folder.rows())

@@ -3,17 +3,17 @@
 import pytest
 
 from imagesets import digits
-from lab import executor
+from lab.cells.folder import CellFolder
 from lab.errors import UsageError, WorkbenchError
-from lab.executor import Outcome
-from lab.folder import CellFolder
-from lab.preset import read_preset
-from lab.search import search as run_search
-from lab.study import study_config
-from studies import _classifier_cells as cells
-from studies import _regularization_search as search
+from lab.running import executor
+from lab.running.executor import Outcome
+from lab.studying.preset import read_preset
+from lab.studying.search import search as run_search
+from lab.studying.study import study_config
 from studies import classifier_regularization as study
-from studies._regularization_search import Search
+from studies.classifier_regularization import search
+from studies.classifier_regularization.search import Search
+from tasks import evaluate_classifier as cells
 
 LOCAL = {"data": "nowhere", "download": False}
 TINY = ("width=2", "batch=100")

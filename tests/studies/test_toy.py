@@ -7,13 +7,13 @@ import pytest
 import torch
 
 import cli
+from lab.cells.folder import CellFolder
+from lab.cells.rows import build_table
 from lab.errors import UsageError
-from lab.folder import CellFolder
-from lab.study import study_config
-from lab.table import build_table
-from studies import _toy_cells as cells
-from studies import _toy_report as toy_report
+from lab.studying.study import study_config
 from studies import toy
+from studies.toy import report as toy_report
+from tasks import descend as cells
 
 
 def config(**given):
@@ -152,7 +152,7 @@ def test_verdicts_on_a_table_whose_answer_is_known():
 
 
 def test_without_measurements_there_is_no_verdict_and_still_a_report(tmp_path):
-    from lab.report import write_report
+    from lab.reporting.report import write_report
 
     found = toy.report(config(), build_table([]), [])
     assert {verdict.verdict for verdict in found.verdicts} == {"no verdict"}

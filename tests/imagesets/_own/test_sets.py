@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import imagesets
 from imagesets._own import decode, parallel, pixels, sets
-from lab import imageset
 from lab.errors import UsageError, WorkbenchError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -41,7 +41,7 @@ def opened(tmp_path):
 
     def open_one(path, kind="folder", data=tmp_path / "data", **settings):
         said = []
-        name = imageset.settle(f"{kind}:{path}", data, say=said.append, **settings)
+        name = imagesets.settle(f"{kind}:{path}", data, say=said.append, **settings)
         found = sets.OwnImages(name, data)
         found.said = said
         found.names = os.fsdecode((found.folder / "names").read_bytes()).split("\0")[:-1]
@@ -229,12 +229,12 @@ def test_a_removed_or_damaged_set(opened, folder, tmp_path):
     found = opened(folder)
     (found.folder / "images.npy").write_bytes((found.folder / "images.npy").read_bytes()[:-1])
     with pytest.raises(WorkbenchError, match="is damaged: remove"):
-        imageset.load(found.name, "train", root=tmp_path / "data")
+        imagesets.load(found.name, "train", root=tmp_path / "data")
     for file in found.folder.iterdir():
         file.unlink()
     found.folder.rmdir()
     with pytest.raises(WorkbenchError, match="run the command that names their folder"):
-        imageset.spec(found.name, tmp_path / "data")
+        imagesets.spec(found.name, tmp_path / "data")
     assert opened(folder).name == found.name
 
 
@@ -277,7 +277,7 @@ def in_a_process(code, folder, data, **popen):
         "import os, signal\nfrom pathlib import Path\nfrom lab import imageset\n"
         f"from imagesets._own import decode, parallel, pixels\n{code}\n"
         "def say(text): print(text, flush=True)\n"
-        f"print(imageset.settle({f'folder:{folder}'!r}, Path({str(data)!r}), say=say))"
+        f"print(imagesets.settle({f'folder:{folder}'!r}, Path({str(data)!r}), say=say))"
     )
     return subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True, **popen)
 
@@ -502,24 +502,24 @@ def test_a_full_disk_is_no_bad_file(opened, folder, monkeypatch):
 
 
 def test_options_of_own_images_are_refused_for_others(tmp_path):
-    assert imageset.settle("digits", tmp_path, size=16, channels=1) == "digits"
+    assert imagesets.settle("digits", tmp_path, size=16, channels=1) == "digits"
     for settings, words in (({"size": 32}, "digits has size 16"), ({"channels": 3}, "digits has channels 1")):
         with pytest.raises(UsageError, match=words):
-            imageset.settle("digits", tmp_path, **settings)
+            imagesets.settle("digits", tmp_path, **settings)
     with pytest.raises(UsageError, match="--skip-bad"):
-        imageset.settle("digits", tmp_path, skip_bad=True)
+        imagesets.settle("digits", tmp_path, skip_bad=True)
     with pytest.raises(UsageError, match="did you mean 'digits'"):
-        imageset.settle("digit", tmp_path)
+        imagesets.settle("digit", tmp_path)
     for name in ("images:0123", "images:", "images:../.."):
         with pytest.raises(WorkbenchError, match=f"{name} are not below"):
-            imageset.settle(name, tmp_path)
+            imagesets.settle(name, tmp_path)
 
 
 def test_decoding_needs_no_torch(python, folder, tmp_path):
     code = (
         "import sys; from pathlib import Path; from lab import imageset;"
-        f"name = imageset.settle({f'folder:{folder}'!r}, Path({str(tmp_path / 'data')!r}));"
-        f"imageset.spec(name, Path({str(tmp_path / 'data')!r})); print('torch' in sys.modules)"
+        f"name = imagesets.settle({f'folder:{folder}'!r}, Path({str(tmp_path / 'data')!r}));"
+        f"imagesets.spec(name, Path({str(tmp_path / 'data')!r})); print('torch' in sys.modules)"
     )
     assert python(code) == "False"
 
@@ -561,7 +561,7 @@ def test_a_study_of_images_without_classes_is_redrawn_without_the_images(snnl, t
 
 @pytest.mark.parametrize("classes, words", [(("",), "no labels"), (("one",), "all 2 are of one class")])
 def test_layers_need_classes(opened, tmp_path, classes, words):
-    from metrics._foreign import measure_network
+    from outside.network import measure_network
 
     name = opened(write_folder(tmp_path / "images", 12, classes)).name
     with pytest.raises(WorkbenchError, match=words):

@@ -1,0 +1,185 @@
+"""The one adversarial loop: any GAN of the zoo, on any image set, as one cell.
+
+Batches, latent noise and everything else random are functions of (seed, step), and rows are made of the losses of
+every step, so that going on from a checkpoint gives what an undisturbed run gives. Each of several processes takes its
+part of the batch that all draw, gradients are averaged, and the first one writes: without BatchNorm they give what one
+process gives. The loop owns precision: the networks' passes run under an explicit autocast, parameters and optimizers
+stay in float32.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import imagesets
+from gans._config import TrainingConfig
+from gans._snapshots import generate, kept_files, save_grid
+from gans._state import GanState
+from lab import registry
+from lab.cells.folder import CellFolder
+from lab.processes import share
+from lab.training import frame
+from lab.training.checkpoint import Checkpoint
+from lab.training.draws import batch_indices, derive_seed, random_generator
+from lab.training.frame import Training
+from lab.training.tensors import save_weights
+
+LENGTH = ("kimg", "snapshot_kimg", "snapshots")
+"""The settings that do not decide what a step does."""
+GRID_IMAGES = 64
+EMA_RAMP = 0.05
+"""The average's half-life is at most this share of the training so far (Karras et al. 2020)."""
+
+
+@dataclass(kw_only=True)
+class GanTraining(Training):
+    """One run of the loop: what it trains, on what, and how far."""
+
+    config: TrainingConfig
+    gan: ModuleType
+    images: imagesets.ImageSet
+    state: GanState
+
+    @property
+    def name(self) -> str:
+        """The GAN's name."""
+        return self.config.gan
+
+    @property
+    def step(self) -> int:
+        """Updates of the generator so far."""
+        return self.state.step
+
+    @property
+    def last(self) -> int:
+        """The number of generator updates in all."""
+        return self.config.steps_at(self.config.kimg)
+
+    @property
+    def images_per_step(self) -> int:
+        """Real images that the discriminator sees for one update of the generator."""
+        return self.config.images_per_step
+
+    @property
+    def progress(self) -> tuple[float, float, str]:
+        """Thousands of real images shown, so far and in all."""
+        return self.kimg_at(self.step), self.config.kimg, "kimg"
+
+    @property
+    def kept_files(self) -> dict[int, tuple[Path, ...]]:
+        """The steps after which the generator is kept, and its files."""
+        steps = sorted({self.config.steps_at(kimg) for kimg in self.config.kept_at})
+        return {step: kept_files(self.kimg_at(step), step) for step in steps}
+
+    def take_step(self) -> None:
+        """One update of the generator."""
+        train_step(self)
+
+    def keep(self, folder: Path) -> None:
+        """A snapshot of the averaged generator, and a grid of images from the same latents every time."""
+        ema, seed = self.state.ema, self.config.seed
+        weights, grid = self.kept_files[self.step]
+        save_weights(ema, folder / weights)
+        images = generate(ema, GRID_IMAGES, self.config.settings.latent, seed, self.accelerator.device.type)
+        save_grid(images, folder / grid)
+
+    def files(self) -> dict[str, bytes]:
+        """Networks and optimizers."""
+        return self.state.files()
+
+    def restore(self, found: Checkpoint) -> None:
+        """Take over networks and optimizers."""
+        self.state.restore(found)
+
+    def rows(self, start: int, stop: int) -> Iterator[dict[str, Any]]:
+        """The mean of each loss over the steps after `start` up to `stop`; of step 0, how large the networks are."""
+        config = self.config
+        about = {
+            "kind": "training",
+            "model": config.gan,
+            "imageset": config.imageset,
+            "seed": config.seed,
+            "kimg": self.kimg_at(stop),
+            "step": stop,
+            "split": "train",
+        }
+        if stop == 0:
+            for network, count in self.state.parameters().items():
+                yield {**about, "metric": f"{network}_parameters", "value": count}
+        else:
+            for (metric, _), values in self.history.items():
+                yield {**about, "metric": metric, "value": values[start:stop].mean().item(), "n": stop - start}
+
+
+def train(config: TrainingConfig, cell: CellFolder) -> None:
+    """Train the GAN of a cell, from its last checkpoint if it has one, or from that of a shorter run.
+
+    Raises:
+        DivergedError: a loss became NaN or infinite; the message names step and loss.
+    """
+    training = begin(config, cell)
+    frame.train(training, cell, () if getattr(training.gan, "DEPENDS_ON_LENGTH", False) else LENGTH)
+
+
+def begin(config: TrainingConfig, cell: CellFolder) -> GanTraining:
+    """Load the images and make the networks of a run that starts at step 0."""
+    gan = registry.load("gans", config.gan)
+    accelerator, arithmetic = frame.begin(config, cell)
+    images = imagesets.load(config.imageset, "train", root=cell.data_root, download=cell.download)
+    state = GanState(gan, config, accelerator)
+    return GanTraining(
+        accelerator=accelerator, arithmetic=arithmetic, config=config, gan=gan, images=images, state=state
+    )
+
+
+def train_step(training: GanTraining) -> None:
+    """One update of the generator, after `critic_steps` updates of the discriminator."""
+    state, settings = training.state, training.config.settings
+    torch.manual_seed(derive_seed(training.config.seed, "step", state.step))
+    for i in range(settings.critic_steps):
+        real, losses = _update_discriminator(training, state.step * settings.critic_steps + i)
+    losses |= _update_generator(training, real)
+    state.step += 1
+    seen = state.step * training.images_per_step
+    half_life = min(settings.ema_kimg * 1000, seen * EMA_RAMP)
+    state.update_average(0.5 ** (training.images_per_step / half_life) if half_life else 0.0)
+    training.losses.append({(name, ""): loss for name, loss in losses.items()})
+
+
+def _update_discriminator(training: GanTraining, index: int) -> tuple[Tensor, dict[str, Tensor]]:
+    state, settings = training.state, training.config.settings
+    picked = batch_indices(len(training.images), settings.batch, training.config.seed, index)
+    real = training.images.batch(share(picked)).to(training.accelerator.device, memory_format=torch.channels_last)
+    with torch.no_grad(), training.autocast():
+        fake = state.generator(_noise(training, "discriminator", index))
+    with training.autocast():
+        loss, logs = training.gan.discriminator_loss(state.discriminator, real, fake, settings)
+    state.discriminator_optimizer.zero_grad()
+    training.accelerator.backward(loss)
+    state.discriminator_optimizer.step()
+    return real, {"discriminator_loss": loss.detach()} | {name: log.detach() for name, log in logs.items()}
+
+
+def _update_generator(training: GanTraining, real: Tensor) -> dict[str, Tensor]:
+    state = training.state
+    discriminator = state.bare_discriminator  # its gradients are not wanted, so not averaged either
+    discriminator.requires_grad_(False)
+    with training.autocast():
+        fake = state.generator(_noise(training, "generator", state.step))
+        loss, logs = training.gan.generator_loss(discriminator, fake, real, training.config.settings)
+    state.generator_optimizer.zero_grad()
+    training.accelerator.backward(loss)
+    state.generator_optimizer.step()
+    discriminator.requires_grad_(True)
+    return {"generator_loss": loss.detach()} | {name: log.detach() for name, log in logs.items()}
+
+
+def _noise(training: GanTraining, purpose: str, index: int) -> Tensor:
+    settings, draw = training.config.settings, random_generator(training.config.seed, "noise", purpose, index)
+    noise = torch.randn(settings.batch, settings.latent, generator=draw)
+    return share(noise).to(training.accelerator.device)

@@ -1,0 +1,96 @@
+"""What an image set is: its description, and its images as uint8 in memory. Free of torch until images are loaded."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SIZES = (16, 20, 24, 28, 32, 40, 48, 56, 64)
+"""Sides in pixels that the GANs' networks are built for."""
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What an image set holds.
+
+    Attributes:
+        channels: 1 for grey, 3 for colour.
+        size: side of the square images in pixels.
+        classes: the classes' names, by label; empty where there are no labels.
+        splits: the splits that the data set has; held-out always means `test`.
+        n: images of each split.
+    """
+
+    channels: int
+    size: int
+    classes: tuple[str, ...]
+    splits: tuple[str, ...]
+    n: dict[str, int]
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON-ready values."""
+        return {**asdict(self), "classes": list(self.classes), "splits": list(self.splits)}
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any]) -> Self:
+        """From plain values."""
+        return cls(**{**values, "classes": tuple(values["classes"]), "splits": tuple(values["splits"])})
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """One split in memory.
+
+    Attributes:
+        images: uint8 (n, c, h, w).
+        labels: int64 (n,), or None where there are none.
+
+    Raises:
+        ValueError: shapes or types are others.
+    """
+
+    images: "Tensor"
+    labels: "Tensor | None" = None
+
+    def __post_init__(self) -> None:
+        import torch
+
+        if self.images.ndim != 4 or self.images.dtype != torch.uint8:
+            raise ValueError(f"images must be uint8 (n, c, h, w), not {self.images.dtype} {tuple(self.images.shape)}.")
+        if self.labels is not None and (self.labels.shape != self.images.shape[:1] or self.labels.dtype != torch.int64):
+            raise ValueError(f"labels must be int64 (n,), not {self.labels.dtype} {tuple(self.labels.shape)}.")
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def batch(self, indices: "Tensor") -> "Tensor":
+        """The images of `indices` (b,), float32 (b, c, h, w) in [-1, 1]."""
+        return to_float(self.pixels(indices))
+
+    def pixels(self, indices: "Tensor") -> "Tensor":
+        """The images of `indices` (b,), uint8 (b, c, h, w)."""
+        return self.images.index_select(0, indices)  # many times faster than images[indices]
+
+    def classes(self, indices: "Tensor") -> "Tensor":
+        """The labels of `indices` (b,), int64 (b,).
+
+        Raises:
+            ValueError: there are no labels.
+        """
+        if self.labels is None:
+            raise ValueError("these images have no labels.")
+        return self.labels[indices]
+
+
+def to_float(images: "Tensor") -> "Tensor":
+    """uint8 images as float32 in [-1, 1]: 0 becomes -1 and 255 becomes 1, exactly."""
+    return images.float().div_(127.5).sub_(1)
+
+
+def to_uint8(images: "Tensor") -> "Tensor":
+    """Images in [-1, 1] as uint8, rounded to the nearest; what lies outside is clamped."""
+    import torch
+
+    return images.float().add(1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)

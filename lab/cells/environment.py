@@ -1,0 +1,52 @@
+"""Where and with what a piece of work was done: recorded beside every result."""
+
+import platform
+import subprocess
+import time
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from lab import machine
+from lab.processes import world_size
+from lab.registry import ROOT
+
+PACKAGES = ("snnl-workbench", "torch", "torchvision", "accelerate", "numpy", "scipy", "scikit-learn")
+
+
+def describe(config: dict[str, Any]) -> dict[str, Any]:
+    """Commit, versions, hardware, threads, seed and world size, for `environment.json`."""
+    return {
+        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        **git_state(),
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": machine.processor()[0] or platform.processor(),
+        "cores": machine.cores(),
+        "threads": machine.threads(),
+        "gpus": [name for name, _ in machine.gpus()],
+        "world_size": world_size(),
+        "seed": config.get("seed"),
+    }
+
+
+def git_state() -> dict[str, Any]:
+    """The commit of the code and whether files differ from it; None where there is no git."""
+    commit = _git("rev-parse", "HEAD")
+    status = _git("status", "--porcelain", "--untracked-files=no")
+    return {"commit": commit, "dirty": None if status is None else bool(status)}
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=20)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

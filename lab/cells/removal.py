@@ -1,0 +1,107 @@
+"""Removing runs that nobody needs.
+
+A study's folder goes with those of its cells that nothing left behind needs. Nothing is removed that something left
+behind needs, at which a command is at work, or that is no run's.
+"""
+
+import shutil
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from lab import locks
+from lab.cells.runs import MARKS, Run, Runs
+from lab.errors import WorkbenchError
+
+
+def to_remove(runs: Runs, folders: Iterable[Path]) -> list[Run]:
+    """What removing these folders takes.
+
+    Returns:
+        The runs, each before those that it needs.
+
+    Raises:
+        UsageError: one is no run's folder in this runs folder.
+        WorkbenchError: a cell is needed by something that stays, or may be, for that cannot be read; or one is at work.
+    """
+    named = [runs.get(folder) for folder in folders]
+    taken = {run.path: run for run in [*named, *_cells_of(runs, named)]}
+    while kept := [run for run in taken.values() if run not in named and _staying(runs, run, taken)]:
+        for run in kept:
+            del taken[run.path]
+    _refuse_needed(runs, taken)
+    for run in taken.values():
+        if run.is_running():
+            raise WorkbenchError(f"{run.name} is at work: stop that first.")
+    return sorted(taken.values(), key=lambda run: _height(runs, run), reverse=True)
+
+
+def remove(root: Path, taken: Iterable[Run]) -> None:
+    """Remove what `to_remove` found below `root`, in that order. A folder that is cut off half-way is not done any
+    more, and can be removed again.
+
+    Raises:
+        WorkbenchError: meanwhile something else needs one, or a command is at work on it; those before it are gone.
+    """
+    found = {run.path: run for run in taken}
+    _refuse_needed(Runs(root), found)
+    for run in found.values():
+        try:
+            with FileLock(run.path / "lock", timeout=0) as lock:
+                if locks.is_at_work(run.path):
+                    raise Timeout(lock.lock_file)
+                _empty(run)
+        except Timeout:
+            raise WorkbenchError(f"{run.name} has been taken up meanwhile: stop that first.") from None
+        run.path.rmdir()
+        if run.kind == "study":
+            with suppress(OSError):  # other studies of that name are left
+                run.path.parent.rmdir()
+
+
+def _refuse_needed(runs: Runs, taken: dict[Path, Run]) -> None:
+    unreadable = [run for run in runs.all if not run.record and run.path not in taken]
+    for run in taken.values():
+        for needer in _staying(runs, run, taken)[:1]:
+            raise WorkbenchError(f"{run.name} is needed by {needer.name}: remove that first, or both at once.")
+        if unreadable and run.kind == "cell":
+            needer = unreadable[0]
+            raise WorkbenchError(
+                f"{needer.name} cannot be read, and may need {run.name}: remove that first, or both at once."
+            )
+
+
+def _cells_of(runs: Runs, named: Iterable[Run]) -> list[Run]:
+    """The cells that the studies among `named` need, and what those need in turn."""
+    found: dict[str, Run] = {}
+    left = [name for run in named if run.kind == "study" for name in run.needs]
+    while left:
+        name = left.pop()
+        if name in runs.cells and name not in found:
+            found[name] = runs.cells[name]
+            left += runs.cells[name].needs
+    return list(found.values())
+
+
+def _staying(runs: Runs, run: Run, taken: dict[Path, Run]) -> list[Run]:
+    """What needs a run and is not taken."""
+    return [needer for needer in runs.needed_by(run) if needer.path not in taken]
+
+
+def _height(runs: Runs, run: Run) -> int:
+    """Length of the longest chain of needs below a run; a study stands above every cell."""
+    if run.kind == "study":
+        return len(runs.cells) + 1
+    return 1 + max((_height(runs, runs.cells[name]) for name in run.needs if name in runs.cells), default=0)
+
+
+def _empty(run: Run) -> None:
+    """`DONE` goes first, so that a half-removed folder is not taken for a whole one; the mark goes last."""
+    (run.path / "DONE").unlink(missing_ok=True)
+    for path in sorted(run.path.iterdir(), key=lambda path: path.name == MARKS[run.kind]):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()

@@ -1,0 +1,184 @@
+"""What lies in a runs folder: the studies and cells, how far they are, and who needs what.
+
+A study needs the cells of its plan, and a cell those that it reads.
+"""
+
+import json
+import os
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from stat import S_ISLNK, S_ISREG
+from typing import Any
+
+from lab import locks
+from lab.cells.folder import CellFolder
+from lab.errors import UsageError, WorkbenchError
+from lab.running.progress import last_progress
+
+MARKS = {"cell": "config.json", "study": "plan.json"}
+"""The file by which a folder is known for a cell's or a study's."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A cell's or a study's folder.
+
+    Attributes:
+        kind: `cell` or `study`.
+        path: the folder.
+        needs: the names of the cells that it needs.
+        record: what its mark holds; empty where that cannot be read.
+    """
+
+    kind: str
+    path: Path
+    needs: tuple[str, ...]
+    record: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """How people call it: the cell's folder, or the study's name and folder."""
+        return self.path.name if self.kind == "cell" else f"{self.path.parent.name}/{self.path.name}"
+
+    def files(self) -> dict[Path, os.stat_result]:
+        """Every file in the folder; links are not followed."""
+        found = {}
+        for path in (Path(folder, name) for folder, _, names in os.walk(self.path) for name in names):
+            with suppress(FileNotFoundError):  # a cell at work renames and removes files
+                found[path] = path.lstat()
+        return {path: status for path, status in found.items() if S_ISREG(status.st_mode) or S_ISLNK(status.st_mode)}
+
+    def is_running(self) -> bool:
+        """Whether a command is at work on it."""
+        return locks.is_locked(self.path) or locks.is_at_work(self.path)
+
+
+class Runs:
+    """All that lies in a runs folder. It is looked through once."""
+
+    def __init__(self, root: Path) -> None:
+        """Look through `root`, which need not exist."""
+        self.root = root
+        self.studies = list(_open("study", self.root.glob("studies/*/*")))
+        self.cells = {run.path.name: run for run in _open("cell", self.root.glob("cells/*"))}
+
+    @property
+    def all(self) -> list[Run]:
+        """The studies, then the cells, by name."""
+        return [*self.studies, *self.cells.values()]
+
+    def get(self, folder: Path) -> Run:
+        """The run of a folder.
+
+        Raises:
+            UsageError: it is no study's and no cell's folder in this runs folder.
+        """
+        for run in self.all:
+            if run.path.resolve() == folder.resolve():
+                return run
+        raise UsageError(
+            f"{folder} is no study's or cell's folder in {self.root}: those are studies/NAME/HASH and cells/NAME there."
+        )
+
+    def state(self, run: Run) -> str:
+        """`done`, `running`, `failed` or `unfinished`; `unreadable` where its mark is torn or of another format.
+
+        A study is running where a command is at work on it or on one of its cells, and has failed where a cell has.
+        """
+        if not run.record:
+            return "unreadable"
+        if run.kind == "study" and run.is_running():
+            return "running"
+        if (run.path / "DONE").exists():
+            return "done"
+        if run.kind == "study":
+            states = {self.state(self.cells[name]) for name in run.needs if name in self.cells}
+            return next((state for state in ("running", "failed") if state in states), "unfinished")
+        if run.is_running():
+            return "running"
+        return "failed" if (run.path / "FAILED").exists() else "unfinished"
+
+    def needed_by(self, cell: Run) -> list[Run]:
+        """What needs a cell."""
+        return [run for run in self.all if cell.kind == "cell" and cell.path.name in run.needs]
+
+    def summary(self, run: Run) -> dict[str, Any]:
+        """Kind, name, folder, state, age (seconds since the last writing) and size (bytes)."""
+        files = run.files().values()
+        written = max((file.st_mtime for file in files), default=time.time())
+        return {
+            "kind": run.kind, "name": run.name, "folder": str(run.path), "state": self.state(run),
+            "age": round(max(0.0, time.time() - written)), "size": sum(file.st_size for file in files),
+        }  # fmt: skip
+
+
+def list_runs(root: Path) -> list[dict[str, Any]]:
+    """The summary of every study and cell in a runs folder."""
+    runs = Runs(root)
+    return [runs.summary(run) for run in runs.all]
+
+
+def show_run(folder: Path) -> dict[str, Any]:
+    """All that is known of a study's or a cell's folder, JSON-ready.
+
+    Raises:
+        UsageError: it is neither's.
+    """
+    runs = Runs(_root_of(folder))
+    run = runs.get(folder)
+    about = {} if not run.record else _of_cell(runs, run) if run.kind == "cell" else _of_study(runs, run)
+    files = {str(path.relative_to(run.path)): file.st_size for path, file in sorted(run.files().items())}
+    return {**runs.summary(run), **about, "files": files}
+
+
+def size_text(size: int) -> str:
+    """A number of bytes as people read it: `532 B`, `1.4 MB`."""
+    value, units = float(size), ["B", "kB", "MB", "GB", "TB"]
+    while value >= 1000 and len(units) > 1:
+        value, units = value / 1000, units[1:]
+    return f"{value:.0f} B" if units[0] == "B" else f"{value:.1f} {units[0]}"
+
+
+def _open(kind: str, folders: Iterable[Path]) -> Iterator[Run]:
+    """The runs among folders: those with the mark of one. A link is none."""
+    for path in sorted(folders):
+        if path.is_symlink() or not (path / MARKS[kind]).is_file():
+            continue
+        try:
+            record = dict(json.loads((path / MARKS[kind]).read_text(encoding="utf-8")))
+            needs = record["cells"] if kind == "study" else CellFolder(path).record["needs_folders"]
+            yield Run(kind, path, tuple(needs), record)
+        except (OSError, ValueError, KeyError, TypeError, WorkbenchError):
+            yield Run(kind, path, (), {})
+
+
+def _of_cell(runs: Runs, run: Run) -> dict[str, Any]:
+    cell = CellFolder(run.path)
+    return {
+        "run": cell.run, "settings": cell.config, "local": cell.record["local"], "failure": cell.failure,
+        "seconds": cell.seconds if cell.done else None, "rows": len(cell.rows()),
+        "progress": last_progress(cell.path).get("text"), "environment": cell.environment,
+        "needs": _states(runs, run), "needed_by": [needer.name for needer in runs.needed_by(run)],
+    }  # fmt: skip
+
+
+def _of_study(runs: Runs, run: Run) -> dict[str, Any]:
+    try:
+        settings = json.loads((run.path / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        settings = {}
+    return {"study": run.record.get("study"), "settings": settings, "needs": _states(runs, run)}
+
+
+def _states(runs: Runs, run: Run) -> dict[str, str]:
+    return {name: runs.state(runs.cells[name]) if name in runs.cells else "not there" for name in run.needs}
+
+
+def _root_of(folder: Path) -> Path:
+    """The runs folder that a study's or a cell's folder lies in, as far as the path tells."""
+    parents = folder.resolve().parents
+    of_study = len(parents) > 2 and parents[1].name == "studies" and parents[0].name != "cells"
+    return parents[2] if of_study else parents[min(1, len(parents) - 1)]

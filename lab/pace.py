@@ -1,0 +1,47 @@
+"""How far work in this process is, in lines on stderr, and durations in words."""
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
+
+LINE_SECONDS = 5.0
+T = TypeVar("T")
+
+
+def paced(items: Iterable[T], total: int, what: str) -> Iterator[T]:
+    """Each item as it comes; on stderr, every few seconds, a line that tells how many of `total` there were."""
+    start = said = time.monotonic()
+    for done, item in enumerate(items, 1):
+        yield item
+        now = time.monotonic()
+        if now - said >= LINE_SECONDS:
+            left = (now - start) / done * (total - done)
+            print(f"{done} of {total} {what}, about {duration(left)} left", file=sys.stderr, flush=True)
+            said = now
+
+
+def passes() -> Callable[[int, float], None]:
+    """A listener for work in passes: on stderr, every few seconds, a line with the pass, its share and its end."""
+    number, start = 0, time.monotonic()
+    said = start
+
+    def listen(current: int, share: float) -> None:
+        nonlocal number, start, said
+        now = time.monotonic()
+        if current != number:
+            number, start = current, now
+        elif now - said >= LINE_SECONDS:
+            left = duration((now - start) / share * (1 - share))
+            print(f"pass {number}: {share:.0%}, about {left} left of it", file=sys.stderr, flush=True)
+            said = now
+
+    return listen
+
+
+def duration(seconds: float) -> str:
+    """`42 s`, `3 min 20 s` or `2 h 5 min`."""
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 1:
+        return f"{rest} s"
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

@@ -1,0 +1,1 @@
+"""Reports: their parts, tables, plots, intervals, verdicts, and where the numbers come from."""

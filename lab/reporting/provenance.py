@@ -1,0 +1,74 @@
+"""The report's section for reviewers: versions, hardware, times, seeds and parameter counts, made by itself."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from lab.cells.folder import CellFolder
+from lab.config import Config
+from lab.pace import duration
+from lab.reporting.report import Column, Section, Table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def section(config: Config, table: "pd.DataFrame", cells: list[CellFolder]) -> Section:
+    """What a reader needs to judge and repeat the run."""
+    text = "Everything here was recorded by the cells as they ran; several values mean that cells differ in it."
+    return Section("How it was made", text, [_settings(config), _environment(cells), _work(cells), _parameters(table)])
+
+
+def _settings(config: Config) -> Table:
+    fields = type(config).model_fields
+    rows = [[name, _text(value), fields[name].description or ""] for name, value in config.plain().items()]
+    return Table("settings", "The study's settings.", [Column("setting"), Column("value"), Column("meaning")], rows)
+
+
+def _environment(cells: list[CellFolder]) -> Table:
+    facts: dict[str, set[str]] = defaultdict(set)
+    for cell in cells:
+        resolved: dict[str, object] = {
+            name: cell.config[name] for name in ("device", "precision") if name in cell.config
+        }
+        for name, value in _flat({**resolved, **cell.environment}):
+            facts[name].add(value)
+    rows = [[name, "; ".join(sorted(values))] for name, values in facts.items() if name not in {"started", "seed"}]
+    return Table("environment", "Code, versions and hardware.", [Column("what"), Column("value")], rows)
+
+
+def _work(cells: list[CellFolder]) -> Table:
+    columns = [Column(header) for header in ("cell", "seed", "started", "seconds")]
+    rows = [
+        [cell.path.name, _text(cell.config.get("seed")), cell.environment.get("started", ""), cell.seconds]
+        for cell in cells
+    ]
+    total = duration(sum(cell.seconds for cell in cells))
+    return Table("cells", f"The cells and their run times; {total} in all, summed over the slots.", columns, rows)
+
+
+def _parameters(table: "pd.DataFrame") -> Table:
+    """Of each model the metrics `parameters`, or `generator_parameters` and the like."""
+    rows = table[table["metric"].str.fullmatch("(.+_)?parameters")]
+    counts = {(row.model, row.metric): int(row.value) for row in rows.itertuples()}
+    metrics = list(dict.fromkeys(metric for _, metric in counts))
+    networks = [metric.removesuffix("parameters").removesuffix("_") or "network" for metric in metrics]
+    lines = [
+        [model, *(counts.get((model, metric), "-") for metric in metrics)]
+        for model in dict.fromkeys(model for model, _ in counts)
+    ]
+    return Table("parameters", "Trainable parameters.", [Column("model"), *map(Column, networks)], lines)
+
+
+def _flat(environment: dict[str, object]) -> Iterable[tuple[str, str]]:
+    for name, value in environment.items():
+        if isinstance(value, dict):
+            yield from _flat(value)
+        else:
+            yield name, _text(value)
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return "-"
+    return ", ".join(str(part) for part in value) or "none" if isinstance(value, list) else str(value)

@@ -1,0 +1,1 @@
+"""Who does cells, and where: a schedule, executors, several processes, and the display of their progress."""

@@ -1,0 +1,41 @@
+"""One cell in this process, with its progress shown."""
+
+from pathlib import Path
+from typing import Any
+
+from lab.cells.cell import Cell
+from lab.cells.folder import CellFolder
+from lab.errors import WorkbenchError
+from lab.processes import world_size
+from lab.running.executor import run_here
+from lab.running.progress import Display
+
+
+def do_cell(cell: Cell, runs: Path, local: dict[str, Any]) -> CellFolder:
+    """Do a cell below `runs`, or go on with it, or find it done."""
+    return do_folder(CellFolder.create(cell, runs / "cells", local).path, cost=cell.cost)
+
+
+def do_folder(path: Path, *, cost: float = 60.0) -> CellFolder:
+    """Do the cell of a folder, or find it done.
+
+    Args:
+        path: the folder.
+        cost: a guess of the seconds it takes, for the first estimate of the time left.
+
+    Raises:
+        WorkbenchError: it is no cell's folder, or a cell that it needs is not finished.
+    """
+    folder = CellFolder(path)
+    unfinished = [name for name in folder.record["needs_folders"] if not (folder.path.parent / name / "DONE").exists()]
+    if unfinished:
+        raise WorkbenchError(
+            f"{path} needs {folder.path.parent / unfinished[0]}, which is not finished: do that first."
+        )
+    if world_size() > 1:
+        run_here(folder)
+    elif not folder.done:
+        with Display({path: cost}, jobs=1) as display:
+            display.started(folder)
+            run_here(folder)
+    return folder

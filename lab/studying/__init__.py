@@ -1,0 +1,1 @@
+"""Planning a study, running it, drawing its report, and searching its settings."""

@@ -1,0 +1,131 @@
+"""Optuna's journal of a search: what is searched, the trials that were proposed, and their scores."""
+
+import json
+import warnings
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lab.errors import UsageError, WorkbenchError
+from lab.hashing import content_hash
+
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.distributions import BaseDistribution
+    from optuna.trial import FrozenTrial
+
+IDENTITY = "search"
+"""The attribute of Optuna's study that says what is searched."""
+
+
+class Journal:
+    """The journal in a folder. Numbers of trials count those that were proposed whole, from 0."""
+
+    def __init__(self, folder: Path, identity: dict[str, Any], space: "dict[str, BaseDistribution]") -> None:
+        """Open the journal, or begin one; only for who holds the folder's lock.
+
+        Raises:
+            UsageError: it is that of another search.
+            WorkbenchError: it is damaged.
+        """
+        self._identity, self._space = json.loads(json.dumps(identity)), space
+        self._path = folder / "journal.log"
+        _mend(self._path)
+        try:
+            self._study = self._open()
+        except (ValueError, KeyError, TypeError, AssertionError) as error:
+            raise WorkbenchError(
+                f"{self._path} is damaged: remove {folder} and search again; finished cells are kept."
+            ) from error
+        self._begin(folder)
+
+    def rounds(self, trials: int, together: int) -> Iterator[dict[int, dict[str, Any]]]:
+        """What to try next, by number, until `trials` are told: first what was proposed and not told yet.
+
+        A round is whole before it is tried, so that what is proposed depends on nothing else than the rounds before.
+        """
+        while len(self.told()) < trials:
+            while len(self._whole()) % together or not self._open_trials():
+                if len(self._whole()) >= trials:
+                    break
+                self._propose()
+            yield dict(self._open_trials())
+
+    def told(self) -> list[tuple[int, dict[str, Any], float]]:
+        """Number, what was tried, and its score."""
+        whole = enumerate(self._whole())
+        return [(number, trial.params, float(trial.value)) for number, trial in whole if trial.value is not None]
+
+    def tell(self, number: int, score: float) -> None:
+        """Keep the score of a trial."""
+        self._study.tell(self._whole()[number].number, score)
+
+    def _propose(self) -> None:
+        """Ask for one more trial. The sampler is made anew: it keeps nothing that the journal does not."""
+        from optuna.samplers import GPSampler
+
+        seed = int(content_hash([self._identity, len(self._whole())])[:8], 16)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # some versions call the sampler experimental
+            self._study.sampler = GPSampler(seed=seed, n_startup_trials=2 * len(self._space) + 1)
+            self._study.ask(self._space)
+
+    def _open_trials(self) -> list[tuple[int, dict[str, Any]]]:
+        return [(number, trial.params) for number, trial in enumerate(self._whole()) if trial.value is None]
+
+    def _whole(self) -> "list[FrozenTrial]":
+        """The trials but those that a kill left half proposed."""
+        return [trial for trial in self._study.get_trials(deepcopy=False) if set(trial.params) == set(self._space)]
+
+    def _open(self) -> "Study":
+        import optuna
+        from optuna.storages.journal import JournalFileBackend, JournalStorage
+
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        storage = JournalStorage(JournalFileBackend(str(self._path)))
+        names = optuna.get_all_study_names(storage)
+        if names:
+            return optuna.load_study(study_name=names[0], storage=storage)
+        return optuna.create_study(study_name=self._identity["study"], storage=storage, direction="maximize")
+
+    def _begin(self, folder: Path) -> None:
+        from optuna.trial import TrialState
+
+        known = self._study.user_attrs.get(IDENTITY)
+        if known is None and self._study.study_name == self._identity["study"] and not self._study.get_trials():
+            self._study.set_user_attr(IDENTITY, self._identity)
+        elif known != self._identity:
+            what = _difference(known, self._identity) if known else f"study {self._study.study_name!r}"
+            raise UsageError(f"{folder} holds another search ({what}): name another folder, or none.")
+        for trial in self._study.get_trials(states=[TrialState.RUNNING]):
+            if set(trial.params) != set(self._space):  # half proposed
+                self._study.tell(trial.number, state=TrialState.FAIL)
+
+
+def check_optuna() -> None:
+    """Raise UsageError unless Optuna is installed."""
+    if find_spec("optuna") is None:
+        raise UsageError("Searching settings needs Optuna: pip install 'snnl-workbench[tune]'.")
+
+
+def _mend(path: Path) -> None:
+    """Remove what a killed process left: a last line that is not whole, and the lock of the file."""
+    path.with_name(f"{path.name}.lock").unlink(missing_ok=True)
+    if path.exists():
+        data = path.read_bytes()
+        if not data.endswith(b"\n"):
+            with path.open("rb+") as file:
+                file.truncate(data.rfind(b"\n") + 1)
+
+
+def _difference(there: dict[str, Any], here: dict[str, Any]) -> str:
+    """The first entry in which two searches differ, in words."""
+    for name in ("study", "settings", "space"):
+        one, other = there.get(name), here[name]
+        if isinstance(one, dict):
+            name = next((key for key in sorted({*one, *other}) if one.get(key) != other.get(key)), name)
+            one, other = one.get(name), other.get(name)
+        if one != other:
+            return f"{name}: {one!r} there, {other!r} here"
+    return "made by another version of the code"

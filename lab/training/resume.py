@@ -1,0 +1,110 @@
+"""Where a training goes on from: its own last checkpoint, or that of a run which differs from it in its length alone.
+
+Where a recipe does not depend on the length, a longer run begins as a shorter one does, bit for bit.
+"""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from accelerate.utils import broadcast_object_list
+
+from lab.cells.folder import CellFolder
+from lab.cells.layout import CHECKPOINTS
+from lab.errors import WorkbenchError
+from lab.files import atomic_write
+from lab.processes import rank, world_size
+from lab.training import checkpoint
+from lab.training.checkpoint import Checkpoint
+
+KeptFiles = dict[int, tuple[Path, ...]]
+"""What is to be kept of a network in training, below the cell's folder, by step."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """A checkpoint to go on from, and the cell that it is of."""
+
+    source: CellFolder
+    checkpoint: Checkpoint
+
+    def kept(self, files: KeptFiles) -> list[Path]:
+        """What was to be kept up to the checkpoint."""
+        return [file for step in files if step <= self.checkpoint.step for file in files[step]]
+
+
+def find_start(
+    cell: CellFolder, kept: KeptFiles, last: int, length: Collection[str], arithmetic: tuple[str, str]
+) -> Start | None:
+    """The furthest checkpoint that is whole and whose cell has all the files that are to be kept up to it.
+
+    Damaged checkpoints are told of and skipped. Where there is none of the cell's own, those of cells that differ in
+    the settings `length` alone, and were trained with the same device and precision, are looked at, up to the step
+    `last`; with no such settings, none are.
+    """
+    for source, path in _candidates(cell, last, length):
+        try:
+            found = Start(source, checkpoint.read(path, source.key))
+        except WorkbenchError as error:
+            cell.warn(f"{error} It is skipped.")
+            continue
+        lacking = [file for file in found.kept(kept) if not (source.path / file).exists()]
+        if not lacking and found.checkpoint.arithmetic == arithmetic:
+            return found
+        if source is cell and lacking:
+            cell.warn(f"{path} is skipped: {lacking[0]} is missing.")
+    return None
+
+
+def agreed_start(
+    cell: CellFolder, kept: KeptFiles, last: int, length: Collection[str], arithmetic: tuple[str, str]
+) -> Start | None:
+    """What the first of several processes finds with `find_start`, on all of them.
+
+    It sends them what it read: by now another command may have removed that from the disk.
+    """
+    found = find_start(cell, kept, last, length, arithmetic) if rank() == 0 else None
+    if world_size() == 1:
+        return found
+    agreed: list[Start | None] = broadcast_object_list([found])
+    return agreed[0]
+
+
+def take_over(start: Start, cell: CellFolder, kept: KeptFiles) -> None:
+    """Copy what another cell kept up to its checkpoint, and tell where the work goes on."""
+    cell.event("resumed", step=start.checkpoint.step, cell=start.source.path.name)
+    if start.source is cell or rank():
+        return
+    for file in start.kept(kept):
+        (cell.path / file).parent.mkdir(exist_ok=True)
+        atomic_write(cell.path / file, (start.source.path / file).read_bytes())
+
+
+def _candidates(cell: CellFolder, last: int, length: Collection[str]) -> Iterator[tuple[CellFolder, Path]]:
+    for path in _checkpoints(cell):
+        yield cell, path
+    if length:
+        others = [(other, path) for other in _others(cell, length) for path in _checkpoints(other)]
+        others.sort(key=lambda found: checkpoint.step_of(found[1]), reverse=True)
+        yield from (found for found in others if 0 < checkpoint.step_of(found[1]) <= last)
+
+
+def _checkpoints(cell: CellFolder) -> list[Path]:
+    return checkpoint.newest_first(cell.path / CHECKPOINTS)
+
+
+def _others(cell: CellFolder, length: Collection[str]) -> Iterator[CellFolder]:
+    """The cells beside this one that differ from it in their length alone."""
+    for folder in sorted(path.parent for path in cell.path.parent.glob(f"*/{CHECKPOINTS}")):
+        try:
+            other = CellFolder(folder)
+        except WorkbenchError:
+            continue
+        if other.key != cell.key and _without(length, other.record) == _without(length, cell.record):
+            yield other
+
+
+def _without(settings: Collection[str], record: dict[str, Any]) -> dict[str, Any]:
+    config = {name: value for name, value in record["config"].items() if name not in settings}
+    return {**record["identity"], "config": config}

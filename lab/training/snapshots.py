@@ -1,0 +1,44 @@
+"""Snapshots of a network in training: the files of its weights, named by how far the training was."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.cells.layout import SNAPSHOTS
+from lab.errors import WorkbenchError
+
+NAME = re.compile(r"(?:epoch-(\d+)-)?kimg-(\d+\.\d+)-step-(\d+)\.safetensors")
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Saved weights: where they lie, the kimg (thousands of images) and the epochs that were shown, and the updates.
+
+    The epoch is 0 where the training does not go by epochs.
+    """
+
+    path: Path
+    kimg: float
+    step: int
+    epoch: int = 0
+
+
+def snapshot_file(kimg: float, step: int, epoch: int | None = None) -> Path:
+    """Where weights are kept, below a training cell's folder."""
+    when = "" if epoch is None else f"epoch-{epoch:05d}-"
+    return Path(SNAPSHOTS, f"{when}kimg-{kimg:011.3f}-step-{step:08d}.safetensors")
+
+
+def snapshots(cell: Path, what: str) -> list[Snapshot]:
+    """The snapshots of a training cell, in order of training; `what` they are of, for the message.
+
+    Raises:
+        WorkbenchError: there is none.
+    """
+    found = []
+    for path in sorted((cell / SNAPSHOTS).glob("*.safetensors")):
+        if name := NAME.fullmatch(path.name):
+            found.append(Snapshot(path, float(name[2]), int(name[3]), int(name[1] or 0)))
+    if not found:
+        raise WorkbenchError(f"{cell} holds no {what}: train it first, or take a folder that kept its weights.")
+    return found

@@ -1,0 +1,54 @@
+"""Tensors as bytes, and a network's weights as a file."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+from lab.errors import WorkbenchError, first_line
+from lab.files import atomic_write
+
+
+def packed(value: Any) -> bytes:
+    """Tensors in dictionaries and lists, in order, as bytes."""
+    buffer = io.BytesIO()
+    torch.save(value, buffer)
+    return buffer.getvalue()
+
+
+def unpacked(data: bytes) -> Any:
+    """What `packed` packed; nothing else is run or made."""
+    return torch.load(io.BytesIO(data), weights_only=True)
+
+
+def contiguous(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A state dict as safetensors takes it: every tensor in plain memory order."""
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+
+
+def parameters_of(network: nn.Module) -> int:
+    """How many parameters a network has."""
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def save_weights(network: nn.Module, path: Path) -> None:
+    """Write a network's weights and buffers, whole or not at all; its folder is made if it is not there."""
+    path.parent.mkdir(exist_ok=True)
+    atomic_write(path, save(contiguous(network.state_dict())))
+
+
+def load_weights(network: nn.Module, path: Path) -> None:
+    """Give a network what `save_weights` wrote.
+
+    Raises:
+        WorkbenchError: the file is damaged, or does not fit.
+    """
+    try:
+        network.load_state_dict(load_file(path))
+    except (SafetensorError, RuntimeError) as error:
+        problem = f"{path} is damaged or of another network ({first_line(error)})"
+        raise WorkbenchError(f"{problem}: remove the cell's folder and train it again.") from error

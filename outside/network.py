@@ -1,0 +1,167 @@
+"""Measuring a network that was not made here: its layers' entanglement on an image set."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+import imagesets
+from lab.errors import UsageError, WorkbenchError, first_line
+from lab.files import without_nan
+from lab.machine import check_device, resolve_device
+from lab.pace import paced
+from lab.training.draws import subset
+from metrics._classes import check_classes
+from metrics.layers import LayerEntanglement, measure
+from outside import torchvision as _torchvision
+from snnl_core.distances import Distance
+from snnl_core.pooling import MAX_FEATURES, pool_maps
+
+Normalize = Literal["imagenet", "none"]
+DEFAULT_N = 1000
+BATCH = 32
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Of ImageNet's red, green and blue in [0, 1], with which torchvision's weights were trained."""
+
+
+@dataclass(frozen=True)
+class NetworkEntanglement:
+    """The layers of one network, on n images of one split."""
+
+    model: str
+    imageset: str
+    split: str
+    n: int
+    seed: int
+    layers: Sequence[LayerEntanglement]
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON-ready values, null for what is no finite number."""
+        plain: dict[str, Any] = without_nan(asdict(self))
+        return plain
+
+
+def measure_network(
+    model: str,
+    imageset: str,
+    *,
+    weights: Path | None = None,
+    layers: Sequence[str] | None = None,
+    n: int | None = None,
+    split: str = "test",
+    anchors: int | None = None,
+    distance: Distance = "sqeuclidean",
+    max_features: int = MAX_FEATURES,
+    size: int | None = None,
+    normalize: Normalize = "imagenet",
+    seed: int = 0,
+    data: Path | None = None,
+    download: bool = True,
+    device: str = "auto",
+    say: Callable[[str], None] = lambda text: None,
+) -> NetworkEntanglement:
+    """The entanglement of every layer of a network of torchvision, in float32, on random images of a split.
+
+    Args:
+        model: `torchvision:NAME`.
+        imageset: grey images are repeated to three channels.
+        weights: a file, .safetensors or a state dict of torch; None for random weights.
+        layers: names of nodes or modules; None for `_torchvision.default_layers`.
+        n: how many images; None for 1000, or all where there are fewer.
+        split: of the image set.
+        anchors: estimate from this many random anchors; None for all.
+        distance: `sqeuclidean`, or `cosine` for 1 - cos.
+        max_features: larger maps are averaged to the largest square grid that fits, by channel.
+        size: side in pixels that images are resized to, bilinearly; None for the image set's own.
+        normalize: `imagenet`, or `none` for values in [0, 1].
+        seed: draws the images, the anchors and random weights.
+        data: folder of the data sets; None for the usual one.
+        download: fetch data that are not there.
+        device: `auto`, `cpu` or `cuda`.
+        say: is told, in a line, what is about to be measured.
+
+    Raises:
+        UsageError: a name is unknown, a number impossible, or the network takes no images of this size.
+        WorkbenchError: files or data cannot be read or do not fit, there is no such device, or a layer is not finite.
+    """
+    place = resolve_device(device)
+    check_device(place)
+    network = _torchvision.build(model, weights, seed)
+    names = _torchvision.default_layers(network) if layers is None else _torchvision.check_layers(network, layers)
+    images = imagesets.load(imageset, split, root=imagesets.data_root(data), download=download)
+    if images.labels is None:
+        raise WorkbenchError(f"{imageset} has no labels for {split}, so there are no classes to be entangled.")
+    chosen = subset(len(images), min(DEFAULT_N, len(images)) if n is None else n, seed, "images")
+    check_classes(images.labels[chosen], f"{imageset} ({split})")
+    size = size or images.images.shape[-1]
+    say(f"{model}: {f'weights of {weights}' if weights else f'random weights (seed {seed}); --weights names a file'}.")
+    say(
+        f"{len(chosen)} of {len(images)} images of {imageset} ({split}), {size} x {size} pixels, normalisation "
+        f"{normalize}; maps averaged to at most {max_features} features."
+    )
+    batches = (_prepare(images.batch(part), size, normalize) for part in chosen.split(BATCH))
+    found = extract(
+        _torchvision.extractor(network, names), paced(batches, -(-len(chosen) // BATCH), "batches"), max_features, place
+    )
+    rows = measure(found, images.labels[chosen], distance=distance, anchors=anchors, seed=seed)
+    try:
+        done = list(paced(rows, len(found), "layers measured"))
+    except ValueError as error:
+        raise WorkbenchError(f"{model}: {error}") from error
+    return NetworkEntanglement(model, imageset, split, len(chosen), seed, done)
+
+
+def extract(
+    network: nn.Module, batches: Iterable[Tensor], max_features: int | None, device: str = "cpu"
+) -> dict[str, Tensor]:
+    """The features (n, d) of all layers, from a network that gives a dict of them, with large maps averaged.
+
+    Args:
+        network: float32 images (b, c, h, w) -> tensors (b, ...) by layer.
+        batches: the images.
+        max_features: the limit of d for maps (b, c, h, w), (b, h, w, c) and tokens (b, tokens, c).
+        device: where to compute; the features stay there.
+
+    Raises:
+        UsageError: the network fails on these images, or a layer gives no tensor with one row an image.
+    """
+    parts: dict[str, list[Tensor]] = {}
+    network = network.to(device)
+    for batch in batches:
+        for name, layer in _forward(network, batch.to(device)).items():
+            parts.setdefault(name, []).append(pool_maps(_maps(name, layer, len(batch)), max_features))
+    return {name: torch.cat(layer) for name, layer in parts.items()}
+
+
+def _prepare(images: Tensor, size: int, normalize: Normalize) -> Tensor:
+    """Images (b, c, h, w) in [-1, 1] as three channels of the asked-for size and range."""
+    x = images.add(1).div(2).expand(-1, 3, -1, -1)
+    if size != x.shape[-1]:
+        x = nn.functional.interpolate(x, size=(size, size), mode="bilinear", antialias=True)
+    if normalize == "none":
+        return x
+    return (x - x.new_tensor(MEAN)[:, None, None]) / x.new_tensor(STD)[:, None, None]
+
+
+@torch.inference_mode()
+def _forward(network: nn.Module, batch: Tensor) -> Mapping[str, Any]:
+    try:
+        layers: Mapping[str, Any] = network(batch)
+    except (RuntimeError, AssertionError, ValueError) as error:
+        pixels = f"{batch.shape[-1]} x {batch.shape[-1]} pixels"
+        reason = first_line(error)
+        raise UsageError(f"The network fails on images of {pixels} ({reason}). Try another --size, as 224.") from error
+    return layers
+
+
+def _maps(name: str, layer: Any, n: int) -> Tensor:
+    """A layer's output with its channels first, where torchvision's transformers have them last."""
+    if not isinstance(layer, Tensor) or not layer.is_floating_point() or layer.shape[:1] != (n,):
+        raise UsageError(f"Layer {name!r} gives no floating tensor with one row an image.")
+    if layer.ndim == 3:  # (b, tokens, c)
+        return layer.transpose(1, 2).unsqueeze(3)
+    last = layer.ndim == 4 and layer.shape[1] == layer.shape[2] != layer.shape[3]  # maps are square, as images are
+    return layer.permute(0, 3, 1, 2) if last else layer

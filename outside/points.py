@@ -1,0 +1,85 @@
+"""Measuring features that were not made here: the entanglement of points and labels in a file."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from lab.errors import WorkbenchError
+from lab.files import without_nan
+from lab.pace import passes
+from metrics._classes import check_classes
+from outside.files import read_points
+from snnl_core import Entanglement, GroupEntanglement, entanglement
+from snnl_core.distances import Distance
+
+
+@dataclass(frozen=True)
+class PointsEntanglement:
+    """The entanglement of n points of a file."""
+
+    file: str
+    n: int
+    features: int
+    distance: str
+    whole: Entanglement
+
+    @property
+    def classes(self) -> list[int]:
+        """The labels, ascending."""
+        labels: list[int] = self.whole.classes.tolist()
+        return labels
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """All anchors together, then those of each class at their own best temperature."""
+        parts = {"all": self.whole, **{f"class {label}": part for label, part in self.whole.by_class.items()}}
+        return [{"anchors": name, **_group(part)} for name, part in parts.items()]
+
+    @property
+    def pairs(self) -> list[dict[str, Any]]:
+        """A row for each class: the mean softmax mass of its anchors on every class."""
+        named = zip(self.classes, self.whole.class_pairs.tolist(), strict=True)
+        return [
+            {"anchors": f"class {label}", **dict(zip(map(str, self.classes), masses, strict=True))}
+            for label, masses in named
+        ]
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON-ready values, null for what is no finite number."""
+        plain: dict[str, Any] = without_nan({
+            **{name: getattr(self, name) for name in ("file", "n", "features", "distance")},
+            **_group(self.whole), "stderr": self.whole.stderr, "classes": self.classes,
+            "by_class": {str(label): _group(part) for label, part in self.whole.by_class.items()},
+            "class_pairs": self.whole.class_pairs.tolist(),
+        })  # fmt: skip
+        return plain
+
+
+def measure_file(
+    path: Path,
+    *,
+    distance: Distance = "sqeuclidean",
+    anchors: int | None = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> PointsEntanglement:
+    """The entanglement of the arrays `x` (n, ...) and `labels` (n,) of an .npz or .safetensors file.
+
+    `say` is told, in a line, what is about to be measured.
+
+    Raises:
+        UsageError: the file's name ends otherwise.
+        WorkbenchError: the file cannot be read, or its arrays do not fit, are not finite, or have no two classes.
+    """
+    x, labels = read_points(path)
+    check_classes(labels, str(path))
+    say(f"{path}: {len(x)} points of {x[0:1].numel()} features, {anchors or 'all'} anchors, {distance} distance.")
+    try:
+        found = entanglement(x, labels, distance=distance, anchors=anchors, progress=passes())
+    except ValueError as error:
+        raise WorkbenchError(f"{path}: {error}") from error
+    return PointsEntanglement(str(path), len(x), x[0:1].numel(), distance, found)
+
+
+def _group(found: GroupEntanglement) -> dict[str, Any]:
+    return {field.name: getattr(found, field.name) for field in fields(GroupEntanglement)}

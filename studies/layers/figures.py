@@ -1,0 +1,141 @@
+"""The figures of the report on layers: each draws from rows or matrices and keeps what it plots."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from lab.cells.rows import pick
+from lab.reporting.report import PALETTE, Figure, new_figure
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+COLUMNS = 3
+REFERENCE = "0.45"
+COLOURS = "viridis"
+FEW_CLASSES = 20
+"""Up to so many, classes are named at the axes."""
+
+
+def curves(table: "pd.DataFrame", classifier: str, layers: Sequence[str], settings: Sequence[str]) -> Figure:
+    """The score of each layer over training, a panel a layer, with every seed."""
+    count = math.ceil(len(layers) / COLUMNS)
+    figure = new_figure(9.0, 0.6 + 2.1 * count)
+    grid = figure.subplots(count, COLUMNS, sharex=True, sharey=True, squeeze=False)
+    panels = list(grid.flat)
+    rows = pick(table, model=classifier, metric="entanglement")
+    pixels = pick(rows, kind="reference", space="pixels")["value"]
+    for axis, layer in zip(panels, layers, strict=False):
+        if len(pixels):
+            axis.axhline(pixels.mean(), color=REFERENCE, linestyle=":", linewidth=1.2, label="pixels")
+        for index, setting in enumerate(settings):
+            _lines(axis, pick(rows, kind="layers", space=layer, setting=setting), PALETTE[index], setting)
+        axis.set_title(layer, loc="left")
+        axis.set_ylim(-0.03, 1.03)
+    for axis in panels[len(layers) :]:
+        axis.set_visible(False)
+    for axis in grid[-1]:
+        axis.set_xlabel("training (kimg)")
+    for row in grid:
+        row[0].set_ylabel("score")
+    panels[0].legend(frameon=False)
+    caption = f"Entanglement of the classes in each layer of {classifier} over training, on held-out images."
+    return Figure(f"layers-{classifier}", caption, figure, _plotted(rows))
+
+
+def heat_maps(table: "pd.DataFrame", classifier: str, layers: Sequence[str], settings: Sequence[str]) -> Figure:
+    """The mean score over seeds, layer by time, a panel a setting."""
+    figure = new_figure(9.0, 0.9 + 0.32 * len(layers))
+    axes = figure.subplots(1, len(settings), squeeze=False, sharey=True)[0]
+    rows = pick(table, kind="layers", model=classifier, metric="entanglement")
+    image = None
+    for axis, setting in zip(axes, settings, strict=True):
+        means = pick(rows, setting=setting).pivot_table(index="space", columns="kimg", values="value")
+        means = means.reindex([layer for layer in layers if layer in means.index])
+        image = axis.imshow(means, vmin=0, vmax=1, cmap=COLOURS, aspect="auto")
+        for y, values in enumerate(means.to_numpy()):
+            for x, value in enumerate(values):
+                colour = "white" if value < 0.6 else "black"
+                axis.text(x, y, f"{value:.2f}", ha="center", va="center", color=colour, fontsize=6.5)
+        axis.set_xticks(range(len(means.columns)), [f"{kimg:.3g}" for kimg in means.columns])
+        axis.set_yticks(range(len(means)), list(means.index))
+        axis.set_title(setting, loc="left")
+        axis.set_xlabel("training (kimg)")
+        axis.grid(visible=False)
+    if image is not None:
+        figure.colorbar(image, ax=list(axes), label="score")
+    caption = f"Mean score over seeds of each layer of {classifier} (rows, from the images down to the logits) by time."
+    return Figure(f"heat-map-{classifier}", caption, figure, _plotted(rows))
+
+
+def class_pairs(
+    found: Sequence[Mapping[str, Any]], classifier: str, layers: Sequence[str], classes: Sequence[str]
+) -> Figure:
+    """The class-pair matrices of some layers early (the first epoch that was kept) and late, mean over seeds."""
+    import numpy as np
+    import pandas as pd
+    from matplotlib.colors import PowerNorm
+
+    names, epochs = [str(name) for name in found[0]["layers"]], found[0]["epochs"]
+    early, late = min(1, len(epochs) - 1), len(epochs) - 1
+    mean = np.mean([one["class_pairs"] for one in found], axis=0)
+    figure = new_figure(9.0, 6.2)
+    grid = figure.subplots(2, len(layers), squeeze=False, sharex=True, sharey=True)
+    data, image = [], None
+    for row, time in zip(grid, (early, late), strict=True):
+        for axis, layer in zip(row, layers, strict=True):
+            matrix = mean[time, names.index(layer)]
+            image = axis.imshow(matrix, norm=PowerNorm(0.5, 0, 1), cmap=COLOURS)
+            axis.set_title(f"{layer}, epoch {epochs[time]}", loc="left")
+            axis.grid(visible=False)
+            data += [
+                {"layer": layer, "epoch": int(epochs[time]), "of": a, "on": b, "mass": float(matrix[a, b])}
+                for a in range(len(classes))
+                for b in range(len(classes))
+            ]
+    if len(classes) <= FEW_CLASSES:
+        for axis in grid[-1]:
+            axis.set_xticks(range(len(classes)), list(classes), rotation=90, fontsize=7, parse_math=False)
+        for row in grid:
+            row[0].set_yticks(range(len(classes)), list(classes), fontsize=7, parse_math=False)
+    if image is not None:
+        figure.colorbar(image, ax=list(grid.flat), label="softmax mass (square-root scale)")
+    caption = (
+        f"Which classes mix in {classifier} without SNNL, early and at the end: softmax mass of a row's images on a "
+        "column's class, mean over seeds."
+    )
+    return Figure(f"class-pairs-{classifier}", caption, figure, pd.DataFrame(data))
+
+
+def accuracy(table: "pd.DataFrame", classifiers: Sequence[str], settings: Sequence[str]) -> Figure:
+    """Validation accuracy over the epochs, a panel a classifier."""
+    figure = new_figure(9.0, 2.8)
+    axes = figure.subplots(1, max(2, len(classifiers)), squeeze=False, sharey=True)[0]
+    rows = pick(table, kind="classifier", split="validation", metric="accuracy")
+    for axis, classifier in zip(axes, classifiers, strict=False):
+        for index, setting in enumerate(settings):
+            _lines(axis, pick(rows, model=classifier, setting=setting), PALETTE[index], setting)
+        axis.set_title(classifier, loc="left")
+        axis.set_xlabel("training (kimg)")
+    for axis in axes[len(classifiers) :]:
+        axis.set_visible(False)
+    axes[0].set_ylabel("accuracy")
+    if len(rows):
+        axes[0].legend(frameon=False)
+    caption = "Accuracy on validation images over training: seeds thin, their mean thick."
+    return Figure("validation-accuracy", caption, figure, _plotted(rows))
+
+
+def _lines(axis: "Axes", rows: "pd.DataFrame", colour: str, label: str) -> None:
+    """Each seed's values over kimg, thin, and their mean, thick."""
+    for _, one in rows.sort_values("step").groupby("seed"):
+        axis.plot(one["kimg"], one["value"], color=colour, alpha=0.35, linewidth=0.8)
+    mean = rows.groupby("kimg")["value"].mean()
+    if len(mean):
+        axis.plot(mean.index, mean, color=colour, linewidth=1.8, marker="o", markersize=2.5, label=label)
+
+
+def _plotted(rows: "pd.DataFrame") -> "pd.DataFrame":
+    columns = ["kind", "model", "imageset", "seed", "kimg", "step", "split", "space", "setting", "metric", "value", "n"]
+    return rows[columns]

@@ -1,0 +1,64 @@
+"""Embed real images and a GAN's early and late ones in the plane, by t-SNE."""
+
+from pydantic import Field
+
+from lab import registry
+from lab.cells.cell import Cell
+from lab.cells.folder import CellFolder
+from lab.config import Config as Settings
+from tasks import train_gan
+from tasks._images import draw, generated_by
+
+VERSION = 1
+
+
+class Config(Settings):
+    """How much is embedded."""
+
+    points: int = Field(300, ge=2, description="points of each kind, at most")
+    early: float = Field(
+        0.1, ge=0, le=1, description="the early images are those nearest to this share of the training"
+    )
+    seed: int = Field(0, ge=0, description="seed of the choice of real images")
+
+
+def cell(training: Cell[train_gan.Config]) -> Cell[Config]:
+    """Embed the images of a training cell."""
+    run = training.config
+    return Cell(
+        "embed",
+        f"embed-{training.label}",
+        Config(seed=run.seed),
+        registry.versions("tasks/embed"),
+        needs=(training,),
+        cost=10,
+    )
+
+
+def run(folder: CellFolder) -> None:
+    """Write `embedding.npz`: one t-SNE map of real, early and late images (coordinates, kind, kimg)."""
+    import numpy as np
+    from sklearn.decomposition import PCA
+    from sklearn.manifold import TSNE
+
+    from gans._snapshots import generators
+    from lab.files import replacing
+
+    (training,) = folder.needs
+    config, run = Config.parse(folder.config), train_gan.Config.parse(training.config)
+    kept = generators(training.path)
+    early = min(kept, key=lambda snapshot: abs(snapshot.kimg - config.early * kept[-1].kimg))
+    points = min(config.points, run.spec_of_images.n["test"])
+    real, _ = draw(folder, run.imageset, "test", points, config.seed)
+    folder.event("progress", done=0, total=1, text=f"t-SNE of {3 * points} points")
+    groups = [real, generated_by(early, run, points), generated_by(kept[-1], run, points)]
+    flat = np.concatenate([group.flatten(1).numpy() for group in groups]).astype(np.float32) / 255
+    reduced = PCA(min(50, *flat.shape), random_state=0).fit_transform(flat)
+    coordinates = TSNE(perplexity=min(30, points), init="pca", random_state=0).fit_transform(reduced)
+    with replacing(folder.path / "embedding.npz") as aside, aside.open("wb") as file:
+        np.savez_compressed(
+            file,
+            coordinates=coordinates.astype(np.float32),
+            kind=np.repeat(["real", "early", "late"], points),
+            kimg=[early.kimg, kept[-1].kimg],
+        )

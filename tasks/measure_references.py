@@ -1,0 +1,56 @@
+"""Measure real images against real ones, and noise against real ones: what measures of GANs are held against."""
+
+from pathlib import Path
+
+from pydantic import Field
+
+import imagesets
+from imagesets import Name, Spec
+from lab import registry
+from lab.cells.cell import Cell
+from lab.cells.folder import CellFolder
+from lab.config import Config as Settings
+from tasks._images import draw
+
+VERSION = 1
+
+
+class Config(Settings):
+    """What is measured, and how often."""
+
+    imageset: Name = Field(description="image set")
+    spec: Spec | None = Field(None, description="what the image set holds, where it is a user's own")
+    n: int = Field(ge=2, description="images a side")
+    draws: int = Field(8, ge=1, description="random draws of each")
+
+
+def cell(images: str, n: int, data: Path) -> Cell[Config]:
+    """Measure real against real (held-out against training images) and noise against held-out, n a side."""
+    return Cell(
+        "measure-references",
+        f"references-{imagesets.label(images)}",
+        Config(imageset=images, spec=imagesets.recorded_spec(images, data), n=n),
+        registry.versions("tasks/measure-references", "snnl_core"),
+        imagesets.fingerprint(images, data),
+        cost=8,
+    )
+
+
+def run(folder: CellFolder) -> None:
+    """Rows of `metrics.real_generated` for real against real and for noise, several random draws of each."""
+    import torch
+
+    from lab.training.draws import random_generator
+    from metrics.real_generated import measure
+
+    folder.keep_rows([])
+    config = Config.parse(folder.config)
+    for number in range(config.draws):
+        folder.event("progress", done=number, total=config.draws, text=f"{number} of {config.draws} draws")
+        real, labels = draw(folder, config.imageset, "test", config.n, number)
+        noise = torch.randint(0, 256, real.shape, generator=random_generator(number, "noise"), dtype=torch.uint8)
+        others = {"real": draw(folder, config.imageset, "train", config.n, number)[0], "noise": noise}
+        for model, other in others.items():
+            about = {"kind": "reference", "model": model, "imageset": config.imageset, "seed": number}
+            for row in measure(real, other, labels):
+                folder.row(**about, split="test", space="pixels", **row)

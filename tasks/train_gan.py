@@ -1,0 +1,54 @@
+"""Train a GAN on the train split of an image set."""
+
+from pathlib import Path
+
+import imagesets
+from gans._config import TrainingConfig as Config
+from lab import registry
+from lab.cells.cell import Cell
+from lab.cells.folder import CellFolder
+from tasks._schedule import quadratic
+
+VERSION = 1
+FOLLOWING = "snnl gan sample {} -n 64 --out grid.png"
+"""What to do next with the folder of the cell."""
+
+__all__ = ["FOLLOWING", "VERSION", "Config", "cell", "run", "schedule"]
+
+
+def schedule(kimg: float, points: int) -> tuple[float, ...]:
+    """`points` times from 0 to `kimg` at which a generator is kept, denser early."""
+    return tuple(round(time, 3) for time in quadratic(kimg, points))
+
+
+def cell(config: Config, data: Path) -> Cell[Config]:
+    """The cell of a training, on images below `data`.
+
+    Raises:
+        UsageError: the image set is unknown.
+        WorkbenchError: a user's own images are not there.
+    """
+    config = config.replaced(spec=imagesets.recorded_spec(config.imageset, data))
+    return Cell(
+        "train-gan",
+        f"gan-{config.gan}-{imagesets.label(config.imageset)}-s{config.seed}",
+        config,
+        registry.versions("tasks/train-gan", f"gans/{config.gan}"),
+        imagesets.fingerprint(config.imageset, data),
+        processes=config.processes,
+        cost=_cost(config),
+    )
+
+
+def run(folder: CellFolder) -> None:
+    """Train it, or go on with it."""
+    from gans._loop import train
+
+    train(Config.parse(folder.config), folder)
+
+
+def _cost(config: Config) -> float:
+    """A guess in seconds on one core: 0.16 s a kimg for DCGAN at 16 x 16 and width 32, twice that with a penalty."""
+    pixels = (config.spec_of_images.size / 16) ** 2
+    penalty = 1.5 if "penalty" in type(config.settings).model_fields else 1.0
+    return config.kimg * 0.16 * pixels * (config.settings.width / 32) ** 1.3 * penalty + 3
