@@ -105,28 +105,43 @@ report_option = runs_option("Folder that cells and reports are written to.")
 cell_options = together(report_option, reading_options)
 """Of every command that does cells."""
 checkpoint_option = click.option(
-    "--checkpoint-minutes", type=click.FloatRange(min=0), default=5.0, show_default=True,
+    "--checkpoint-minutes",
+    type=click.FloatRange(min=0),
+    default=5.0,
+    show_default=True,
     help="How often to save what a training goes on from; 0: after every step.",
-)  # fmt: skip
+)
 tracker_option = click.option(
-    "--tracker", metavar="NAME", multiple=True, callback=_joined_names,
+    "--tracker",
+    metavar="NAME",
+    multiple=True,
+    callback=_joined_names,
     help="Tell losses to tensorboard, wandb, ... too, offline; repeat for several.",
-)  # fmt: skip
+)
 own_image_options = together(
-    click.option("--channels", type=click.Choice(["1", "3"]),
-                 help="Decode folder:PATH or zip:PATH to grey or colour.  [default: grey if all files are]"),
+    click.option(
+        "--channels",
+        type=click.Choice(["1", "3"]),
+        help="Decode folder:PATH or zip:PATH to grey or colour.  [default: grey if all files are]",
+    ),
     click.option("--skip-bad", is_flag=True, help="Go on without files that cannot be decoded."),
-)  # fmt: skip
+)
 """Of every command that takes a user's own images."""
 distance_option = click.option(
-    "--distance", type=click.Choice(["sqeuclidean", "cosine"]), default="sqeuclidean", show_default=True,
+    "--distance",
+    type=click.Choice(["sqeuclidean", "cosine"]),
+    default="sqeuclidean",
+    show_default=True,
     help="Distance of features: squared Euclidean, or 1 - cos.",
-)  # fmt: skip
+)
 measuring_options = together(
     distance_option,
-    click.option("--anchors", type=click.IntRange(min=1),
-                 help="Estimate from so many random points, each against all.  [default: all]"),
-)  # fmt: skip
+    click.option(
+        "--anchors",
+        type=click.IntRange(min=1),
+        help="Estimate from so many random points, each against all.  [default: all]",
+    ),
+)
 """Of every measurement."""
 
 
@@ -135,8 +150,7 @@ def decoding_options(command: Any) -> Any:
     from imagesets import SIZES
 
     sides = click.Choice([str(size) for size in SIZES])
-    side = click.option("--size", type=sides,
-                        help="Side to decode folder:PATH or zip:PATH to.  [default: near theirs]")  # fmt: skip
+    side = click.option("--size", type=sides, help="Side to decode folder:PATH or zip:PATH to.  [default: near theirs]")
     return together(side, own_image_options)(command)
 
 
@@ -160,10 +174,19 @@ def _study_command(name: str) -> click.Command:
     trains = "device" in module.Config.model_fields
 
     @click.command(name, help=help_of("studies", name))
-    @click.option("--preset", type=click.Choice(list(module.PRESETS)), default="laptop", show_default=True,
-                  help="Settings for seconds, minutes, or the paper's scale.")  # fmt: skip
-    @click.option("--config", "file", type=A_FILE,
-                  help="JSON file of settings in the preset's place, as snnl tune writes it; options win.")  # fmt: skip
+    @click.option(
+        "--preset",
+        type=click.Choice(list(module.PRESETS)),
+        default="laptop",
+        show_default=True,
+        help="Settings for seconds, minutes, or the paper's scale.",
+    )
+    @click.option(
+        "--config",
+        "file",
+        type=A_FILE,
+        help="JSON file of settings in the preset's place, as snnl tune writes it; options win.",
+    )
     @options_from(module.Config)
     @(decoding_options if trains else together())
     @click.option("--jobs", type=click.IntRange(min=1), help="Cells side by side.  [default: one a core]")
@@ -178,9 +201,16 @@ def _study_command(name: str) -> click.Command:
 
 
 def _run_study(
-    name: str, preset: str, file: Path | None, runs: Path, jobs: int | None, published: bool, dry_run: bool,
-    as_json: bool, **values: Any,
-) -> None:  # fmt: skip
+    name: str,
+    preset: str,
+    file: Path | None,
+    runs: Path,
+    jobs: int | None,
+    published: bool,
+    dry_run: bool,
+    as_json: bool,
+    **values: Any,
+) -> None:
     from commands._options import given
     from lab import registry
     from lab.studying import study
@@ -199,9 +229,15 @@ def _run_study(
 
 
 def _with_images(
-    config: Any, data: Path | None, download: bool, tracker: tuple[str, ...], checkpoint_minutes: float,
-    size: str | None, channels: str | None, skip_bad: bool,
-) -> tuple[Any, dict[str, Any]]:  # fmt: skip
+    config: Any,
+    data: Path | None,
+    download: bool,
+    tracker: tuple[str, ...],
+    checkpoint_minutes: float,
+    size: str | None,
+    channels: str | None,
+    skip_bad: bool,
+) -> tuple[Any, dict[str, Any]]:
     """The settings of a study that trains on images, once those are decoded, and what its cells' folders say beside."""
     local = _training_local(data, download, tracker, checkpoint_minutes)
 
@@ -230,13 +266,19 @@ def _search_command(name: str) -> click.Command:
     searchable = registry.load("studies", name).SEARCH
 
     @click.command(name, help=f"Search settings of the study {name}; the best become a file for its --config.")
-    @click.option("--trials", type=click.IntRange(min=1), default=20, show_default=True,
-                  help="How many settings to try, those of earlier commands included.")  # fmt: skip
+    @click.option(
+        "--trials",
+        type=click.IntRange(min=1),
+        default=20,
+        show_default=True,
+        help="How many settings to try, those of earlier commands included.",
+    )
     @options_from(searchable.settings)
     @decoding_options
     @click.option("--jobs", type=click.IntRange(min=1), help="Cells side by side.  [default: one a core]")
-    @click.option("--folder", type=ANY_FOLDER,
-                  help="Folder of the search.  [default: one below runs, named by what is searched]")  # fmt: skip
+    @click.option(
+        "--folder", type=ANY_FOLDER, help="Folder of the search.  [default: one below runs, named by what is searched]"
+    )
     @checkpoint_option
     @tracker_option
     @cell_options
@@ -247,9 +289,15 @@ def _search_command(name: str) -> click.Command:
 
 
 def _run_search(
-    name: str, searchable: Any, trials: int, jobs: int | None, folder: Path | None, runs: Path, as_json: bool,
+    name: str,
+    searchable: Any,
+    trials: int,
+    jobs: int | None,
+    folder: Path | None,
+    runs: Path,
+    as_json: bool,
     **values: Any,
-) -> None:  # fmt: skip
+) -> None:
     from commands._options import given
     from lab.reporting.tables import aligned
     from lab.studying.search import search
@@ -279,14 +327,28 @@ def _train_command(name: str) -> click.Command:
     from lab.training.compute import Compute
 
     @click.command(name, help=help_of("gans", name))
-    @click.option("--imageset", default="digits", show_default=True,
-                  help="The images to learn; folder:PATH or zip:PATH for your own.")  # fmt: skip
+    @click.option(
+        "--imageset",
+        default="digits",
+        show_default=True,
+        help="The images to learn; folder:PATH or zip:PATH for your own.",
+    )
     @decoding_options
-    @click.option("--kimg", type=float, default=100.0, show_default=True,
-                  help="Length, in thousands of real images shown to the discriminator.")  # fmt: skip
+    @click.option(
+        "--kimg",
+        type=float,
+        default=100.0,
+        show_default=True,
+        help="Length, in thousands of real images shown to the discriminator.",
+    )
     @seed_option("Seed of weights, batches and noise.")
-    @click.option("--snapshot-kimg", type=click.FloatRange(min=0.001), default=0.5, show_default=True,
-                  help="Keep the generator at 0, at this, at 4, 9, 16, ... times this, and at the end.")  # fmt: skip
+    @click.option(
+        "--snapshot-kimg",
+        type=click.FloatRange(min=0.001),
+        default=0.5,
+        show_default=True,
+        help="Keep the generator at 0, at this, at 4, 9, 16, ... times this, and at the end.",
+    )
     @checkpoint_option
     @options_from(Compute)
     @options_from(registry.config_class("gans", name))
@@ -314,8 +376,13 @@ def train_group() -> None:
 @gan.command("sample")
 @folder_argument
 @click.option("-n", "count", type=click.IntRange(min=1), default=64, show_default=True, help="How many images.")
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), default=Path("grid.png"), show_default=True,
-              help="The PNG to write.")  # fmt: skip
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=Path("grid.png"),
+    show_default=True,
+    help="The PNG to write.",
+)
 @seed_option("Seed of the latent noise.")
 @click.option("--kimg", type=click.FloatRange(min=0), help="Take the snapshot nearest to this.  [default: the last]")
 def sample(folder: Path, count: int, out: Path, seed: int, kimg: float | None) -> None:
@@ -337,25 +404,55 @@ def _classifier_command(name: str) -> click.Command:
     from lab.training.compute import Compute
 
     @click.command(name, help=help_of("classifiers", name))
-    @click.option("--imageset", default="digits", show_default=True,
-                  help="The images to learn; folder:PATH or zip:PATH for your own.")  # fmt: skip
+    @click.option(
+        "--imageset",
+        default="digits",
+        show_default=True,
+        help="The images to learn; folder:PATH or zip:PATH for your own.",
+    )
     @decoding_options
-    @click.option("--epochs", type=click.IntRange(min=1), default=10, show_default=True,
-                  help="How often every image is shown.")  # fmt: skip
-    @click.option("--validation", type=float, default=0.1, show_default=True,
-                  help="Share of the train split that is kept apart to validate on after every epoch.")  # fmt: skip
-    @click.option("--alpha", type=float, default=0.0, show_default=True,
-                  help="Weight of the soft nearest neighbor loss of hidden layers beside the cross-entropy: negative "
-                  "entangles the classes of hidden layers, as in the paper; positive disentangles them.")  # fmt: skip
-    @click.option("--snnl-layers", metavar="A,B,...", callback=_name_list,
-                  help="Hidden layers that alpha is for.  [default: all, without the logits]")  # fmt: skip
-    @click.option("--temperature", metavar="minimize|learn|FLOAT", default="minimize", show_default=True,
-                  callback=_word_or_number,
-                  help="The best one of every batch and layer, a learned one, or this one.")  # fmt: skip
+    @click.option(
+        "--epochs", type=click.IntRange(min=1), default=10, show_default=True, help="How often every image is shown."
+    )
+    @click.option(
+        "--validation",
+        type=float,
+        default=0.1,
+        show_default=True,
+        help="Share of the train split that is kept apart to validate on after every epoch.",
+    )
+    @click.option(
+        "--alpha",
+        type=float,
+        default=0.0,
+        show_default=True,
+        help="Weight of the soft nearest neighbor loss of hidden layers beside the cross-entropy: negative "
+        "entangles the classes of hidden layers, as in the paper; positive disentangles them.",
+    )
+    @click.option(
+        "--snnl-layers",
+        metavar="A,B,...",
+        callback=_name_list,
+        help="Hidden layers that alpha is for.  [default: all, without the logits]",
+    )
+    @click.option(
+        "--temperature",
+        metavar="minimize|learn|FLOAT",
+        default="minimize",
+        show_default=True,
+        callback=_word_or_number,
+        help="The best one of every batch and layer, a learned one, or this one.",
+    )
     @distance_option
     @seed_option("Seed of weights, batches, augmentation and the choice of validation images.")
-    @click.option("--snapshot", "snapshots", type=click.IntRange(min=0), multiple=True, metavar="EPOCH",
-                  help="Keep the weights after this epoch, too, besides the last; repeat for several.")  # fmt: skip
+    @click.option(
+        "--snapshot",
+        "snapshots",
+        type=click.IntRange(min=0),
+        multiple=True,
+        metavar="EPOCH",
+        help="Keep the weights after this epoch, too, besides the last; repeat for several.",
+    )
     @checkpoint_option
     @options_from(Compute)
     @options_from(registry.config_class("classifiers", name))
@@ -368,15 +465,31 @@ def _classifier_command(name: str) -> click.Command:
 
 
 def _train_classifier(
-    name: str, epochs: int, validation: float, alpha: float, snnl_layers: tuple[str, ...] | None,
-    temperature: str | float, distance: str, seed: int, snapshots: tuple[int, ...], **values: Any,
-) -> None:  # fmt: skip
+    name: str,
+    epochs: int,
+    validation: float,
+    alpha: float,
+    snnl_layers: tuple[str, ...] | None,
+    temperature: str | float,
+    distance: str,
+    seed: int,
+    snapshots: tuple[int, ...],
+    **values: Any,
+) -> None:
     from tasks.evaluate_classifier import training_cell
 
     make = partial(
-        training_cell, name, seed=seed, epochs=epochs, alpha=alpha, layers=snnl_layers, temperature=temperature,
-        distance=distance, validation=validation, snapshots=snapshots,
-    )  # fmt: skip
+        training_cell,
+        name,
+        seed=seed,
+        epochs=epochs,
+        alpha=alpha,
+        layers=snnl_layers,
+        temperature=temperature,
+        distance=distance,
+        validation=validation,
+        snapshots=snapshots,
+    )
     _train(make, "snnl classifier evaluate {}", **values)
 
 
@@ -387,10 +500,19 @@ def classifier_train_group() -> None:
 
 @classifier.command("evaluate")
 @folder_argument
-@click.option("--splits", metavar="A,B,...", default="test", show_default=True, callback=_name_list,
-              help="Images to evaluate on: test, train (without what was kept apart), validation.")  # fmt: skip
-@click.option("--imageset", help="Evaluate on the test split of this image set; folder:PATH or zip:PATH for your own.  "
-              "[default: the one trained on]")  # fmt: skip
+@click.option(
+    "--splits",
+    metavar="A,B,...",
+    default="test",
+    show_default=True,
+    callback=_name_list,
+    help="Images to evaluate on: test, train (without what was kept apart), validation.",
+)
+@click.option(
+    "--imageset",
+    help="Evaluate on the test split of this image set; folder:PATH or zip:PATH for your own.  "
+    "[default: the one trained on]",
+)
 @reading_options
 def evaluate_classifier(
     folder: Path, splits: tuple[str, ...], imageset: str | None, data: Path | None, download: bool, as_json: bool
@@ -421,29 +543,54 @@ def measure() -> None:
 
 @measure.command("layers")
 @click.option("--model", required=True, help="The network: torchvision:NAME, e.g. torchvision:resnet18.")
-@click.option("--weights", type=A_FILE,
-              help="Its weights: .safetensors, or a state dict that torch saved.  [default: random ones]")  # fmt: skip
+@click.option(
+    "--weights",
+    type=A_FILE,
+    help="Its weights: .safetensors, or a state dict that torch saved.  [default: random ones]",
+)
 @click.option("--imageset", required=True, help="The images to show it; folder:PATH or zip:PATH for your own.")
 @own_image_options
 @click.option("--split", default="test", show_default=True, help="Split that the images are of.")
 @click.option("--n", type=click.IntRange(min=2), help="How many random images.  [default: 1000, or all there are]")
-@click.option("--layers", metavar="A,B,...", callback=_name_list,
-              help="Modules or nodes of its graph.  [default: modules; one with most nodes is opened]")  # fmt: skip
-@click.option("--max-features", type=click.IntRange(min=1), default=4096, show_default=True,
-              help="Average larger maps over a square grid, to at most so many numbers an image.")  # fmt: skip
-@click.option("--size", type=click.IntRange(min=1),
-              help="Side to resize the images to, in pixels.  [default: their own]")  # fmt: skip
-@click.option("--normalize", type=click.Choice(["imagenet", "none"]), default="imagenet", show_default=True,
-              help="By the mean and deviation of ImageNet's colours, or none: values in [0, 1].")  # fmt: skip
+@click.option(
+    "--layers",
+    metavar="A,B,...",
+    callback=_name_list,
+    help="Modules or nodes of its graph.  [default: modules; one with most nodes is opened]",
+)
+@click.option(
+    "--max-features",
+    type=click.IntRange(min=1),
+    default=4096,
+    show_default=True,
+    help="Average larger maps over a square grid, to at most so many numbers an image.",
+)
+@click.option(
+    "--size", type=click.IntRange(min=1), help="Side to resize the images to, in pixels.  [default: their own]"
+)
+@click.option(
+    "--normalize",
+    type=click.Choice(["imagenet", "none"]),
+    default="imagenet",
+    show_default=True,
+    help="By the mean and deviation of ImageNet's colours, or none: values in [0, 1].",
+)
 @seed_option("Seed of the choice of images and anchors, and of random weights.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
-              help="Where to compute.")  # fmt: skip
+@click.option(
+    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where to compute."
+)
 @measuring_options
 @reading_options
 def measure_layers(
-    imageset: str, data: Path | None, download: bool, size: int | None, channels: str | None, skip_bad: bool,
-    as_json: bool, **settings: Any,
-) -> None:  # fmt: skip
+    imageset: str,
+    data: Path | None,
+    download: bool,
+    size: int | None,
+    channels: str | None,
+    skip_bad: bool,
+    as_json: bool,
+    **settings: Any,
+) -> None:
     """Print the entanglement of every layer of a foreign network."""
     from imagesets import SOURCES, data_root
 
@@ -510,8 +657,13 @@ def do_one_cell(folder: Path, as_json: bool) -> None:
 @cli.command()
 @runs_option()
 @data_option
-@click.option("--processes", type=click.IntRange(min=1), default=1, show_default=True,
-              help="Try a training on so many processes too.")  # fmt: skip
+@click.option(
+    "--processes",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Try a training on so many processes too.",
+)
 @json_option
 def doctor(runs: Path, data: Path | None, processes: int, as_json: bool) -> None:
     """Check the installation, the hardware and the folders, and train two steps of a tiny GAN."""
@@ -596,10 +748,20 @@ def export(folder: Path, target: Path) -> None:
 
 
 def _train(
-    make: Callable[..., Any], following: str, imageset: str, size: str | None, channels: str | None, skip_bad: bool,
-    checkpoint_minutes: float, runs: Path, data: Path | None, download: bool, tracker: tuple[str, ...], as_json: bool,
+    make: Callable[..., Any],
+    following: str,
+    imageset: str,
+    size: str | None,
+    channels: str | None,
+    skip_bad: bool,
+    checkpoint_minutes: float,
+    runs: Path,
+    data: Path | None,
+    download: bool,
+    tracker: tuple[str, ...],
+    as_json: bool,
     **settings: Any,
-) -> None:  # fmt: skip
+) -> None:
     """Do the cell that `make` makes of the images, the compute settings and those of the network."""
     from commands._options import given
     from lab.running.one import do_cell

@@ -55,16 +55,30 @@ def workbench_loop(name, module, config, spec, images, precision, alpha):
     from lab.training.frame import make_accelerator
 
     settings = TrainingConfig(
-        classifier=name, settings={}, imageset="digits", seed=0, epochs=1000, validation=0, alpha=alpha, layers=(),
-        snapshots=(), precision=precision, device="cpu",
-    )  # fmt: skip
+        classifier=name,
+        settings={},
+        imageset="digits",
+        seed=0,
+        epochs=1000,
+        validation=0,
+        alpha=alpha,
+        layers=(),
+        snapshots=(),
+        precision=precision,
+        device="cpu",
+    )
     accelerator, network = make_accelerator("cpu", precision), module.build(config, spec)
     objective = Objective(alpha, config.hidden_layers if alpha else ())
     state = TrainingState(network, objective, config, accelerator)
     training = Training(
-        accelerator=accelerator, config=settings, settings=config, images=images, fit=torch.arange(N),
-        held=torch.arange(0), state=state,
-    )  # fmt: skip
+        accelerator=accelerator,
+        config=settings,
+        settings=config,
+        images=images,
+        fit=torch.arange(N),
+        held=torch.arange(0),
+        state=state,
+    )
     while True:
         train_step(training)
         training.losses.clear()

@@ -50,9 +50,15 @@ def measure(settings):
     spec = Spec(1, size, ("a", "b"), ("train", "test"), {"train": 4096, "test": 2})
     pixels = torch.randint(0, 256, (4096, 1, size, size), dtype=torch.uint8, generator=random_generator(0))
     config = TrainingConfig(
-        gan=settings["gan"], settings={}, imageset="digits", seed=0, kimg=1, snapshots=(), device="cpu",
+        gan=settings["gan"],
+        settings={},
+        imageset="digits",
+        seed=0,
+        kimg=1,
+        snapshots=(),
+        device="cpu",
         precision=settings["precision"],
-    )  # fmt: skip
+    )
     accelerator = make_accelerator("cpu")
     state = TrainingState(gan, recipe, spec, 0, accelerator)
     training = Training(

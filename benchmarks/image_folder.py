@@ -145,10 +145,15 @@ def main(images, count, rounds, out):
     print(f"memory above the import: {alone:.0f} MiB, with the workers {together:.0f} MiB")
     if out:
         figures = {
-            "count": count, "processes": cores(), "ratio": statistics.median(ratios), "ratio_low": min(ratios),
-            "ratio_high": max(ratios), "again": statistics.median(again), "memory": alone,
+            "count": count,
+            "processes": cores(),
+            "ratio": statistics.median(ratios),
+            "ratio_low": min(ratios),
+            "ratio_high": max(ratios),
+            "again": statistics.median(again),
+            "memory": alone,
             "memory_with_workers": together,
-        }  # fmt: skip
+        }
         out.write_text(json.dumps(figures, indent=1) + "\n")
 
 

@@ -360,8 +360,15 @@ def measure_share(n, world, store, rank):
 def row(work, taken, unit, value, at_most=None, at_least=None):
     """One line of the table."""
     met = None if at_most is at_least is None else bool(value <= at_most if at_most is not None else value >= at_least)
-    return {"work": work, "seconds": taken, "unit": unit, "value": value, "at_most": at_most, "at_least": at_least,
-            "met": met}  # fmt: skip
+    return {
+        "work": work,
+        "seconds": taken,
+        "unit": unit,
+        "value": value,
+        "at_most": at_most,
+        "at_least": at_least,
+        "met": met,
+    }
 
 
 def text(line):

@@ -266,9 +266,15 @@ def _tiny(processes: int) -> "Cell":
     settings = registry.config_class("gans", "dcgan").parse(TINY).plain()
     kimg = 2 * TINY["batch"] / 1000
     config = {
-        "gan": "dcgan", "settings": settings, "imageset": "digits", "seed": 0, "kimg": kimg, "snapshots": [kimg],
-        "precision": machine.resolve_precision("auto", device), "device": device,
-    }  # fmt: skip
+        "gan": "dcgan",
+        "settings": settings,
+        "imageset": "digits",
+        "seed": 0,
+        "kimg": kimg,
+        "snapshots": [kimg],
+        "precision": machine.resolve_precision("auto", device),
+        "device": device,
+    }
     return Cell("gans._train:run", "doctor", config, processes=processes)
 
 

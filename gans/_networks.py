@@ -58,8 +58,7 @@ class ConvDiscriminator(nn.Module):
         channels = [spec.channels, *(width << i for i in range(k))]
         self.blocks = nn.ModuleList(
             nn.Sequential(
-                nn.Conv2d(channels[i], channels[i + 1], 4, 2, 1),
-                norm(channels[i + 1]) if i else nn.Identity(),
+                nn.Conv2d(channels[i], channels[i + 1], 4, 2, 1), norm(channels[i + 1]) if i else nn.Identity()
             )
             for i in range(k)
         )

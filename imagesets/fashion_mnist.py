@@ -11,18 +11,7 @@ from imagesets._torchvision import load_idx
 SPEC = Spec(
     1,
     28,
-    (
-        "t-shirt",
-        "trouser",
-        "pullover",
-        "dress",
-        "coat",
-        "sandal",
-        "shirt",
-        "sneaker",
-        "bag",
-        "ankle boot",
-    ),
+    ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"),
     ("train", "test"),
     {"train": 60000, "test": 10000},
 )

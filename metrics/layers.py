@@ -82,6 +82,13 @@ def entanglements(
 
 def _row(layer: str, features: int, found: Entanglement) -> LayerEntanglement:
     return LayerEntanglement(
-        layer, features, found.score, found.loss, found.temperature, found.bound, found.at_limit, found.n_valid,
+        layer,
+        features,
+        found.score,
+        found.loss,
+        found.temperature,
+        found.bound,
+        found.at_limit,
+        found.n_valid,
         found.stderr,
-    )  # fmt: skip
+    )

@@ -47,12 +47,16 @@ class PointsEntanglement:
 
     def plain(self) -> dict[str, Any]:
         """As JSON-ready values, null for what is no finite number."""
-        plain: dict[str, Any] = without_nan({
-            **{name: getattr(self, name) for name in ("file", "n", "features", "distance")},
-            **_group(self.whole), "stderr": self.whole.stderr, "classes": self.classes,
-            "by_class": {str(label): _group(part) for label, part in self.whole.by_class.items()},
-            "class_pairs": self.whole.class_pairs.tolist(),
-        })  # fmt: skip
+        plain: dict[str, Any] = without_nan(
+            {
+                **{name: getattr(self, name) for name in ("file", "n", "features", "distance")},
+                **_group(self.whole),
+                "stderr": self.whole.stderr,
+                "classes": self.classes,
+                "by_class": {str(label): _group(part) for label, part in self.whole.by_class.items()},
+                "class_pairs": self.whole.class_pairs.tolist(),
+            }
+        )
         return plain
 
 

@@ -129,9 +129,14 @@ def _measure(anchors: Anchors, labels: Tensor, groups: Tensor, generator: torch.
         class_pairs = _class_pairs(anchors, masses, own, len(classes)).to(anchors.dtype)
         stderr = _stderr(anchors, masses.losses()[0], whole, int(counts.sum()))
     return Entanglement(
-        **vars(whole), classes=classes, class_pairs=class_pairs, per_sample=per_sample, by_class=by_class,
-        by_group=by_group, stderr=stderr,
-    )  # fmt: skip
+        **vars(whole),
+        classes=classes,
+        class_pairs=class_pairs,
+        per_sample=per_sample,
+        by_class=by_class,
+        by_group=by_group,
+        stderr=stderr,
+    )
 
 
 NOTHING = GroupEntanglement(math.nan, math.nan, math.nan, math.nan, "none", 0)

@@ -23,9 +23,7 @@ class Config(Settings):
     """What is evaluated on."""
 
     splits: tuple[Literal["test", "train", "validation"], ...] = Field(
-        ("test",),
-        min_length=1,
-        description="test; train, without what was kept apart to validate on; validation",
+        ("test",), min_length=1, description="test; train, without what was kept apart to validate on; validation"
     )
     imageset: Name | None = Field(None, description="another image set than that of the training")
     spec: Spec | None = Field(None, description="what the other image set holds, where it is a user's own")

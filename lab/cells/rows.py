@@ -7,9 +7,24 @@ if TYPE_CHECKING:
     import pandas as pd
 
 COLUMNS = (
-    "study", "cell", "kind", "model", "imageset", "seed", "kimg", "step", "split", "space", "layer",
-    "side", "group", "setting", "metric", "value", "n",
-)  # fmt: skip
+    "study",
+    "cell",
+    "kind",
+    "model",
+    "imageset",
+    "seed",
+    "kimg",
+    "step",
+    "split",
+    "space",
+    "layer",
+    "side",
+    "group",
+    "setting",
+    "metric",
+    "value",
+    "n",
+)
 """The columns, in order. kimg: thousands of real images shown to the network; step: its updates; n: samples a side."""
 
 NUMBERS = ("seed", "kimg", "step", "value", "n")

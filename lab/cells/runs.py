@@ -110,9 +110,13 @@ class Runs:
         files = run.files().values()
         written = max((file.st_mtime for file in files), default=time.time())
         return {
-            "kind": run.kind, "name": run.name, "folder": str(run.path), "state": self.state(run),
-            "age": round(max(0.0, time.time() - written)), "size": sum(file.st_size for file in files),
-        }  # fmt: skip
+            "kind": run.kind,
+            "name": run.name,
+            "folder": str(run.path),
+            "state": self.state(run),
+            "age": round(max(0.0, time.time() - written)),
+            "size": sum(file.st_size for file in files),
+        }
 
 
 def list_runs(root: Path) -> list[dict[str, Any]]:
@@ -158,11 +162,17 @@ def _open(kind: str, folders: Iterable[Path]) -> Iterator[Run]:
 def _of_cell(runs: Runs, run: Run) -> dict[str, Any]:
     cell = CellFolder(run.path)
     return {
-        "run": cell.run, "settings": cell.config, "local": cell.record["local"], "failure": cell.failure,
-        "seconds": cell.seconds if cell.done else None, "rows": len(cell.rows()),
-        "progress": last_progress(cell.path).get("text"), "environment": cell.environment,
-        "needs": _states(runs, run), "needed_by": [needer.name for needer in runs.needed_by(run)],
-    }  # fmt: skip
+        "run": cell.run,
+        "settings": cell.config,
+        "local": cell.record["local"],
+        "failure": cell.failure,
+        "seconds": cell.seconds if cell.done else None,
+        "rows": len(cell.rows()),
+        "progress": last_progress(cell.path).get("text"),
+        "environment": cell.environment,
+        "needs": _states(runs, run),
+        "needed_by": [needer.name for needer in runs.needed_by(run)],
+    }
 
 
 def _of_study(runs: Runs, run: Run) -> dict[str, Any]:

@@ -22,8 +22,17 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
 __all__ = [
-    "PALETTE", "Column", "Figure", "Gallery", "GalleryRow", "Report", "Section", "Table", "new_figure", "write_report",
-]  # fmt: skip
+    "PALETTE",
+    "Column",
+    "Figure",
+    "Gallery",
+    "GalleryRow",
+    "Report",
+    "Section",
+    "Table",
+    "new_figure",
+    "write_report",
+]
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Okabe and Ito's colours, which the colour-blind can tell apart."""
@@ -46,9 +55,7 @@ STYLE: dict[str, Any] = {
     "text.parse_math": False,  # a class may be called $x$; a logarithmic axis needs a plain formatter
 }
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
-NO_DATES: dict[str, dict[str, Any]] = {
-    "svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {"Software": None},
-}  # fmt: skip
+NO_DATES: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {"Software": None}}
 
 
 @dataclass(frozen=True)

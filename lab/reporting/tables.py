@@ -11,10 +11,20 @@ from lab.reporting.statistics import Estimate, mean_interval
 
 Better = Literal["higher", "lower", ""]
 Cell = str | int | float | Estimate
-LATEX = str.maketrans({
-    "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
-    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}",
-})  # fmt: skip
+LATEX = str.maketrans(
+    {
+        "&": r"\&",
+        "%": r"\%",
+        "$": r"\$",
+        "#": r"\#",
+        "_": r"\_",
+        "{": r"\{",
+        "}": r"\}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "\\": r"\textbackslash{}",
+    }
+)
 ARROWS = {"higher": " ↑", "lower": " ↓", "": ""}
 
 
@@ -51,9 +61,14 @@ class Table:
         head = " & ".join(column.header.translate(LATEX) for column in self.columns)
         body = [" & ".join(_latex(cell) for cell in row) for row in self.rows]
         lines = [
-            rf"\begin{{tabular}}{{{'l' * len(self.columns)}}}", r"\toprule", rf"{head} \\", r"\midrule",
-            *(rf"{line} \\" for line in body), r"\bottomrule", r"\end{tabular}",
-        ]  # fmt: skip
+            rf"\begin{{tabular}}{{{'l' * len(self.columns)}}}",
+            r"\toprule",
+            rf"{head} \\",
+            r"\midrule",
+            *(rf"{line} \\" for line in body),
+            r"\bottomrule",
+            r"\end{tabular}",
+        ]
         return "\n".join(lines) + "\n"
 
     def to_csv(self) -> str:

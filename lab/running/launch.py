@@ -82,13 +82,24 @@ def _start_processes(folder: CellFolder) -> None:
 def _torchrun(folder: CellFolder) -> int:
     """Start the processes and wait for them; their words go to the folder's log. The exit code."""
     shares = {variable: str(max(1, machine.threads() // folder.processes)) for variable in THREADS}
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={folder.processes}",
-               str(ROOT / "cli.py"), "cell", str(folder.path.absolute())]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        f"--nproc-per-node={folder.processes}",
+        str(ROOT / "cli.py"),
+        "cell",
+        str(folder.path.absolute()),
+    ]
     with (folder.path / "log.txt").open("a") as log:
         running = subprocess.Popen(
-            command, stdout=log, stderr=log, start_new_session=True,
+            command,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
             env={**os.environ, **shares, PARENT: str(os.getpid())},
-        )  # fmt: skip
+        )
         try:
             return running.wait()
         finally:

@@ -142,15 +142,26 @@ class Found:
     def plain(self) -> dict[str, Any]:
         """The result as JSON-ready values."""
         return {
-            "study": self.study, "folder": str(self.folder), "preset": str(self.preset), "best": asdict(self.best),
+            "study": self.study,
+            "folder": str(self.folder),
+            "preset": str(self.preset),
+            "best": asdict(self.best),
             "trials": [asdict(trial) for trial in self.trials],
-        }  # fmt: skip
+        }
 
 
 def search(
-    study: str, searchable: Searchable, config: Config, *, trials: int, runs: Path, local: dict[str, Any],
-    folder: Path | None = None, jobs: int | None = None, say: Callable[[str], None] = lambda text: None,
-) -> Found:  # fmt: skip
+    study: str,
+    searchable: Searchable,
+    config: Config,
+    *,
+    trials: int,
+    runs: Path,
+    local: dict[str, Any],
+    folder: Path | None = None,
+    jobs: int | None = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> Found:
     """Try settings until there are `trials` trials, or go on with a search, and write the best as a preset file.
 
     Args:
@@ -172,9 +183,11 @@ def search(
     space = searchable.space(config)
     example = searchable.cells(config, {name: part.example for name, part in space.items()})
     identity = {
-        "study": study, "settings": config.plain(), "space": {name: asdict(part) for name, part in space.items()},
+        "study": study,
+        "settings": config.plain(),
+        "space": {name: asdict(part) for name, part in space.items()},
         "code": content_hash([dict(cell.parts) for cell in example]),
-    }  # fmt: skip
+    }
     folder = folder or runs / "searches" / study / content_hash(identity)[:8]
     places = jobs or plan_cells(study, config, example, runs).places
     together = max(1, places // len(example))
@@ -211,9 +224,14 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def _try(
-    study: str, searchable: Searchable, config: Config, tried: dict[int, Values], runs: Path, local: dict[str, Any],
+    study: str,
+    searchable: Searchable,
+    config: Config,
+    tried: dict[int, Values],
+    runs: Path,
+    local: dict[str, Any],
     jobs: int | None,
-) -> dict[int, float]:  # fmt: skip
+) -> dict[int, float]:
     """The score of each trial of a round, its cells done side by side with the others'."""
     cells = {number: searchable.cells(config, values) for number, values in tried.items()}
     plan = plan_cells(study, config, [cell for some in cells.values() for cell in some], runs)

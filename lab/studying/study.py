@@ -51,11 +51,7 @@ class Plan:
     @property
     def folder(self) -> Path:
         """The study's own folder."""
-        identity = {
-            "study": self.study,
-            "config": self.config.changed(),
-            "cells": [p.cell.key for p in self.cells],
-        }
+        identity = {"study": self.study, "config": self.config.changed(), "cells": [p.cell.key for p in self.cells]}
         return self.runs / "studies" / self.study / content_hash(identity)[:8]
 
     @property
@@ -104,10 +100,13 @@ class Result:
     def plain(self) -> dict[str, Any]:
         """The result as JSON-ready values."""
         return {
-            "study": self.study, "folder": str(self.folder), "report": str(self.report),
-            "table": str(self.folder / "rows.csv"), "verdicts": [verdict.plain() for verdict in self.verdicts],
+            "study": self.study,
+            "folder": str(self.folder),
+            "report": str(self.report),
+            "table": str(self.folder / "rows.csv"),
+            "verdicts": [verdict.plain() for verdict in self.verdicts],
             "cells": self.cells,
-        }  # fmt: skip
+        }
 
 
 def study_config(name: str, preset: str, given: dict[str, Any], file: Path | None = None) -> Config:

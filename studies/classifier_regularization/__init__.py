@@ -42,7 +42,7 @@ class Config(Recipe):
     )
     alphas: tuple[float, ...] = Field(
         description="weights of the loss, separated by commas: a negative one entangles the classes, as in the paper, "
-        "a positive one disentangles them; the baseline, 0, always runs",
+        "a positive one disentangles them; the baseline, 0, always runs"
     )
     seeds: int = Field(ge=1, description="how many seeds (0, 1, ...), the same for every alpha")
 
@@ -67,10 +67,15 @@ PRESETS: dict[str, dict[str, Any]] = {
     "smoke": {"imagesets": ("digits",), "alphas": (-0.003, 0.003), "seeds": 2, "epochs": 2},
     "laptop": {"imagesets": ("digits",), "alphas": (-0.01, -0.003, 0.003), "seeds": 5, "epochs": 20},
     "paper": {
-        "imagesets": ("mnist", "fashion-mnist", "svhn"), "alphas": (-0.01, -0.003, 0.003), "seeds": 5, "epochs": 60,
-        "settings": ("optimizer=adam", "batch=256"), "learning_rate": 1e-4, "validation": 0.0,
+        "imagesets": ("mnist", "fashion-mnist", "svhn"),
+        "alphas": (-0.01, -0.003, 0.003),
+        "seeds": 5,
+        "epochs": 60,
+        "settings": ("optimizer=adam", "batch=256"),
+        "learning_rate": 1e-4,
+        "validation": 0.0,
     },
-}  # fmt: skip
+}
 
 SEARCH = Searchable(search.Search, search.space, search.cells, search.score, search.preset)
 """What `snnl tune classifier-regularization` does."""

@@ -75,7 +75,15 @@ class Recipe(Compute):
             UsageError: the classifier has no such layer or setting, or an impossible one.
         """
         return cells.training_cell(
-            self.classifier, images, seed=seed, epochs=self.epochs, compute=self, settings=self.classifier_settings(),
-            alpha=alpha, layers=self.snnl_layers, temperature=self.temperature, distance=self.distance,
+            self.classifier,
+            images,
+            seed=seed,
+            epochs=self.epochs,
+            compute=self,
+            settings=self.classifier_settings(),
+            alpha=alpha,
+            layers=self.snnl_layers,
+            temperature=self.temperature,
+            distance=self.distance,
             validation=self.validation,
-        )  # fmt: skip
+        )

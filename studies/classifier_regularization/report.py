@@ -113,16 +113,22 @@ def _table(table: "pd.DataFrame", imagesets: Sequence[str], alphas: Sequence[flo
             if not len(values["accuracy"]):
                 continue
             gain = _gain(table, images, alpha) if alpha else None
-            rows.append([
-                images, name_of(alpha), float(100 * values["accuracy"].max()),
-                *(estimate_cell(factor * values[metric]) for metric, _, factor, _ in MEASURES),
-                gain if gain else "-",
-            ])  # fmt: skip
+            rows.append(
+                [
+                    images,
+                    name_of(alpha),
+                    float(100 * values["accuracy"].max()),
+                    *(estimate_cell(factor * values[metric]) for metric, _, factor, _ in MEASURES),
+                    gain if gain else "-",
+                ]
+            )
     columns = [
-        Column("image set"), Column("alpha"), Column("best accuracy (%)", "higher"),
+        Column("image set"),
+        Column("alpha"),
+        Column("best accuracy (%)", "higher"),
         *(Column(name, better) for _, name, _, better in MEASURES),
         Column("accuracy minus baseline (points)", "higher"),
-    ]  # fmt: skip
+    ]
     caption = "On the test split at the end of training: best and mean over seeds; the difference is paired by seed."
     return Table("regularization", caption, columns, rows)
 
@@ -137,9 +143,11 @@ def _seed_table(table: "pd.DataFrame", imagesets: Sequence[str], alphas: Sequenc
                 for seed in values[0].index
             ]
     columns = [
-        Column("image set"), Column("alpha"), Column("seed"),
+        Column("image set"),
+        Column("alpha"),
+        Column("seed"),
         *(Column(name, better) for _, name, _, better in MEASURES),
-    ]  # fmt: skip
+    ]
     return Table("seeds", "Every seed on the test split at the end of training.", columns, rows)
 
 
@@ -150,9 +158,15 @@ def _gradient_table(table: "pd.DataFrame", imagesets: Sequence[str], alphas: Seq
             for found in gradients(table, images, alpha):
                 rows.append([images, name_of(alpha), *found])
     columns = [
-        Column("image set"), Column("alpha"), Column("layer"), Column("steps"), Column("vanished gradients", "lower"),
-        Column("share", "lower"), Column("batches without a repeated class", "lower"), Column("loss at the end"),
-    ]  # fmt: skip
+        Column("image set"),
+        Column("alpha"),
+        Column("layer"),
+        Column("steps"),
+        Column("vanished gradients", "lower"),
+        Column("share", "lower"),
+        Column("batches without a repeated class", "lower"),
+        Column("loss at the end"),
+    ]
     caption = "Steps of all seeds, those without a gradient of the layer's loss, and the loss over the last steps."
     return Table("gradients", caption, columns, rows)
 
@@ -166,16 +180,30 @@ def _published_table(table: "pd.DataFrame", imagesets: Sequence[str], alphas: Se
         for alpha in alphas:
             gain = _gain(table, published.imageset, alpha) if alpha < 0 else None
             if gain:
-                rows.append([
-                    published.imageset, published.source, published.without,
-                    _range(published.lowest, published.highest), _range(*published.gain, "+.2f"), name_of(alpha),
-                    baseline, gain, note(published, baseline, gain),
-                ])  # fmt: skip
+                rows.append(
+                    [
+                        published.imageset,
+                        published.source,
+                        published.without,
+                        _range(published.lowest, published.highest),
+                        _range(*published.gain, "+.2f"),
+                        name_of(alpha),
+                        baseline,
+                        gain,
+                        note(published, baseline, gain),
+                    ]
+                )
     columns = [
-        Column("image set"), Column("published by"), Column("without (%)"), Column("with (%)"),
-        Column("difference (points)"), Column("our alpha"), Column("our baseline (%)"),
-        Column("our difference (points)"), Column("note"),
-    ]  # fmt: skip
+        Column("image set"),
+        Column("published by"),
+        Column("without (%)"),
+        Column("with (%)"),
+        Column("difference (points)"),
+        Column("our alpha"),
+        Column("our baseline (%)"),
+        Column("our difference (points)"),
+        Column("note"),
+    ]
     return Table("published", "Published test accuracies beside ours.", columns, rows)
 
 

@@ -58,17 +58,33 @@ class Config(Compute):
 
 PRESETS: dict[str, dict[str, Any]] = {
     "smoke": {
-        "imageset": "digits", "gans": ("dcgan", "wgan-gp"), "seeds": 2, "kimg": 3.0, "n": 100, "points": 4, "width": 8,
+        "imageset": "digits",
+        "gans": ("dcgan", "wgan-gp"),
+        "seeds": 2,
+        "kimg": 3.0,
+        "n": 100,
+        "points": 4,
+        "width": 8,
     },
     "laptop": {
-        "imageset": "digits", "gans": ("dcgan", "wgan-gp"), "seeds": 5, "kimg": 100.0, "n": 500, "points": 14,
+        "imageset": "digits",
+        "gans": ("dcgan", "wgan-gp"),
+        "seeds": 5,
+        "kimg": 100.0,
+        "n": 500,
+        "points": 14,
         "width": 64,
     },
     "paper": {
-        "imageset": "cifar10", "gans": ("dcgan", "wgan-gp"), "seeds": 5, "kimg": 12800.0, "n": 5000, "points": 20,
+        "imageset": "cifar10",
+        "gans": ("dcgan", "wgan-gp"),
+        "seeds": 5,
+        "kimg": 12800.0,
+        "n": 5000,
+        "points": 20,
         "width": 64,
     },
-}  # fmt: skip
+}
 
 RISE_MARGIN = 0.1
 COVERAGE_MARGIN = 0.05

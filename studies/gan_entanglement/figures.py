@@ -83,11 +83,7 @@ def final_comparison(
             values = pick(end, model=gan, side=side, metric=metric)["value"].dropna()
             if len(values):
                 _estimate_bar(
-                    axis,
-                    values,
-                    place + 0.18 * (index - (len(gans) - 1) / 2),
-                    index,
-                    gan if not place else "",
+                    axis, values, place + 0.18 * (index - (len(gans) - 1) / 2), index, gan if not place else ""
                 )
         real = pick(table, kind="reference", model="real", side=side, metric=metric, group="")["value"]
         if len(real):
@@ -137,14 +133,7 @@ def maps(embeddings: dict[str, Any]) -> Figure:
                 shown = pick(points, kind=which)
                 colour = "0.35" if index == 0 else PALETTE[1]
                 axis.scatter(
-                    shown["x"],
-                    shown["y"],
-                    s=7,
-                    color=colour,
-                    alpha=0.7,
-                    linewidths=0,
-                    label=label,
-                    rasterized=True,
+                    shown["x"], shown["y"], s=7, color=colour, alpha=0.7, linewidths=0, label=label, rasterized=True
                 )
             axis.set_title(f"{name}, {kimg:.3g} kimg", loc="left")
             axis.set(xticks=[], yticks=[])

@@ -38,9 +38,13 @@ READING = (
 
 
 def draw(
-    claims: list[Claim], table: "pd.DataFrame", cells: list[CellFolder], gans: Sequence[str], classes: Sequence[str],
+    claims: list[Claim],
+    table: "pd.DataFrame",
+    cells: list[CellFolder],
+    gans: Sequence[str],
+    classes: Sequence[str],
     n: int,
-) -> Report:  # fmt: skip
+) -> Report:
     """The whole report; whatever has not been measured is left out."""
     sections = [
         Section("How to read it", f"{READING} Every measurement rests on n = {n} images a side."),
@@ -129,12 +133,7 @@ def _final_table(table: "pd.DataFrame", gans: Sequence[str]) -> Table:
         for split, against in (("test", "held-out"), ("train", "training"))
         for side, metric, name, _ in FINAL_MEASURES
     ]
-    columns = [
-        Column("measure"),
-        Column("against"),
-        *(Column(gan) for gan in gans),
-        Column("real against real"),
-    ]
+    columns = [Column("measure"), Column("against"), *(Column(gan) for gan in gans), Column("real against real")]
     caption = (
         "Mean over seeds with its 95% interval. Higher is better for entanglement and coverage; 1-NN accuracy is best "
         "at 0.5. Real against real: held-out against training images, mean over random draws, which overlap."
@@ -148,11 +147,7 @@ def _seed_table(table: "pd.DataFrame", gans: Sequence[str]) -> Table:
         values = {name: _final(table, gan, "test", side, metric) for side, metric, name, _ in FINAL_MEASURES}
         seeds = next(iter(values.values())).index
         rows += [[gan, int(seed), *(float(series.get(seed, math.nan)) for series in values.values())] for seed in seeds]
-    columns = [
-        Column("GAN"),
-        Column("seed"),
-        *(Column(name, better) for _, _, name, better in FINAL_MEASURES),
-    ]
+    columns = [Column("GAN"), Column("seed"), *(Column(name, better) for _, _, name, better in FINAL_MEASURES)]
     caption = "Every seed at the end of training, against held-out images; 1-NN accuracy is best at 0.5."
     return Table("seeds", caption, columns, rows)
 
@@ -162,11 +157,7 @@ def _class_table(table: "pd.DataFrame", gans: Sequence[str], classes: Sequence[s
         [name, *(estimate_cell(_class_values(table, gan, group)) for gan in gans), _class_reference(table, group)]
         for group, name in enumerate(classes)
     ]
-    columns = [
-        Column("class"),
-        *(Column(gan, "higher") for gan in gans),
-        Column("real against real", "higher"),
-    ]
+    columns = [Column("class"), *(Column(gan, "higher") for gan in gans), Column("real against real", "higher")]
     caption = "Real side by class at the end, held-out images: mean over seeds with its 95% interval."
     return Table("classes", caption, columns, rows)
 
@@ -201,8 +192,7 @@ def _samples(cells: list[CellFolder], gan: str) -> Gallery:
     last = [sorted((cell.path / "samples").glob("*.png"))[-1] for cell in trainings]
     rows = [
         GalleryRow(
-            f"{gan}, seed {trainings[0].config['seed']}, over training",
-            [(_kimg(path), path) for path in shown],
+            f"{gan}, seed {trainings[0].config['seed']}, over training", [(_kimg(path), path) for path in shown]
         ),
         GalleryRow(
             f"{gan}, every seed at the end",

@@ -65,18 +65,34 @@ class Config(Compute):
 
 PRESETS: dict[str, dict[str, Any]] = {
     "smoke": {
-        "imageset": "digits", "classifiers": ("resnet", "cnn"), "seeds": 1, "epochs": 2, "alpha": -0.01, "n": 150,
+        "imageset": "digits",
+        "classifiers": ("resnet", "cnn"),
+        "seeds": 1,
+        "epochs": 2,
+        "alpha": -0.01,
+        "n": 150,
         "points": 3,
     },
     "laptop": {
-        "imageset": "digits", "classifiers": ("resnet", "cnn"), "seeds": 5, "epochs": 30, "alpha": -0.01, "n": 500,
+        "imageset": "digits",
+        "classifiers": ("resnet", "cnn"),
+        "seeds": 5,
+        "epochs": 30,
+        "alpha": -0.01,
+        "n": 500,
         "points": 8,
     },
     "paper": {
-        "imageset": "cifar10", "classifiers": ("resnet", "cnn"), "seeds": 4, "epochs": 106, "alpha": -0.01, "n": 5000,
-        "points": 20, "augmentation": "flip-shift",
+        "imageset": "cifar10",
+        "classifiers": ("resnet", "cnn"),
+        "seeds": 4,
+        "epochs": 106,
+        "alpha": -0.01,
+        "n": 5000,
+        "points": 20,
+        "augmentation": "flip-shift",
     },
-}  # fmt: skip
+}
 
 MARGIN = 0.05
 

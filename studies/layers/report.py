@@ -28,9 +28,14 @@ READING = (
 
 
 def draw(
-    claims: list[Claim], table: "pd.DataFrame", cells: list[CellFolder], classifiers: Sequence[str],
-    settings: Sequence[str], classes: Sequence[str], n: int,
-) -> Report:  # fmt: skip
+    claims: list[Claim],
+    table: "pd.DataFrame",
+    cells: list[CellFolder],
+    classifiers: Sequence[str],
+    settings: Sequence[str],
+    classes: Sequence[str],
+    n: int,
+) -> Report:
     """The whole report; whatever has not been measured is left out."""
     reading = f"{READING} Every measurement is of the same n = {n} held-out images; maps are averaged to at most 4096 "
     measured = [name for name in classifiers if not pick(table, kind="layers", model=name).empty]
@@ -133,8 +138,13 @@ def _accuracy(table: "pd.DataFrame", classifiers: Sequence[str], settings: Seque
         for name in classifiers
         for setting in settings
     ]
-    columns = [Column("classifier"), Column("setting"), Column("accuracy", "higher"), Column("NLL", "lower"),
-               Column("ECE", "lower")]  # fmt: skip
+    columns = [
+        Column("classifier"),
+        Column("setting"),
+        Column("accuracy", "higher"),
+        Column("NLL", "lower"),
+        Column("ECE", "lower"),
+    ]
     caption = "The test split, once, at the end: mean over seeds with its 95% interval. Accuracy is a share in [0, 1]."
     return Section(
         "What the classifiers reached",
@@ -149,8 +159,12 @@ def _tested(table: "pd.DataFrame", classifier: str, setting: str, metric: str) -
 
 
 def _layer_table(table: "pd.DataFrame", classifier: str, layers: Sequence[str], settings: Sequence[str]) -> Table:
-    measures = (("entanglement", "score"), ("entanglement_loss", "loss"), ("inverse_temperature", "1 / temperature"),
-                ("entanglement_bound", "bound"))  # fmt: skip
+    measures = (
+        ("entanglement", "score"),
+        ("entanglement_loss", "loss"),
+        ("inverse_temperature", "1 / temperature"),
+        ("entanglement_bound", "bound"),
+    )
     rows: list[list[Any]] = []
     for setting in settings:
         for layer in layers:
@@ -158,8 +172,12 @@ def _layer_table(table: "pd.DataFrame", classifier: str, layers: Sequence[str], 
             if not found["entanglement"].empty:
                 first = estimate_cell(found["entanglement"].iloc[:, 0])
                 rows.append([setting, layer, first, *(estimate_cell(values.iloc[:, -1]) for values in found.values())])
-    columns = [Column("setting"), Column("layer"), Column("score, untrained"),
-               *(Column(f"{name}, end") for _, name in measures)]  # fmt: skip
+    columns = [
+        Column("setting"),
+        Column("layer"),
+        Column("score, untrained"),
+        *(Column(f"{name}, end") for _, name in measures),
+    ]
     caption = (
         f"Every layer of {classifier}: mean over seeds with its 95% interval. Pixels do not change. 1 / temperature is "
         "in units of the layer's own distances: 0 where the classes mix at every scale."

@@ -47,18 +47,39 @@ class Config(Settings):
 
 PRESETS: dict[str, dict[str, Any]] = {
     "smoke": {
-        "seeds": 2, "points": 80, "classes": 4, "steps": 60, "measurements": 6, "rate": 0.2, "temperature": 1.0,
-        "modes_temperature": 0.1, "triplet_margin": 0.5,
+        "seeds": 2,
+        "points": 80,
+        "classes": 4,
+        "steps": 60,
+        "measurements": 6,
+        "rate": 0.2,
+        "temperature": 1.0,
+        "modes_temperature": 0.1,
+        "triplet_margin": 0.5,
     },
     "laptop": {
-        "seeds": 10, "points": 200, "classes": 4, "steps": 600, "measurements": 20, "rate": 0.2, "temperature": 1.0,
-        "modes_temperature": 0.1, "triplet_margin": 0.5,
+        "seeds": 10,
+        "points": 200,
+        "classes": 4,
+        "steps": 600,
+        "measurements": 20,
+        "rate": 0.2,
+        "temperature": 1.0,
+        "modes_temperature": 0.1,
+        "triplet_margin": 0.5,
     },
     "paper": {
-        "seeds": 20, "points": 200, "classes": 4, "steps": 2000, "measurements": 30, "rate": 0.1, "temperature": 1.0,
-        "modes_temperature": 0.1, "triplet_margin": 0.5,
+        "seeds": 20,
+        "points": 200,
+        "classes": 4,
+        "steps": 2000,
+        "measurements": 30,
+        "rate": 0.1,
+        "temperature": 1.0,
+        "modes_temperature": 0.1,
+        "triplet_margin": 0.5,
     },
-}  # fmt: skip
+}
 
 SCORE_MARGIN = 0.5
 NEIGHBOR_MARGIN = 0.1

@@ -98,9 +98,14 @@ def _pictures(
             for mode in range(int(which.max()) + 1):
                 own, second = points[which == mode], mode >= classes
                 axis.scatter(
-                    own[:, 0], own[:, 1], s=11 if second else 8, marker=MARKERS[second],
-                    color=PALETTE[mode % classes], linewidths=0.8 if second else 0, alpha=0.85,
-                )  # fmt: skip
+                    own[:, 0],
+                    own[:, 1],
+                    s=11 if second else 8,
+                    marker=MARKERS[second],
+                    color=PALETTE[mode % classes],
+                    linewidths=0.8 if second else 0,
+                    alpha=0.85,
+                )
             axis.set(xticks=[], yticks=[], aspect="equal", xlim=(-SIDE, SIDE), ylim=(-SIDE, SIDE))
             axis.set_title(f"step {step}", loc="left", fontsize=8.5)
             about = {"setting": name, "step": step, "class": which % classes, "mode": which // classes}

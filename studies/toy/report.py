@@ -101,8 +101,16 @@ def at_end(table: "pd.DataFrame", name: str, metric: str, kind: str = "toy") -> 
 
 
 def _ends(table: "pd.DataFrame") -> Table:
-    columns = ["descent", "score, start", "score, end", "labels shuffled, end", "own nearest, start",
-               "own nearest, end", "modes, start", "modes, end"]  # fmt: skip
+    columns = [
+        "descent",
+        "score, start",
+        "score, end",
+        "labels shuffled, end",
+        "own nearest, start",
+        "own nearest, end",
+        "modes, start",
+        "modes, end",
+    ]
     rows = [
         [
             title,
