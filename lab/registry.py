@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import AfterValidator
 
 from lab.config import Config
-from lab.errors import UsageError, WorkbenchError, unknown_name
+from lab.errors import WorkbenchError, unknown_name
 
 ROOT = Path(__file__).resolve().parent.parent
 KINDS = {

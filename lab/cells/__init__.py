@@ -1,1 +1,1 @@
-"""What a cell is: its identity, its folder, its rows; and the layout of the folders of runs, their listing, export, removal."""
+"""What a cell is, its folder and its rows; the layout of folders of runs, their listing, export and removal."""

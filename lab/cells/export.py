@@ -1,15 +1,13 @@
 """Copying finished work without its weights, to be kept and shared."""
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 
+from lab.cells import layout
 from lab.cells.folder import CellFolder
+from lab.cells.record import read_json
 from lab.errors import UsageError, WorkbenchError
 from lab.files import atomic_write, write_json
-
-CELL_FILES = ("config.json", "environment.json", "rows.jsonl", "DONE", "*.npz", "samples/*.png")
-STUDY_FILES = ("config.json", "plan.json", "DONE")
 
 
 def export(folder: Path, target: Path) -> Path:
@@ -22,9 +20,9 @@ def export(folder: Path, target: Path) -> Path:
         UsageError: the folder is no study's and no cell's.
         WorkbenchError: the cell is not finished, or the target holds something else under a cell's name.
     """
-    if (folder / "plan.json").is_file():
+    if layout.is_study(folder):
         return _export_study(folder.resolve(), target)
-    if not (folder / "config.json").is_file():
+    if not layout.is_cell(folder):
         raise UsageError(f"{folder} is no study's folder and no cell's; a study's looks like runs/studies/NAME/HASH.")
     if not CellFolder(folder).done:
         raise WorkbenchError(f"{folder} is not finished: snnl cell {folder} goes on with it.")
@@ -33,29 +31,29 @@ def export(folder: Path, target: Path) -> Path:
 
 def _export_study(folder: Path, target: Path) -> Path:
     try:
-        names = json.loads((folder / "plan.json").read_text(encoding="utf-8"))["cells"]
-        cells = folder.parents[2] / "cells"
-    except (OSError, ValueError, KeyError, IndexError) as error:
+        names = read_json(folder / layout.PLAN, "no study's folder")["cells"]
+        cells = layout.cells(layout.root_of_study(folder))
+    except (WorkbenchError, KeyError, IndexError) as error:
         raise UsageError(f"{folder} is no study's folder; one looks like runs/studies/NAME/HASH.") from error
     for name in names:
-        if (cells / name / "DONE").exists():
+        if layout.is_done(cells / name):
             _export_cell(cells / name, target)
-    copied = target / "studies" / folder.parent.name / folder.name
-    _copy(folder, copied, STUDY_FILES)
+    copied = layout.study(target, folder.parent.name, folder.name)
+    _copy(folder, copied, layout.KEPT_OF_STUDY)
     return copied
 
 
 def _export_cell(cell: Path, target: Path) -> Path:
     """DONE is the last to be copied: a torn copy is no finished cell. Local paths stay at home."""
-    copied = target / "cells" / cell.name
-    if (copied / "DONE").exists():
+    copied = layout.cells(target) / cell.name
+    if layout.is_done(copied):
         return copied
-    if copied.exists() and not (copied / "config.json").exists():
+    if copied.exists() and not layout.is_cell(copied):
         raise WorkbenchError(f"{copied} is there and is no cell's folder; name another target.")
     copied.mkdir(parents=True, exist_ok=True)
-    write_json(copied / "config.json", {**CellFolder(cell).record, "local": {}})
-    _copy(cell, copied, (pattern for pattern in CELL_FILES if pattern not in {"config.json", "DONE"}))
-    _copy(cell, copied, ["DONE"])
+    write_json(copied / layout.CONFIG, {**CellFolder(cell).record, "local": {}})
+    _copy(cell, copied, (pattern for pattern in layout.KEPT_OF_CELL if pattern not in {layout.CONFIG, layout.DONE}))
+    _copy(cell, copied, [layout.DONE])
     return copied
 
 

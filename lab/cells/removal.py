@@ -12,6 +12,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from lab import locks
+from lab.cells import layout
 from lab.cells.runs import MARKS, Run, Runs
 from lab.errors import WorkbenchError
 
@@ -49,7 +50,7 @@ def remove(root: Path, taken: Iterable[Run]) -> None:
     _refuse_needed(Runs(root), found)
     for run in found.values():
         try:
-            with FileLock(run.path / "lock", timeout=0) as lock:
+            with FileLock(run.path / layout.LOCK, timeout=0) as lock:
                 if locks.is_at_work(run.path):
                     raise Timeout(lock.lock_file)
                 _empty(run)
@@ -99,7 +100,7 @@ def _height(runs: Runs, run: Run) -> int:
 
 def _empty(run: Run) -> None:
     """`DONE` goes first, so that a half-removed folder is not taken for a whole one; the mark goes last."""
-    (run.path / "DONE").unlink(missing_ok=True)
+    layout.unmark(run.path)
     for path in sorted(run.path.iterdir(), key=lambda path: path.name == MARKS[run.kind]):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)

@@ -14,11 +14,12 @@ from stat import S_ISLNK, S_ISREG
 from typing import Any
 
 from lab import locks
+from lab.cells import layout
+from lab.cells.events import last_progress
 from lab.cells.folder import CellFolder
 from lab.errors import UsageError, WorkbenchError
-from lab.running.progress import last_progress
 
-MARKS = {"cell": "config.json", "study": "plan.json"}
+MARKS = {"cell": layout.CONFIG, "study": layout.PLAN}
 """The file by which a folder is known for a cell's or a study's."""
 
 
@@ -62,8 +63,8 @@ class Runs:
     def __init__(self, root: Path) -> None:
         """Look through `root`, which need not exist."""
         self.root = root
-        self.studies = list(_open("study", self.root.glob("studies/*/*")))
-        self.cells = {run.path.name: run for run in _open("cell", self.root.glob("cells/*"))}
+        self.studies = list(_open("study", layout.studies(self.root)))
+        self.cells = {run.path.name: run for run in _open("cell", layout.cells(self.root).glob("*"))}
 
     @property
     def all(self) -> list[Run]:
@@ -92,14 +93,14 @@ class Runs:
             return "unreadable"
         if run.kind == "study" and run.is_running():
             return "running"
-        if (run.path / "DONE").exists():
+        if layout.is_done(run.path):
             return "done"
         if run.kind == "study":
             states = {self.state(self.cells[name]) for name in run.needs if name in self.cells}
             return next((state for state in ("running", "failed") if state in states), "unfinished")
         if run.is_running():
             return "running"
-        return "failed" if (run.path / "FAILED").exists() else "unfinished"
+        return "failed" if (run.path / layout.FAILED).exists() else "unfinished"
 
     def needed_by(self, cell: Run) -> list[Run]:
         """What needs a cell."""
@@ -131,7 +132,7 @@ def show_run(folder: Path) -> dict[str, Any]:
     Raises:
         UsageError: it is neither's.
     """
-    runs = Runs(_root_of(folder))
+    runs = Runs(layout.root_of(folder))
     run = runs.get(folder)
     about = {} if not run.record else _of_cell(runs, run) if run.kind == "cell" else _of_study(runs, run)
     files = {str(path.relative_to(run.path)): file.st_size for path, file in sorted(run.files().items())}
@@ -162,10 +163,10 @@ def _open(kind: str, folders: Iterable[Path]) -> Iterator[Run]:
 def _of_cell(runs: Runs, run: Run) -> dict[str, Any]:
     cell = CellFolder(run.path)
     return {
-        "run": cell.run,
+        "task": cell.task,
         "settings": cell.config,
         "local": cell.record["local"],
-        "failure": cell.failure,
+        "failure": str(cell.failure or "") or None,
         "seconds": cell.seconds if cell.done else None,
         "rows": len(cell.rows()),
         "progress": last_progress(cell.path).get("text"),
@@ -177,7 +178,7 @@ def _of_cell(runs: Runs, run: Run) -> dict[str, Any]:
 
 def _of_study(runs: Runs, run: Run) -> dict[str, Any]:
     try:
-        settings = json.loads((run.path / "config.json").read_text(encoding="utf-8"))
+        settings = json.loads((run.path / layout.CONFIG).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         settings = {}
     return {"study": run.record.get("study"), "settings": settings, "needs": _states(runs, run)}
@@ -185,10 +186,3 @@ def _of_study(runs: Runs, run: Run) -> dict[str, Any]:
 
 def _states(runs: Runs, run: Run) -> dict[str, str]:
     return {name: runs.state(runs.cells[name]) if name in runs.cells else "not there" for name in run.needs}
-
-
-def _root_of(folder: Path) -> Path:
-    """The runs folder that a study's or a cell's folder lies in, as far as the path tells."""
-    parents = folder.resolve().parents
-    of_study = len(parents) > 2 and parents[1].name == "studies" and parents[0].name != "cells"
-    return parents[2] if of_study else parents[min(1, len(parents) - 1)]

@@ -13,98 +13,26 @@ ends as an undisturbed one does that has as many slots.
 
 import csv
 import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from lab.cells import layout
 from lab.cells.cell import Cell
 from lab.cells.folder import CellFolder
 from lab.config import Config
-from lab.errors import DIVERGED, WorkbenchError
+from lab.errors import DivergedError, WorkbenchError
 from lab.files import atomic_write, explaining, remove_leftovers
 from lab.hashing import content_hash
 from lab.locks import LOOK_SECONDS, held
-from lab.running.executor import Outcome
+from lab.running.schedule import Outcome
 from lab.studying.journal import Journal, check_optuna
+from lab.studying.plan import Plan, plan_cells
 from lab.studying.preset import write_preset
-from lab.studying.study import Plan, do_cells, plan_cells
-
-if TYPE_CHECKING:
-    from optuna.distributions import BaseDistribution
-
-SIGNIFICANT = 3
-"""Digits that proposed numbers are rounded to."""
-
-
-@dataclass(frozen=True)
-class Range:
-    """Numbers from low to high, both above 0, searched by their logarithm; with `sign` -1 their negatives."""
-
-    low: float
-    high: float
-    sign: int = 1
-
-    def distribution(self) -> "BaseDistribution":
-        """The range as Optuna has it."""
-        from optuna.distributions import FloatDistribution
-
-        return FloatDistribution(self.low, self.high, log=True)
-
-    def value(self, proposed: Any) -> float:
-        """The setting that Optuna's number means."""
-        return self.sign * float(f"{proposed:.{SIGNIFICANT}g}")
-
-    @property
-    def example(self) -> float:
-        """A setting of the range."""
-        return self.value(self.low)
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One of several words."""
-
-    words: tuple[str, ...]
-
-    def distribution(self) -> "BaseDistribution":
-        """The choice as Optuna has it."""
-        from optuna.distributions import CategoricalDistribution
-
-        return CategoricalDistribution(self.words)
-
-    def value(self, proposed: Any) -> str:
-        """The setting that Optuna's word means."""
-        return str(proposed)
-
-    @property
-    def example(self) -> str:
-        """A setting of the choice."""
-        return self.words[0]
-
-
-Space = Mapping[str, Range | Choice]
-Values = dict[str, float | str]
-
-
-@dataclass(frozen=True)
-class Searchable:
-    """What a study says of the search of its settings, as its `SEARCH`.
-
-    Attributes:
-        settings: the class of the search's own settings.
-        space: what is searched, by name.
-        cells: the cells that try values; they are trained, and see no held-out data.
-        score: the score of those cells when they are done; higher is better.
-        preset: the settings of the study that values make.
-    """
-
-    settings: type[Config]
-    space: Callable[[Any], Space]
-    cells: Callable[[Any, Values], list[Cell]]
-    score: Callable[[Sequence[CellFolder]], float]
-    preset: Callable[[Any, Values], dict[str, Any]]
+from lab.studying.space import Searchable, Space, Values
+from lab.studying.study import do_cells
 
 
 @dataclass(frozen=True)
@@ -157,6 +85,7 @@ def search(
     *,
     trials: int,
     runs: Path,
+    data: Path,
     local: dict[str, Any],
     folder: Path | None = None,
     jobs: int | None = None,
@@ -170,6 +99,7 @@ def search(
         config: the search's settings.
         trials: how many trials there are to be in all, those of earlier commands included.
         runs: the runs folder.
+        data: the folder of the data.
         local: what cells' folders say beside what decides their results.
         folder: the search's folder; None for one that is named by what is searched.
         jobs: how many cells are done side by side; None for one a core.
@@ -181,28 +111,63 @@ def search(
     """
     check_optuna()
     space = searchable.space(config)
-    example = searchable.cells(config, {name: part.example for name, part in space.items()})
+    trying = _Trying(study, searchable, config, runs, data, local, jobs)
+    example = trying.cells({name: part.example for name, part in space.items()})
     identity = {
         "study": study,
         "settings": config.plain(),
         "space": {name: asdict(part) for name, part in space.items()},
-        "code": content_hash([dict(cell.parts) for cell in example]),
+        "code": content_hash([[dict(cell.versions), cell.data] for cell in example]),
     }
-    folder = folder or runs / "searches" / study / content_hash(identity)[:8]
-    places = jobs or plan_cells(study, config, example, runs).places
-    together = max(1, places // len(example))
+    folder = folder or layout.search(runs, study, content_hash(identity)[:8])
+    together = max(1, (jobs or trying.plan(example).places) // len(example))
     with explaining(folder), _alone(folder):
         journal = Journal(folder, identity, {name: part.distribution() for name, part in space.items()})
         for proposed in journal.rounds(trials, together):
             tried = {number: _values(space, raw) for number, raw in proposed.items()}
-            scores = _try(study, searchable, config, tried, runs, local, jobs)
-            for number, score in scores.items():
+            for number, score in trying.scores(tried).items():
                 journal.tell(number, score)
                 _keep(Found(study, folder, _trials(journal, space)), searchable, config)
-                say(f"trial {number + 1} of {trials}: {_words(tried[number])}: {score:.4f}")
+                words = ", ".join(f"{name} {value}" for name, value in tried[number].items())
+                say(f"trial {number + 1} of {trials}: {words}: {score:.4f}")
         found = Found(study, folder, _trials(journal, space))
         _keep(found, searchable, config)  # a command that was killed may have told the last trial and no more
     return found
+
+
+@dataclass(frozen=True)
+class _Trying:
+    """How values are tried."""
+
+    study: str
+    searchable: Searchable
+    config: Config
+    runs: Path
+    data: Path
+    local: dict[str, Any]
+    jobs: int | None
+
+    def cells(self, values: Values) -> list[Cell[Any]]:
+        return self.searchable.cells(self.config, values, self.data)
+
+    def plan(self, cells: Sequence[Cell[Any]]) -> Plan:
+        return plan_cells(self.study, self.config, cells, self.runs)
+
+    def scores(self, tried: dict[int, Values]) -> dict[int, float]:
+        """The score of each trial of a round, its cells done side by side with the others'."""
+        cells = {number: self.cells(values) for number, values in tried.items()}
+        outcome = do_cells(
+            self.plan([cell for some in cells.values() for cell in some]), local=self.local, jobs=self.jobs
+        )
+        return {number: self._score(outcome, some) for number, some in cells.items()}
+
+    def _score(self, outcome: Outcome, cells: Sequence[Cell[Any]]) -> float:
+        paths = [layout.cells(self.runs) / cell.folder_name for cell in cells]
+        failed = {path: outcome.failed[path] for path in paths if path in outcome.failed}
+        for path, failure in failed.items():
+            if failure.kind != DivergedError.kind:  # nothing but the settings is at fault, and the score is 0
+                raise WorkbenchError(f"{path.name} failed: {failure} The same command goes on with it.")
+        return 0.0 if failed else self.searchable.score([CellFolder(path) for path in paths])
 
 
 def _keep(found: Found, searchable: Searchable, config: Config) -> None:
@@ -218,34 +183,9 @@ def _alone(folder: Path) -> Iterator[None]:
         raise WorkbenchError(f"Another command is at work in {folder}: wait for it, or stop it.")
 
     folder.mkdir(parents=True, exist_ok=True)
-    with held(folder / "lock", LOOK_SECONDS, busy):
+    with held(folder / layout.LOCK, LOOK_SECONDS, busy):
         remove_leftovers(folder)
         yield
-
-
-def _try(
-    study: str,
-    searchable: Searchable,
-    config: Config,
-    tried: dict[int, Values],
-    runs: Path,
-    local: dict[str, Any],
-    jobs: int | None,
-) -> dict[int, float]:
-    """The score of each trial of a round, its cells done side by side with the others'."""
-    cells = {number: searchable.cells(config, values) for number, values in tried.items()}
-    plan = plan_cells(study, config, [cell for some in cells.values() for cell in some], runs)
-    outcome = do_cells(plan, local=local, jobs=jobs)
-    return {number: _score(searchable, plan, outcome, some) for number, some in cells.items()}
-
-
-def _score(searchable: Searchable, plan: Plan, outcome: Outcome, cells: Sequence[Cell]) -> float:
-    paths = [plan.runs / "cells" / cell.folder_name for cell in cells]
-    failed = {path: outcome.failed[path] for path in paths if path in outcome.failed}
-    for path, reason in failed.items():
-        if DIVERGED not in reason:  # nothing but the settings is at fault, and the score is 0
-            raise WorkbenchError(f"{path.name} failed: {reason} The same command goes on with it.")
-    return 0.0 if failed else searchable.score([CellFolder(path) for path in paths])
 
 
 def _values(space: Space, proposed: dict[str, Any]) -> Values:
@@ -254,10 +194,6 @@ def _values(space: Space, proposed: dict[str, Any]) -> Values:
 
 def _trials(journal: Journal, space: Space) -> list[Trial]:
     return [Trial(number, _values(space, raw), score) for number, raw, score in journal.told()]
-
-
-def _words(values: Values) -> str:
-    return ", ".join(f"{name} {value}" for name, value in values.items())
 
 
 def _csv(rows: Sequence[Sequence[Any]]) -> str:
