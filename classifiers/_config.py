@@ -62,7 +62,7 @@ class Supervision(Compute):
     snnl_layers: tuple[str, ...] | None = Field(
         None,
         min_length=1,
-        description="hidden layers whose soft nearest neighbor loss is taken, separated by commas; not given: all of them",
+        description="hidden layers whose soft nearest neighbor loss is taken, separated by commas; not given: all",
     )
     temperature: Temperature = Field(
         "minimize", description="minimize: the best one of every batch and layer; learn: by gradient steps; or a number"

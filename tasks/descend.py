@@ -138,6 +138,8 @@ def mover(descent: Descent, labels: "Tensor", config: Points) -> "Callable[[Tens
     it a step of the mean shift: that is the step of rate 1. The triplet loss has unit vectors for gradients, and
     moves by them in units of its margin.
     """
+    import torch
+
     from snnl_core import soft_nearest_neighbor_loss
 
     n = len(labels)
@@ -153,8 +155,8 @@ def mover(descent: Descent, labels: "Tensor", config: Points) -> "Callable[[Tens
             loss = soft_nearest_neighbor_loss(points, labels, temperature, reduction="sum")
         else:
             loss = n * triplet_loss(points, labels, margin)
-        loss.backward()
-        moved = points.detach() + scale * points.grad
+        (gradient,) = torch.autograd.grad(loss, points)
+        moved = points.detach() + scale * gradient
         return moved * (RIM / moved.norm(dim=1, keepdim=True)).clamp_max(1)
 
     return move

@@ -82,7 +82,7 @@ def study_config(name: str, preset: str, given: dict[str, Any], file: Path | Non
 
 
 def plan_study(name: str, config: Config, data: Path, runs: Path, *, published: bool = False) -> Plan:
-    """The cells of a study on data below `data`, and which are finished; with `published`, those that ship count too."""
+    """The cells of a study, on data below `data`, and which are finished; with `published`, those that ship, too."""
     return plan_cells(name, config, registry.load("studies", name).plan(config, data), runs, published=published)
 
 

@@ -156,9 +156,8 @@ class _Trying:
     def scores(self, tried: dict[int, Values]) -> dict[int, float]:
         """The score of each trial of a round, its cells done side by side with the others'."""
         cells = {number: self.cells(values) for number, values in tried.items()}
-        outcome = do_cells(
-            self.plan([cell for some in cells.values() for cell in some]), local=self.local, jobs=self.jobs
-        )
+        plan = self.plan([cell for some in cells.values() for cell in some])
+        outcome = do_cells(plan, local=self.local, jobs=self.jobs)
         return {number: self._score(outcome, some) for number, some in cells.items()}
 
     def _score(self, outcome: Outcome, cells: Sequence[Cell[Any]]) -> float:

@@ -1,7 +1,7 @@
 """Checkpoints: what work needs to go on, as named files whose bytes are proven before any of them is used.
 
 checkpoints/step-00000120/
-    state.json      the step, the key of the cell, its device and precision, and the size and SHA-256 of every other file
+    state.json      the step, the key of the cell, device and precision, and size and SHA-256 of every other file
     ...
 
 One is written aside and renamed, so a folder with that name is whole; the disk may still damage it afterwards.

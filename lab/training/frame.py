@@ -137,17 +137,17 @@ class Training(ABC):
         recent, self.losses = self.losses, []
         if not recent:
             return
-        for curve in recent[0]:
-            own = torch.stack([losses[curve] for losses in recent]).float()
+        for key in recent[0]:
+            own = torch.stack([losses[key] for losses in recent]).float()
             values: Tensor = self.accelerator.reduce(own.to(self.accelerator.device), "mean").cpu()
             bad = (~values.isfinite()).nonzero().flatten()
-            if len(bad) and not self.may_be_infinite(curve):
+            if len(bad) and not self.may_be_infinite(key):
                 step = self.step - len(recent) + int(bad[0]) + 1
                 raise DivergedError(
-                    f"{self.name} diverged at step {step}: {' '.join(filter(None, curve))} is {values[bad[0]].item()}. "
+                    f"{self.name} diverged at step {step}: {' '.join(filter(None, key))} is {values[bad[0]].item()}. "
                     "Try a smaller learning rate or float32."
                 )
-            self.history[curve] = torch.cat([self.history.get(curve, values[:0]), values])
+            self.history[key] = torch.cat([self.history.get(key, values[:0]), values])
 
 
 def train(training: Training, cell: CellFolder, length: Collection[str] = ()) -> None:
