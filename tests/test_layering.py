@@ -1,67 +1,144 @@
 """Who may import whom: the rules of the architecture, checked on the source."""
 
 import ast
+import re
 import sys
 import tomllib
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).resolve().parent.parent
-FOLDERS = ("snnl_core", "lab", "imagesets", "gans", "classifiers", "metrics", "studies")
-ALLOWED = {
-    "snnl_core": {"snnl_core"},
-    "lab": {"lab"},
-    "imagesets": {"imagesets", "lab"},
-    "gans": {"gans", "snnl_core", "lab"},
-    "classifiers": {"classifiers", "snnl_core", "lab"},
-    "metrics": {"metrics", "snnl_core", "lab"},
-    "studies": {"studies", "snnl_core", "metrics", "lab"},
+FLOOR = {"config", "errors", "files", "hashing", "locks", "machine", "pace", "processes", "registry"}
+ROOMS = {
+    "cli": {"commands", "lab"},
+    "commands": {"studies", "tasks", "gans", "classifiers", "outside", "imagesets", "metrics", "snnl_core", "lab"},
+    "studies": {"tasks", "gans", "classifiers", "outside", "imagesets", "metrics", "snnl_core", "lab"},
+    "tasks": {"gans", "classifiers", "outside", "imagesets", "metrics", "snnl_core", "lab"},
+    "gans": {"outside", "imagesets", "metrics", "snnl_core", "lab"},
+    "classifiers": {"outside", "imagesets", "metrics", "snnl_core", "lab"},
+    "outside": {"imagesets", "metrics", "snnl_core", "lab"},
+    "imagesets": {"lab"},
+    "metrics": {"snnl_core", "lab"},
+    "snnl_core": set(),
+    "lab": set(),
 }
-HEAVY_FOR_STUDIES = {"torch", "snnl_core", "metrics", "gans", "imagesets"}
-OURS = {*FOLDERS, "cli"}
+"""What each may import besides itself and what is not ours."""
+LAB = {
+    "studying": {"reporting", "running", "cells"},
+    "reporting": {"cells"},
+    "running": {"cells"},
+    "training": {"cells"},
+    "cells": set(),
+    "floor": set(),
+}
+"""What each room of `lab` may import besides itself and the floor."""
+LIGHT = ("cli", "commands", "studies", "tasks", "lab")
+HEAVY = {"torch", "torchvision", "accelerate", "snnl_core", "metrics", "safetensors"}
+TORCHLESS_OF_TRAINING = {"compute", "checkpoint", "snapshots", "tracking", "__init__"}
+CODE = re.compile(r"[a-z_]+(\.[a-z_]+)+:[A-Za-z_]+")
 
 
-def imports(tree, top_level_only=False):
-    nodes = tree.body if top_level_only else ast.walk(tree)
-    for node in nodes:
+def modules():
+    """Every module of ours: its path, and its syntax tree."""
+    paths = [ROOT / "cli.py", *(path for room in ROOMS for path in sorted((ROOT / room).rglob("*.py")))]
+    return {path: ast.parse(path.read_text()) for path in paths if path.exists()}
+
+
+MODULES = modules()
+
+
+def imported(tree, top_level_only=False):
+    """The modules that a tree imports, by their full names."""
+    for node in tree.body if top_level_only else ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from (alias.name.partition(".")[0] for alias in node.names)
+            yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "relative imports hide where a thing comes from"
-            yield node.module.partition(".")[0]
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def sources(folder):
-    return sorted((ROOT / folder).rglob("*.py"))
+def room_of(path):
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
 
 
-@pytest.mark.parametrize("path", [p for f in FOLDERS for p in sources(f)], ids=lambda p: str(p.relative_to(ROOT)))
-def test_imports_follow_the_rules(path):
-    folder = path.relative_to(ROOT).parts[0]
-    found = set(imports(ast.parse(path.read_text())))
-    assert found & OURS <= ALLOWED[folder]
-    if folder == "snnl_core":
-        assert found <= {"snnl_core", "torch", *sys.stdlib_module_names}
-    if folder == "studies":
-        assert not set(imports(ast.parse(path.read_text()), top_level_only=True)) & HEAVY_FOR_STUDIES
+def lab_room(parts):
+    """The room of `lab` that the parts of a module's name lead to; files of its own are the floor."""
+    return parts[1] if len(parts) > 1 and parts[1] in LAB else "floor"
+
+
+def test_imports_follow_the_rules():
+    for path, tree in MODULES.items():
+        room = room_of(path)
+        found = {name.partition(".")[0] for name in imported(tree)} & set(ROOMS)
+        assert found <= {room, *ROOMS[room]}, f"{path.relative_to(ROOT)} imports {sorted(found)}"
+
+
+def test_rooms_of_the_lab_follow_their_rules():
+    assert {path.stem for path in (ROOT / "lab").glob("*.py")} == {*FLOOR, "__init__"}
+    for path, tree in MODULES.items():
+        if room_of(path) == "lab":
+            room = lab_room(path.relative_to(ROOT).with_suffix("").parts)
+            found = {lab_room(name.split(".")) for name in imported(tree) if name.startswith("lab.")}
+            assert found <= {room, "floor", *LAB[room]}, f"{path.relative_to(ROOT)} imports {sorted(found)}"
+
+
+def test_no_circle_between_rooms():
+    graph = {}
+    for path, tree in MODULES.items():
+        room = room_of(path)
+        graph.setdefault(room, set()).update({name.partition(".")[0] for name in imported(tree)} & set(ROOMS) - {room})
+    order = []
+    while graph:
+        free = sorted(room for room, needs in graph.items() if not needs & set(graph))
+        assert free, f"these import each other: {graph}"
+        order += free
+        graph = {room: needs for room, needs in graph.items() if room not in free}
+    assert order.index("lab") < order.index("tasks") < order.index("studies") < order.index("cli")
+
+
+def test_the_engine_imports_nothing_but_torch():
+    for path, tree in MODULES.items():
+        if room_of(path) == "snnl_core":
+            found = {name.partition(".")[0] for name in imported(tree)}
+            assert found <= {"snnl_core", "torch", *sys.stdlib_module_names}
+
+
+def test_what_plans_and_reports_imports_no_torch_at_the_top():
+    for path, tree in MODULES.items():
+        room, parts = room_of(path), path.relative_to(ROOT).parts
+        if room in LIGHT and not (parts[1:2] == ("training",) and path.stem not in TORCHLESS_OF_TRAINING):
+            found = {name.partition(".")[0] for name in imported(tree, top_level_only=True)}
+            assert not found & HEAVY, f"{path.relative_to(ROOT)} imports {sorted(found & HEAVY)}"
 
 
 def test_the_command_line_imports_only_click_at_the_top():
-    found = set(imports(ast.parse((ROOT / "cli.py").read_text()), top_level_only=True))
-    assert found <= {"click", *sys.stdlib_module_names}
+    found = {name.partition(".")[0] for name in imported(MODULES[ROOT / "cli.py"], top_level_only=True)}
+    assert found <= {"click", "commands", *sys.stdlib_module_names}
 
 
-@pytest.mark.parametrize("path", [p for f in FOLDERS for p in sources(f)], ids=lambda p: str(p.relative_to(ROOT)))
-def test_a_thing_has_a_name_and_a_room(path):
-    assert path.stem not in {"utils", "helpers", "common", "misc"}
-    assert ast.get_docstring(ast.parse(path.read_text())), "every module says what it is"
+def test_no_string_names_code():
+    for path, tree in MODULES.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                assert not CODE.fullmatch(node.value), f"{path.relative_to(ROOT)}: {node.value}"
+
+
+def test_a_thing_has_a_name_and_a_room():
+    for path, tree in MODULES.items():
+        assert path.stem not in {"utils", "helpers", "common", "misc"}
+        assert ast.get_docstring(tree), f"{path.relative_to(ROOT)} does not say what it is"
+
+
+def test_files_are_short():
+    lines = {path.relative_to(ROOT): len(path.read_text().splitlines()) for path in MODULES}
+    assert not {path: n for path, n in lines.items() if n > 320}
+    assert sorted(lines.values())[len(lines) // 2] <= 150
 
 
 def test_every_folder_is_packaged():
     """A folder within one, too: else it is missing where the workbench is installed."""
     packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
-    folders = {path.parent.relative_to(ROOT) for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")}
+    folders = {path.parent.relative_to(ROOT) for path in MODULES if path.parent != ROOT}
     assert sorted(packages) == sorted(".".join(folder.parts) for folder in folders)
     assert all((ROOT / folder / "__init__.py").is_file() for folder in folders)
-    assert {path.parent.name for path in ROOT.glob("*/__init__.py")} == set(FOLDERS)
+    assert {path.parent.name for path in ROOT.glob("*/__init__.py")} == set(ROOMS) - {"cli"}

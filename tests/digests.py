@@ -1,0 +1,118 @@
+"""Digests of the code that decides results, so that nobody has to remember a version.
+
+    python tests/digests.py            tell what differs from `digests.json`
+    python tests/digests.py accept     write it down: results are the same, or the version has been raised
+
+An entry's code is its closure of imports within the project: its own module and all that this imports, anywhere in it.
+Docstrings, comments and the places of modules are left out. So is what has a version of its own (the engine), and what
+holds and names results but decides none.
+"""
+
+import ast
+import hashlib
+import json
+import sys
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+FILE = Path(__file__).with_suffix(".json")
+VERSIONED = ("classifiers", "gans", "tasks")
+PACKAGES = (*VERSIONED, "imagesets", "lab", "metrics", "outside", "snnl_core")
+DECIDING = ("lab.training", "lab.processes")
+"""Of `lab`, what decides results: draws, arithmetic, loops, the parts of processes."""
+
+
+def sources() -> dict[str, str]:
+    """The source of every module of the project, by name."""
+    paths = (path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+    return {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path.read_text()
+        for path in paths
+    }
+
+
+def entries(code: dict[str, str]) -> list[str]:
+    """What has a version: tasks, GANs, classifiers, the engine; as modules."""
+    names = [name for name in code if name.count(".") == 1 and name.partition(".")[0] in VERSIONED]
+    return sorted([*(name for name in names if not name.rpartition(".")[2].startswith("_")), "snnl_core"])
+
+
+def digest(entry: str, code: dict[str, str]) -> str:
+    """The digest of an entry's code; the same wherever its modules lie."""
+    found = sorted(hashlib.sha256(_bare(code[name]).encode()).hexdigest() for name in closure(entry, code))
+    return hashlib.sha256("".join(found).encode()).hexdigest()[:16]
+
+
+def closure(entry: str, code: dict[str, str]) -> set[str]:
+    """The modules that an entry's result depends on."""
+    found, left = set(), [entry]
+    if entry == "snnl_core":
+        left = [name for name in code if name.partition(".")[0] == entry]
+    while left:
+        name = left.pop()
+        if name in code and name not in found and (name == entry or _decides(name, entry)):
+            found.add(name)
+            left += [module for module in _imports(code[name]) if module in code]
+    return found
+
+
+def _decides(name: str, entry: str) -> bool:
+    package = name.partition(".")[0]
+    if package == "snnl_core":
+        return entry == "snnl_core"
+    return package != "lab" or name.startswith(DECIDING)
+
+
+@cache
+def _imports(text: str) -> list[str]:
+    found = []
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            found += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return found
+
+
+class _Bare(ast.NodeTransformer):
+    """Without docstrings and other texts that stand alone, and without the places that things are imported from."""
+
+    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
+        text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        return None if text else self.generic_visit(node)
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST:
+        return ast.Import(sorted(node.names, key=lambda alias: alias.name))
+
+
+@cache
+def _bare(text: str) -> str:
+    return ast.dump(_Bare().visit(ast.parse(text)))
+
+
+def version(entry: str, code: dict[str, str]) -> int:
+    """The constant `VERSION` of an entry."""
+    for node in ast.parse(code[entry]).body:
+        if isinstance(node, ast.Assign) and any(getattr(target, "id", "") == "VERSION" for target in node.targets):
+            return int(ast.literal_eval(node.value))
+    raise ValueError(f"{entry} has no VERSION")
+
+
+def present(code: dict[str, str]) -> dict[str, dict[str, str | int]]:
+    """Version and digest of every entry."""
+    return {name: {"version": version(name, code), "digest": digest(name, code)} for name in entries(code)}
+
+
+def main() -> None:
+    """Tell what differs, or accept it."""
+    here, known = present(sources()), json.loads(FILE.read_text()) if FILE.exists() else {}
+    for name in sorted({*here, *known}):
+        if here.get(name) != known.get(name):
+            print(f"{name}: {known.get(name)} -> {here.get(name)}")
+    if sys.argv[1:] == ["accept"]:
+        FILE.write_text(json.dumps(here, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

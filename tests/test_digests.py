@@ -1,0 +1,56 @@
+"""Code that decides results has not changed without a word: a new version, or a digest that somebody accepted."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+import digests
+
+CODE = digests.sources()
+EQUATION_3 = "loss = loss + self.alpha * value"
+
+
+def changed(module, old, new):
+    assert CODE[module].count(old) == 1
+    return {**CODE, module: CODE[module].replace(old, new)}
+
+
+@pytest.mark.parametrize("entry", digests.entries(CODE))
+def test_the_code_of_an_entry_is_the_one_that_was_accepted(entry):
+    known = json.loads(digests.FILE.read_text()).get(entry, {})
+    here = {"version": digests.version(entry, CODE), "digest": digests.digest(entry, CODE)}
+    assert here == known, (
+        f"The code behind {entry} is not that of version {known.get('version')}. If results change, raise VERSION in it; "
+        "then, or if they do not, run: python tests/digests.py accept"
+    )
+
+
+def test_another_equation_3_is_another_training_and_no_other_gan():
+    other = changed("classifiers._objective", EQUATION_3, EQUATION_3.replace("+", "-"))
+    differ = {name for name in digests.entries(CODE) if digests.digest(name, CODE) != digests.digest(name, other)}
+    assert "tasks.train_classifier" in differ
+    assert not {"tasks.train_gan", "gans.dcgan", "snnl_core", "tasks.descend"} & differ
+
+
+def test_another_engine_is_another_engine_alone():
+    other = changed("snnl_core.temperature", "import math", "import math\nCHANGED = 1")
+    differ = {name for name in digests.entries(CODE) if digests.digest(name, CODE) != digests.digest(name, other)}
+    assert differ == {"snnl_core"}
+
+
+def test_words_and_places_change_nothing():
+    words = changed("classifiers._objective", EQUATION_3, f'{EQUATION_3}  # a comment\n            """A text."""')
+    assert digests.digest("tasks.train_classifier", words) == digests.digest("tasks.train_classifier", CODE)
+    moved = {name.replace("classifiers._objective", "classifiers._loss"): text for name, text in CODE.items()}
+    moved = {name: text.replace("classifiers._objective", "classifiers._loss") for name, text in moved.items()}
+    assert digests.digest("tasks.train_classifier", moved) == digests.digest("tasks.train_classifier", CODE)
+
+
+def test_what_is_imported_inside_functions_counts_too():
+    assert "gans._loop" in digests.closure("tasks.train_gan", CODE)
+    assert "classifiers._objective" in digests.closure("tasks.train_classifier", CODE)
+    assert "metrics.real_generated" in digests.closure("tasks.measure_gan", CODE)
+    assert "lab.training.draws" in digests.closure("tasks.measure_gan", CODE)
