@@ -11,11 +11,12 @@ from lab.errors import WorkbenchError
 from lab.training import checkpoint
 
 KEY = "0123456789abcdef"
+ARITHMETIC = ("cpu", "bf16")
 
 
 def save(folder, *steps, key=KEY):
     for step in steps:
-        checkpoint.save(folder, step, key, {"weights": b"w%d" % step, "losses": b""})
+        checkpoint.save(folder, step, key, ARITHMETIC, {"weights": b"w%d" % step, "losses": b""})
 
 
 def names(folder):
@@ -27,7 +28,9 @@ def test_what_was_saved_is_read_and_the_last_two_are_kept(tmp_path):
     assert names(tmp_path) == ["step-00000020", "step-00000300"]
     newest, before = checkpoint.newest_first(tmp_path)
     assert [checkpoint.step_of(path) for path in (newest, before)] == [300, 20]
-    assert checkpoint.read(newest, KEY) == checkpoint.Checkpoint(newest, 300, {"weights": b"w300", "losses": b""})
+    assert checkpoint.read(newest, KEY) == checkpoint.Checkpoint(
+        newest, 300, ARITHMETIC, {"weights": b"w300", "losses": b""}
+    )
 
 
 def flip(path):
@@ -48,6 +51,7 @@ def edit(path, **changes):
         (lambda at: (at / "state.json").write_text('{"step": 5'), "no readable state.json"),
         (lambda at: (at / "state.json").write_text("[]"), "no readable state.json"),
         (lambda at: (at / "state.json").write_text('{"step": 5}'), "no readable state.json"),
+        (lambda at: edit(at / "state.json", arithmetic="bf16"), "no readable state.json"),
         (lambda at: edit(at / "state.json", step=6), "damaged: its state.json tells of step 6"),
         (lambda at: edit(at / "state.json", key="f" * 16), "the checkpoint of another cell"),
     ],
@@ -102,3 +106,11 @@ def test_a_full_disk_leaves_the_checkpoints_before_it_and_no_scrap(tmp_path, mon
     with pytest.raises(OSError, match="No space left"):
         save(tmp_path, 3)
     assert names(tmp_path) == ["step-00000001", "step-00000002"]
+
+
+def test_the_arithmetic_of_the_newest_that_tells(tmp_path):
+    assert checkpoint.arithmetic(tmp_path) is None
+    save(tmp_path / "checkpoints", 1, 2)
+    assert checkpoint.arithmetic(tmp_path) == ARITHMETIC
+    (tmp_path / "checkpoints" / "step-00000002" / "state.json").write_text("torn")
+    assert checkpoint.arithmetic(tmp_path) == ARITHMETIC

@@ -3,22 +3,51 @@
 import pytest
 
 from lab import machine
-from lab.errors import UsageError
+from lab.errors import UsageError, WorkbenchError
+from lab.training import checkpoint
 from lab.training.compute import Compute
 
-
-def test_what_is_off_leaves_no_trace():
-    found = Compute(precision="float32", device="cpu", processes=2).resolved()
-    assert found == {"precision": "float32", "device": "cpu"}
+GPUS = (("H100", 9.0),)
 
 
-def test_auto_is_resolved_and_what_is_on_is_kept(monkeypatch):
-    monkeypatch.setattr(hardware, "gpus", lambda: (("H100", 9.0),))
-    found = Compute(sync_batchnorm=True, compile=True).resolved()
-    assert found == {"precision": "bf16", "device": "cuda", "sync_batchnorm": True, "compile": True}
+def test_what_is_auto_is_decided_where_it_runs(monkeypatch, tmp_path):
+    monkeypatch.setattr(machine, "check_device", lambda device: None)
+    for gpus, flags, found in (
+        ((), frozenset(), ("cpu", "float32")),
+        ((), frozenset({"avx512_bf16"}), ("cpu", "bf16")),
+        (GPUS, frozenset(), ("cuda", "bf16")),
+        ((("P100", 6.0),), frozenset({"avx512_bf16"}), ("cuda", "float32")),
+    ):
+        monkeypatch.setattr(machine, "gpus", lambda gpus=gpus: gpus)
+        monkeypatch.setattr(machine, "processor", lambda flags=flags: ("a processor", flags))
+        assert Compute().arithmetic(tmp_path) == found
+        assert Compute(precision="float32", device="cpu").arithmetic(tmp_path) == ("cpu", "float32")
+        assert Compute(precision="bf16", device="cpu").arithmetic(tmp_path) == ("cpu", "bf16")
+
+
+def test_what_was_begun_goes_on_in_the_arithmetic_it_began_with(monkeypatch, tmp_path):
+    monkeypatch.setattr(machine, "gpus", tuple)
+    monkeypatch.setattr(machine, "processor", lambda: ("a processor", frozenset({"avx512_bf16"})))
+    checkpoint.save(tmp_path / "checkpoints", 3, "key", ("cpu", "float32"), {})
+    assert Compute().arithmetic(tmp_path) == ("cpu", "float32")
+    checkpoint.save(tmp_path / "checkpoints", 4, "key", ("cuda", "bf16"), {})
+    with pytest.raises(WorkbenchError, match="begun on a GPU, and there is none here"):
+        Compute().arithmetic(tmp_path)
 
 
 @pytest.mark.parametrize("settings", [{"precision": "tf32"}, {"sync_batchnorm": True}])
-def test_what_only_gpus_do_is_refused_elsewhere(settings):
+def test_what_only_gpus_do_is_refused_elsewhere(settings, monkeypatch, tmp_path):
+    """At once where the processor is named; else where it runs, which need not be where it is planned."""
     with pytest.raises(UsageError, match="is for GPUs, and the device is cpu"):
-        Compute(device="cpu", **settings).resolved()
+        Compute.parse({"device": "cpu", **settings})
+    monkeypatch.setattr(machine, "gpus", tuple)
+    planned = Compute.parse(settings)
+    with pytest.raises(UsageError, match="is for GPUs, and the device is cpu"):
+        planned.arithmetic(tmp_path)
+
+
+def test_a_plan_may_be_for_a_gpu_that_is_elsewhere(monkeypatch, tmp_path):
+    monkeypatch.setattr(machine, "gpus", tuple)
+    planned = Compute.parse({"device": "cuda"})
+    with pytest.raises(WorkbenchError, match="sees no CUDA GPU"):
+        planned.arithmetic(tmp_path)

@@ -13,22 +13,25 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from making import LOCAL, do, made
 
 from lab import registry
-from lab.cells.cell import Cell
+from lab.cells import layout, work
+from lab.cells.events import last_progress
+from lab.cells.failure import Failure, failure_of, keep_failure
 from lab.cells.folder import CellFolder
-from lab.errors import WorkbenchError
-from lab.running.progress import last_progress
+from lab.cells.record import SEALED
+from lab.errors import DivergedError, WorkbenchError
+from lab.hashing import content_hash
 
-LOCAL = {"data": "/somewhere", "download": True}
-CELL = Cell("a:b", "name", {"seed": 3}, {"a": 1})
+CELL = made("train", "name", {"seed": 3})
 
 
 def test_a_folder_tells_what_to_do(tmp_path):
     folder = CellFolder.create(CELL, tmp_path, LOCAL)
     again = CellFolder(tmp_path / CELL.folder_name)
     assert again.config == {"seed": 3}
-    assert (again.run, str(again.data_root), again.download) == ("a:b", "/somewhere", True)
+    assert (again.task, str(again.data_root), again.download) == ("train", "/somewhere", True)
     assert again.record["key"] == CELL.key
     assert not folder.done and folder.failure is None and folder.environment == {}
 
@@ -54,17 +57,15 @@ def test_done_is_written_last_and_only_after_success(tmp_path, monkeypatch):
     def broken(cell):
         raise WorkbenchError("no luck")
 
-    monkeypatch.setattr(registry, "resolve", lambda reference: broken)
     with pytest.raises(WorkbenchError, match="no luck"):
-        folder.work()
-    assert folder.failure == "no luck" and not folder.done
+        do(folder, monkeypatch, broken)
+    assert folder.failure == Failure("error", "no luck") and not folder.done
 
     def works(cell):
         assert not cell.done
         cell.row(metric="m", value=1.0)
 
-    monkeypatch.setattr(registry, "resolve", lambda reference: works)
-    folder.work()
+    do(folder, monkeypatch, works)
     assert folder.done and folder.failure is None
     assert folder.environment["seed"] == 3
     assert folder.environment["packages"]["torch"]
@@ -75,7 +76,7 @@ def test_other_folders_are_refused(tmp_path):
         CellFolder(tmp_path)
     folder = CellFolder.create(CELL, tmp_path, LOCAL)
     config = folder.path / "config.json"
-    config.write_text(config.read_text().replace('"format": 1', '"format": 99'))
+    config.write_text(config.read_text().replace('"format": 2,\n "identity"', '"format": 99,\n "identity"'))
     with pytest.raises(WorkbenchError, match="format 99"):
         CellFolder(folder.path)
 
@@ -102,13 +103,17 @@ def test_a_row_cut_off_in_the_writing_is_left_out(tmp_path):
     assert [row["value"] for row in folder.rows()] == [1.0, 2.0]
 
 
-def do(folder, monkeypatch, function):
-    monkeypatch.setattr(registry, "resolve", lambda reference: function)
-    folder.work()
-
-
 @pytest.mark.parametrize(
-    "change", [{"config": {"seed": 4}}, {"parts": {}}, {"run": "a:c"}, {"processes": 2}, {"key": "f" * 16}]
+    "change",
+    [
+        {"config": {"seed": 4}},
+        {"identity": {"config": {"seed": 4}}},
+        {"key": "f" * 16},
+        {"label": "other"},
+        {"needs_folders": ["x"]},
+        {"seal": None},
+        {"local": None},
+    ],
 )
 def test_settings_changed_by_hand_are_refused(tmp_path, change):
     folder = CellFolder.create(CELL, tmp_path, LOCAL)
@@ -122,10 +127,54 @@ def test_settings_changed_by_hand_are_refused(tmp_path, change):
 
 
 def test_another_cells_folder_under_this_ones_name_is_refused(tmp_path):
-    other = CellFolder.create(Cell("a:b", "name", {"seed": 4}, {"a": 1}), tmp_path, LOCAL)
+    other = CellFolder.create(made("train", "name", {"seed": 4}), tmp_path, LOCAL)
     other.path.rename(tmp_path / CELL.folder_name)
-    with pytest.raises(WorkbenchError, match="is the folder of another cell"):
+    with pytest.raises(WorkbenchError, match=f"holds the cell {other.path.name}: give it that name again"):
         CellFolder.create(CELL, tmp_path, LOCAL)
+
+
+def test_a_need_that_is_another_cell_is_refused(tmp_path):
+    """Even one that somebody made to look whole under the needed one's name."""
+    upper = made("measure", "upper", needs=(CELL,))
+    folder = CellFolder.create(upper, tmp_path, LOCAL)
+    with pytest.raises(WorkbenchError, match="no cell's folder"):
+        folder.needs  # noqa: B018
+    needed = CellFolder.create(CELL, tmp_path, LOCAL)
+    assert [need.key for need in folder.needs] == [CELL.key]
+    forged = {**needed.record, "identity": {**needed.record["identity"], "data": "another"}}
+    forged["key"] = CELL.key[:8] + content_hash(forged["identity"])[8:]
+    forged["seal"] = content_hash([forged[name] for name in SEALED])
+    (needed.path / layout.CONFIG).write_text(json.dumps(forged))
+    with pytest.raises(WorkbenchError, match="was edited"):
+        folder.needs  # noqa: B018
+
+
+def test_another_version_of_the_code_does_not_do_what_was_planned(tmp_path):
+    folder = CellFolder.create(made("train-gan", "old", versions={"gans/dcgan": 0}), tmp_path, LOCAL)
+    with pytest.raises(WorkbenchError, match=r"planned with version 0 of gans/dcgan, and this is version 1"):
+        work.work(folder)
+    assert not folder.done
+
+
+def test_a_failure_has_a_kind(tmp_path, monkeypatch):
+    folder = CellFolder.create(CELL, tmp_path, LOCAL)
+
+    def diverges(cell):
+        raise DivergedError("a loss became NaN")
+
+    with pytest.raises(DivergedError):
+        do(folder, monkeypatch, diverges)
+    assert folder.failure == Failure("diverged", "a loss became NaN")
+    assert not (folder.path / layout.TRACEBACK).exists(), "the message says it all"
+
+    def breaks(cell):
+        raise ZeroDivisionError("division by zero")
+
+    with pytest.raises(WorkbenchError, match=r"ZeroDivisionError: division by zero \(.*traceback.txt tells where\)"):
+        do(folder, monkeypatch, breaks)
+    assert folder.failure.kind == "error" and "in breaks" in (folder.path / layout.TRACEBACK).read_text()
+    (folder.path / layout.FAILED).write_text("torn")
+    assert "cannot be read" in str(folder.failure)
 
 
 def test_rows_changed_after_the_end_are_refused(tmp_path, monkeypatch):
@@ -140,8 +189,8 @@ def test_rows_changed_after_the_end_are_refused(tmp_path, monkeypatch):
     rows.write_bytes(text.replace("\n", "\r\n").encode())
     assert len(folder.rows()) == 1, "line endings may change on the way through a repository"
     (folder.path / "DONE").write_text('{"seconds": 1.0}')
-    rows.write_text("")
-    assert folder.rows() == [], "folders from before the hash was kept are taken as they are"
+    with pytest.raises(WorkbenchError, match=r"rows.jsonl was edited"):
+        folder.rows()
 
 
 def test_published_cells_are_whole():
@@ -174,7 +223,7 @@ def test_a_full_disk_ends_the_cell_with_one_line_and_it_can_go_on(tmp_path, monk
     (folder.path / "rows.jsonl").symlink_to("/dev/full")
     with pytest.raises(WorkbenchError, match=r"No room for .*No space left.* Free some; the same command goes on"):
         do(folder, monkeypatch, lambda cell: cell.row(metric="m", value=1.0))
-    assert "No room" in folder.failure and not folder.done
+    assert "No room" in str(folder.failure) and not folder.done
     (folder.path / "rows.jsonl").unlink()
     do(folder, monkeypatch, lambda cell: cell.row(metric="m", value=1.0))
     assert folder.done and folder.failure is None
@@ -208,8 +257,8 @@ def test_of_two_commands_one_works_and_the_other_waits_and_says_so(tmp_path, mon
         begun.set()
         go_on.wait(60)
 
-    monkeypatch.setattr(registry, "resolve", lambda reference: works)
-    commands = [threading.Thread(target=CellFolder(folder.path).work) for _ in range(2)]
+    targets = [lambda: do(CellFolder(folder.path), monkeypatch, works) for _ in range(2)]
+    commands = [threading.Thread(target=target) for target in targets]
     commands[0].start()
     begun.wait(60)
     assert folder.held
@@ -229,8 +278,8 @@ def test_of_two_commands_one_works_and_the_other_waits_and_says_so(tmp_path, mon
 def test_a_lock_left_by_a_dead_process_is_no_lock(tmp_path, monkeypatch):
     folder = CellFolder.create(CELL, tmp_path, LOCAL)
     code = (
-        "import sys, time; from pathlib import Path; from lab.folder import CellFolder\n"
-        "with CellFolder(Path(sys.argv[1])).alone(): print('held', flush=True); time.sleep(600)"
+        "import sys, time; from pathlib import Path; from lab.cells.folder import CellFolder; from lab.cells.work import alone\n"
+        "with alone(CellFolder(Path(sys.argv[1]))): print('held', flush=True); time.sleep(600)"
     )
     holder = subprocess.Popen([sys.executable, "-c", code, str(folder.path)], stdout=subprocess.PIPE, text=True)
     assert holder.stdout.readline() == "held\n" and folder.held
@@ -247,7 +296,7 @@ def several(monkeypatch, rank):
 
 
 def together(tmp_path):
-    return CellFolder.create(Cell("a:run", "two", {}, processes=2), tmp_path, LOCAL)
+    return CellFolder.create(made("run", "two", processes=2), tmp_path, LOCAL)
 
 
 @pytest.mark.parametrize("rank", [0, 1])
@@ -263,13 +312,13 @@ def test_no_process_begins_what_is_done(tmp_path, monkeypatch, rank):
 def test_the_first_of_several_processes_fails_where_another_command_was_faster(tmp_path, monkeypatch):
     folder = together(tmp_path)
     several(monkeypatch, 0)
-    real = CellFolder.alone
+    real = work.alone
 
-    def finished_meanwhile(self, **settings):
+    def finished_meanwhile(at, **settings):
         (folder.path / "DONE").write_text("{}")
-        return real(self, **settings)
+        return real(at, **settings)
 
-    monkeypatch.setattr(CellFolder, "alone", finished_meanwhile)
+    monkeypatch.setattr(work, "alone", finished_meanwhile)
     with pytest.raises(WorkbenchError, match="finished by another command"):
         do(folder, monkeypatch, lambda cell: None)
 
@@ -288,14 +337,14 @@ LOST = [
 @pytest.mark.parametrize("lost", LOST)
 def test_the_loss_of_another_process_is_no_reason_beside_a_true_one(tmp_path, lost):
     for number, reasons in enumerate([[lost, TRUE, LOST[0]], [TRUE, lost, "ValueError: later"]]):
-        folder = CellFolder.create(Cell("a:run", f"two-{number}", {}, processes=2), tmp_path, LOCAL)
+        folder = CellFolder.create(made("run", f"two-{number}", processes=2), tmp_path, LOCAL)
         for reason in reasons:
-            folder.fail(reason)
-        assert folder.failure == TRUE
+            keep_failure(folder.path, failure_of(WorkbenchError(reason)))
+        assert str(folder.failure) == TRUE
     alone = together(tmp_path)
-    alone.fail(lost)
-    alone.fail(LOST[0])
-    assert alone.failure == lost
+    keep_failure(alone.path, failure_of(WorkbenchError(lost)))
+    keep_failure(alone.path, failure_of(WorkbenchError(LOST[0])))
+    assert alone.failure == Failure("lost", lost)
 
 
 def test_a_look_at_the_lock_does_not_end_the_work_of_several_processes(tmp_path, monkeypatch):

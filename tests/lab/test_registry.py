@@ -46,10 +46,25 @@ def test_unknown_names_show_the_nearest():
         registry.entries("models")
 
 
-def test_references_and_versions():
-    assert registry.resolve("lab.errors:UsageError") is UsageError
-    with pytest.raises(WorkbenchError, match="cannot be imported"):
-        registry.resolve("lab.errors:Nothing")
-    with pytest.raises(WorkbenchError, match="has no CODE_VERSION"):
-        registry.code_version("lab.errors")
-    assert registry.code_version("snnl_core") >= 1
+def test_versions():
+    assert registry.version("snnl_core") >= 1
+    assert registry.versions("gans/wgan-gp", "tasks/train-gan").keys() == {"gans/wgan-gp", "tasks/train-gan"}
+    with pytest.raises(WorkbenchError, match="has no VERSION"):
+        registry.version("lab/errors")
+    with pytest.raises(UsageError, match="did you mean 'dcgan'"):
+        registry.version("gans/dcgam")
+
+
+def test_a_folder_is_an_entry_and_what_it_imports_in_vain_is_told(monkeypatch, tmp_path):
+    (tmp_path / "gans" / "big").mkdir(parents=True)
+    (tmp_path / "gans" / "_private").mkdir()
+    for folder in ("big", "_private"):
+        (tmp_path / "gans" / folder / "__init__.py").write_text('"""Big."""\nVERSION = 4\nimport not_installed\n')
+    monkeypatch.setattr(registry, "ROOT", tmp_path)
+    assert [(entry.name, entry.summary) for entry in registry.entries("gans")] == [("big", "Big.")]
+    assert registry.version("gans/big") == 4
+    import gans
+
+    monkeypatch.setattr(gans, "__path__", [str(tmp_path / "gans")])
+    with pytest.raises(ModuleNotFoundError, match="not_installed"):
+        registry.load("gans", "big")

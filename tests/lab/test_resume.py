@@ -3,7 +3,8 @@
 import pickle
 import shutil
 
-from lab.cells.cell import Cell
+from making import made
+
 from lab.cells.folder import CellFolder
 from lab.training import checkpoint, resume
 
@@ -13,10 +14,10 @@ FILES = {"weights": bytes(range(256)), "optimizers": b"\0" * 1000}
 def test_all_processes_go_on_from_what_the_first_one_read(tmp_path, monkeypatch):
     """Another cell's checkpoint may be removed before the others come to read it."""
     shorter, longer = (
-        CellFolder.create(Cell("a:train", f"{kimg}", {"kimg": kimg}), tmp_path, {"data": "", "download": False})
+        CellFolder.create(made("train", f"{kimg}", {"kimg": kimg}), tmp_path, {"data": "", "download": False})
         for kimg in (1, 2)
     )
-    checkpoint.save(shorter.path / "checkpoints", 7, shorter.key, FILES)
+    checkpoint.save(shorter.path / "checkpoints", 7, shorter.key, ("cpu", "bf16"), FILES)
     sent = []
 
     def send(objects):
@@ -32,8 +33,18 @@ def test_all_processes_go_on_from_what_the_first_one_read(tmp_path, monkeypatch)
     for rank, broadcast in enumerate((send, receive)):
         monkeypatch.setattr(resume, "rank", lambda rank=rank: rank)
         monkeypatch.setattr(resume, "broadcast_object_list", broadcast)
-        starts.append(resume.agreed_start(longer, {}, 10, ["kimg"]))
+        starts.append(resume.agreed_start(longer, {}, 10, ["kimg"], ("cpu", "bf16")))
         shutil.rmtree(shorter.path, ignore_errors=True)
     assert starts[0].checkpoint == starts[1].checkpoint
     assert starts[1].checkpoint.files == FILES and starts[1].checkpoint.step == 7
     assert starts[1].source.key == shorter.key
+
+
+def test_another_arithmetic_is_not_gone_on_from(tmp_path):
+    shorter, longer = (
+        CellFolder.create(made("train", f"{kimg}", {"kimg": kimg}), tmp_path, {"data": "", "download": False})
+        for kimg in (1, 2)
+    )
+    checkpoint.save(shorter.path / "checkpoints", 7, shorter.key, ("cpu", "bf16"), FILES)
+    assert resume.find_start(longer, {}, 10, ["kimg"], ("cpu", "float32")) is None
+    assert resume.find_start(longer, {}, 10, ["kimg"], ("cpu", "bf16")).source.key == shorter.key

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from making import made
 
-from lab.cells.cell import Cell
 from lab.cells.folder import CellFolder
-from lab.errors import DIVERGED, WorkbenchError
+from lab.errors import DivergedError
 from lab.training import frame
 from lab.training.frame import make_accelerator
 
@@ -41,10 +41,10 @@ class Counting(frame.Training):
             raise KeyboardInterrupt
         self.step += 1
         loss = self.values.get(self.step, self.step)
-        self.losses.append({"loss": torch.tensor(float(loss)), "free": torch.tensor(math.inf)})
+        self.losses.append({("loss", ""): torch.tensor(float(loss)), ("free", "fc1"): torch.tensor(math.inf)})
 
-    def may_be_infinite(self, name):
-        return name == "free"
+    def may_be_infinite(self, curve):
+        return curve == ("free", "fc1")
 
     def measure(self):
         assert not self.losses, "the losses are settled first"
@@ -63,7 +63,7 @@ class Counting(frame.Training):
         if stop == 0:
             yield {"metric": "start", "value": 0, "step": 0}
         else:
-            yield {"metric": "loss", "value": self.history["loss"][start:stop].mean().item(), "step": stop}
+            yield {"metric": "loss", "value": self.history["loss", ""][start:stop].mean().item(), "step": stop}
             if stop in self.found:
                 yield {"metric": "measured", "value": stop, "step": stop}
 
@@ -72,7 +72,7 @@ class Counting(frame.Training):
 def cell(tmp_path):
     def make(place="a", minutes=0, **config):
         local = {"data": "x", "download": False, "checkpoint_minutes": minutes}
-        return CellFolder.create(Cell("a:b", "counting", config), tmp_path / place, local)
+        return CellFolder.create(made("count", "counting", config), tmp_path / place, local)
 
     return make
 
@@ -80,7 +80,7 @@ def cell(tmp_path):
 @pytest.fixture
 def counting():
     def make(**settings):
-        return Counting(accelerator=make_accelerator("cpu"), **settings)
+        return Counting(accelerator=make_accelerator("cpu"), arithmetic=("cpu", "float32"), **settings)
 
     return make
 
@@ -125,6 +125,5 @@ def test_another_cell_is_gone_on_from_only_if_it_differs_in_the_length_alone(cel
 
 
 def test_what_may_not_be_infinite_ends_the_training(cell, counting):
-    with pytest.raises(WorkbenchError, match="counting diverged at step 4: loss is nan") as error:
+    with pytest.raises(DivergedError, match="counting diverged at step 4: loss is nan"):
         frame.train(counting(values={4: math.nan}), cell(minutes=9))
-    assert DIVERGED in str(error.value), "a search would not know it by that"

@@ -18,8 +18,8 @@ from lab import machine
     ],
 )
 def test_auto_follows_the_hardware(monkeypatch, flags, gpus, device, precision):
-    monkeypatch.setattr(hardware, "processor", lambda: ("some", frozenset(flags)))
-    monkeypatch.setattr(hardware, "gpus", lambda: gpus)
+    monkeypatch.setattr(machine, "processor", lambda: ("some", frozenset(flags)))
+    monkeypatch.setattr(machine, "gpus", lambda: gpus)
     assert machine.resolve_device("auto") == device
     assert machine.resolve_precision("auto", device) == precision
 
@@ -30,7 +30,7 @@ def test_auto_follows_the_hardware(monkeypatch, flags, gpus, device, precision):
      ("many", 1, 8), ("0", 2, 4), ("-1", 2, 4)],
 )  # fmt: skip
 def test_a_slot_has_its_share_of_the_cores_but_no_more_threads_than_asked_for(monkeypatch, given, slots, threads):
-    monkeypatch.setattr(hardware, "cores", lambda: 8)
+    monkeypatch.setattr(machine, "cores", lambda: 8)
     monkeypatch.setenv("OMP_NUM_THREADS", given)
     assert machine.threads(slots) == threads
 
