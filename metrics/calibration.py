@@ -112,8 +112,9 @@ def classwise_calibration_error(
     `expected_calibration_error`.
     """
     _check_probabilities(probabilities, labels)
-    classes = range(probabilities.shape[1])
-    return sum(calibration_error(probabilities[:, c], labels == c, bins, binning) for c in classes) / len(classes)
+    by_class = probabilities.T.contiguous()
+    errors = [calibration_error(claimed, labels == c, bins, binning) for c, claimed in enumerate(by_class)]
+    return sum(errors) / len(errors)
 
 
 def _check_probabilities(probabilities: Tensor, labels: Tensor) -> None:
