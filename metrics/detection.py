@@ -6,7 +6,8 @@ probability that an out input scores higher than an in one, equal ones counted h
 side. The others have one, and their names say which:
 
 - `fpr95_ood_pos`: the threshold flags at least 95% of the out inputs; the share of in inputs flagged with them. This
-  is the FPR@95 of OpenOOD v1.5 and of pytorch-ood.
+  is the FPR@95 of OpenOOD v1.5 and of pytorch-ood. (OpenOOD reads it off a curve without the points between two others
+  on a line, as scikit-learn's is by default, and can report more where scores are equal.)
 - `fpr95_id_pos`: the threshold accepts at least 95% of the in inputs; the share of out inputs accepted with them.
 - `aupr_ood_pos`, `aupr_id_pos`: average precision, sum over thresholds of (recall gained) x precision, without
   interpolation, as scikit-learn's; trapezoids (OpenOOD, pytorch-ood) give other numbers where scores are equal.
