@@ -41,8 +41,6 @@ def temperature_of(logits: Tensor, labels: Tensor) -> float:
     if scale == 0:
         return 1.0
     excess /= scale
-    if not (excess > 0).any():
-        return scale / LIMIT
     return scale / _best_inverse(excess)
 
 

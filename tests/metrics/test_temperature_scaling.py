@@ -22,12 +22,17 @@ def draw(seed, n=500, classes=5, scale=1.0, noise=0.2):
 
 
 @pytest.mark.parametrize("gap", [1e-3, 1.0, 500.0])
-@pytest.mark.parametrize("right", [51, 75, 99])
-def test_by_hand(gap, right):
-    """All logits are (gap, 0) and the first class is right in some of 100: its probability is to be that share."""
-    logits = torch.tensor([[gap, 0.0]], dtype=torch.float64).repeat(100, 1)
+@pytest.mark.parametrize("right", [55, 75, 99])
+@pytest.mark.parametrize("classes", [2, 50, 1000])
+def test_by_hand(gap, right, classes):
+    """All logits are (gap, 0, ..., 0) and the first class is right in some of 100: its probability is to be that share.
+
+    With many classes, the likelihood is straight on both sides of a sharp bend.
+    """
+    logits = torch.zeros(100, classes, dtype=torch.float64)
+    logits[:, 0] = gap
     labels = (torch.arange(100) >= right).long()
-    expected = gap / math.log(right / (100 - right))
+    expected = gap / math.log(right * (classes - 1) / (100 - right))
     assert temperature_of(logits, labels) == pytest.approx(expected, rel=1e-9)
 
 
