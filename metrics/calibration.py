@@ -5,14 +5,12 @@ Protocol: the softmax of n logits, in float64. Accuracy is the share of samples 
 the most probable class over 15 equal-width bins of its probability (Guo et al. 2017, equation 3).
 """
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from snnl_core.distances import check_integers
+from metrics._arguments import check_labelled, rounding
+from metrics.reliability import BINS, Binning, calibration_error
 
-BINS = 15
-SUM_TOLERANCE = 1e-3
 Row = dict[str, str | float | int]
 
 
@@ -27,7 +25,7 @@ def measure(logits: Tensor, labels: Tensor) -> list[Row]:
         TypeError: logits are not floating, or labels not integers.
         ValueError: no sample, shapes that do not fit, a label that is no class, or a logit that is not finite.
     """
-    _check(logits, labels)
+    check_labelled(logits, labels)
     probabilities = logits.double().softmax(1)
     values = {
         "accuracy": accuracy(logits, labels),
@@ -47,7 +45,7 @@ def accuracy(scores: Tensor, labels: Tensor) -> float:
     Raises:
         TypeError, ValueError: as `measure`.
     """
-    _check(scores, labels)
+    check_labelled(scores, labels)
     return float((scores.argmax(1) == labels).double().mean())
 
 
@@ -65,46 +63,62 @@ def nll(probabilities: Tensor, labels: Tensor) -> float:
     return float(-probabilities.double().gather(1, labels.long()[:, None]).log().mean())
 
 
-def expected_calibration_error(probabilities: Tensor, labels: Tensor, bins: int = BINS) -> float:
-    """The mean over samples of |accuracy - mean confidence| of their bin, in [0, 1] (Guo et al. 2017, equation 3).
+def brier_score(probabilities: Tensor, labels: Tensor) -> float:
+    """The mean squared distance between the probabilities and the class as a corner, in [0, 2] (Brier 1950).
 
-    A sample's confidence is the probability of its most probable class. Bin i holds the confidences in
-    (i / bins, (i + 1) / bins].
+    It sums over all classes: for two classes, it is twice the mean square of 1 - (probability of the sample's class).
 
     Args:
         probabilities: floating (n, classes), rows in [0, 1] that sum to 1.
         labels: integers (n,) in [0, classes).
-        bins: how many, of equal width.
 
     Raises:
-        TypeError, ValueError: as `nll`, or bins < 1.
+        TypeError, ValueError: as `nll`.
     """
     _check_probabilities(probabilities, labels)
-    if bins < 1:
-        raise ValueError(f"bins must be at least 1, not {bins}.")
+    corners = F.one_hot(labels.long(), probabilities.shape[1])
+    return float((probabilities.double() - corners).square().sum(1).mean())
+
+
+def expected_calibration_error(
+    probabilities: Tensor, labels: Tensor, bins: int = BINS, binning: Binning = "equal_width"
+) -> float:
+    """The mean over samples of |accuracy - mean confidence| of their bin, in [0, 1] (Guo et al. 2017, equation 3).
+
+    A sample's confidence is the probability of its most probable class. Of equal width, bin i holds the confidences
+    in (i / bins, (i + 1) / bins]; for bins of equal mass see `metrics.reliability`.
+
+    Args:
+        probabilities: floating (n, classes), rows in [0, 1] that sum to 1.
+        labels: integers (n,) in [0, classes).
+        bins: how many.
+        binning: `equal_width` or `equal_mass`.
+
+    Raises:
+        TypeError, ValueError: as `nll`, or bins < 1, or an unknown binning.
+    """
+    _check_probabilities(probabilities, labels)
     confidence, choice = probabilities.max(1)
-    edges = torch.arange(1, bins, dtype=confidence.dtype, device=confidence.device) / bins
-    excess = (choice == labels).double() - confidence.double()
-    sums = excess.new_zeros(bins).index_add_(0, torch.bucketize(confidence, edges), excess)
-    return float(sums.abs().sum() / len(labels))
+    return calibration_error(confidence, choice == labels, bins, binning)
+
+
+def classwise_calibration_error(
+    probabilities: Tensor, labels: Tensor, bins: int = BINS, binning: Binning = "equal_width"
+) -> float:
+    """The mean over classes of the calibration error of "it is this class", in [0, 1] (Kull et al. 2019, equation 2).
+
+    Every probability counts, not only the largest of each row. Arguments and errors are those of
+    `expected_calibration_error`.
+    """
+    _check_probabilities(probabilities, labels)
+    by_class = probabilities.T.contiguous()
+    errors = [calibration_error(claimed, labels == c, bins, binning) for c, claimed in enumerate(by_class)]
+    return sum(errors) / len(errors)
 
 
 def _check_probabilities(probabilities: Tensor, labels: Tensor) -> None:
-    _check(probabilities, labels)
-    inside = (probabilities >= 0) & (probabilities <= 1 + SUM_TOLERANCE)
-    if not inside.all() or ((probabilities.double().sum(1) - 1).abs() > SUM_TOLERANCE).any():
+    check_labelled(probabilities, labels)
+    tolerance = rounding(probabilities.dtype)
+    inside = (probabilities >= 0) & (probabilities <= 1 + tolerance)
+    if not inside.all() or ((probabilities.double().sum(1) - 1).abs() > tolerance).any():
         raise ValueError("probabilities must be in [0, 1] and sum to 1 in each row; of logits, take the softmax.")
-
-
-def _check(scores: Tensor, labels: Tensor) -> None:
-    if not scores.is_floating_point():
-        raise TypeError(f"logits and probabilities must be floating, not {scores.dtype}.")
-    check_integers("labels", labels)
-    if scores.ndim != 2 or labels.shape != scores.shape[:1] or scores.numel() == 0:
-        shapes = f"{tuple(scores.shape)} and {tuple(labels.shape)}"
-        raise ValueError(f"(n, classes) and as many labels (n,) are needed, at least one, not {shapes}.")
-    if not scores.isfinite().all():
-        raise ValueError("logits and probabilities must be finite.")
-    if labels.min() < 0 or labels.max() >= scores.shape[1]:
-        low, high, last = int(labels.min()), int(labels.max()), scores.shape[1] - 1
-        raise ValueError(f"labels must be in 0 to {last}, not {low} to {high}.")

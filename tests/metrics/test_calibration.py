@@ -7,7 +7,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metrics.calibration import accuracy, expected_calibration_error, measure, nll
+from metrics.calibration import (
+    accuracy,
+    brier_score,
+    classwise_calibration_error,
+    expected_calibration_error,
+    measure,
+    nll,
+)
+
+OF_PROBABILITIES = (nll, brier_score, expected_calibration_error, classwise_calibration_error)
 
 
 def binary(*confidences):
@@ -125,12 +134,12 @@ LOGITS, LABELS = torch.zeros(4, 3), torch.tensor([0, 1, 2, 0])
      (LOGITS - math.inf, LABELS, ValueError, "must be finite")],
 )  # fmt: skip
 def test_bad_input_is_refused(logits, labels, error, message):
-    for function in (measure, accuracy, nll, expected_calibration_error):
+    for function in (measure, accuracy, *OF_PROBABILITIES):
         with pytest.raises(error, match=message):
             function(logits, labels)
 
 
-@pytest.mark.parametrize("function", [nll, expected_calibration_error])
+@pytest.mark.parametrize("function", OF_PROBABILITIES)
 @pytest.mark.parametrize("bad", [LOGITS, torch.eye(3)[LABELS] * 2, torch.tensor([[1.5, -0.5, 0.0]]).repeat(4, 1)])
 def test_what_is_no_distribution_is_refused(function, bad):
     with pytest.raises(ValueError, match="sum to 1"):
@@ -140,3 +149,75 @@ def test_what_is_no_distribution_is_refused(function, bad):
 def test_there_is_at_least_one_bin():
     with pytest.raises(ValueError, match="bins must be at least 1, not 0"):
         expected_calibration_error(torch.full((4, 3), 1 / 3), LABELS, bins=0)
+
+
+def test_brier_and_classwise_error_by_hand():
+    """Two classes, 0.62 right and 0.78 wrong: each class's own error in five bins is that of its two samples."""
+    probabilities, labels = binary(0.62, 0.78), torch.tensor([0, 1])
+    assert brier_score(probabilities, labels) == pytest.approx((2 * 0.38**2 + 2 * 0.78**2) / 2, abs=1e-12)
+    first = abs(1 - 0.62 + 0 - 0.78) / 2  # 0.62 and 0.78 share a bin, and so do 0.38 and 0.22
+    assert classwise_calibration_error(probabilities, labels, bins=5) == pytest.approx(first, abs=1e-12)
+    apart = (abs(0 - 0.38) + abs(1 - 0.22) + abs(1 - 0.62) + abs(0 - 0.78)) / 4
+    assert classwise_calibration_error(probabilities, labels, bins=10) == pytest.approx(apart, abs=1e-12)
+
+
+def test_certain_and_right_is_0_by_every_measure_and_certain_and_wrong_worst():
+    labels = torch.arange(20) % 4
+    certain = torch.nn.functional.one_hot(labels, 4).double()
+    assert brier_score(certain, labels) == 0 == classwise_calibration_error(certain, labels)
+    assert brier_score(certain, (labels + 1) % 4) == 2
+    assert classwise_calibration_error(certain, (labels + 1) % 4) == 0.5  # two of four classes claimed wrongly
+
+
+def naive_classwise(probabilities, labels, bins):
+    total, (n, classes) = 0.0, probabilities.shape
+    for c in range(classes):
+        for i in range(bins):
+            members = [k for k in range(n) if i / bins < float(probabilities[k, c]) <= (i + 1) / bins]
+            total += abs(sum(int(labels[k] == c) - float(probabilities[k, c]) for k in members))
+    return total / n / classes
+
+
+@pytest.mark.parametrize("classes", [2, 3, 10])
+def test_brier_and_classwise_error_against_others(classes):
+    metrics = pytest.importorskip("sklearn.metrics")
+    oracle = pytest.importorskip("torchmetrics.functional.classification")
+    logits, labels = draw(4, n=300, classes=classes, scale=2.0)
+    probabilities = logits.double().softmax(1)
+    one_hot = torch.nn.functional.one_hot(labels, classes)
+    plain = ((probabilities - one_hot) ** 2).sum() / 300
+    assert brier_score(probabilities, labels) == pytest.approx(float(plain), rel=1e-12)
+    if classes == 2:
+        half = metrics.brier_score_loss(labels.numpy(), probabilities[:, 1].numpy())
+        assert brier_score(probabilities, labels) == pytest.approx(2 * half, rel=1e-12)
+    found = classwise_calibration_error(probabilities, labels, 15)
+    assert found == pytest.approx(naive_classwise(probabilities, labels, 15), abs=1e-12)
+    by_class = [
+        oracle.binary_calibration_error(probabilities[:, c], (labels == c).long(), n_bins=15) for c in range(classes)
+    ]
+    assert found == pytest.approx(float(sum(by_class)) / classes, abs=1e-6)
+
+
+def test_bins_of_equal_mass_are_those_of_the_reliability_table():
+    """Four confidences in two bins of two: .6 wrong and .7 right; .8 and .9 right."""
+    probabilities, labels = binary(0.9, 0.6, 0.8, 0.7), torch.tensor([0, 1, 0, 0])
+    expected = abs(1 / 2 - 0.65) / 2 + abs(1 - 0.85) / 2
+    assert expected_calibration_error(probabilities, labels, 2, "equal_mass") == pytest.approx(expected, abs=1e-12)
+    for function in (expected_calibration_error, classwise_calibration_error):
+        with pytest.raises(ValueError, match=r"unknown binning 'mass'; known: equal_width, equal_mass\."):
+            function(probabilities, labels, 2, "mass")
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+@pytest.mark.parametrize("classes", [2, 10, 1000])
+def test_a_softmax_in_any_precision_is_a_distribution(dtype, classes):
+    logits, labels = draw(5, n=400, classes=classes, scale=1.0)
+    rounded = logits.to(dtype).softmax(1)
+    exact = logits.to(dtype).double().softmax(1)
+    off = float((rounded.double().sum(1) - 1).abs().max())
+    if dtype is torch.bfloat16 and classes == 10:
+        assert off > 2e-3  # a fixed tolerance of 1e-3 would refuse them
+    for function in OF_PROBABILITIES:
+        assert function(rounded, labels) == pytest.approx(function(exact, labels), rel=0.05, abs=0.02)
+    with pytest.raises(ValueError, match="sum to 1"):
+        nll(1.02 * rounded, labels)

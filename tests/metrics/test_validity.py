@@ -1,0 +1,142 @@
+"""Validity of p-values: bands against scipy and by simulation, and what the rows say."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from metrics.validity import LEVELS, band, empirical_distribution, measure
+
+
+def test_by_hand():
+    """One p-value in four is at most 0.25; of two fair coins, one is a head half of the time."""
+    p_values = torch.tensor([0.25, 0.5, 0.75, 1.0])
+    assert empirical_distribution(p_values, [0.2, 0.25, 0.6, 1.0]).tolist() == [0, 0.25, 0.5, 1]
+    assert band(0.5, 2, probability=0.4) == (0.5, 0.5)  # no head is as rare as 1/4, and 0.3 may be left on each side
+    assert band(0.5, 2, probability=0.6) == (0, 1)
+
+
+def test_the_rows():
+    rows = measure(torch.linspace(0.001, 1, 1000, dtype=torch.float64), n_calibration=999)
+    assert [row["level"] for row in rows] == list(LEVELS) == [0.01, 0.05, 0.1, 0.2, 0.5]
+    assert [row["value"] for row in rows] == pytest.approx(LEVELS)
+    assert all(row["metric"] == "p_at_most" and row["n"] == 1000 for row in rows)
+    assert all(row["low"] < row["level"] < row["high"] for row in rows)
+
+
+@pytest.mark.parametrize("level", [0.001, 0.01, 0.05, 0.3, 0.5, 0.99])
+@pytest.mark.parametrize("n", [1, 20, 1000, 60000])
+@pytest.mark.parametrize("probability", [0.5, 0.95, 0.999])
+def test_the_bands_of_independent_p_values_are_binomial(level, n, probability):
+    low, high = band(level, n, probability=probability)
+    expected = stats.binom(n, level).interval(probability)
+    assert (low * n, high * n) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("level, n_calibration, rank", [(0.05, 999, 50), (0.29, 99, 29), (0.1, 29, 3), (0.5, 1, 1)])
+@pytest.mark.parametrize("n", [1, 20, 1000, 60000])
+def test_the_bands_of_calibrated_p_values_are_beta_binomial(level, n_calibration, rank, n):
+    low, high = band(level, n, n_calibration)
+    expected = stats.betabinom(n, rank, n_calibration + 1 - rank).interval(0.95)
+    assert (low * n, high * n) == pytest.approx(expected, abs=1e-6)
+
+
+def test_between_two_ranks_the_band_is_of_both():
+    below, above = stats.betabinom(500, 37, 713), stats.betabinom(500, 38, 712)
+    assert band(0.05, 500, 749) == pytest.approx((below.ppf(0.025) / 500, above.ppf(0.975) / 500))
+    assert band(0.01, 500, 49)[0] == 0  # rank 1/2: no calibrated p-value that is not smoothed is at most 0.01
+    assert band(0.99, 500, 49)[1] == 1
+
+
+def test_many_inputs_leave_the_beta_distribution_of_the_calibration_set():
+    """Of n = 1000 and level .1, Beta(100, 901): the standard deviation of the coverage is 0.0095."""
+    low, high = band(0.1, 200_000, 1000)
+    expected = stats.beta(100, 901).interval(0.95)[0], stats.beta(101, 900).interval(0.95)[1]
+    assert (low, high) == pytest.approx(expected, abs=2e-4)
+    low, high = band(0.1, 500, 10_000_000 - 1)  # and a large calibration set, that of independent ones
+    assert (low, high) == pytest.approx(band(0.1, 500), abs=1 / 500 + 1e-9)
+
+
+@pytest.mark.parametrize("smoothed", [False, True])
+@pytest.mark.parametrize("level, n_calibration", [(0.1, 99), (0.05, 29), (0.5, 20)])
+def test_exact_p_values_are_in_the_band_as_often_as_it_says(smoothed, level, n_calibration):
+    """4,000 calibration sets with 100 inputs each, of continuous nonconformity."""
+    generator, sets, n = torch.Generator().manual_seed(0), 4000, 100
+    calibration = torch.rand(sets, n_calibration, generator=generator)
+    rank = torch.searchsorted(calibration.sort(1).values, torch.rand(sets, n, generator=generator)).double()
+    offset = torch.rand(sets, n, generator=generator) if smoothed else 1
+    p_values = (rank + offset) / (n_calibration + 1)
+    low, high = band(level, n, n_calibration, 0.9)
+    share = torch.stack([empirical_distribution(row, [level])[0] for row in p_values])
+    inside = float(((share >= low) & (share <= high)).double().mean())
+    below, above = float((share < low).double().mean()), float((share > high).double().mean())
+    error = 4 * math.sqrt(0.05 * 0.95 / sets)
+    assert inside >= 0.9 - 2 * error and below <= 0.05 + error and above <= 0.05 + error
+    if (n_calibration + 1) * level == 10:
+        assert inside < 0.96  # no wider than counts make it
+        narrow = band(level, n)  # that of independent p-values
+        narrow_low, narrow_high = band(level, n, None, 0.9)
+        assert narrow[1] < band(level, n, n_calibration)[1]
+        assert float(((share >= narrow_low) & (share <= narrow_high)).double().mean()) < 0.85
+
+
+@pytest.mark.parametrize("n_calibration", [None, 199])
+def test_p_values_that_are_half_as_large_are_found_out(n_calibration):
+    p_values = torch.rand(2000, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    assert all(row["low"] <= row["value"] <= row["high"] for row in measure(p_values, n_calibration))
+    for wrong in (p_values / 2, p_values**0.5):
+        assert not any(row["low"] <= row["value"] <= row["high"] for row in measure(wrong, n_calibration)[1:])
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_a_p_value_on_the_level_is_at_most_the_level(dtype):
+    p_values = torch.tensor([50 / 1000, 29 / 100, 3 / 30], dtype=torch.float64).to(dtype)
+    for level in (0.05, 0.1, 0.29):
+        expected = sum(value <= level for value in (0.05, 0.29, 0.1)) / 3
+        assert empirical_distribution(p_values, [level]).tolist() == [expected]
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**31), n=st.integers(1, 50), level=st.sampled_from([0.01, 0.2, 0.5, 0.9]))
+def test_shares_are_counts_whatever_the_order(seed, n, level):
+    generator = torch.Generator().manual_seed(seed)
+    p_values = torch.randint(1, 11, (n,), generator=generator) / 10
+    expected = sum(value <= level + 1e-6 for value in p_values.tolist()) / n
+    shuffled = p_values[torch.randperm(n, generator=generator)]
+    assert empirical_distribution(p_values, [level]).tolist() == [expected]
+    assert empirical_distribution(shuffled, [level]).tolist() == [expected]
+    low, high = band(level, n, 9)
+    assert 0 <= low <= level <= high <= 1
+
+
+P = torch.tensor([0.2, 0.4])
+
+
+@pytest.mark.parametrize(
+    "bad, error, message",
+    [(P.long(), TypeError, "p_values must be floating, not torch.int64"),
+     (P[:0], ValueError, r"p_values must be \(n,\), at least one, not \(0,\)"),
+     (P[None], ValueError, r"not \(1, 2\)"),
+     (P * math.nan, ValueError, "must not be NaN; 2 of 2 are"),
+     (P + 1, ValueError, r"must be in \[0, 1\], not 1.2 to 1.4"),
+     (P - 1, ValueError, r"not -0.8 to -0.6")],
+)  # fmt: skip
+def test_bad_p_values_are_refused(bad, error, message):
+    for function in (measure, lambda p: empirical_distribution(p, [0.5])):
+        with pytest.raises(error, match=message):
+            function(bad)
+
+
+@pytest.mark.parametrize("level, probability", [(0, 0.9), (1, 0.9), (math.nan, 0.9), (0.5, 0), (0.5, 1)])
+def test_impossible_levels_are_refused(level, probability):
+    with pytest.raises(ValueError, match=r"level and probability must be in \(0, 1\)"):
+        measure(P, 5, [level], probability)
+
+
+@pytest.mark.parametrize("n, n_calibration", [(0, None), (5, 0), (-1, 3)])
+def test_impossible_sizes_are_refused(n, n_calibration):
+    with pytest.raises(ValueError, match="n and n_calibration must be at least 1"):
+        band(0.5, n, n_calibration)
