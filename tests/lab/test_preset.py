@@ -8,7 +8,7 @@ from pydantic import Field
 
 from lab.config import Config
 from lab.errors import UsageError
-from lab.studying import study
+from lab.studying import plan
 from lab.studying.preset import read_preset, write_preset
 
 
@@ -25,15 +25,15 @@ PRESETS = {"laptop": {"length": 1.0, "names": ("a",), "seeds": 5}, "smoke": {"le
 
 @pytest.fixture
 def file(tmp_path, monkeypatch):
-    monkeypatch.setattr(study.registry, "load", lambda kind, name: SimpleNamespace(Config=Settings, PRESETS=PRESETS))
+    monkeypatch.setattr(plan.registry, "load", lambda kind, name: SimpleNamespace(Config=Settings, PRESETS=PRESETS))
     return tmp_path / "preset.json"
 
 
 def test_a_file_stands_above_the_preset_and_below_what_is_given(file):
     write_preset(file, "mine", {"length": 2.0, "names": ["b", "c"]})
-    found = study.study_config("mine", "laptop", {"length": 3.0}, file)
+    found = plan.study_config("mine", "laptop", {"length": 3.0}, file)
     assert found == Settings(length=3.0, names=("b", "c"), seeds=5)
-    assert study.study_config("mine", "smoke", {}, file) == Settings(length=2.0, names=("b", "c"))
+    assert plan.study_config("mine", "smoke", {}, file) == Settings(length=2.0, names=("b", "c"))
     assert json.loads(file.read_text()) == {"study": "mine", "config": {"length": 2.0, "names": ["b", "c"]}}
 
 
@@ -52,15 +52,15 @@ def test_a_file_stands_above_the_preset_and_below_what_is_given(file):
 def test_another_file_is_refused(file, text, words):
     file.write_text(text)
     with pytest.raises(UsageError, match=words) as error:
-        study.study_config("mine", "laptop", {}, file)
+        plan.study_config("mine", "laptop", {}, file)
     assert "preset.json" in str(error.value) and "\n" not in str(error.value)
 
 
 def test_a_value_out_of_range_is_refused_unless_another_is_given(file):
     write_preset(file, "mine", {"seeds": 0})
     with pytest.raises(UsageError, match="seeds: "):
-        study.study_config("mine", "laptop", {}, file)
-    assert study.study_config("mine", "laptop", {"seeds": 2}, file).seeds == 2
+        plan.study_config("mine", "laptop", {}, file)
+    assert plan.study_config("mine", "laptop", {"seeds": 2}, file).seeds == 2
 
 
 def test_a_file_that_is_no_text_is_refused(file):

@@ -12,15 +12,17 @@ from unittest import mock
 
 import optuna
 import pytest
+from making import made
 from pydantic import Field
 
-from lab.cells.cell import Cell
+from lab.cells.failure import failure_of
+from lab.cells.work import work
 from lab.config import Config
-from lab.errors import DIVERGED, UsageError, WorkbenchError
-from lab.running import executor
-from lab.running.executor import Outcome
+from lab.errors import UsageError, WorkbenchError
+from lab.running import schedule
+from lab.running.schedule import Outcome
 from lab.studying import journal, search
-from lab.studying.search import Choice, Range, Searchable
+from lab.studying.space import Choice, Range, Searchable
 
 LOCAL = {"data": "data", "download": False}
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -32,17 +34,17 @@ quick = pytest.mark.usefixtures("in_this_process")
 def in_this_process(monkeypatch):
     """Cells are done here, without workers, which take a while to start."""
 
-    def do(folders, jobs, device, started):
+    def do(folders, *others):
         outcome = Outcome()
         for folder in folders:
             try:
-                folder.work()
+                work(folder)
                 outcome.done.append(folder.path)
             except WorkbenchError as error:
-                outcome.broken[folder.path] = str(error)
+                outcome.broken[folder.path] = failure_of(error)
         return outcome
 
-    monkeypatch.setattr(executor, "run_in_slots", do)
+    monkeypatch.setattr(schedule, "do", do)
 
 
 class Settings(Config):
@@ -56,9 +58,9 @@ def space(config):
     return {"x": Range(1e-3, 1.0, sign=-1), "kind": Choice(("good", "bad"))}
 
 
-def cells(config, values):
+def cells(config, values, data):
     return [
-        Cell("work:parabola", f"parabola-{seed}", {"peak": config.peak, "seed": seed, **values}, parts={"work": 1})
+        made("parabola", f"parabola-{seed}", {"peak": config.peak, "seed": seed, **values}, data="one")
         for seed in range(config.seeds)
     ]
 
@@ -75,9 +77,8 @@ PARABOLA = Searchable(Settings, space, cells, score, preset)
 
 
 def run(runs, trials=6, jobs=1, config=None, searchable=PARABOLA, study="parabola", **more):
-    return search.search(
-        study, searchable, config or Settings(), trials=trials, runs=runs, local=LOCAL, jobs=jobs, **more
-    )  # fmt: skip
+    places = {"runs": runs, "data": Path("data"), "local": LOCAL}
+    return search.search(study, searchable, config or Settings(), trials=trials, jobs=jobs, **places, **more)
 
 
 @quick
@@ -111,28 +112,28 @@ def test_what_is_proposed_does_not_depend_on_interruptions(tmp_path, jobs):
 
 
 @quick
-@pytest.mark.parametrize("where", ["propose", "tell", "_try"])
+@pytest.mark.parametrize("where", ["propose", "tell", "do_cells"])
 def test_a_search_that_broke_off_ends_as_an_undisturbed_one(tmp_path, monkeypatch, where):
     """Broken off at every call of a step of it: while asking, while telling, and with cells to do."""
     whole = run(tmp_path / "whole", trials=7, jobs=2)
-    place, name = (search, "_try") if where == "_try" else (journal.Journal, {"propose": "_propose"}.get(where, where))
+    place, name = (search, where) if where == "do_cells" else (journal.Journal, {"propose": "_propose"}.get(where, where))
     real, calls = getattr(place, name), 0
 
-    def breaks(*arguments, before):
+    def breaks(*arguments, before, **more):
         nonlocal calls
         calls += 1
         if not before:
-            real(*arguments)
+            real(*arguments, **more)
         if calls % 2:
             raise KeyboardInterrupt
-        return real(*arguments) if before else None
+        return real(*arguments, **more) if before else None
 
     for before in (True, False):
-        if name == "_try" and not before:
+        if name == "do_cells" and not before:
             continue
         calls, ended = 0, False
         with monkeypatch.context() as patch:
-            patch.setattr(place, name, lambda *arguments: breaks(*arguments, before=before))  # noqa: B023
+            patch.setattr(place, name, lambda *arguments, **more: breaks(*arguments, before=before, **more))  # noqa: B023
             for _ in range(30):
                 try:
                     found = run(tmp_path / f"broken-{before}", trials=7, jobs=2)
@@ -146,7 +147,7 @@ def test_a_search_that_broke_off_ends_as_an_undisturbed_one(tmp_path, monkeypatc
 def test_a_killed_search_goes_on(tmp_path):
     """The process gets no time to put anything in order."""
     code = (
-        f"import sys; sys.path[:0] = [{str(ROOT)!r}, {str(Path(__file__).parent)!r}]\n"
+        f"import sys; sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / 'tests')!r}, {str(Path(__file__).parent)!r}]\n"
         "import test_search as t; from pathlib import Path\n"
         "if __name__ == '__main__': t.run(Path(sys.argv[1]), trials=4, say=print)"
     )
@@ -219,10 +220,10 @@ def test_a_trial_half_proposed_is_left_out(tmp_path):
         ({"config": Settings(peak=0.2)}, r"peak: 0.05 there, 0.2 here"),
         ({"study": "circle"}, r"study: 'parabola' there, 'circle' here"),
         ({"searchable": replace(PARABOLA, space=lambda config: {"kind": Choice(("good", "bad"))},
-                                cells=lambda config, values: cells(config, {**values, "x": -1.0}))}, "x: "),
+                                cells=lambda config, values, data: cells(config, {**values, "x": -1.0}, data))}, "x: "),
         ({"searchable": replace(PARABOLA, space=lambda config: space(config) | {"x": Range(1e-3, 2.0, sign=-1)})},
          "x: .*'high': 1.0.* there, .*'high': 2.0"),
-        ({"searchable": replace(PARABOLA, cells=lambda *given: [replace(cell, parts={"work": 2})
+        ({"searchable": replace(PARABOLA, cells=lambda *given: [replace(cell, data="another")
                                                                 for cell in cells(*given)])},
          "another version of the code"),
     ],
@@ -260,11 +261,11 @@ def test_a_damaged_journal_is_told(tmp_path):
 
 @quick
 def test_a_training_that_diverges_has_the_lowest_score_and_other_failures_end_the_search(tmp_path):
-    reasons = {"good": f"the network {DIVERGED} at step 3.", "bad": "the disk is gone."}
+    reasons = {"good": {"diverges": True}, "bad": {"why": "the disk is gone."}}
 
-    def failing(config, values):
-        why = {"why": reasons[str(values["kind"])]} if values["kind"] in config_kinds else {}
-        return [Cell("work:parabola", "parabola", {"peak": config.peak, "seed": 0, **values, **why})]
+    def failing(config, values, data):
+        why = reasons[str(values["kind"])] if values["kind"] in config_kinds else {}
+        return [made("parabola", "parabola", {"peak": config.peak, "seed": 0, **values, **why})]
 
     config_kinds = {"good"}
     found = run(tmp_path / "a", trials=5, searchable=Searchable(Settings, space, failing, score, preset))
@@ -310,5 +311,5 @@ def test_without_optuna_there_is_no_search(tmp_path, monkeypatch):
 
 
 def test_searching_is_planned_without_optuna_and_torch(python):
-    code = "import sys, lab.search; print({'optuna', 'torch'} & set(sys.modules))"
+    code = "import sys, lab.studying.search; print({'optuna', 'torch'} & set(sys.modules))"
     assert python(code) == "set()"

@@ -1,8 +1,12 @@
 """Which cells of a plan are done, published, or to do; and what a report tells of its making."""
 
-import pytest
+from pathlib import Path
 
-from lab.cells.cell import Cell
+import pytest
+from making import made
+
+from lab import machine
+from lab.cells import layout
 from lab.cells.folder import CellFolder
 from lab.cells.removal import to_remove
 from lab.cells.rows import build_table
@@ -11,11 +15,14 @@ from lab.config import Config
 from lab.errors import WorkbenchError
 from lab.reporting.provenance import section
 from lab.reporting.report import Report
-from lab.running.executor import Outcome
+from lab.running import schedule
+from lab.running.schedule import Outcome
 from lab.studying import study
+from lab.studying.plan import Plan, Planned, estimate, plan_study
 
-TRAIN = Cell("a:train", "train", {"seed": 0, "precision": "bf16", "device": "cpu"}, cost=10)
-MEASURE = Cell("a:measure", "measure", {"n": 1}, needs=(TRAIN,), cost=2)
+TRAIN = made("train", "train", {"seed": 0, "precision": "bf16", "device": "auto"}, cost=10)
+MEASURE = made("measure", "measure", {"n": 1}, needs=(TRAIN,), cost=2)
+DATA = Path("data")
 
 
 class Settings(Config):
@@ -28,7 +35,8 @@ class Module:
     """A study of two cells."""
 
     @staticmethod
-    def plan(config):
+    def plan(config, data):
+        assert data == DATA
         return [MEASURE]
 
     Config = Settings
@@ -37,23 +45,27 @@ class Module:
     def claims(config):
         return []
 
+    @staticmethod
+    def report(config, table, artifacts):
+        return Report("Title", "Question?", [])
+
 
 @pytest.fixture
 def places(tmp_path, monkeypatch):
     """Folders for runs and for published results; the study is the one above."""
     monkeypatch.setattr(study.registry, "load", lambda kind, name: Module)
-    monkeypatch.setattr(study, "PUBLISHED", tmp_path / "results")
+    monkeypatch.setattr(layout, "PUBLISHED", tmp_path / "results")
     return tmp_path / "runs", tmp_path / "results"
 
 
 def finish(cell, place):
     folder = CellFolder.create(cell, place / "cells", {})
-    (folder.path / "DONE").write_text('{"seconds": 1.5}')
+    folder.mark_done(1.5)
     return folder
 
 
 def states(runs, published=False):
-    plan = study.plan_study("x", Settings(), runs, published=published)
+    plan = plan_study("x", Settings(), DATA, runs, published=published)
     return {planned.cell.label: planned.state for planned in plan.cells}
 
 
@@ -71,7 +83,7 @@ def test_published_cells_count_when_asked_for(places):
     finish(TRAIN, results)
     finish(MEASURE, results)
     assert states(runs) == {"train": "to do", "measure": "to do"}
-    assert len(study.plan_study("x", Settings(), runs).published) == 2
+    assert len(plan_study("x", Settings(), DATA, runs).published) == 2
     assert states(runs, published=True) == {"train": "published", "measure": "published"}
 
 
@@ -83,34 +95,34 @@ def test_a_published_training_has_no_weights_to_measure(places):
 
 def test_slots_and_estimates(places):
     runs, _ = places
-    plan = study.plan_study("x", Settings(), runs)
+    plan = plan_study("x", Settings(), DATA, runs)
     assert plan.slots(1) == 1 and plan.slots(64) == 2
-    assert study.estimate(plan.to_do, 2) == 6
+    assert estimate(plan.to_do, 2) == 6
     assert plan.folder.parent == runs / "studies" / "x"
 
 
 @pytest.mark.parametrize("gpus, processes, slots", [(0, 1, 8), (0, 2, 4), (0, 64, 1), (4, 1, 4), (4, 2, 2)])
 def test_a_training_takes_a_core_or_gpu_for_each_process(places, monkeypatch, gpus, processes, slots):
-    monkeypatch.setattr(study.hardware, "gpus", lambda: (("H100", 9.0),) * gpus)
-    monkeypatch.setattr(study.hardware, "cores", lambda: 8)
-    cells = [Cell("a:train", "train", {"seed": seed}, processes=processes) for seed in range(9)]
-    plan = study.Plan("x", Settings(), places[0], [study.Planned(cell, "to do") for cell in cells])
+    monkeypatch.setattr(machine, "gpus", lambda: (("H100", 9.0),) * gpus)
+    monkeypatch.setattr(machine, "cores", lambda: 8)
+    cells = [made("train", "train", {"seed": seed, "device": "auto"}, processes=processes) for seed in range(9)]
+    plan = Plan("x", Settings(), places[0], [Planned(cell, "to do") for cell in cells])
     assert plan.slots(None) == slots
 
 
 def test_a_study_that_trains_nothing_takes_cores_and_asks_for_no_gpu(places, monkeypatch):
-    monkeypatch.setattr(study.hardware, "gpus", lambda: (("H100", 9.0),) * 4)
-    monkeypatch.setattr(study.hardware, "cores", lambda: 8)
-    cells = [Cell("a:count", "count", {"seed": seed}) for seed in range(9)]
-    plan = study.Plan("x", Config(), places[0], [study.Planned(cell, "to do") for cell in cells])
+    monkeypatch.setattr(machine, "gpus", lambda: (("H100", 9.0),) * 4)
+    monkeypatch.setattr(machine, "cores", lambda: 8)
+    cells = [made("count", "count", {"seed": seed}) for seed in range(9)]
+    plan = Plan("x", Config(), places[0], [Planned(cell, "to do") for cell in cells])
     assert (plan.device, plan.slots(None)) == ("cpu", 8)
 
 
 def test_a_slot_has_the_same_threads_however_much_is_left(places):
     runs, _ = places
-    before = study.plan_study("x", Settings(), runs)
+    before = plan_study("x", Settings(), DATA, runs)
     finish(TRAIN, runs)
-    after = study.plan_study("x", Settings(), runs)
+    after = plan_study("x", Settings(), DATA, runs)
     assert len(after.to_do) < len(before.to_do)
     assert after.slots(None) == before.slots(None)
     assert after.slots(64) == before.slots(64) == 2
@@ -118,7 +130,7 @@ def test_a_slot_has_the_same_threads_however_much_is_left(places):
 
 def test_the_section_for_reviewers_shows_what_was_recorded(tmp_path):
     folders = [finish(TRAIN, tmp_path)]
-    (folders[0].path / "environment.json").write_text('{"commit": "abc", "packages": {"torch": "2.9"}, "cores": 2}')
+    (folders[0].path / "environment.json").write_text('{"commit": "abc", "packages": {"torch": "2.9"}, "cores": 2, "precision": "bf16"}')
     counts = {"metric": "generator_parameters", "model": "dcgan", "value": 12.0}
     second = {**counts, "metric": "discriminator_parameters", "value": 34.0}
     alone = {**counts, "model": "cnn", "metric": "parameters", "value": 5.0}
@@ -133,9 +145,8 @@ def test_the_section_for_reviewers_shows_what_was_recorded(tmp_path):
 
 def test_a_study_that_lost_a_cell_is_not_done_any_more(places, monkeypatch):
     runs, _ = places
-    monkeypatch.setattr(study, "_draw", lambda *drawn: Report("Title", "Question?", [], []))
     train, _ = finish(TRAIN, runs), finish(MEASURE, runs)
-    plan = study.plan_study("x", Settings(), runs)
+    plan = plan_study("x", Settings(), DATA, runs)
     study.run_study(plan, local={})
     assert (plan.folder / "DONE").exists()
     (train.path / "DONE").unlink()
@@ -146,7 +157,7 @@ def test_a_study_that_lost_a_cell_is_not_done_any_more(places, monkeypatch):
 def test_a_study_is_at_work_from_its_plan_to_its_report(places, monkeypatch):
     """Two commands at once; neither the study nor a cell of it can be removed until both have ended."""
     runs, _ = places
-    plan, seen = study.plan_study("x", Settings(), runs), []
+    plan, seen = plan_study("x", Settings(), DATA, runs), []
 
     def look(folders, *_):
         seen.append(Runs(runs).state(Runs(runs).get(plan.folder)))
@@ -158,8 +169,7 @@ def test_a_study_is_at_work_from_its_plan_to_its_report(places, monkeypatch):
             seen.append(Runs(runs).state(Runs(runs).get(plan.folder)))
         return Outcome(done=[finish(cell, runs).path for cell in (TRAIN, MEASURE)])
 
-    monkeypatch.setattr(study, "_draw", lambda *drawn: Report("Title", "Question?", [], []))
-    monkeypatch.setattr(study.executor, "run_in_slots", look)
+    monkeypatch.setattr(schedule, "do", look)
     study.run_study(plan, local={}, progress=False)
     assert seen == ["running"] * 3
     assert Runs(runs).state(Runs(runs).get(plan.folder)) == "done"

@@ -8,27 +8,25 @@ from accelerate.utils import LoggerType
 
 import gans._loop as loop
 from lab.cells.folder import CellFolder
+from lab.cells.work import work as do
 from lab.errors import UsageError
 from lab.running import launch
 from lab.training import checkpoint, tracking
-from lab.training.compute import Compute
-from tasks.measure_gan import schedule, training_cell
+from tasks import train_gan
 
 KIMG = 0.64
 
 
 def cell(folder, *trackers, processes=1):
-    work = training_cell(
-        "dcgan", "digits", seed=0, kimg=KIMG, snapshots=schedule(KIMG, 2),
-        compute=Compute(device="cpu", processes=processes), settings={"width": 4, "latent": 8, "batch": 64},
-    )  # fmt: skip
+    settings = {"gan": "dcgan", "settings": {"width": 4, "latent": 8, "batch": 64}, "kimg": KIMG}
+    config = train_gan.Config.parse({**settings, "snapshots": (0, KIMG), "device": "cpu", "processes": processes})
     local = {
         "data": str(folder),
         "download": False,
         "checkpoint_minutes": 0,
         **({"trackers": list(trackers)} if trackers else {}),
     }
-    return CellFolder.create(work, folder, local)
+    return CellFolder.create(train_gan.cell(config, folder), folder, local)
 
 
 def told(folder):
@@ -52,8 +50,8 @@ def test_tensorboard_is_told_what_the_rows_say_and_results_are_the_same(tmp_path
     pytest.importorskip("tensorboard")
     with_it, without = cell(tmp_path / "a", "tensorboard"), cell(tmp_path / "b")
     assert with_it.path.name == without.path.name
-    with_it.work()
-    without.work()
+    do(with_it)
+    do(without)
     assert len(told(with_it)) == 4 * 10
     same(told(with_it), rows(with_it))
     assert with_it.rows() == without.rows()
@@ -74,9 +72,9 @@ def test_after_going_on_each_step_is_there_once(tmp_path, monkeypatch):
         patch.setattr(checkpoint, "save", lambda to, at, *rest: save(to, at, *rest) if at == 4 else None)
         patch.setattr(loop, "train_step", breaks_off)
         with pytest.raises(KeyboardInterrupt):
-            work.work()
+            do(work)
     assert max(event[1] for event in told(work)) == 7
-    work.work()
+    do(work)
     assert len(list((work.path / "trackers" / "snnl").iterdir())) == 2
     same(told(work), rows(work))
     assert {event[1] for event in told(work)} == set(range(1, 11))
@@ -94,9 +92,9 @@ def test_a_tracker_that_comes_later_is_told_the_steps_before(tmp_path, monkeypat
     with monkeypatch.context() as patch:
         patch.setattr(loop, "train_step", breaks_off)
         with pytest.raises(KeyboardInterrupt):
-            cell(tmp_path).work()
+            cell(tmp_path)@@
     work = cell(tmp_path, "tensorboard")
-    work.work()
+    do(work)
     same(told(work), rows(work))
 
 
@@ -128,7 +126,7 @@ def test_trackers_know_their_cell_and_stay_offline_unless_told_otherwise(tmp_pat
     monkeypatch.setattr(tracking, "find_spec", lambda name: name)
     monkeypatch.delenv("WANDB_MODE", raising=False)
     work = cell(tmp_path / "a", "wandb")
-    work.work()
+    do(work)
     trackers = str(work.path / "trackers")
     assert seen["mode"] == "offline" and seen["cache"].startswith(trackers)
     assert seen["made with"] == {
@@ -141,7 +139,7 @@ def test_trackers_know_their_cell_and_stay_offline_unless_told_otherwise(tmp_pat
     monkeypatch.setattr(loop, "train_step", lambda training: 1 / 0)
     seen.clear()
     with pytest.raises(Exception, match="ZeroDivisionError"):
-        cell(tmp_path / "b", "wandb").work()
+        cell(tmp_path / "b", "wandb")@@
     assert seen["mode"] == "online" and seen["finished"] and os.environ["WANDB_MODE"] == "online"
 
 
@@ -159,4 +157,4 @@ def test_only_known_and_installed_trackers_are_taken(monkeypatch):
 def test_a_missing_package_stops_a_cell_before_any_work(tmp_path, monkeypatch):
     monkeypatch.setattr(tracking, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match="tensorboard"):
-        cell(tmp_path, "tensorboard").work()
+        cell(tmp_path, "tensorboard")@@
