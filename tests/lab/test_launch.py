@@ -9,6 +9,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from torch.distributed.elastic.multiprocessing import errors
+from torch.distributed.launcher import api
 
 from lab import locks, machine, registry
 from lab.cells.cell import Cell
@@ -161,6 +163,31 @@ def test_the_exit_code_tells_how_the_first_to_fail_ended(tmp_path, code):
     command = [sys.executable, "-P", torchrun.__file__, "2", str(script)]
     ended = subprocess.run(command, cwd=hide_torch(tmp_path), capture_output=True, text=True)
     assert ended.returncode == (3 if "exit" in code else 128 + 9), ended.stderr
+
+
+@pytest.mark.parametrize(
+    "ends, code",
+    [
+        ([(7, 1), (7, -9), (7, -15)], 128 + 9),
+        ([(7, 3), (8, -9)], 3),
+        ([(7, -15), (7, 1)], 1),
+        ([(8, -15), (7, -15)], 128 + 15),
+    ],
+)
+def test_of_those_that_fail_in_the_same_second_one_that_was_killed_counts(monkeypatch, ends, code):
+    """The times of torch are whole seconds; one that lost it, or that torch stopped for it, is no reason."""
+    failures = {rank: errors.ProcessFailure(rank, 1000 + rank, end, "") for rank, (_, end) in enumerate(ends)}
+    for rank, (seconds, _) in enumerate(ends):
+        failures[rank].timestamp = seconds
+
+    def launched(config, program):
+        def run(*words):
+            raise errors.ChildFailedError("script", failures)
+
+        return run
+
+    monkeypatch.setattr(api, "elastic_launch", launched)
+    assert torchrun.main("3", "script.py") == code
 
 
 def hide_torch(path):
