@@ -1,19 +1,21 @@
 """One cell in this process, with its progress shown."""
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from lab.cells import layout
 from lab.cells.cell import Cell
 from lab.cells.folder import CellFolder
 from lab.errors import WorkbenchError
 from lab.processes import world_size
-from lab.running.executor import run_here
+from lab.running.here import Here
 from lab.running.progress import Display
 
 
 def do_cell(cell: Cell, runs: Path, local: dict[str, Any]) -> CellFolder:
     """Do a cell below `runs`, or go on with it, or find it done."""
-    return do_folder(CellFolder.create(cell, runs / "cells", local).path, cost=cell.cost)
+    return do_folder(CellFolder.create(cell, layout.cells(runs), local).path, cost=cell.cost)
 
 
 def do_folder(path: Path, *, cost: float = 60.0) -> CellFolder:
@@ -27,15 +29,11 @@ def do_folder(path: Path, *, cost: float = 60.0) -> CellFolder:
         WorkbenchError: it is no cell's folder, or a cell that it needs is not finished.
     """
     folder = CellFolder(path)
-    unfinished = [name for name in folder.record["needs_folders"] if not (folder.path.parent / name / "DONE").exists()]
-    if unfinished:
-        raise WorkbenchError(
-            f"{path} needs {folder.path.parent / unfinished[0]}, which is not finished: do that first."
-        )
-    if world_size() > 1:
-        run_here(folder)
-    elif not folder.done:
-        with Display({path: cost}, jobs=1) as display:
-            display.started(folder)
-            run_here(folder)
+    for need in (path.parent / name for name in folder.record["needs_folders"]):
+        if not layout.is_done(need):
+            raise WorkbenchError(f"{path} needs {need}, which is not finished: do that first.")
+    with ExitStack() as shown:
+        if world_size() == 1 and not folder.done:
+            shown.enter_context(Display({path: cost}, jobs=1)).started(folder)
+        Here().submit(folder).result()
     return folder

@@ -3,18 +3,16 @@
 On a terminal it is animated; elsewhere a line appears every few seconds. Everything goes to stderr.
 """
 
-import json
 import sys
 import threading
 import time
-from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from lab.cells.events import last_progress
 from lab.cells.folder import CellFolder
 from lab.pace import LINE_SECONDS, duration
 
@@ -40,7 +38,7 @@ class Display:
         self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(self, *error: object) -> None:
         self._stop.set()
         self._thread.join()
 
@@ -50,65 +48,44 @@ class Display:
             self._animate(console)
         else:
             while not self._stop.wait(LINE_SECONDS):
-                print(self._line(self._active()), file=sys.stderr, flush=True)
+                print(self._line(), file=sys.stderr, flush=True)
 
     def _animate(self, console: Console) -> None:
         columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"))
         with Progress(*columns, console=console, transient=True) as bars:
             whole = bars.add_task("all", total=1.0, note="")
-            tasks: dict[Path, TaskID] = {}
+            tasks: dict[CellFolder, TaskID] = {}
             while not self._stop.wait(REDRAW_SECONDS):
                 active = self._active()
-                bars.update(whole, completed=self._fraction(active), note=self._left(active))
-                for path in set(tasks) - {folder.path for folder, _ in active}:
-                    bars.remove_task(tasks.pop(path))
-                for folder, event in active:
-                    if folder.path not in tasks:
-                        tasks[folder.path] = bars.add_task(str(folder.record["label"]), total=1.0, note="")
-                    bars.update(tasks[folder.path], completed=_done(event), note=str(event.get("text", "starting")))
+                fraction, left = self._whole(active)
+                bars.update(whole, completed=fraction, note=left)
+                for folder in set(tasks) - set(active):
+                    bars.remove_task(tasks.pop(folder))
+                for folder, event in active.items():
+                    if folder not in tasks:
+                        tasks[folder] = bars.add_task(folder.label, total=1.0, note="")
+                    bars.update(tasks[folder], completed=_done(event), note=event.get("text", "starting"))
 
-    def _line(self, active: Sequence[tuple[CellFolder, dict[str, Any]]]) -> str:
-        notes = [f"{folder.record['label']}: {event.get('text', 'starting')}" for folder, event in active]
-        return f"{self._fraction(active):4.0%}, {self._left(active)} | " + " | ".join(notes)
+    def _line(self) -> str:
+        active = self._active()
+        fraction, left = self._whole(active)
+        notes = [f"{folder.label}: {event.get('text', 'starting')}" for folder, event in active.items()]
+        return " | ".join([f"{fraction:4.0%}, {left}", *notes])
 
-    def _active(self) -> list[tuple[CellFolder, dict[str, Any]]]:
-        return [
-            (folder, last_progress(folder.path))
-            for folder in self._running
-            if not folder.done and folder.failure is None
-        ]
+    def _active(self) -> dict[CellFolder, dict[str, Any]]:
+        """The cells at work, each with what it told last."""
+        working = (folder for folder in self._running if not folder.done and folder.failure is None)
+        return {folder: last_progress(folder.path) for folder in working}
 
-    def _fraction(self, active: Sequence[tuple[CellFolder, dict[str, Any]]]) -> float:
-        working = {folder.path for folder, _ in active}
-        ended = sum(self._costs[folder.path] for folder in self._running if folder.path not in working)
-        partly = sum(self._costs[folder.path] * _done(event) for folder, event in active)
-        return (ended + partly) / max(sum(self._costs.values()), 1e-9)
-
-    def _left(self, active: Sequence[tuple[CellFolder, dict[str, Any]]]) -> str:
-        """Guess from the costs at first, from the pace of the work so far as it goes on."""
-        fraction, elapsed = self._fraction(active), time.monotonic() - self._start
-        guess = sum(self._costs.values()) / self._jobs
+    def _whole(self, active: dict[CellFolder, dict[str, Any]]) -> tuple[float, str]:
+        """The share of the work that is done, and the time left: first by the costs, as it goes on by the pace."""
+        ended = sum(self._costs[folder.path] for folder in self._running if folder not in active)
+        partly = sum(self._costs[folder.path] * _done(event) for folder, event in active.items())
+        cost, elapsed = sum(self._costs.values()), time.monotonic() - self._start
+        fraction = (ended + partly) / max(cost, 1e-9)
         trust = min(1.0, fraction / 0.1)
-        total = trust * (elapsed / fraction if fraction else guess) + (1 - trust) * guess
-        return f"about {duration(max(0.0, total - elapsed))} left"
-
-
-def last_progress(path: Path) -> dict[str, Any]:
-    """The latest `progress` event of a cell's folder; empty before the first."""
-    try:
-        with (path / "events.jsonl").open("rb") as file:
-            file.seek(max(0, file.seek(0, 2) - 4096))
-            lines = file.read().decode(errors="replace").splitlines()
-    except OSError:
-        return {}
-    for line in reversed(lines):
-        try:
-            event = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(event, dict) and event.get("event") == "progress":
-            return event
-    return {}
+        total = trust * elapsed / (fraction or 1.0) + (1 - trust) * cost / self._jobs
+        return fraction, f"about {duration(max(0.0, total - elapsed))} left"
 
 
 def _done(event: dict[str, Any]) -> float:

@@ -9,19 +9,21 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+import tasks
 from lab.reporting.report import Column, Figure, Gallery, GalleryRow, Report, Section, Table, new_figure
 from lab.reporting.statistics import Estimate
 from lab.reporting.verdicts import Claim, judge
 
+FAKES = Path(__file__).parent / "fakes"
 HOSTILE = "<script>alert('x')</script> \"quoted\" & {{ 7 * 7 }} $\\no$"
 
 
 @pytest.fixture
 def importable(monkeypatch):
-    """Other processes find the functions of `work.py`."""
-    here = str(Path(__file__).parent)
-    monkeypatch.syspath_prepend(here)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([here, *sys.path]))
+    """This process and those that it starts find the tasks in `fakes/tasks`."""
+    monkeypatch.syspath_prepend(str(FAKES))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
+    monkeypatch.setattr(tasks, "__path__", [*tasks.__path__, str(FAKES / "tasks")])
 
 
 @pytest.fixture(scope="session")

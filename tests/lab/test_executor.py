@@ -1,17 +1,24 @@
-"""Cells in local slots: order, shares of the machine, failures, and the end of workers."""
+"""Cells on a schedule, in local slots: order, shares of the machine, failures, and the end of workers."""
 
 import os
 import signal
 import time
+from concurrent.futures import CancelledError
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from lab import machine
+from lab import machine, registry
 from lab.cells.cell import Cell, with_needs
+from lab.cells.failure import Failure
 from lab.cells.folder import CellFolder
-from lab.running import executor
+from lab.cells.work import alone
+from lab.errors import DivergedError, WorkbenchError
+from lab.running import schedule
+from lab.running.here import Here
+from lab.running.slots import LocalSlots, gpus_of
 
 LOCAL = {"data": "data", "download": False}
 
@@ -19,15 +26,20 @@ LOCAL = {"data": "data", "download": False}
 pytestmark = pytest.mark.usefixtures("importable")
 
 
-def cell(function, number, needs=()):
-    return Cell(f"work:{function}", f"{function}-{number}", {"number": number}, needs=tuple(needs))
+def cell(task, number, needs=()):
+    config = registry.load("tasks", task).Config(number=number)
+    return Cell(task, f"{task}-{number}", config, needs=tuple(needs))
+
+
+def do(folders, jobs, started=lambda folder: None):
+    return schedule.do(folders, LocalSlots(jobs, "cpu"), jobs, started)
 
 
 def run(cells, tmp_path, jobs=2):
     folders = [CellFolder.create(one, tmp_path, LOCAL) for one in with_needs(cells)]
     started = []
-    outcome = executor.run_in_slots(folders, jobs, "cpu", started.append)
-    return {folder.record["label"]: folder for folder in folders}, outcome, started
+    outcome = do(folders, jobs, started.append)
+    return {folder.label: folder for folder in folders}, outcome, started
 
 
 def values(folder):
@@ -53,19 +65,19 @@ def test_cells_run_after_what_they_need_in_long_lived_workers(tmp_path, capfd):
 def test_a_failure_leaves_the_others_going(tmp_path):
     bad, dead, good = cell("fail", 0), cell("die", 0), [cell("double", number) for number in range(3)]
     folders, outcome, _ = run([cell("double", 7, needs=[bad]), dead, *good], tmp_path)
-    reasons = {path.name.rpartition("-")[0]: reason for path, reason in outcome.failed.items()}
+    reasons = {path.name.rpartition("-")[0]: failure.message for path, failure in outcome.failed.items()}
     assert "this cell always fails" in reasons["fail-0"]
     assert "worker process died" in reasons["die-0"]
     assert "which failed" in reasons["double-7"]
     assert outcome.common_cause is None
     assert all(folders[f"double-{number}"].done for number in range(3))
     assert not folders["fail-0"].done
-    assert "always fails" in folders["fail-0"].failure
+    assert "always fails" in folders["fail-0"].failure.message
     assert "always fails" in (folders["fail-0"].path / "traceback.txt").read_text()
 
 
 def test_a_slot_has_no_more_threads_than_the_user_asks_for(tmp_path, monkeypatch):
-    monkeypatch.setattr(hardware, "cores", lambda: 8)
+    monkeypatch.setattr(machine, "cores", lambda: 8)
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     folders, _, _ = run([cell("double", 1)], tmp_path, jobs=2)
     assert values(folders["double-1"])["threads"] == 3
@@ -79,10 +91,16 @@ def test_whatever_a_worker_raises_fails_its_cell_alone(tmp_path):
     folders = [CellFolder.create(one, tmp_path, LOCAL) for one in cells]
     (folders[0].path / "log.txt").mkdir()
     (folders[1].path / "config.json").write_text("{")
-    outcome = executor.run_in_slots(folders, 1, "cpu", lambda started: None)
+    outcome = do(folders, 1)
     assert outcome.done == [folders[2].path]
-    assert outcome.broken[folders[0].path].startswith("IsADirectoryError: ")
-    assert "no readable config.json" in outcome.failed[folders[1].path]
+    assert outcome.broken[folders[0].path].message.startswith("IsADirectoryError: ")
+    assert "no readable config.json" in outcome.failed[folders[1].path].message
+
+
+def test_the_kind_of_a_failure_comes_from_the_worker(tmp_path):
+    _, outcome, _ = run([cell("diverge", 0), cell("fail", 0)], tmp_path, jobs=1)
+    assert [failure.kind for failure in outcome.broken.values()] == [DivergedError.kind, WorkbenchError.kind]
+    assert outcome.broken == {path: CellFolder(path).failure for path in outcome.broken}
 
 
 def test_a_worker_that_died_with_nothing_to_do_is_started_again(tmp_path):
@@ -97,14 +115,15 @@ def test_a_worker_that_died_with_nothing_to_do_is_started_again(tmp_path):
                     os.kill(worker, 0)
                     time.sleep(0.01)
 
-    outcome = executor.run_in_slots(folders, 1, "cpu", started)
+    outcome = do(folders, 1, started)
     assert len(outcome.done) == 2 and not outcome.failed
     assert len({values(folder)["worker"] for folder in folders}) == 2
 
 
 def test_one_cause_for_all_is_told():
-    outcome = executor.Outcome(broken={Path("a"): "no data", Path("b"): "no data"}, blocked={Path("c"): "needs a"})
-    assert outcome.common_cause == "no data"
+    cause, effect = Failure("error", "no data"), Failure("error", "needs a")
+    outcome = schedule.Outcome(broken={Path("a"): cause, Path("b"): cause}, blocked={Path("c"): effect})
+    assert outcome.common_cause == cause
     outcome.done.append(Path("d"))
     assert outcome.common_cause is None
 
@@ -118,15 +137,15 @@ def test_an_interrupt_ends_the_workers(tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        executor.run_in_slots([folder], 1, "cpu", interrupt)
+        do([folder], 1, interrupt)
     assert seen and not folder.done
 
 
 def test_what_is_needed_and_not_there_is_named(tmp_path):
     folder = CellFolder.create(cell("double", 1, needs=[cell("double", 2)]), tmp_path, LOCAL)
     CellFolder.create(cell("double", 2), tmp_path, LOCAL)
-    outcome = executor.run_in_slots([folder], 1, "cpu", lambda started: None)
-    assert list(outcome.failed.values()) == ["what it needs is not there"]
+    outcome = do([folder], 1)
+    assert [failure.message for failure in outcome.failed.values()] == ["what it needs is not there"]
 
 
 def test_a_second_time_finds_it_done(tmp_path):
@@ -134,7 +153,7 @@ def test_a_second_time_finds_it_done(tmp_path):
     folder = folders["double-3"]
     before = (folder.path / "rows.jsonl").stat().st_mtime_ns
     time.sleep(0.01)
-    executor.run_here(folder)
+    Here().submit(folder).result()
     assert (folder.path / "rows.jsonl").stat().st_mtime_ns == before
 
 
@@ -146,8 +165,8 @@ def test_a_need_that_was_edited_leaves_the_others_going(tmp_path):
     reader, other = (
         CellFolder.create(one, tmp_path, LOCAL) for one in (cell("double", 2, needs=(need,)), cell("double", 3))
     )
-    outcome = executor.run_in_slots([reader, other], 1, "cpu", lambda started: None)
-    assert outcome.done == [other.path] and "was edited" in outcome.blocked[reader.path]
+    outcome = do([reader, other], 1)
+    assert outcome.done == [other.path] and "was edited" in outcome.blocked[reader.path].message
 
 
 @pytest.mark.parametrize(
@@ -160,18 +179,18 @@ def test_a_need_that_was_edited_leaves_the_others_going(tmp_path):
     ],
 )
 def test_slots_part_the_gpus(monkeypatch, jobs, visible, shares):
-    monkeypatch.setattr(hardware, "gpus", lambda: () if visible == "" else (("H100", 9.0),) * 4)
+    monkeypatch.setattr(machine, "gpus", lambda: () if visible == "" else (("H100", 9.0),) * 4)
     if visible is None:
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     else:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert [executor.gpus_of(slot, jobs) for slot in range(jobs)] == shares
+    assert [gpus_of(slot, jobs) for slot in range(jobs)] == shares
 
 
 def test_a_cell_that_another_command_works_on_does_not_hold_up_the_others(tmp_path, importable):
     cells = [cell("double", number) for number in range(3)]
     folders = [CellFolder.create(one, tmp_path, LOCAL) for one in cells]
-    order, lock = [], folders[0].alone()
+    order, lock = [], alone(folders[0])
     lock.__enter__()
 
     def started(folder):
@@ -179,6 +198,30 @@ def test_a_cell_that_another_command_works_on_does_not_hold_up_the_others(tmp_pa
         if folder.path == folders[0].path:
             lock.__exit__(None, None, None)
 
-    outcome = executor.run_in_slots(folders, 1, "cpu", started)
+    outcome = do(folders, 1, started)
     assert order == [folder.path for folder in (*folders[1:], folders[0])]
     assert len(outcome.done) == 3
+
+
+def test_a_schedule_wants_no_more_of_an_executor_than_to_submit_and_to_close(tmp_path, monkeypatch):
+    """One that has done a cell when it is handed over, in this process."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    closed = []
+    monkeypatch.setattr(Here, "close", lambda executor: closed.append(executor))
+    cells = with_needs([cell("double", 5, needs=[cell("double", 1)]), cell("fail", 0)])
+    folders = [CellFolder.create(one, tmp_path, LOCAL) for one in cells]
+    here = Here()
+    outcome = schedule.do(folders, here, 1, lambda folder: None)
+    assert outcome.done == [folders[0].path, folders[1].path] and closed == [here]
+    assert outcome.broken == {folders[2].path: folders[2].failure}
+    assert {values(folder)["worker"] for folder in folders[:2]} == {os.getpid()}
+    with pytest.raises(WorkbenchError, match="always fails"):
+        here.submit(folders[2]).result()
+
+
+def test_an_interrupt_ends_a_worker_that_has_not_yet_begun(tmp_path):
+    """It would go on to the end of its cell otherwise, and this process would wait for it."""
+    slots, folder = LocalSlots(1, "cpu"), CellFolder.create(cell("sleep", 600), tmp_path, LOCAL)
+    future = slots.submit(folder)
+    slots.close()
+    assert isinstance(future.exception(timeout=60), BrokenProcessPool | CancelledError)

@@ -6,21 +6,28 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from torch.distributed.elastic.multiprocessing import errors
+from torch.distributed.launcher import api
 
 from lab import locks, machine, registry
 from lab.cells.cell import Cell
+from lab.cells.failure import LOST, Failure, keep_failure
 from lab.cells.folder import CellFolder
-from lab.errors import WorkbenchError
-from lab.running import executor, launch
+from lab.cells.work import work
+from lab.errors import DivergedError, WorkbenchError
+from lab.running import launch, schedule, torchrun
+from lab.running.slots import LocalSlots
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.usefixtures("importable")
 
 
-def folder(tmp_path, function, number=0, processes=2, **config):
-    cell = Cell(f"work:{function}", function, {"number": number, **config}, processes=processes)
+def folder(tmp_path, task, number=0, processes=2, device="cpu"):
+    config = registry.load("tasks", task).Config(number=number, device=device)
+    cell = Cell(task, task, config, processes=processes)
     return CellFolder.create(cell, tmp_path, {"data": "data", "download": False})
 
 
@@ -30,7 +37,7 @@ def values(made):
 
 def test_the_processes_of_a_cell_work_together_and_the_first_writes(tmp_path, capfd):
     made = folder(tmp_path, "together")
-    outcome = executor.run_in_slots([made], 1, "cpu", lambda started: None)
+    outcome = schedule.do([made], LocalSlots(1, "cpu"), 1, lambda started: None)
     assert not outcome.failed
     assert made.done and made.environment["world_size"] == 2
     assert len(made.rows()) == 2
@@ -48,27 +55,27 @@ def test_the_processes_of_a_cell_work_together_and_the_first_writes(tmp_path, ca
 )
 def test_one_that_fails_ends_them_all_and_its_reason_is_kept(tmp_path, number, words):
     """The first one fails too, for it lost the second, and may be the first to say so."""
-    made = folder(tmp_path, "one_fails", number)
+    made = folder(tmp_path, "one-fails", number)
     with pytest.raises(WorkbenchError, match=words) as told:
         launch.work(made)
-    assert not made.done and made.failure == str(told.value)
+    assert not made.done and made.failure.message == str(told.value)
 
 
 def test_the_reason_of_a_process_that_was_faster_than_the_first_is_kept(tmp_path, monkeypatch):
     """The first one does not take it for an old one."""
-    made = folder(tmp_path, "one_fails")
-    made.fail("an old reason")
+    made = folder(tmp_path, "one-fails")
+    keep_failure(made.path, Failure("error", "an old reason"))
     (made.path / "log.txt").touch()
 
     def torchrun(made):
         assert made.failure is None, "what an earlier attempt left"
         with monkeypatch.context() as patch:
             patch.setenv("WORLD_SIZE", "2")
-            patch.setattr(registry, "resolve", lambda reference: fail)
+            patch.setattr(registry, "load", lambda kind, name: SimpleNamespace(run=fail))
             for rank in ("1", "0"):
                 patch.setenv("RANK", rank)
                 with pytest.raises(WorkbenchError, match=f"process {rank} fails"):
-                    made.work()
+                    work(made)
         return 1
 
     def fail(made):
@@ -104,25 +111,101 @@ def test_as_many_come_as_the_cell_wants(tmp_path, monkeypatch):
         launch.work(folder(tmp_path, "double", processes=1))
 
 
-def test_each_process_needs_a_gpu(tmp_path, monkeypatch):
-    monkeypatch.setattr(hardware, "gpus", lambda: (("H100", 9.0),))
+@pytest.mark.parametrize("device", ["cuda", "auto"])
+def test_each_process_needs_a_gpu(tmp_path, monkeypatch, device):
+    monkeypatch.setattr(machine, "gpus", lambda: (("H100", 9.0),))
     with pytest.raises(WorkbenchError, match="2 processes want a GPU each and 1 are visible"):
-        launch.work(folder(tmp_path, "together", device="cuda"))
+        launch.work(folder(tmp_path, "together", device=device))
 
 
 def test_why_an_earlier_attempt_failed_is_not_told_of_this_one(tmp_path, monkeypatch):
     made = folder(tmp_path, "together")
     (made.path / "log.txt").write_text("ValueError: old\nRoot Cause (first observed failure):\n  exitcode  : -9\n")
+    keep_failure(made.path, Failure("error", "old"))
     monkeypatch.setattr(launch, "_torchrun", lambda made: 1)
     with pytest.raises(WorkbenchError, match=r"one of 2 processes died \("):
         launch.work(made)
 
 
+TRUE, LAST = Failure(DivergedError.kind, "the loss is infinite"), Failure(LOST, "connection closed by peer")
+
+
+@pytest.mark.parametrize(
+    "kept, code, words, kind",
+    [
+        (TRUE, 1, "the loss is infinite", DivergedError.kind),
+        (TRUE, 128 + 9, "the loss is infinite", DivergedError.kind),
+        (LAST, 1, "connection closed by peer", LOST),
+        (LAST, 128 + 9, "ended by signal 9", WorkbenchError.kind),
+        (None, 128 + 6, "ended by signal 6", WorkbenchError.kind),
+    ],
+)
+def test_a_reason_goes_before_an_exit_code_and_that_before_a_lost_connection(
+    tmp_path, monkeypatch, kept, code, words, kind
+):
+    def torchrun(made):
+        if kept:
+            keep_failure(made.path, kept)
+        return code
+
+    monkeypatch.setattr(launch, "_torchrun", torchrun)
+    made = folder(tmp_path, "together")
+    with pytest.raises(WorkbenchError, match=words) as told:
+        launch.work(made)
+    assert told.value.kind == made.failure.kind == kind
+
+
+@pytest.mark.parametrize("code", ["sys.exit(3)", "os.kill(os.getpid(), 9)"])
+def test_the_exit_code_tells_how_the_first_to_fail_ended(tmp_path, code):
+    """The other one is stopped for it, in another second: that is no reason."""
+    script = tmp_path / "script.py"
+    script.write_text(f"import os, sys, time\nif os.environ['RANK'] == '1':\n    {code}\ntime.sleep(600)\n")
+    command = [sys.executable, "-P", torchrun.__file__, "2", str(script)]
+    ended = subprocess.run(command, cwd=hide_torch(tmp_path), capture_output=True, text=True)
+    assert ended.returncode == (3 if "exit" in code else 128 + 9), ended.stderr
+
+
+@pytest.mark.parametrize(
+    "ends, code",
+    [
+        ([(7, 1), (7, -9), (7, -15)], 128 + 9),
+        ([(7, 3), (8, -9)], 3),
+        ([(7, -15), (7, 1)], 1),
+        ([(8, -15), (7, -15)], 128 + 15),
+    ],
+)
+def test_of_those_that_fail_in_the_same_second_one_that_was_killed_counts(monkeypatch, ends, code):
+    """The times of torch are whole seconds; one that lost it, or that torch stopped for it, is no reason."""
+    failures = {rank: errors.ProcessFailure(rank, 1000 + rank, end, "") for rank, (_, end) in enumerate(ends)}
+    for rank, (seconds, _) in enumerate(ends):
+        failures[rank].timestamp = seconds
+
+    def launched(config, program):
+        def run(*words):
+            raise errors.ChildFailedError("script", failures)
+
+        return run
+
+    monkeypatch.setattr(api, "elastic_launch", launched)
+    assert torchrun.main("3", "script.py") == code
+
+
+def hide_torch(path):
+    """A folder with a `torch.py`, which is not torch."""
+    (path / "torch.py").write_text("raise SystemError('this is not torch')")
+    return path
+
+
 def start(made):
+    """Do the cell by the command, in a folder with a `torch.py`."""
     return subprocess.Popen(
         [sys.executable, str(ROOT / "cli.py"), "cell", str(made.path)],
-        stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        cwd=hide_torch(made.path.parent),
+    )
 
 
 def test_of_two_commands_one_works_and_the_other_finds_it_done(tmp_path):
@@ -149,8 +232,8 @@ def test_a_command_whose_torchrun_was_killed_starts_another(tmp_path):
     made = folder(tmp_path, "together", number=3)
     command = start(made)
     wait_for(lambda: len(made.rows()) == 2)
-    (torchrun,) = [number for number in processes_of(made) if b"torch.distributed.run" in command_line(number)]
-    os.kill(int(torchrun), signal.SIGKILL)
+    (starter,) = [number for number in processes_of(made) if torchrun.__file__.encode() in command_line(number)]
+    os.kill(int(starter), signal.SIGKILL)
     said = command.communicate(timeout=60)
     assert command.returncode == 0, said
     assert made.done and len(made.rows()) == 4, "once by each torchrun"

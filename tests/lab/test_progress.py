@@ -4,10 +4,13 @@ import time
 
 import pytest
 
+from lab import pace
 from lab.cells.cell import Cell
 from lab.cells.folder import CellFolder
+from lab.config import Config
+from lab.pace import duration, paced
 from lab.running import progress
-from lab.running.progress import Display, duration, paced
+from lab.running.progress import Display
 
 
 @pytest.mark.parametrize(
@@ -19,7 +22,7 @@ def test_durations(seconds, words):
 
 def test_lines_tell_what_runs_how_fast_and_how_long_still(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(progress, "LINE_SECONDS", 0.05)
-    folder = CellFolder.create(Cell("a:b", "gan-x", {}), tmp_path, {})
+    folder = CellFolder.create(Cell("train-gan", "gan-x", Config()), tmp_path, {})
     with Display({folder.path: 10.0}, jobs=1) as display:
         display.started(folder)
         folder.event("progress", done=2, total=4, text="2 of 4 kimg, 800 images/s")
@@ -31,7 +34,7 @@ def test_lines_tell_what_runs_how_fast_and_how_long_still(tmp_path, monkeypatch,
 def test_items_are_given_as_they_come_with_a_line_now_and_then(monkeypatch, capsys):
     assert list(paced(iter("abc"), 3, "batches")) == ["a", "b", "c"]
     assert not capsys.readouterr().err
-    monkeypatch.setattr(progress, "LINE_SECONDS", 0)
+    monkeypatch.setattr(pace, "LINE_SECONDS", 0)
     assert list(paced(iter("abc"), 3, "batches")) == ["a", "b", "c"]
     first, *_, last = capsys.readouterr().err.splitlines()
     assert first == "1 of 3 batches, about 0 s left" and last.startswith("3 of 3")
@@ -39,8 +42,8 @@ def test_items_are_given_as_they_come_with_a_line_now_and_then(monkeypatch, caps
 
 def test_a_listener_for_passes_tells_the_share_now_and_then(monkeypatch, capsys):
     clock = iter([0.0, 1.0, 3.0, 6.5, 7.0, 20.0])
-    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
-    listen = progress.passes()
+    monkeypatch.setattr(pace.time, "monotonic", lambda: next(clock))
+    listen = pace.passes()
     for number, share in ((1, 0.1), (1, 0.2), (1, 0.5), (2, 0.1), (2, 0.5)):
         listen(number, share)
     said = capsys.readouterr()

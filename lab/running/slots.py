@@ -1,0 +1,91 @@
+"""Doing cells in local slots: long-lived worker processes, each with its share of the machine.
+
+A worker is given its threads and GPUs before it imports torch.
+"""
+
+import os
+import signal
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import redirect_stderr, redirect_stdout, suppress
+from multiprocessing import get_context
+from pathlib import Path
+
+from lab import machine
+from lab.cells.folder import CellFolder
+from lab.cells.layout import LOG
+from lab.files import explaining
+from lab.running import launch
+
+
+class LocalSlots:
+    """An executor of so many worker processes on this machine."""
+
+    def __init__(self, count: int, device: str) -> None:
+        """Part the machine among `count` slots.
+
+        With the device `cuda`, they part the visible GPUs, or share them in turn if they are more; with `cpu` they see
+        none.
+        """
+        gpus = [gpus_of(slot, count) if device == "cuda" else "" for slot in range(count)]
+        self._slots = [_Slot(machine.threads(count), names) for names in gpus]
+
+    def submit(self, folder: CellFolder) -> Future[None]:
+        """Hand a cell to a slot with nothing to do."""
+        return min(self._slots, key=lambda slot: bool(slot.work and not slot.work.done())).submit(folder)
+
+    def close(self) -> None:
+        """Stop the workers at once, whatever they are doing."""
+        for slot in self._slots:
+            slot.close()
+
+
+class _Slot:
+    """One worker process, started when first used and again after it died."""
+
+    def __init__(self, threads: int, gpus: str) -> None:
+        self._settings = (threads, gpus)
+        self._pool: ProcessPoolExecutor | None = None
+        self.work: Future[None] | None = None
+
+    def submit(self, folder: CellFolder) -> Future[None]:
+        try:
+            self.work = self._hand_over(folder)
+        except BrokenProcessPool:  # the worker has died
+            self._pool = None
+            self.work = self._hand_over(folder)
+        return self.work
+
+    def _hand_over(self, folder: CellFolder) -> Future[None]:
+        if self._pool is None:
+            context = get_context("spawn")
+            self._pool = ProcessPoolExecutor(1, context, initializer=_prepare_worker, initargs=self._settings)
+            self._pid = self._pool.submit(os.getpid)
+        return self._pool.submit(_work, folder.path)
+
+    def close(self) -> None:
+        if self._pool is not None:
+            with suppress(BrokenProcessPool, ProcessLookupError):
+                os.kill(self._pid.result(), signal.SIGTERM)
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            self._pool = None
+
+
+def gpus_of(slot: int, count: int) -> str:
+    """The share of one of `count` slots of the GPUs that this process may see, as CUDA_VISIBLE_DEVICES names them."""
+    visible = len(machine.gpus())
+    allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = allowed.split(",")[:visible] if allowed else [str(number) for number in range(visible)]
+    return ",".join(names[slot::count] or names[slot % max(1, visible) :][:1])
+
+
+def _prepare_worker(threads: int, gpus: str) -> None:
+    launch.share_threads(threads)
+    os.environ["CUDA_VISIBLE_DEVICES"] = gpus
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    launch.end_with(os.getppid())
+
+
+def _work(path: Path) -> None:
+    with explaining(path), (path / LOG).open("a") as file, redirect_stdout(file), redirect_stderr(file):
+        launch.work(CellFolder(path))

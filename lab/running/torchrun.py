@@ -1,0 +1,37 @@
+"""torchrun as a program whose exit code tells, as a shell's does, how the first process to fail ended.
+
+    python -P lab/running/torchrun.py PROCESSES SCRIPT ARGUMENT ...
+
+`-P` keeps the folders of this file and of the user off the path, where they would hide packages of the same names.
+"""
+
+import signal
+import sys
+from uuid import uuid4
+
+SIGNAL = 128
+"""What is added to the number of the signal that ended a process."""
+
+
+def main(processes: str, *script: str) -> int:
+    """Run a script in so many processes that find each other, until all have ended or one fails; 0, or how it ended.
+
+    Of those that fail within a second, one that was killed says more than one that lost it or was stopped for it.
+    """
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    config = LaunchConfig(1, 1, int(processes), run_id=str(uuid4()), rdzv_backend="c10d", max_restarts=0)
+    config.rdzv_endpoint = "localhost:0"
+    try:
+        elastic_launch(config, sys.executable)("-u", *script)
+        return 0
+    except ChildFailedError as error:
+        print(error, file=sys.stderr)
+        ends = [(failure.timestamp, failure.exitcode) for failure in error.failures.values()]
+        _, code = min(ends, key=lambda end: (end[0], end[1] == -signal.SIGTERM, end[1]))
+        return code if code > 0 else SIGNAL - code
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
