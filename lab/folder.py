@@ -7,7 +7,7 @@ runs/cells/gan-dcgan-mnist-s0-ac547dae/
     rows.jsonl         the numbers, rows of the table
     DONE               seconds it took and the rows' hash; written last: without it a folder is unfinished, whatever
                        is in it
-    lock               held by the process at work; the system frees it when that dies
+    lock               there while a process is at work, which holds it; the system frees it when that dies
 """
 
 import hashlib
@@ -19,8 +19,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
-
-from filelock import FileLock, Timeout
 
 from lab import environment, locks, registry
 from lab.cells import FORMAT, Cell, content_hash, recorded_identity
@@ -79,7 +77,7 @@ class CellFolder:
                 )
             if found.done or found.record["local"] == local:
                 return found
-        with suppress(Timeout), FileLock(path / "lock").acquire(timeout=0 if known else CREATE_SECONDS):
+        with suppress(locks.Taken), locks.exclusive(path / "lock", 0 if known else CREATE_SECONDS):
             write_json(path / "config.json", record)
         return cls(path)
 

@@ -8,8 +8,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from filelock import FileLock
-
 from lab import executor, hardware, locks, provenance, registry
 from lab.cells import Cell, content_hash, with_needs
 from lab.config import Config, with_preset
@@ -171,7 +169,7 @@ def draw_study(folder: Path, *, counts: dict[str, int] | None = None, failed: di
         WorkbenchError: the folder is no study's.
     """
     record = _read_record(folder)
-    with explaining(folder), FileLock(folder / "lock"):
+    with explaining(folder), locks.exclusive(folder / "lock"):
         remove_leftovers(folder)
         return _draw_alone(folder, record, counts, failed or {})
 
@@ -235,7 +233,7 @@ def _begun(plan: Plan) -> Iterator[None]:
     claims = [claim.plain() for claim in registry.load("studies", plan.study).claims(plan.config)]
     record = {"study": plan.study, "cells": names, "claims": claims}
     with ExitStack() as work:
-        with explaining(plan.folder), FileLock(plan.folder / "lock"):
+        with explaining(plan.folder), locks.exclusive(plan.folder / "lock"):
             work.enter_context(locks.at_work(plan.folder))
             write_json(plan.folder / "config.json", plan.config.plain())
             write_json(plan.folder / "plan.json", record)
