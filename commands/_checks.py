@@ -15,7 +15,7 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lab import machine
+from lab import locks, machine
 from lab.errors import first_line
 
 if TYPE_CHECKING:
@@ -294,13 +294,11 @@ def _try_writing(folder: Path) -> None:
     Raises:
         OSError: that cannot be done.
     """
-    from filelock import FileLock
-
     with tempfile.TemporaryDirectory(prefix=".snnl-doctor-", dir=_nearest(folder)) as place:
         file = Path(place) / "file"
         file.write_text("written")
         file.replace(Path(place) / "renamed")
-        with FileLock(Path(place) / "lock", timeout=1):
+        with locks.exclusive(Path(place) / "lock"):
             pass
 
 

@@ -2,10 +2,14 @@
 
 `lock` is held by the one process that writes. Every command that is at work there, of which any number may be while
 they wait for one another or do other cells, holds one of `at-work-1`, `at-work-2`, ...
+
+The file of a lock is there for as long as it is held: who frees it removes it first. Who had opened it by then gets a
+lock on a file that is gone, which `filelock` notices, and tries again.
 """
 
+import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import count
 from pathlib import Path
 
@@ -13,20 +17,40 @@ from filelock import FileLock, Timeout
 
 LOOK_SECONDS = 1.0
 """A lock that is held for less is one that somebody looks at, not one that somebody works under."""
+FOREVER = -1.0
+PAUSE_SECONDS = 0.02
+"""How long to wait between two tries."""
+
+
+class Taken(Exception):
+    """Another process, or another part of this one, holds the lock."""
 
 
 @contextmanager
-def at_work(folder: Path) -> Iterator[None]:
-    """Let others see, for as long as the block runs, that this command is at work in a folder."""
-    for number in count(1):
-        lock = FileLock(folder / f"at-work-{number}")
-        with suppress(Timeout):
-            lock.acquire(timeout=0)
-            break
+def exclusive(lock: Path, patience: float = FOREVER) -> Iterator[None]:
+    """Hold a lock.
+
+    Args:
+        lock: its file, in a folder that is there.
+        patience: seconds to wait for whoever holds it.
+
+    Raises:
+        Taken: it is not free by then.
+        OSError: the folder cannot be written, or its file system has no locks.
+    """
+    holder = FileLock(lock, thread_local=False)
+    try:
+        holder.acquire(patience, PAUSE_SECONDS)
+    except Timeout:
+        raise Taken(f"{lock} is held by another process.") from None
+    own = lock.stat()
     try:
         yield
     finally:
-        lock.release()
+        with suppress(OSError):  # the folder may be gone, or have become read-only
+            if os.path.samestat(lock.stat(), own):
+                lock.unlink()
+        holder.release()
 
 
 @contextmanager
@@ -38,16 +62,23 @@ def held(lock: Path, patience: float, busy: Callable[[], None]) -> Iterator[None
         patience: seconds before `busy` is called, which may say so, or raise an error.
         busy: called once, if the lock is not free by then.
     """
-    holder = FileLock(lock)
-    try:
-        holder.acquire(timeout=patience)
-    except Timeout:
-        busy()
-        holder.acquire()
-    try:
+    with ExitStack() as holding:
+        try:
+            holding.enter_context(exclusive(lock, patience))
+        except Taken:
+            busy()
+            holding.enter_context(exclusive(lock))
         yield
-    finally:
-        holder.release()
+
+
+@contextmanager
+def at_work(folder: Path) -> Iterator[None]:
+    """Let others see, for as long as the block runs, that this command is at work in a folder."""
+    for number in count(1):
+        with suppress(Taken), exclusive(folder / f"at-work-{number}", 0):
+            yield
+            break
+    is_at_work(folder)  # a look removes what dead commands left
 
 
 def is_locked(folder: Path) -> bool:
@@ -57,16 +88,18 @@ def is_locked(folder: Path) -> bool:
 
 def is_at_work(folder: Path) -> bool:
     """Whether some command says so by `at_work`; one that was killed does not."""
-    return any(_is_held(path) for path in folder.glob("at-work-*"))
+    looks = [_is_held(path) for path in folder.glob("at-work-*")]
+    return any(looks)
 
 
 def _is_held(path: Path) -> bool:
+    """Whether a lock is held; what a dead process left of one is removed."""
     if not path.exists():
         return False
     try:
-        with FileLock(path, timeout=0):
+        with exclusive(path, 0):
             return False
-    except Timeout:
+    except Taken:
         return True
     except OSError:  # a folder that may not be written to has nobody at work in it
         return False

@@ -22,25 +22,22 @@ from unittest import mock
 import numpy as np
 import pytest
 import torch
-from filelock import FileLock, Timeout
 from PIL import Image
 from safetensors.torch import save_file
 from torchvision import datasets
 
 import cli
-from imagesets import ImageSet, digits
-from lab import registry
-from lab.cells.cell import Cell
-from lab.cells.folder import CellFolder
-from lab.cells.runs import Run
-from lab.running import executor
-from lab.studying import journal
-from lab.studying.search import search
-from lab.training import tracking
-from lab.training.compute import Compute
+from imagesets import digits
+from lab import executor, journal, locks, registry, tracking
+from lab.cells import Cell
+from lab.compute import Compute
+from lab.folder import CellFolder
+from lab.imageset import ImageSet
+from lab.runs import Run
+from lab.search import search
 from studies import classifier_regularization
-from tasks.evaluate_classifier import training_cell as classifier_cell
-from tasks.measure_gan import training_cell
+from studies._classifier_cells import training_cell as classifier_cell
+from studies._gan_cells import training_cell
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "errors.md"
@@ -684,7 +681,7 @@ def _(place):
 @situation("another command at work in it")
 def _(place):
     Path("mine").mkdir()
-    place.patch.setattr(FileLock, "acquire", mock.Mock(side_effect=Timeout("mine/lock")))
+    place.patch.setattr(locks, "_wait", lambda *_: None)
 
 
 @situation("without Optuna")

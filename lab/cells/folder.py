@@ -7,7 +7,7 @@ runs/cells/gan-dcgan-mnist-s0-ac547dae/
     rows.jsonl         the numbers, rows of the table
     DONE               seconds it took and the rows' hash; written last: without it a folder is unfinished, whatever
                        is in it
-    lock               held by the process at work; the system frees it when that dies
+    lock               there while a process is at work, which holds it; the system frees it when that dies
 """
 
 import json
@@ -16,7 +16,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
-from filelock import FileLock, Timeout
 
 from lab import locks
 from lab.cells import events, layout
@@ -65,7 +64,7 @@ class CellFolder:
                 )
             if found.done or found.record["local"] == local:
                 return found
-        with suppress(Timeout), FileLock(path / layout.LOCK).acquire(timeout=0 if known else CREATE_SECONDS):
+        with suppress(locks.Taken), locks.exclusive(path / layout.LOCK, 0 if known else CREATE_SECONDS):
             write_json(path / layout.CONFIG, record_of(cell, local))
         return cls(path)
 

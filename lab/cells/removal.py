@@ -9,8 +9,6 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from lab import locks
 from lab.cells import layout
 from lab.cells.runs import MARKS, Run, Runs
@@ -50,11 +48,11 @@ def remove(root: Path, taken: Iterable[Run]) -> None:
     _refuse_needed(Runs(root), found)
     for run in found.values():
         try:
-            with FileLock(run.path / layout.LOCK, timeout=0) as lock:
+            with locks.exclusive(run.path / layout.LOCK, 0):
                 if locks.is_at_work(run.path):
-                    raise Timeout(lock.lock_file)
+                    raise locks.Taken
                 _empty(run)
-        except Timeout:
+        except locks.Taken:
             raise WorkbenchError(f"{run.name} has been taken up meanwhile: stop that first.") from None
         run.path.rmdir()
         if run.kind == "study":
@@ -99,9 +97,13 @@ def _height(runs: Runs, run: Run) -> int:
 
 
 def _empty(run: Run) -> None:
-    """`DONE` goes first, so that a half-removed folder is not taken for a whole one; the mark goes last."""
+    """`DONE` goes first, so that a half-removed folder is not taken for a whole one; the mark goes last.
+
+    The lock, which is held, is left to its holder.
+    """
     layout.unmark(run.path)
-    for path in sorted(run.path.iterdir(), key=lambda path: path.name == MARKS[run.kind]):
+    others = (path for path in run.path.iterdir() if path.name != layout.LOCK)
+    for path in sorted(others, key=lambda path: path.name == MARKS[run.kind]):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:

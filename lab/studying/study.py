@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
 
 from lab import locks, machine, registry
 from lab.cells import layout
@@ -88,7 +87,7 @@ def draw_study(folder: Path, *, counts: dict[str, int] | None = None, failed: di
         WorkbenchError: the folder is no study's.
     """
     name, config, cells = _read(folder)
-    with explaining(folder), FileLock(folder / layout.LOCK):
+    with explaining(folder), locks.exclusive(folder / layout.LOCK):
         remove_leftovers(folder)
         found, absent = _find_cells(cells, folder)
         missing = [f"{cell}: {(failed or {}).get(cell) or reason}" for cell, reason in absent.items()]
@@ -134,7 +133,7 @@ def _begun(plan: Plan) -> Iterator[None]:
     names = [planned.cell.folder_name for planned in plan.cells]
     claims = [claim.plain() for claim in registry.load("studies", plan.study).claims(plan.config)]
     with ExitStack() as work:
-        with explaining(plan.folder), FileLock(plan.folder / layout.LOCK):
+        with explaining(plan.folder), locks.exclusive(plan.folder / layout.LOCK):
             work.enter_context(locks.at_work(plan.folder))
             write_json(plan.folder / layout.CONFIG, plan.config.plain())
             write_json(plan.folder / layout.PLAN, {"study": plan.study, "cells": names, "claims": claims})

@@ -83,7 +83,11 @@ def final_comparison(
             values = pick(end, model=gan, side=side, metric=metric)["value"].dropna()
             if len(values):
                 _estimate_bar(
-                    axis, values, place + 0.18 * (index - (len(gans) - 1) / 2), index, gan if not place else ""
+                    axis,
+                    values,
+                    place + 0.18 * (index - (len(gans) - 1) / 2),
+                    index,
+                    gan,
                 )
         real = pick(table, kind="reference", model="real", side=side, metric=metric, group="")["value"]
         if len(real):
@@ -91,7 +95,7 @@ def final_comparison(
     axis.set_yticks(range(len(measures)), [name for _, _, name, _ in measures])
     axis.invert_yaxis()
     axis.set_xlabel("value (grey line: real against real)")
-    axis.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    _legend_beside(axis)
     caption = "The end of training against held-out images: seeds as dots, mean and 95% interval as bars."
     return Figure("final-comparison", caption, figure, _plotted(end))
 
@@ -107,13 +111,13 @@ def by_class(table: "pd.DataFrame", gans: Sequence[str], classes: Sequence[str])
             values = pick(rows, model=gan, group=str(place))["value"].dropna()
             if len(values):
                 at = place + 0.22 * (index - (len(gans) - 1) / 2)
-                _estimate_bar(axis, values, at, index, gan if not place else "", upright=True)
+                _estimate_bar(axis, values, at, index, gan, upright=True)
         real = pick(table, kind="reference", model="real", metric="entanglement", group=str(place))["value"]
         if len(real):
             axis.plot([place - 0.4, place + 0.4], [real.mean()] * 2, color=NOISE, linewidth=1, zorder=0)
     axis.set_xticks(range(len(classes)), list(classes), parse_math=False)
     axis.set(xlabel="class", ylabel="real side of the class")
-    axis.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    _legend_beside(axis)
     caption = "Real side by class at the end, held-out images: seeds, mean and 95% interval; grey: real against real."
     return Figure("real-side-by-class", caption, figure, _plotted(rows))
 
@@ -191,9 +195,15 @@ def _estimate_bar(
     bar: dict[str, Any] = {"yerr" if upright else "xerr": spread}
     point = ([place], [estimate.value]) if upright else ([estimate.value], [place])
     axis.scatter(dots[0], dots[1], s=20, color=PALETTE[index], alpha=0.4, linewidths=0)
-    axis.errorbar(
-        point[0], point[1], **bar, fmt="o", markersize=4.5, color=PALETTE[index], capsize=3, label=label or None
-    )
+    axis.errorbar(point[0], point[1], **bar, fmt="o", markersize=4.5, color=PALETTE[index], capsize=3, label=label)
+
+
+def _legend_beside(axis: "Axes") -> None:
+    """Name each colour once, to the right of the panel; nothing is there to name where nothing is drawn."""
+    handles, names = axis.get_legend_handles_labels()
+    named = dict(zip(names, handles, strict=True))
+    if named:
+        axis.legend(named.values(), named.keys(), frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
 
 
 def _plotted(rows: "pd.DataFrame") -> "pd.DataFrame":

@@ -1,11 +1,13 @@
 """What the tests of several processes run in each of them, under torchrun.
 
-processes.py train OUT       a few steps of several recipes; what they come to goes to the file OUT
+processes.py train OUT       a few steps of several recipes, right and wrong; what they come to goes to the file OUT
 processes.py stop FOLDER     a cell up to its fifth step, then another one whole
 processes.py go-on FOLDER    the first one to its end
 """
 
+import os
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
@@ -39,9 +41,15 @@ CASES = {
     "resnet": {"settings": {"depth": 1, "learning_rate": 0.01, "augmentation": "flip-shift"}, "alpha": -0.02},
     "torchvision": {"settings": {"model": "resnet18", "learning_rate": 0.001}, "alpha": -0.02},
 }
+WRONG = {
+    "gradients not averaged": lambda training: mock.patch.object(training.state, "network", training.state.bare),
+    "all with the first part": lambda training: mock.patch.dict(os.environ, RANK="0"),
+    "each part's own SNNL": lambda training: mock.patch("snnl_core.loss.several", lambda: False),
+}
+"""What several processes may do to a step that is not what one does."""
 
 
-def trained(case: str) -> dict:
+def trained(case: str, wrong: str = "") -> dict:
     """What a few steps leave: weights, statistics, losses, and what validating finds."""
     name, values = case.partition(",")[0], CASES[case]
     recipe = registry.config_class("classifiers", name).parse({"optimizer": "sgd", "batch": 32, **values["settings"]})
@@ -54,9 +62,23 @@ def trained(case: str) -> dict:
     for module in training.state.bare.modules():
         if world_size() == 1 and isinstance(module, nn.BatchNorm2d):
             module.__class__ = ChunkedBatchNorm
-    for _ in range(STEPS):
-        train_step(training)
+    with WRONG[wrong](training) if wrong else nullcontext():
+        for _ in range(STEPS):
+            train_step(training)
     return state_of(training)
+
+
+def all_trained() -> dict:
+    """Every case, by name, and of several processes each wrong way of it, in float64 from end to end.
+
+    There, what the number of processes does to the result stands far above what rounding does, on any processor.
+    """
+    torch.set_default_dtype(torch.float64)
+    with mock.patch.object(torch.Tensor, "float", torch.Tensor.double):
+        found = {case: trained(case) for case in CASES}
+        if world_size() > 1:
+            found |= {f"{case}, {wrong}": trained(case, wrong) for case in ("cnn", "resnet") for wrong in WRONG}
+    return found
 
 
 def state_of(training: Training) -> dict:
@@ -97,7 +119,7 @@ def stop(folder: Path) -> None:
 def main(what: str, where: str) -> None:
     """Do what is asked for."""
     if what == "train":
-        found = {case: trained(case) for case in CASES}
+        found = all_trained()
         if rank() == 0:
             torch.save(found, where)
     elif what == "stop":

@@ -13,6 +13,7 @@ from lab.training import checkpoint
 
 HERE = Path(__file__).resolve().parent
 CASES = ("cnn", "mlp", "mlp, entangled", "mlp, learned", "resnet", "torchvision")
+WRONG = ("gradients not averaged", "all with the first part", "each part's own SNNL")
 
 
 def start(processes, *arguments):
@@ -37,12 +38,21 @@ def found(tmp_path_factory):
 
 @pytest.mark.parametrize("case", CASES)
 def test_two_processes_train_as_one_does(found, case):
-    """With BatchNorm: as one process that normalises the same halves of each batch."""
+    """In float64, a part in 1e7. With BatchNorm: as one process that normalises the same halves of each batch."""
     one, two = (found[world][case] for world in (1, 2))
     assert one.keys() == two.keys()
     assert any(name.startswith("snnl") for name in one) == (case != "mlp")
     for name in one:
-        torch.testing.assert_close(two[name], one[name], rtol=1e-4, atol=2e-6, msg=lambda text, name=name: name + text)
+        torch.testing.assert_close(two[name], one[name], rtol=1e-7, atol=1e-9, msg=lambda text, name=name: name + text)
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+@pytest.mark.parametrize("case", ["cnn", "resnet"])
+def test_the_comparison_tells_what_is_wrong(found, case, wrong):
+    """The weights alone tell: by hundreds of times what is allowed."""
+    one, two = found[1][case], found[2][f"{case}, {wrong}"]
+    weights = [name for name in one if name.endswith(".weight")]
+    assert max(float((one[name] - two[name]).abs().max()) for name in weights) > 1e-5
 
 
 def everything(folder):

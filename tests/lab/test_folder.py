@@ -212,7 +212,7 @@ def test_work_begins_without_what_a_killed_attempt_left(tmp_path, monkeypatch):
     for name in (".rows.jsonl.77.tmp", "FAILED", "traceback.txt"):
         (folder.path / name).write_text("old")
     do(folder, monkeypatch, lambda cell: None)
-    assert {path.name for path in folder.path.iterdir()} == {"config.json", "environment.json", "DONE", "lock"}
+    assert {path.name for path in folder.path.iterdir()} == {"config.json", "environment.json", "DONE"}
 
 
 def test_a_full_disk_ends_the_cell_with_one_line_and_it_can_go_on(tmp_path, monkeypatch):

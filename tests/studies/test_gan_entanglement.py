@@ -109,3 +109,14 @@ def test_class_names_are_drawn_as_they_are(tmp_path):
     names = (r"$\frac$", "<script>", "$", "a & b")  # the first is no formula
     figure = by_class(build_table(rows("dcgan", 0, 0.1, 0.9, 0.5)), ["dcgan"], names)
     figure.drawing.savefig(tmp_path / "figure.svg")
+
+
+def test_every_gan_is_named_beside_the_classes_once():
+    """Also one that has no value at the first class."""
+    from studies._gan_figures import by_class
+
+    about = {"kind": "gan", "split": "test", "side": "real", "metric": "entanglement", "kimg": 1, "step": 1, "n": 9}
+    cells = [("dcgan", "0"), ("dcgan", "1"), ("wgan-gp", "1")]
+    table = build_table({**about, "model": gan, "group": group, "seed": 0, "value": 0.5} for gan, group in cells)
+    (axis,) = by_class(table, ["dcgan", "wgan-gp", "none"], ["a", "b"]).drawing.axes
+    assert [text.get_text() for text in axis.get_legend().get_texts()] == ["dcgan", "wgan-gp"]
