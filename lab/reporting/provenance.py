@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from lab.cells.folder import CellFolder
 from lab.config import Config
 from lab.pace import duration
-from lab.reporting.report import Column, Section, Table
+from lab.reporting.report import Section
+from lab.reporting.tables import Table, columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,29 +23,27 @@ def section(config: Config, table: "pd.DataFrame", cells: list[CellFolder]) -> S
 def _settings(config: Config) -> Table:
     fields = type(config).model_fields
     rows = [[name, _text(value), fields[name].description or ""] for name, value in config.plain().items()]
-    return Table("settings", "The study's settings.", [Column("setting"), Column("value"), Column("meaning")], rows)
+    return Table("settings", "The study's settings.", columns("setting", "value", "meaning"), rows)
 
 
 def _environment(cells: list[CellFolder]) -> Table:
     facts: dict[str, set[str]] = defaultdict(set)
     for cell in cells:
-        resolved: dict[str, object] = {
-            name: cell.config[name] for name in ("device", "precision") if name in cell.config
-        }
-        for name, value in _flat({**resolved, **cell.environment}):
+        asked = {name: cell.config[name] for name in ("device", "precision") if name in cell.config}
+        for name, value in _flat({**asked, **cell.environment}):  # what was `auto` is told by the environment
             facts[name].add(value)
     rows = [[name, "; ".join(sorted(values))] for name, values in facts.items() if name not in {"started", "seed"}]
-    return Table("environment", "Code, versions and hardware.", [Column("what"), Column("value")], rows)
+    return Table("environment", "Code, versions and hardware.", columns("what", "value"), rows)
 
 
 def _work(cells: list[CellFolder]) -> Table:
-    columns = [Column(header) for header in ("cell", "seed", "started", "seconds")]
     rows = [
         [cell.path.name, _text(cell.config.get("seed")), cell.environment.get("started", ""), cell.seconds]
         for cell in cells
     ]
     total = duration(sum(cell.seconds for cell in cells))
-    return Table("cells", f"The cells and their run times; {total} in all, summed over the slots.", columns, rows)
+    caption = f"The cells and their run times; {total} in all, summed over the slots."
+    return Table("cells", caption, columns("cell", "seed", "started", "seconds"), rows)
 
 
 def _parameters(table: "pd.DataFrame") -> Table:
@@ -57,7 +56,7 @@ def _parameters(table: "pd.DataFrame") -> Table:
         [model, *(counts.get((model, metric), "-") for metric in metrics)]
         for model in dict.fromkeys(model for model, _ in counts)
     ]
-    return Table("parameters", "Trainable parameters.", [Column("model"), *map(Column, networks)], lines)
+    return Table("parameters", "Trainable parameters.", columns("model", *networks), lines)
 
 
 def _flat(environment: dict[str, object]) -> Iterable[tuple[str, str]]:

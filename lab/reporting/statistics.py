@@ -1,11 +1,17 @@
-"""Intervals over seeds: a mean, a paired difference, and Welch's difference."""
+"""Values by seed, and intervals over seeds: of a mean, a paired difference, and Welch's difference.
+
+Rows are those of the one tidy table (`lab.cells.rows`), of one measure; a Series of values has the seeds as its index.
+"""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 CONFIDENCE = 0.95
 
@@ -26,34 +32,40 @@ class Estimate:
     n: int
 
 
+def by_seed(rows: "pd.DataFrame") -> "pd.Series[float]":
+    """The values of rows of which each seed has one."""
+    return rows.set_index("seed")["value"].sort_index()
+
+
+def first_by_seed(rows: "pd.DataFrame") -> "pd.Series[float]":
+    """The values at the first step; seeds that lack it are left out."""
+    return by_seed(rows[rows["step"] == rows["step"].min()])
+
+
+def last_by_seed(rows: "pd.DataFrame") -> "pd.Series[float]":
+    """The values at the last step; seeds that lack it are left out."""
+    return by_seed(rows[rows["step"] == rows["step"].max()])
+
+
 def mean_interval(values: Sequence[float] | Any, *, confidence: float = CONFIDENCE) -> Estimate:
     """The mean of independent values with Student's interval; equal values have one without width.
 
     Raises:
         ValueError: there is no value, or one is not finite.
     """
-    from scipy import stats
-
     data = _checked(values)
-    mean, n = float(data.mean()), len(data)
-    if n < 2:
-        return Estimate(mean, math.nan, math.nan, n)
-    half = float(stats.t.ppf((1 + confidence) / 2, n - 1)) * math.sqrt(_variance(data)) / math.sqrt(n)
-    return Estimate(mean, mean - half, mean + half, n)
+    n, deviation = len(data), math.sqrt(_variance(data))
+    return _student(float(data.mean()), deviation, math.sqrt(n), n - 1, n, confidence)
 
 
-def paired_difference(
-    after: Sequence[float] | Any, before: Sequence[float] | Any, *, confidence: float = CONFIDENCE
-) -> Estimate:
-    """The mean of after - before, pair by pair, with Student's interval.
+def paired_by_seed(after: "pd.Series[float]", before: "pd.Series[float]") -> Estimate | None:
+    """The mean of after - before with Student's interval, over the seeds that both have a value of; None without one.
 
     Raises:
-        ValueError: the two differ in number, there is none, or one is not finite.
+        ValueError: a difference is infinite.
     """
-    first, second = _checked(after), _checked(before)
-    if len(first) != len(second):
-        raise ValueError(f"{len(first)} and {len(second)} values cannot be paired.")
-    return mean_interval(first - second, confidence=confidence)
+    differences = (after - before).dropna().sort_index()
+    return mean_interval(differences) if len(differences) else None
 
 
 def welch_difference(
@@ -64,17 +76,19 @@ def welch_difference(
     Raises:
         ValueError: a set is empty, or a value is not finite.
     """
-    from scipy import stats
-
     first, second = _checked(one), _checked(other)
     value, n = float(first.mean() - second.mean()), min(len(first), len(second))
-    if n < 2:
-        return Estimate(value, math.nan, math.nan, n)
     shares = np.array([_variance(first) / len(first), _variance(second) / len(second)])
-    if not shares.sum():
-        return Estimate(value, value, value, n)
-    freedom = shares.sum() ** 2 / (shares**2 / (np.array([len(first), len(second)]) - 1)).sum()
-    half = float(stats.t.ppf((1 + confidence) / 2, freedom)) * math.sqrt(shares.sum())
+    spread = (shares**2 / np.maximum(np.array([len(first), len(second)]) - 1, 1)).sum()
+    freedom = shares.sum() ** 2 / spread if spread else 1
+    return _student(value, math.sqrt(shares.sum()), 1.0, freedom, n, confidence)
+
+
+def _student(value: float, deviation: float, root: float, freedom: float, n: int, confidence: float) -> Estimate:
+    """The interval of a value whose standard error is deviation / root, by Student's distribution."""
+    from scipy import stats
+
+    half = float(stats.t.ppf((1 + confidence) / 2, freedom)) * deviation / root if n > 1 else math.nan
     return Estimate(value, value - half, value + half, n)
 
 

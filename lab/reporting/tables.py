@@ -3,27 +3,20 @@
 import csv
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from lab.reporting.statistics import Estimate, mean_interval
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 Better = Literal["higher", "lower", ""]
-Cell = str | int | float | Estimate
+Entry = str | int | float | Estimate
 LATEX = str.maketrans(
-    {
-        "&": r"\&",
-        "%": r"\%",
-        "$": r"\$",
-        "#": r"\#",
-        "_": r"\_",
-        "{": r"\{",
-        "}": r"\}",
-        "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}",
-        "\\": r"\textbackslash{}",
-    }
+    {sign: f"\\{sign}" for sign in "&%$#_{}"}
+    | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"}
 )
 ARROWS = {"higher": " ↑", "lower": " ↓", "": ""}
 
@@ -43,23 +36,23 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of cells; an `Estimate` shows its value, interval and n."""
+    """Rows of entries; an `Estimate` shows its value, interval and n."""
 
     name: str
     caption: str
     columns: Sequence[Column]
-    rows: Sequence[Sequence[Cell]]
+    rows: Sequence[Sequence[Entry]]
 
     def to_markdown(self) -> str:
         """The table in Markdown."""
         lines = [[_markdown(column.title) for column in self.columns], ["---"] * len(self.columns)]
-        lines += [[_markdown(text(cell)) for cell in row] for row in self.rows]
+        lines += [[_markdown(text(entry)) for entry in row] for row in self.rows]
         return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
     def to_latex(self) -> str:
         """The table in LaTeX, for the package booktabs."""
         head = " & ".join(column.header.translate(LATEX) for column in self.columns)
-        body = [" & ".join(_latex(cell) for cell in row) for row in self.rows]
+        body = [" & ".join(_latex(entry) for entry in row) for row in self.rows]
         lines = [
             rf"\begin{{tabular}}{{{'l' * len(self.columns)}}}",
             r"\toprule",
@@ -77,20 +70,43 @@ class Table:
         header: list[str] = []
         for column, is_wide in zip(self.columns, wide, strict=True):
             header += [column.header, *(f"{column.header} {part}" for part in ("low", "high", "n") if is_wide)]
+        lines = [[part for entry, w in zip(row, wide, strict=True) for part in _parts(entry, w)] for row in self.rows]
         buffer = io.StringIO()
-        writer = csv.writer(buffer, lineterminator="\n")
-        writer.writerow(header)
-        for row in self.rows:
-            writer.writerow([part for cell, is_wide in zip(row, wide, strict=True) for part in _parts(cell, is_wide)])
+        csv.writer(buffer, lineterminator="\n").writerows([header, *lines])
         return buffer.getvalue()
 
 
-def text(cell: Cell) -> str:
-    """A cell as people read it: `0.412 [0.380, 0.444] (n = 5)`."""
-    if isinstance(cell, Estimate):
-        interval = "" if math.isnan(cell.low) else f" [{number(cell.low)}, {number(cell.high)}]"
-        return f"{number(cell.value)}{interval} (n = {cell.n})"
-    return number(cell) if isinstance(cell, float) else str(cell)
+def columns(*headers: str, better: Better = "") -> list[Column]:
+    """A column for each heading."""
+    return [Column(header, better) for header in headers]
+
+
+def mean_entry(values: "pd.Series[float]") -> Estimate | str:
+    """The mean of the values with its interval, NaN left out; a dash where nothing is known."""
+    known = values.dropna()
+    return mean_interval(known) if len(known) else "-"
+
+
+def seed_rows(values: "Sequence[pd.Series[float]]") -> list[list[Entry]]:
+    """Every seed of the first of some measures with the values of all; NaN where a seed has none."""
+    return [[int(seed), *(float(one.get(seed, math.nan)) for one in values)] for seed in values[0].index]
+
+
+def seed_table(
+    name: str, caption: str, headers: Sequence[str], values: "Mapping[tuple[str, ...], pd.Series[float]]"
+) -> Table:
+    """A row for each Series of values, which begins with its key, below those headers, and a column for each seed."""
+    seeds = sorted({int(seed) for one in values.values() for seed in one.index})
+    rows = [[*key, *(float(one.get(seed, math.nan)) for seed in seeds)] for key, one in values.items()]
+    return Table(name, caption, columns(*headers, *(f"seed {seed}" for seed in seeds)), rows)
+
+
+def text(entry: Entry) -> str:
+    """An entry as people read it: `0.412 [0.380, 0.444] (n = 5)`."""
+    if isinstance(entry, Estimate):
+        interval = "" if math.isnan(entry.low) else f" [{number(entry.low)}, {number(entry.high)}]"
+        return f"{number(entry.value)}{interval} (n = {entry.n})"
+    return number(entry) if isinstance(entry, float) else str(entry)
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:
@@ -110,29 +126,23 @@ def number(value: float) -> str:
     return "-" if math.isnan(value) else f"{value:.3f}"
 
 
-def sort_key(cell: Cell) -> str:
+def sort_key(entry: Entry) -> str:
     """What a column is sorted by: the number in full, as JavaScript reads it, or the text."""
-    value = cell.value if isinstance(cell, Estimate) else cell
+    value = entry.value if isinstance(entry, Estimate) else entry
     return repr(float(value)).replace("inf", "Infinity") if isinstance(value, float) else str(value)
 
 
-def _parts(cell: Cell, wide: bool) -> list[object]:
-    if isinstance(cell, Estimate):
-        return [cell.value, cell.low, cell.high, cell.n]
-    return [cell, "", "", ""] if wide else [cell]
+def _parts(entry: Entry, wide: bool) -> list[object]:
+    if isinstance(entry, Estimate):
+        return [entry.value, entry.low, entry.high, entry.n]
+    return [entry, "", "", ""] if wide else [entry]
 
 
 def _markdown(words: str) -> str:
     return " ".join(words.replace("|", r"\|").splitlines())
 
 
-def _latex(cell: Cell) -> str:
-    if isinstance(cell, Estimate) and not math.isnan(cell.low):
-        return rf"{number(cell.value)} {{\small [{number(cell.low)}, {number(cell.high)}] ($n={cell.n}$)}}"
-    return text(cell).translate(LATEX)
-
-
-def estimate_cell(values: Any) -> Estimate | str:
-    """The mean of a pandas Series with its interval, NaN left out; a dash where nothing is known."""
-    known = values.dropna()
-    return mean_interval(known) if len(known) else "-"
+def _latex(entry: Entry) -> str:
+    if isinstance(entry, Estimate) and not math.isnan(entry.low):
+        return rf"{number(entry.value)} {{\small [{number(entry.low)}, {number(entry.high)}] ($n={entry.n}$)}}"
+    return text(entry).translate(LATEX)

@@ -1,11 +1,15 @@
 """Claims that are stated before a run, and the verdicts that the intervals carry."""
 
 import math
-from dataclasses import asdict, astuple, dataclass
-from typing import Any, Literal
+from collections.abc import Callable
+from dataclasses import astuple, dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
 
 from lab.files import without_nan
 from lab.reporting.statistics import Estimate
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FEWEST_SEEDS = 3
 
@@ -15,23 +19,23 @@ class Claim:
     """A claim as a test on the table.
 
     Attributes:
-        key: a name for the study's own use.
         text: the claim in one sentence.
         comparison: what is compared with what, and how.
         margin: the smallest effect that counts, in the measure's unit.
         kind: `exceeds`: the effect lies above the margin ("does not fall" has a negative margin);
             `differs`: the effect lies beyond the margin on either side.
+        effect: computes the effect from the table; None where nothing was measured.
     """
 
-    key: str
     text: str
     comparison: str
     margin: float
     kind: Literal["exceeds", "differs"]
+    effect: "Callable[[pd.DataFrame], Estimate | None]" = field(compare=False, repr=False)
 
     def plain(self) -> dict[str, Any]:
-        """The claim as JSON-ready values."""
-        return asdict(self)
+        """What is claimed, as JSON-ready values."""
+        return {"text": self.text, "comparison": self.comparison, "margin": self.margin, "kind": self.kind}
 
 
 @dataclass(frozen=True)

@@ -1,18 +1,25 @@
-"""The report on regularisation: verdicts, tables and figures of the test accuracy with and without the loss."""
+"""The report on regularisation: tables and figures of the test accuracy with and without the loss.
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+A training is told by its alpha, and in rows by its setting: `settings` has the setting of each alpha, the baseline's 0
+first.
+"""
 
-from lab.reporting.report import Column, Report, Section, Table
-from lab.reporting.statistics import Estimate, paired_difference
-from lab.reporting.tables import Better, estimate_cell
-from lab.reporting.verdicts import Claim, Verdict, judge
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
+from typing import TYPE_CHECKING
+
+from lab.cells.folder import CellFolder
+from lab.cells.rows import pick
+from lab.reporting.report import Report, Section
+from lab.reporting.tables import Better, Column, Table, columns, mean_entry, seed_rows
 from studies.classifier_regularization import figures
+from studies.classifier_regularization.effects import gain, name_of, tested
 from studies.classifier_regularization.published import PUBLISHED, WIDEST, note
-from studies.classifier_regularization.table import by_seed, gradients, name_of
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from studies.classifier_regularization import Config
 
 READING = (
     "The objective is cross-entropy plus alpha times the sum over the hidden layers of the soft nearest neighbor loss. "
@@ -38,19 +45,20 @@ MEASURES: tuple[tuple[str, str, float, Better], ...] = (
 """Metric, what people call it, the factor of its unit, and which direction is better."""
 
 
-def draw(claims: list[Claim], table: "pd.DataFrame", imagesets: Sequence[str], alphas: Sequence[float]) -> Report:
-    """The whole report; whatever has not been measured is left out."""
-    every = (0.0, *alphas)
-    measured = [images for images in imagesets if len(by_seed(table, "accuracy", images, 0.0))]
-    directions = "\n\n".join(f"alpha = {alpha:g}: {direction(alpha)}." for alpha in every)
+Settings = Mapping[float, str]
+
+
+def report(config: "Config", table: "pd.DataFrame", artifacts: list[CellFolder]) -> Report:
+    """The whole report, from the rows alone; whatever has not been measured is left out."""
+    settings = {alpha: config.setting(alpha) for alpha in (0.0, *config.alphas)}
+    measured = [images for images in config.imagesets if len(tested(table, images, settings[0.0], "accuracy"))]
+    directions = "\n\n".join(f"alpha = {alpha:g}: {direction(alpha)}." for alpha in settings)
     return Report(
-        title="Entangled hidden layers as a regulariser",
-        question="Does maximising the entanglement of classes in a classifier's hidden layers keep or raise its test "
-        "accuracy?",
-        verdicts=[_verdict(claim, table) for claim in claims],
-        sections=[
+        "Entangled hidden layers as a regulariser",
+        "Does maximising the entanglement of classes in a classifier's hidden layers keep or raise its test accuracy?",
+        [
             Section("How to read it", f"{READING}\n\n{directions}"),
-            *(_measured(table, measured, every) if measured else []),
+            *(_measured(table, measured, settings) if measured else []),
         ],
     )
 
@@ -64,147 +72,100 @@ def direction(alpha: float) -> str:
     return "positive, so the entanglement of classes in the hidden layers is minimised, against the paper"
 
 
-def _measured(table: "pd.DataFrame", imagesets: Sequence[str], alphas: Sequence[float]) -> list[Section]:
-    published = _published_table(table, imagesets, alphas)
-    counted = _gradient_table(table, imagesets, alphas)
+def _measured(table: "pd.DataFrame", imagesets: Sequence[str], settings: Settings) -> list[Section]:
+    found = (table, imagesets, settings)
+    counted, published = _gradient_table(*found), _published_table(*found)
     return [
         Section(
             "Test accuracy",
             "Each dot is a seed, grey lines join a seed's trainings; mean and 95% interval in colour. The band is the "
             "margin of the claims.",
-            [
-                figures.accuracy(table, imagesets, alphas),
-                _table(table, imagesets, alphas),
-                _seed_table(table, imagesets, alphas),
-            ],
+            [figures.accuracy(*found), _table(*found), _seeds(*found)],
         ),
         Section(
             "Calibration",
             "NLL: mean negative log-likelihood. ECE: expected calibration error, 15 bins of equal width.",
-            [figures.calibration(table, imagesets, alphas)],
+            [figures.calibration(*found)],
         ),
-        Section(
-            "Training",
-            "Thin lines are single seeds, thick ones their mean.",
-            [figures.training(table, imagesets, alphas)],
-        ),
+        Section("Training", "Thin lines are single seeds, thick ones their mean.", [figures.training(*found)]),
         *([Section("Gradients of the loss", GRADIENTS_TEXT, [counted])] if counted.rows else []),
         *([Section("Beside published figures", PUBLISHED_TEXT, [published])] if published.rows else []),
     ]
 
 
-def _verdict(claim: Claim, table: "pd.DataFrame") -> Verdict:
-    _, alpha, images = claim.key.split("/", 2)
-    return judge(claim, _gain(table, images, float(alpha)))
-
-
-def _gain(table: "pd.DataFrame", images: str, alpha: float) -> Estimate | None:
-    """Accuracy with the loss minus baseline in percentage points, paired by seed."""
-    with_loss, without = (by_seed(table, "accuracy", images, value) for value in (alpha, 0.0))
-    both = sorted(set(with_loss.index) & set(without.index))
-    return paired_difference(100 * with_loss[both], 100 * without[both]) if both else None
-
-
-def _table(table: "pd.DataFrame", imagesets: Sequence[str], alphas: Sequence[float]) -> Table:
-    rows: list[list[Any]] = []
-    for images in imagesets:
-        for alpha in alphas:
-            values = {metric: by_seed(table, metric, images, alpha) for metric, *_ in MEASURES}
-            if not len(values["accuracy"]):
-                continue
-            gain = _gain(table, images, alpha) if alpha else None
-            rows.append(
-                [
-                    images,
-                    name_of(alpha),
-                    float(100 * values["accuracy"].max()),
-                    *(estimate_cell(factor * values[metric]) for metric, _, factor, _ in MEASURES),
-                    gain if gain else "-",
-                ]
-            )
-    columns = [
-        Column("image set"),
-        Column("alpha"),
+def _table(table: "pd.DataFrame", imagesets: Sequence[str], settings: Settings) -> Table:
+    rows = []
+    for images, (alpha, setting) in product(imagesets, settings.items()):
+        values = [factor * tested(table, images, setting, metric) for metric, _, factor, _ in MEASURES]
+        if len(values[0]):
+            gained = gain(table, images, setting, settings[0.0]) if alpha else None
+            rows.append([images, name_of(alpha), float(values[0].max()), *map(mean_entry, values), gained or "-"])
+    headers = [
+        *columns("image set", "alpha"),
         Column("best accuracy (%)", "higher"),
         *(Column(name, better) for _, name, _, better in MEASURES),
         Column("accuracy minus baseline (points)", "higher"),
     ]
     caption = "On the test split at the end of training: best and mean over seeds; the difference is paired by seed."
-    return Table("regularization", caption, columns, rows)
+    return Table("regularization", caption, headers, rows)
 
 
-def _seed_table(table: "pd.DataFrame", imagesets: Sequence[str], alphas: Sequence[float]) -> Table:
-    rows: list[list[Any]] = []
-    for images in imagesets:
-        for alpha in alphas:
-            values = [factor * by_seed(table, metric, images, alpha) for metric, _, factor, _ in MEASURES]
-            rows += [
-                [images, name_of(alpha), int(seed), *(float(series[seed]) for series in values)]
-                for seed in values[0].index
-            ]
-    columns = [
-        Column("image set"),
-        Column("alpha"),
-        Column("seed"),
-        *(Column(name, better) for _, name, _, better in MEASURES),
+def _seeds(table: "pd.DataFrame", imagesets: Sequence[str], settings: Settings) -> Table:
+    rows = []
+    for images, (alpha, setting) in product(imagesets, settings.items()):
+        values = [factor * tested(table, images, setting, metric) for metric, _, factor, _ in MEASURES]
+        rows += [[images, name_of(alpha), *row] for row in seed_rows(values)]
+    headers = [*columns("image set", "alpha", "seed"), *(Column(name, better) for _, name, _, better in MEASURES)]
+    return Table("seeds", "Every seed on the test split at the end of training.", headers, rows)
+
+
+def _gradient_table(table: "pd.DataFrame", imagesets: Sequence[str], settings: Settings) -> Table:
+    rows = [
+        [images, name_of(alpha), *counts]
+        for images, (alpha, setting) in product(imagesets, settings.items())
+        for counts in _gradients(pick(table, kind="training", imageset=images, setting=setting))
     ]
-    return Table("seeds", "Every seed on the test split at the end of training.", columns, rows)
-
-
-def _gradient_table(table: "pd.DataFrame", imagesets: Sequence[str], alphas: Sequence[float]) -> Table:
-    rows: list[list[Any]] = []
-    for images in imagesets:
-        for alpha in alphas:
-            for found in gradients(table, images, alpha):
-                rows.append([images, name_of(alpha), *found])
-    columns = [
-        Column("image set"),
-        Column("alpha"),
-        Column("layer"),
-        Column("steps"),
-        Column("vanished gradients", "lower"),
-        Column("share", "lower"),
-        Column("batches without a repeated class", "lower"),
+    headers = [
+        *columns("image set", "alpha", "layer", "steps"),
+        *columns("vanished gradients", "share", "batches without a repeated class", better="lower"),
         Column("loss at the end"),
     ]
     caption = "Steps of all seeds, those without a gradient of the layer's loss, and the loss over the last steps."
-    return Table("gradients", caption, columns, rows)
+    return Table("gradients", caption, headers, rows)
 
 
-def _published_table(table: "pd.DataFrame", imagesets: Sequence[str], alphas: Sequence[float]) -> Table:
-    rows: list[list[Any]] = []
-    for published in PUBLISHED:
-        if published.imageset not in imagesets:
-            continue
-        baseline = float(100 * by_seed(table, "accuracy", published.imageset, 0.0).mean())
-        for alpha in alphas:
-            gain = _gain(table, published.imageset, alpha) if alpha < 0 else None
-            if gain:
-                rows.append(
-                    [
-                        published.imageset,
-                        published.source,
-                        published.without,
-                        _range(published.lowest, published.highest),
-                        _range(*published.gain, "+.2f"),
-                        name_of(alpha),
-                        baseline,
-                        gain,
-                        note(published, baseline, gain),
-                    ]
-                )
-    columns = [
-        Column("image set"),
-        Column("published by"),
-        Column("without (%)"),
-        Column("with (%)"),
-        Column("difference (points)"),
-        Column("our alpha"),
-        Column("our baseline (%)"),
-        Column("our difference (points)"),
-        Column("note"),
-    ]
-    return Table("published", "Published test accuracies beside ours.", columns, rows)
+def _gradients(rows: "pd.DataFrame") -> Iterator[tuple[str, int, int, float, int, float]]:
+    """Layer, steps, vanished gradients, their share, batches without a repeated class, loss over the last steps."""
+    lonely = int(pick(rows, metric="no_repeat")["value"].sum())
+    for layer, own in pick(rows, metric="vanished_gradient").groupby("layer", sort=False):
+        steps, vanished = int(own["n"].sum()), int(own["value"].sum())
+        losses = pick(rows, metric="snnl", layer=layer)
+        last = losses[losses["step"] == losses["step"].max()]["value"].mean()
+        yield str(layer), steps, vanished, vanished / max(1, steps), lonely, float(last)
+
+
+def _published_table(table: "pd.DataFrame", imagesets: Sequence[str], settings: Settings) -> Table:
+    rows = []
+    known = [published for published in PUBLISHED if published.imageset in imagesets]
+    for published, (alpha, setting) in product(known, settings.items()):
+        gained = gain(table, published.imageset, setting, settings[0.0]) if alpha < 0 else None
+        if gained:
+            baseline = float(100 * tested(table, published.imageset, settings[0.0], "accuracy").mean())
+            theirs = [_range(published.lowest, published.highest), _range(*published.gain, "+.2f")]
+            ours = [name_of(alpha), baseline, gained, note(published, baseline, gained)]
+            rows.append([published.imageset, published.source, published.without, *theirs, *ours])
+    headers = columns(
+        "image set",
+        "published by",
+        "without (%)",
+        "with (%)",
+        "difference (points)",
+        "our alpha",
+        "our baseline (%)",
+        "our difference (points)",
+        "note",
+    )
+    return Table("published", "Published test accuracies beside ours.", headers, rows)
 
 
 def _range(low: float, high: float, form: str = ".2f") -> str:

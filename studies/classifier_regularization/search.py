@@ -5,17 +5,19 @@ The seeds are others than the study's, so that the study's trainings had no part
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from pydantic import Field, ValidationInfo, field_validator
 
-import imagesets
+from imagesets import Name
 from lab import registry
 from lab.cells.cell import Cell
 from lab.cells.folder import CellFolder
 from lab.errors import UsageError, unknown_name
-from lab.studying.search import Choice, Range, Space, Values
+from lab.studying.space import Choice, Range, Space, Values
 from studies.classifier_regularization.recipe import Recipe
+from tasks import train_classifier
 
 SEARCHED = ("alpha", "temperature", "learning_rate", "snnl_layers")
 FIRST_SEED = 1000
@@ -28,7 +30,7 @@ RATE_FACTOR = 5.0
 class Search(Recipe):
     """The settings of the search; what is not searched is as it is given here."""
 
-    imageset: str = Field("digits", description="image set to try settings on; folder:PATH or zip:PATH for your own")
+    imageset: Name = Field("digits", description="image set to try settings on; folder:PATH or zip:PATH for your own")
     seeds: int = Field(2, ge=1, description="trainings of each trial, with seeds 1000, 1001, ..., unlike the study's")
     validation: float = Field(
         0.1, gt=0, lt=1, description="share of the train split whose accuracy is the score, drawn by seed"
@@ -41,12 +43,6 @@ class Search(Recipe):
         description="what to search, of alpha (negative), temperature, learning_rate, snnl_layers",
     )
 
-    @field_validator("imageset")
-    @classmethod
-    def _known_imageset(cls, name: str) -> str:
-        imagesets.check(name)
-        return name
-
     @field_validator("search")
     @classmethod
     def _known_and_not_given(cls, names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
@@ -55,7 +51,7 @@ class Search(Recipe):
                 raise unknown_name("setting to search", name, SEARCHED)
             if name in info.data and info.data[name] != cls.model_fields[name].default:
                 raise ValueError(f"{name} is given, too: leave it out of one of the two")
-        return tuple(dict.fromkeys(names))
+        return registry.distinct(names)
 
 
 def space(config: Search) -> Space:
@@ -79,10 +75,11 @@ def space(config: Search) -> Space:
     return chosen
 
 
-def cells(config: Search, values: Values) -> list[Cell]:
+def cells(config: Search, values: Values, data: Path) -> list[Cell]:
     """The trainings that try the values, one a seed."""
     recipe, alpha = _with_values(config, values)
-    return [recipe.training(config.imageset, alpha, FIRST_SEED + seed) for seed in range(config.seeds)]
+    seeds = range(FIRST_SEED, FIRST_SEED + config.seeds)
+    return [train_classifier.cell(recipe.training(config.imageset, alpha, seed), data) for seed in seeds]
 
 
 def score(trained: Sequence[CellFolder]) -> float:

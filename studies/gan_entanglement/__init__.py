@@ -12,96 +12,83 @@ What it costs: about five minutes on two processor cores (preset laptop).
     python cli.py study gan-entanglement --imageset mnist --kimg 300 --seeds 3
 """
 
+from functools import partial
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Annotated, Any
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 import imagesets
 from lab import registry
 from lab.cells.cell import Cell
-from lab.cells.folder import CellFolder
-from lab.reporting.report import Report
 from lab.reporting.verdicts import Claim
-from lab.training.compute import Compute
-from studies.gan_entanglement import report as _gan_report
-from tasks import measure_gan as cells
+from studies._config import TrainingStudy
+from studies.gan_entanglement.report import difference_of_coverage, report, rise
+from tasks import embed, measure_gan, measure_references, train_gan
 
-if TYPE_CHECKING:
-    import pandas as pd
+__all__ = ["PRESETS", "Config", "claims", "plan", "report"]
 
 
-class Config(Compute):
+class Config(TrainingStudy):
     """The grid of the study."""
 
-    imageset: str = Field(description="image set that the GANs learn; folder:PATH or zip:PATH for your own")
-    gans: tuple[str, ...] = Field(min_length=1, description="GANs, separated by commas")
+    imageset: imagesets.Name = Field(description="image set that the GANs learn; folder:PATH or zip:PATH for your own")
+    gans: Annotated[tuple[Annotated[str, registry.known("gans")], ...], registry.DISTINCT] = Field(
+        min_length=1, description="GANs, separated by commas"
+    )
     seeds: int = Field(ge=1, description="how many seeds of each GAN (0, 1, ...)")
     kimg: float = Field(gt=0, description="length of training in thousands of real images shown to the discriminator")
     n: int = Field(ge=2, description="real images, and as many generated ones, in each measurement")
     points: int = Field(ge=2, description="measurements over a training, denser early")
     width: int = Field(ge=1, le=1024, description="channels of the networks at the widest resolution")
 
-    @field_validator("imageset")
-    @classmethod
-    def _known_imageset(cls, name: str) -> str:
-        imagesets.check(name)
-        return name
+    def training(self, gan: str, seed: int) -> train_gan.Config:
+        """The settings of a GAN's training.
 
-    @field_validator("gans")
-    @classmethod
-    def _known_gans(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        for name in names:
-            registry.check("gans", name)
-        return tuple(dict.fromkeys(names))
+        Raises:
+            UsageError: one is impossible for this GAN.
+        """
+        shared = self.model_dump(include={*train_gan.Config.model_fields})
+        own = {"gan": gan, "seed": seed, "settings": {"width": self.width}}
+        return train_gan.Config.parse({**shared, **own, "snapshots": train_gan.schedule(self.kimg, self.points)})
 
 
+GANS = {"gans": ("dcgan", "wgan-gp")}
 PRESETS: dict[str, dict[str, Any]] = {
-    "smoke": {
-        "imageset": "digits",
-        "gans": ("dcgan", "wgan-gp"),
-        "seeds": 2,
-        "kimg": 3.0,
-        "n": 100,
-        "points": 4,
-        "width": 8,
-    },
+    "smoke": {**GANS, "imageset": "digits", "seeds": 2, "kimg": 3.0, "n": 100, "points": 4, "width": 8},
     "laptop": {
+        **GANS,
         "imageset": "digits",
-        "gans": ("dcgan", "wgan-gp"),
         "seeds": 5,
         "kimg": 100.0,
         "n": 500,
         "points": 14,
         "width": 64,
+        "precision": "bf16",  # that of the published cells
     },
-    "paper": {
-        "imageset": "cifar10",
-        "gans": ("dcgan", "wgan-gp"),
-        "seeds": 5,
-        "kimg": 12800.0,
-        "n": 5000,
-        "points": 20,
-        "width": 64,
-    },
+    "paper": {**GANS, "imageset": "cifar10", "seeds": 5, "kimg": 12800.0, "n": 5000, "points": 20, "width": 64},
 }
 
 RISE_MARGIN = 0.1
 COVERAGE_MARGIN = 0.05
 
 
-def plan(config: Config) -> list[Cell]:
+def plan(config: Config, data: Path) -> list[Cell]:
     """Train and measure each GAN with each seed; embed the first seed's images; measure the references.
 
     Raises:
         UsageError: an unknown GAN or image set, or more images asked for than there are.
+        WorkbenchError: a user's own images are not below `data`.
     """
-    cells.check_sample_size(config.imageset, config.n)
-    trainings = [_training(config, gan, seed) for seed in range(config.seeds) for gan in config.gans]
+    imagesets.check_n(config.imageset, config.n, ("test", "train"), data)
+    trainings = [
+        train_gan.cell(config.training(gan, seed), data) for seed in range(config.seeds) for gan in config.gans
+    ]
     return [
-        cells.reference_cell(config.imageset, config.n),
-        *(cells.measuring_cell(training, config.n) for training in trainings),
-        *(cells.embedding_cell(training) for training in trainings if training.config["seed"] == 0),
+        measure_references.cell(config.imageset, config.n, data),
+        *(measure_gan.cell(training, config.n) for training in trainings),
+        *(embed.cell(training) for training in trainings if training.config.seed == 0),
     ]
 
 
@@ -109,40 +96,22 @@ def claims(config: Config) -> list[Claim]:
     """What is claimed, and by which margin, before anything runs."""
     rises = [
         Claim(
-            key=f"rise/{gan}",
-            text=f"Real and generated images entangle as {gan} trains.",
-            comparison="joint entanglement with held-out images, end of training minus untrained, paired by seed",
-            margin=RISE_MARGIN,
-            kind="exceeds",
+            f"Real and generated images entangle as {gan} trains.",
+            "joint entanglement with held-out images, end of training minus untrained, paired by seed",
+            RISE_MARGIN,
+            "exceeds",
+            partial(rise, gan=gan),
         )
         for gan in config.gans
     ]
     differences = [
         Claim(
-            key=f"coverage/{one}/{other}",
-            text=f"The coverage of classes differs between {one} and {other}.",
-            comparison=f"mean real side over the classes at the end, {one} minus {other}, Welch over seeds",
-            margin=COVERAGE_MARGIN,
-            kind="differs",
+            f"The coverage of classes differs between {one} and {other}.",
+            f"mean real side over the classes at the end, {one} minus {other}, Welch over seeds",
+            COVERAGE_MARGIN,
+            "differs",
+            partial(difference_of_coverage, one=one, other=other),
         )
         for one, other in combinations(config.gans, 2)
     ]
     return [*rises, *differences]
-
-
-def report(config: Config, table: "pd.DataFrame", artifacts: list[CellFolder]) -> Report:
-    """The verdicts, tables, curves and pictures, from the rows and the cells' artifacts alone."""
-    classes = next((imagesets.spec_of(cell.config).classes for cell in artifacts if "imageset" in cell.config), ())
-    return _gan_report.draw(claims(config), table, artifacts, config.gans, classes, config.n)
-
-
-def _training(config: Config, gan: str, seed: int) -> Cell:
-    return cells.training_cell(
-        gan,
-        config.imageset,
-        seed=seed,
-        kimg=config.kimg,
-        snapshots=cells.schedule(config.kimg, config.points),
-        compute=config,
-        settings={"width": config.width},
-    )

@@ -4,70 +4,67 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from lab.cells.rows import pick
-from lab.reporting.report import PALETTE, Figure, new_figure
-from lab.reporting.statistics import mean_interval
+from lab.reporting.plots import GREY, PALETTE, colours, legend, new_figure, plotted, seed_curves, seed_dots
+from lab.reporting.report import Figure
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-NOISE = "0.45"
 BAND = "0.85"
+KIMG = "training (kimg)"
 
 
 def over_training(table: "pd.DataFrame", gans: Sequence[str]) -> Figure:
     """The joint score against held-out images, over kimg and over generator steps."""
     figure = new_figure(9.0, 3.6)
     axes = figure.subplots(1, 2, sharey=True)
-    rows = pick(table, kind="gan", split="test", side="joint", metric="entanglement", group="")
-    for axis, over in zip(axes, ("kimg", "step"), strict=True):
-        _curves(axis, rows, gans, over)
-        _references(axis, table, "joint", "entanglement")
-    axes[0].set(xlabel="training (kimg)", ylabel="joint entanglement")
-    axes[1].set_xlabel("generator steps")
-    axes[0].legend(frameon=False)
+    for axis, over, label in zip(axes, ("kimg", "step"), (KIMG, "generator steps"), strict=True):
+        _curves(axis, table, gans, over, split="test", side="joint", metric="entanglement")
+        axis.set_xlabel(label)
+    axes[0].set_ylabel("joint entanglement")
+    legend(axes[0])
     caption = "Joint entanglement of real and generated images over training, by images shown and by generator step."
-    return Figure("entanglement-over-training", caption, figure, _plotted(rows))
+    rows = pick(table, kind="gan", split="test", side="joint", metric="entanglement", group="")
+    return Figure("entanglement-over-training", caption, figure, plotted(rows))
 
 
 def sides(table: "pd.DataFrame", gans: Sequence[str]) -> Figure:
     """Both sides' scores and 1-NN accuracies over training."""
     figure = new_figure(9.0, 6.4)
     axes = figure.subplots(2, 2, sharex=True, sharey="row")
-    rows = pick(table, kind="gan", split="test", group="")
-    for row, (metric, name) in enumerate((("entanglement", "entanglement"), ("one_nn_accuracy", "1-NN accuracy"))):
-        for column, side in enumerate(("generated", "real")):
-            axis = axes[row][column]
-            _curves(axis, pick(rows, side=side, metric=metric), gans, "kimg")
-            _references(axis, table, side, metric)
+    names = {"entanglement": "entanglement", "one_nn_accuracy": "1-NN accuracy"}
+    for row, (metric, name) in zip(axes, names.items(), strict=True):
+        for axis, side in zip(row, ("generated", "real"), strict=True):
+            _curves(axis, table, gans, split="test", side=side, metric=metric)
             axis.set_title(f"{side} side", loc="left")
-        axes[row][0].set_ylabel(name)
+        row[0].set_ylabel(name)
     for axis in axes[1]:
-        axis.set_xlabel("training (kimg)")
-    axes[0][0].legend(frameon=False)
-    shown = rows[rows["side"].isin(["generated", "real"]) & rows["metric"].isin(["entanglement", "one_nn_accuracy"])]
+        axis.set_xlabel(KIMG)
+    legend(axes[0][0])
+    rows = pick(table, kind="gan", split="test", group="")
+    shown = rows[rows["side"].isin(["generated", "real"]) & rows["metric"].isin(list(names))]
     caption = (
         "The generated and the real side over training, against held-out images: score above, 1-NN accuracy below."
     )
-    return Figure("sides-over-training", caption, figure, _plotted(shown))
+    return Figure("sides-over-training", caption, figure, plotted(shown))
 
 
 def splits(table: "pd.DataFrame", gans: Sequence[str]) -> Figure:
     """The joint score against held-out and against training images."""
     figure = new_figure(9.0, 3.4)
     axes = figure.subplots(1, 2, sharey=True)
-    rows = pick(table, kind="gan", side="joint", metric="entanglement", group="")
     for axis, (split, name) in zip(axes, (("test", "held-out"), ("train", "training")), strict=True):
-        _curves(axis, pick(rows, split=split), gans, "kimg")
-        _references(axis, table, "joint", "entanglement")
+        _curves(axis, table, gans, split=split, side="joint", metric="entanglement")
         axis.set_title(f"against {name} images", loc="left")
-        axis.set_xlabel("training (kimg)")
+        axis.set_xlabel(KIMG)
     axes[0].set_ylabel("joint entanglement")
-    axes[0].legend(frameon=False)
+    legend(axes[0])
     caption = (
         "Joint entanglement against held-out and against training images; copies of the latter would part the two."
     )
-    return Figure("heldout-and-training", caption, figure, _plotted(rows))
+    rows = pick(table, kind="gan", side="joint", metric="entanglement", group="")
+    return Figure("heldout-and-training", caption, figure, plotted(rows))
 
 
 def final_comparison(
@@ -76,28 +73,20 @@ def final_comparison(
     """Every measure at the end of training: each seed, the mean and its interval."""
     figure = new_figure(9.0, 0.55 * len(measures) + 1.2)
     axis = figure.subplots()
-    rows = pick(table, kind="gan", split="test", group="")
-    end = rows[rows["step"] == rows.groupby("model")["step"].transform("max")]
+    end = _at_end(pick(table, kind="gan", split="test", group=""))
     for place, (side, metric, _, _) in enumerate(measures):
-        for index, gan in enumerate(gans):
-            values = pick(end, model=gan, side=side, metric=metric)["value"].dropna()
-            if len(values):
-                _estimate_bar(
-                    axis,
-                    values,
-                    place + 0.18 * (index - (len(gans) - 1) / 2),
-                    index,
-                    gan,
-                )
-        real = pick(table, kind="reference", model="real", side=side, metric=metric, group="")["value"]
+        for gan, at, colour in _beside(gans, place, 0.18):
+            values = pick(end, model=gan, side=side, metric=metric)["value"]
+            seed_dots(axis, values, at, colour, gan, upright=False)
+        real = _real(table, side=side, metric=metric)
         if len(real):
-            axis.plot([real.mean()] * 2, [place - 0.35, place + 0.35], color=NOISE, linewidth=1, zorder=0)
+            axis.plot([real.mean()] * 2, [place - 0.35, place + 0.35], color=GREY, linewidth=1, zorder=0)
     axis.set_yticks(range(len(measures)), [name for _, _, name, _ in measures])
     axis.invert_yaxis()
     axis.set_xlabel("value (grey line: real against real)")
-    _legend_beside(axis)
+    legend(axis, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     caption = "The end of training against held-out images: seeds as dots, mean and 95% interval as bars."
-    return Figure("final-comparison", caption, figure, _plotted(end))
+    return Figure("final-comparison", caption, figure, plotted(end))
 
 
 def by_class(table: "pd.DataFrame", gans: Sequence[str], classes: Sequence[str]) -> Figure:
@@ -105,21 +94,18 @@ def by_class(table: "pd.DataFrame", gans: Sequence[str], classes: Sequence[str])
     figure = new_figure(9.0, 3.6)
     axis = figure.subplots()
     rows = pick(table, kind="gan", split="test", side="real", metric="entanglement")
-    rows = rows[(rows["group"] != "") & (rows["step"] == rows.groupby("model")["step"].transform("max"))]
+    rows = _at_end(rows[rows["group"] != ""])
     for place in range(len(classes)):
-        for index, gan in enumerate(gans):
-            values = pick(rows, model=gan, group=str(place))["value"].dropna()
-            if len(values):
-                at = place + 0.22 * (index - (len(gans) - 1) / 2)
-                _estimate_bar(axis, values, at, index, gan, upright=True)
-        real = pick(table, kind="reference", model="real", metric="entanglement", group=str(place))["value"]
+        for gan, at, colour in _beside(gans, place, 0.22):
+            seed_dots(axis, pick(rows, model=gan, group=str(place))["value"], at, colour, gan)
+        real = _real(table, metric="entanglement", group=str(place))
         if len(real):
-            axis.plot([place - 0.4, place + 0.4], [real.mean()] * 2, color=NOISE, linewidth=1, zorder=0)
+            axis.plot([place - 0.4, place + 0.4], [real.mean()] * 2, color=GREY, linewidth=1, zorder=0)
     axis.set_xticks(range(len(classes)), list(classes), parse_math=False)
     axis.set(xlabel="class", ylabel="real side of the class")
-    _legend_beside(axis)
+    legend(axis, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     caption = "Real side by class at the end, held-out images: seeds, mean and 95% interval; grey: real against real."
-    return Figure("real-side-by-class", caption, figure, _plotted(rows))
+    return Figure("real-side-by-class", caption, figure, plotted(rows))
 
 
 def maps(embeddings: dict[str, Any]) -> Figure:
@@ -132,16 +118,14 @@ def maps(embeddings: dict[str, Any]) -> Figure:
     for row, (name, embedding) in zip(axes, embeddings.items(), strict=True):
         points = pd.DataFrame(embedding["coordinates"], columns=["x", "y"]).assign(kind=embedding["kind"], gan=name)
         frames.append(points)
-        for axis, kind, kimg in zip(row, ("early", "late"), embedding["kimg"], strict=True):
-            for index, (which, label) in enumerate((("real", "real"), (kind, "generated"))):
-                shown = pick(points, kind=which)
-                colour = "0.35" if index == 0 else PALETTE[1]
-                axis.scatter(
-                    shown["x"], shown["y"], s=7, color=colour, alpha=0.7, linewidths=0, label=label, rasterized=True
-                )
+        for axis, time, kimg in zip(row, ("early", "late"), embedding["kimg"], strict=True):
+            for kind, label, colour in (("real", "real", "0.35"), (time, "generated", PALETTE[1])):
+                style: dict[str, Any] = {"s": 7, "alpha": 0.7, "linewidths": 0, "rasterized": True}
+                shown = pick(points, kind=kind)
+                axis.scatter(shown["x"], shown["y"], color=colour, label=label, **style)
             axis.set_title(f"{name}, {kimg:.3g} kimg", loc="left")
             axis.set(xticks=[], yticks=[])
-    axes[0][0].legend(frameon=False, markerscale=2)
+    legend(axes[0][0], markerscale=2)
     caption = "t-SNE of held-out real images and generated ones, early and at the end of training; one map a row."
     return Figure("maps", caption, figure, pd.concat(frames))
 
@@ -150,62 +134,44 @@ def losses(table: "pd.DataFrame", gans: Sequence[str]) -> Figure:
     """The discriminator's and the generator's loss over training."""
     figure = new_figure(9.0, 3.0)
     axes = figure.subplots(1, max(2, len(gans)), squeeze=False)[0]
+    metrics = {"discriminator_loss": PALETTE[2], "generator_loss": PALETTE[3]}
     rows = pick(table, kind="training")
-    rows = rows[rows["metric"].isin(["discriminator_loss", "generator_loss"])]
+    rows = rows[rows["metric"].isin(list(metrics))]
     for axis, gan in zip(axes, gans, strict=False):
-        for index, metric in enumerate(("discriminator_loss", "generator_loss")):
-            own = pick(rows, model=gan, metric=metric)
-            for _, one in own.groupby("seed"):
-                axis.plot(one["kimg"], one["value"], color=PALETTE[index + 2], alpha=0.3, linewidth=0.7)
-            mean = own.groupby("kimg")["value"].mean()
-            axis.plot(mean.index, mean, color=PALETTE[index + 2], linewidth=1.5, label=metric.replace("_", " "))
+        for metric, colour in metrics.items():
+            seed_curves(axis, pick(rows, model=gan, metric=metric), "kimg", colour, metric.replace("_", " "))
         axis.set_title(gan, loc="left")
-        axis.set_xlabel("training (kimg)")
-    axes[0].legend(frameon=False)
+        axis.set_xlabel(KIMG)
+    legend(axes[0])
     caption = "Losses over training: seeds thin, their mean thick."
-    return Figure("losses", caption, figure, _plotted(rows))
+    return Figure("losses", caption, figure, plotted(rows))
 
 
-def _curves(axis: "Axes", rows: "pd.DataFrame", gans: Sequence[str], over: str) -> None:
-    for index, gan in enumerate(gans):
-        own = pick(rows, model=gan)
-        for _, one in own.sort_values("step").groupby("seed"):
-            axis.plot(one[over], one["value"], color=PALETTE[index], alpha=0.35, linewidth=0.8)
-        mean = own.groupby(over)["value"].mean()
-        axis.plot(mean.index, mean, color=PALETTE[index], linewidth=2, marker="o", markersize=3, label=gan)
+def _curves(axis: "Axes", table: "pd.DataFrame", gans: Sequence[str], over: str = "kimg", **which: str) -> None:
+    """A measure of every GAN over its training, and what it is held against."""
+    rows = pick(table, kind="gan", group="", **which)
+    for gan, colour in colours(gans).items():
+        seed_curves(axis, pick(rows, model=gan), over, colour, gan, marker="o")
     axis.set_ylim(-0.02, 1.04)
-
-
-def _references(axis: "Axes", table: "pd.DataFrame", side: str, metric: str) -> None:
-    rows = pick(table, kind="reference", side=side, metric=metric, group="")
-    real, noise = pick(rows, model="real")["value"], pick(rows, model="noise")["value"]
+    held = pick(table, kind="reference", side=which["side"], metric=which["metric"], group="")
+    real, noise = (pick(held, model=model)["value"] for model in ("real", "noise"))
     if len(real):
         axis.axhspan(real.min(), real.max(), color=BAND, zorder=1, label="real against real")
     if len(noise):
-        axis.axhline(noise.mean(), color=NOISE, linestyle=":", linewidth=1.2, zorder=1, label="noise")
+        axis.axhline(noise.mean(), color=GREY, linestyle=":", linewidth=1.2, zorder=1, label="noise")
 
 
-def _estimate_bar(
-    axis: "Axes", values: "pd.Series[float]", place: float, index: int, label: str, upright: bool = False
-) -> None:
-    estimate = mean_interval(values)
-    spread = [[estimate.value - estimate.low], [estimate.high - estimate.value]] if estimate.n > 1 else None
-    beside = [place + 0.08] * len(values)
-    dots = (beside, values) if upright else (values, beside)
-    bar: dict[str, Any] = {"yerr" if upright else "xerr": spread}
-    point = ([place], [estimate.value]) if upright else ([estimate.value], [place])
-    axis.scatter(dots[0], dots[1], s=20, color=PALETTE[index], alpha=0.4, linewidths=0)
-    axis.errorbar(point[0], point[1], **bar, fmt="o", markersize=4.5, color=PALETTE[index], capsize=3, label=label)
+def _at_end(rows: "pd.DataFrame") -> "pd.DataFrame":
+    """The rows of each GAN's last step."""
+    return rows[rows["step"] == rows.groupby("model")["step"].transform("max")]
 
 
-def _legend_beside(axis: "Axes") -> None:
-    """Name each colour once, to the right of the panel; nothing is there to name where nothing is drawn."""
-    handles, names = axis.get_legend_handles_labels()
-    named = dict(zip(names, handles, strict=True))
-    if named:
-        axis.legend(named.values(), named.keys(), frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+def _real(table: "pd.DataFrame", group: str = "", **which: str) -> "pd.Series[float]":
+    """What real images against real ones give, draw by draw."""
+    return pick(table, kind="reference", model="real", group=group, **which)["value"]
 
 
-def _plotted(rows: "pd.DataFrame") -> "pd.DataFrame":
-    columns = ["model", "imageset", "seed", "kimg", "step", "split", "side", "group", "metric", "value", "n"]
-    return rows[columns]
+def _beside(gans: Sequence[str], place: int, gap: float) -> list[tuple[str, float, str]]:
+    """The GANs side by side around a place of an axis, each with its place and its colour."""
+    first = place - gap * (len(gans) - 1) / 2
+    return [(gan, first + gap * index, colour) for index, (gan, colour) in enumerate(colours(gans).items())]

@@ -1,19 +1,22 @@
-"""The report on GANs and entanglement: verdicts, tables, curves, sample grids and maps, from rows and artifacts."""
+"""The report on GANs and entanglement: tables, curves, sample grids and maps, from rows and artifacts."""
 
-import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lab.cells import layout
 from lab.cells.folder import CellFolder
 from lab.cells.rows import pick
-from lab.reporting.report import Column, Gallery, GalleryRow, Report, Section, Table
-from lab.reporting.statistics import Estimate, paired_difference, welch_difference
-from lab.reporting.tables import Better, estimate_cell
-from lab.reporting.verdicts import Claim, Verdict, judge
+from lab.reporting.report import Gallery, GalleryRow, Report, Section
+from lab.reporting.statistics import Estimate, first_by_seed, last_by_seed, paired_by_seed, welch_difference
+from lab.reporting.tables import Better, Column, Table, columns, mean_entry, seed_rows
 from studies.gan_entanglement import figures
+from tasks import train_gan
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from studies.gan_entanglement import Config
 
 FINAL_MEASURES: tuple[tuple[str, str, str, Better], ...] = (
     ("joint", "entanglement", "joint entanglement", "higher"),
@@ -37,32 +40,43 @@ READING = (
 )
 
 
-def draw(
-    claims: list[Claim],
-    table: "pd.DataFrame",
-    cells: list[CellFolder],
-    gans: Sequence[str],
-    classes: Sequence[str],
-    n: int,
-) -> Report:
-    """The whole report; whatever has not been measured is left out."""
-    sections = [
-        Section("How to read it", f"{READING} Every measurement rests on n = {n} images a side."),
-        *([] if pick(table, kind="gan").empty else _measured(table, cells, gans, classes)),
-    ]
+def report(config: "Config", table: "pd.DataFrame", artifacts: list[CellFolder]) -> Report:
+    """The whole report, from the rows and the cells' artifacts alone; whatever has not been measured is left out."""
+    reading = Section("How to read it", f"{READING} Every measurement rests on n = {config.n} images a side.")
     return Report(
-        title="Entanglement of real and generated images over GAN training",
-        question="Do real and generated images entangle as a GAN trains, and does the coverage of classes depend on "
-        "the architecture?",
-        verdicts=[_verdict(claim, table) for claim in claims],
-        sections=sections,
-        missing=[],
+        "Entanglement of real and generated images over GAN training",
+        "Do real and generated images entangle as a GAN trains, and does the coverage of classes depend on the "
+        "architecture?",
+        [reading, *([] if pick(table, kind="gan").empty else _measured(table, artifacts, config.gans))],
     )
 
 
-def _measured(
-    table: "pd.DataFrame", cells: list[CellFolder], gans: Sequence[str], classes: Sequence[str]
-) -> list[Section]:
+def rise(table: "pd.DataFrame", gan: str) -> Estimate | None:
+    """Joint entanglement with held-out images, end of training minus untrained, paired by seed."""
+    joint = _over_training(table, gan, side="joint", metric="entanglement")
+    return paired_by_seed(last_by_seed(joint), first_by_seed(joint))
+
+
+def difference_of_coverage(table: "pd.DataFrame", one: str, other: str) -> Estimate | None:
+    """Mean real side over the classes at the end, of one GAN minus another, Welch over seeds."""
+    sides = [last_by_seed(_over_training(table, gan, side="real", metric="coverage")) for gan in (one, other)]
+    return welch_difference(*sides) if all(map(len, sides)) else None
+
+
+def _over_training(table: "pd.DataFrame", gan: str, split: str = "test", group: str = "", **which: str) -> Any:
+    """The rows of a measure of a GAN."""
+    return pick(table, kind="gan", model=gan, split=split, group=group, **which)
+
+
+def _reference(table: "pd.DataFrame", group: str = "", **which: str) -> Estimate | str:
+    """What real against real gives for a measure."""
+    return mean_entry(pick(table, kind="reference", model="real", group=group, **which)["value"])
+
+
+def _measured(table: "pd.DataFrame", cells: list[CellFolder], gans: Sequence[str]) -> list[Section]:
+    trained = {gan: _trainings(cells, gan) for gan in gans}
+    classes = next((_classes_of(cell) for found in trained.values() for cell in found), ())
+    embeddings = _embeddings(cells)
     return [
         Section(
             "Entanglement over training",
@@ -72,146 +86,94 @@ def _measured(
         Section(
             "At the end of training",
             "Each dot is a seed; the bar is the mean with its 95% interval.",
-            [
-                figures.final_comparison(table, gans, FINAL_MEASURES),
-                _final_table(table, gans),
-                _seed_table(table, gans),
-            ],
+            [figures.final_comparison(table, gans, FINAL_MEASURES), _final_table(table, gans), _seeds(table, gans)],
         ),
         *([_classes(table, gans, classes)] if classes else []),
         Section(
             "Samples over training",
             "Images of the averaged generator from the same latents at every time.",
-            [_samples(cells, gan) for gan in gans if _trainings(cells, gan)],
+            [_samples(gan, found) for gan, found in trained.items() if found],
         ),
         Section(
             "Maps",
             "t-SNE of held-out real images with generated ones, early and at the end, in one map a GAN (first seed). "
             "Distances between far groups mean little in such a map; whether points mix does.",
-            [figures.maps(_embeddings(cells))] if _embeddings(cells) else [],
+            [figures.maps(embeddings)] if embeddings else [],
         ),
         Section("Losses", "What the optimizers saw; not comparable across GANs.", [figures.losses(table, gans)]),
     ]
 
 
 def _classes(table: "pd.DataFrame", gans: Sequence[str], classes: Sequence[str]) -> Section:
+    rows = []
+    for group, name in enumerate(map(str, classes)):
+        which = {"metric": "entanglement", "group": str(group)}
+        sides = [last_by_seed(_over_training(table, gan, **which)) for gan in gans]
+        rows.append([name, *map(mean_entry, sides), _reference(table, **which)])
+    headers = [Column("class"), *columns(*gans, "real against real", better="higher")]
+    caption = "Real side by class at the end, held-out images: mean over seeds with its 95% interval."
     return Section(
         "Classes",
         "The real side of each class: how far the generated images reach the real ones of that class.",
-        [figures.by_class(table, gans, classes), _class_table(table, gans, classes)],
+        [figures.by_class(table, gans, classes), Table("classes", caption, headers, rows)],
     )
 
 
-def _verdict(claim: Claim, table: "pd.DataFrame") -> Verdict:
-    kind, *gans = claim.key.split("/")
-    held_out = pick(table, kind="gan", split="test", group="")
-    if kind == "rise":
-        joint = pick(held_out, model=gans[0], side="joint", metric="entanglement")
-        start, end = joint[joint["step"] == 0].set_index("seed")["value"], _last(joint)
-        both = sorted(set(start.index) & set(end.index))
-        estimate = paired_difference(end[both], start[both]) if both else None
-        return judge(claim, estimate)
-    sides = [_last(pick(held_out, model=gan, side="real", metric="coverage")) for gan in gans]
-    fewest = min(len(side) for side in sides)
-    return judge(claim, welch_difference(*sides) if fewest else None)
-
-
-def _last(rows: "pd.DataFrame") -> "pd.Series[float]":
-    """The value at the last step, by seed."""
-    last = rows[rows["step"] == rows["step"].max()]
-    return last.set_index("seed")["value"].sort_index()
-
-
 def _final_table(table: "pd.DataFrame", gans: Sequence[str]) -> Table:
-    rows = [
-        [
-            name,
-            against,
-            *(estimate_cell(_final(table, gan, split, side, metric)) for gan in gans),
-            _reference(table, side, metric),
-        ]
-        for split, against in (("test", "held-out"), ("train", "training"))
-        for side, metric, name, _ in FINAL_MEASURES
-    ]
-    columns = [Column("measure"), Column("against"), *(Column(gan) for gan in gans), Column("real against real")]
+    rows = []
+    for split, against in (("test", "held-out"), ("train", "training")):
+        for side, metric, name, _ in FINAL_MEASURES:
+            which = {"side": side, "metric": metric}
+            ends = [last_by_seed(_over_training(table, gan, split, **which)) for gan in gans]
+            rows.append([name, against, *map(mean_entry, ends), _reference(table, **which)])
     caption = (
         "Mean over seeds with its 95% interval. Higher is better for entanglement and coverage; 1-NN accuracy is best "
         "at 0.5. Real against real: held-out against training images, mean over random draws, which overlap."
     )
-    return Table("final", caption, columns, rows)
+    return Table("final", caption, columns("measure", "against", *gans, "real against real"), rows)
 
 
-def _seed_table(table: "pd.DataFrame", gans: Sequence[str]) -> Table:
-    rows: list[list[Any]] = []
+def _seeds(table: "pd.DataFrame", gans: Sequence[str]) -> Table:
+    rows = []
     for gan in gans:
-        values = {name: _final(table, gan, "test", side, metric) for side, metric, name, _ in FINAL_MEASURES}
-        seeds = next(iter(values.values())).index
-        rows += [[gan, int(seed), *(float(series.get(seed, math.nan)) for series in values.values())] for seed in seeds]
-    columns = [Column("GAN"), Column("seed"), *(Column(name, better) for _, _, name, better in FINAL_MEASURES)]
+        found = [_over_training(table, gan, side=side, metric=metric) for side, metric, *_ in FINAL_MEASURES]
+        rows += [[gan, *row] for row in seed_rows([last_by_seed(one) for one in found])]
+    headers = [*columns("GAN", "seed"), *(Column(name, better) for _, _, name, better in FINAL_MEASURES)]
     caption = "Every seed at the end of training, against held-out images; 1-NN accuracy is best at 0.5."
-    return Table("seeds", caption, columns, rows)
-
-
-def _class_table(table: "pd.DataFrame", gans: Sequence[str], classes: Sequence[str]) -> Table:
-    rows = [
-        [name, *(estimate_cell(_class_values(table, gan, group)) for gan in gans), _class_reference(table, group)]
-        for group, name in enumerate(classes)
-    ]
-    columns = [Column("class"), *(Column(gan, "higher") for gan in gans), Column("real against real", "higher")]
-    caption = "Real side by class at the end, held-out images: mean over seeds with its 95% interval."
-    return Table("classes", caption, columns, rows)
-
-
-def _final(table: "pd.DataFrame", gan: str, split: str, side: str, metric: str) -> "pd.Series[float]":
-    return _last(pick(table, kind="gan", model=gan, split=split, side=side, metric=metric, group=""))
-
-
-def _reference(table: "pd.DataFrame", side: str, metric: str) -> Estimate | str:
-    rows = pick(table, kind="reference", model="real", side=side, metric=metric, group="")
-    return estimate_cell(rows["value"])
-
-
-def _class_values(table: "pd.DataFrame", gan: str, group: int) -> "pd.Series[float]":
-    return _last(pick(table, kind="gan", model=gan, split="test", metric="entanglement", group=str(group)))
-
-
-def _class_reference(table: "pd.DataFrame", group: int) -> Estimate | str:
-    return estimate_cell(pick(table, kind="reference", model="real", metric="entanglement", group=str(group))["value"])
+    return Table("seeds", caption, headers, rows)
 
 
 def _trainings(cells: list[CellFolder], gan: str) -> list[CellFolder]:
-    found = [cell for cell in cells if cell.config.get("gan") == gan and (cell.path / "samples").is_dir()]
+    """The finished trainings of a GAN, by seed."""
+    found = [cell for cell in cells if cell.task == "train-gan" and cell.config["gan"] == gan and _grids(cell)]
     return sorted(found, key=lambda cell: int(cell.config["seed"]))
 
 
-def _samples(cells: list[CellFolder], gan: str) -> Gallery:
-    trainings = _trainings(cells, gan)
-    first = sorted((trainings[0].path / "samples").glob("*.png"))
+def _classes_of(training: CellFolder) -> tuple[str, ...]:
+    """The names of the classes that a GAN was trained on; empty where the images have none."""
+    return train_gan.Config.parse(training.config).spec_of_images.classes
+
+
+def _grids(training: CellFolder) -> list[Path]:
+    """The pictures of samples, in the order of the training."""
+    return sorted((training.path / layout.SAMPLES).glob("*.png"))
+
+
+def _samples(gan: str, trainings: list[CellFolder]) -> Gallery:
+    seeds = [f"seed {cell.config['seed']}" for cell in trainings]
+    first, last = _grids(trainings[0]), [_grids(cell)[-1] for cell in trainings]
     step = max(1, (len(first) - 1) // (GRIDS_SHOWN - 1))
     shown = [*first[:-1][::step][: GRIDS_SHOWN - 1], first[-1]]
-    last = [sorted((cell.path / "samples").glob("*.png"))[-1] for cell in trainings]
+    over = [(f"{float(path.stem.removeprefix('kimg-')):.3g} kimg", path) for path in shown]
     rows = [
-        GalleryRow(
-            f"{gan}, seed {trainings[0].config['seed']}, over training", [(_kimg(path), path) for path in shown]
-        ),
-        GalleryRow(
-            f"{gan}, every seed at the end",
-            [(f"seed {cell.config['seed']}", path) for cell, path in zip(trainings, last, strict=True)],
-        ),
+        GalleryRow(f"{gan}, {seeds[0]}, over training", over),
+        GalleryRow(f"{gan}, every seed at the end", list(zip(seeds, last, strict=True))),
     ]
     return Gallery(f"samples-{gan}", f"Samples of {gan}.", rows)
-
-
-def _kimg(path: Any) -> str:
-    return f"{float(path.stem.removeprefix('kimg-')):.3g} kimg"
 
 
 def _embeddings(cells: list[CellFolder]) -> dict[str, Any]:
     import numpy as np
 
-    files = {cell: cell.path / "embedding.npz" for cell in cells}
-    return {
-        str(cell.record["label"]).removeprefix("embed-gan-"): dict(np.load(path, allow_pickle=False))
-        for cell, path in files.items()
-        if path.exists()
-    }
+    found = {cell.label.removeprefix("embed-gan-"): cell.path / "embedding.npz" for cell in cells}
+    return {name: dict(np.load(path, allow_pickle=False)) for name, path in found.items() if path.exists()}

@@ -14,30 +14,30 @@ What it costs: about three minutes on two processor cores (preset laptop).
     python cli.py study layers --imageset fashion-mnist --classifiers cnn --epochs 5 --seeds 3 --n 1000
 """
 
-from typing import TYPE_CHECKING, Any, Literal
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 import imagesets
 from lab import registry
 from lab.cells.cell import Cell
-from lab.cells.folder import CellFolder
-from lab.reporting.report import Report
 from lab.reporting.verdicts import Claim
-from lab.training.compute import Compute
-from studies.layers import report as _layers_report
-from tasks import measure_layers as cells
-from tasks.evaluate_classifier import evaluating_cell, training_cell
+from studies._config import TrainingStudy
+from studies.layers.report import fall_of_the_last, report, rise_of_the_hidden
+from tasks import evaluate_classifier, measure_layers, train_classifier
 
-if TYPE_CHECKING:
-    import pandas as pd
+__all__ = ["PRESETS", "Config", "claims", "plan", "report"]
 
 
-class Config(Compute):
+class Config(TrainingStudy):
     """The grid of the study."""
 
-    imageset: str = Field(description="image set that is learned; folder:PATH or zip:PATH for your own")
-    classifiers: tuple[str, ...] = Field(min_length=1, description="classifiers, separated by commas")
+    imageset: imagesets.Name = Field(description="image set that is learned; folder:PATH or zip:PATH for your own")
+    classifiers: Annotated[tuple[Annotated[str, registry.known("classifiers")], ...], registry.DISTINCT] = Field(
+        min_length=1, description="classifiers, separated by commas"
+    )
     seeds: int = Field(ge=1, description="how many seeds of each classifier (0, 1, ...)")
     epochs: int = Field(ge=1, description="how often every training image is shown")
     alpha: float = Field(
@@ -49,45 +49,46 @@ class Config(Compute):
         "recipe", description="random change of training images; recipe: each classifier's own"
     )
 
-    @field_validator("imageset")
-    @classmethod
-    def _known_imageset(cls, name: str) -> str:
-        imagesets.check(name)
-        return name
+    @property
+    def alphas(self) -> list[float]:
+        """The weights of the SNNL that are compared: 0, and the asked-for one."""
+        return sorted({0.0, self.alpha}, reverse=True)
 
-    @field_validator("classifiers")
-    @classmethod
-    def _known_classifiers(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        for name in names:
-            registry.check("classifiers", name)
-        return tuple(dict.fromkeys(names))
+    @property
+    def settings(self) -> list[str]:
+        """What the rows say of trainings with those weights: the first is that without the SNNL."""
+        return [self.training(self.classifiers[0], 0, alpha).setting for alpha in self.alphas]
+
+    def training(self, classifier: str, seed: int, alpha: float) -> train_classifier.Config:
+        """The settings of a classifier's training.
+
+        Raises:
+            UsageError: one is impossible for this classifier.
+        """
+        shared = self.model_dump(include={*train_classifier.Config.model_fields})
+        recipe = {} if self.augmentation == "recipe" else {"augmentation": self.augmentation}
+        own = {"classifier": classifier, "settings": recipe, "seed": seed, "alpha": alpha}
+        snapshots = measure_layers.schedule(self.epochs, self.points)
+        return train_classifier.Config.parse({**shared, **own, "snapshots": snapshots})
 
 
+BOTH = {"classifiers": ("resnet", "cnn"), "alpha": -0.01}
 PRESETS: dict[str, dict[str, Any]] = {
-    "smoke": {
-        "imageset": "digits",
-        "classifiers": ("resnet", "cnn"),
-        "seeds": 1,
-        "epochs": 2,
-        "alpha": -0.01,
-        "n": 150,
-        "points": 3,
-    },
+    "smoke": {**BOTH, "imageset": "digits", "seeds": 1, "epochs": 2, "n": 150, "points": 3},
     "laptop": {
+        **BOTH,
         "imageset": "digits",
-        "classifiers": ("resnet", "cnn"),
         "seeds": 5,
         "epochs": 30,
-        "alpha": -0.01,
         "n": 500,
         "points": 8,
+        "precision": "bf16",  # that of the published cells
     },
     "paper": {
+        **BOTH,
         "imageset": "cifar10",
-        "classifiers": ("resnet", "cnn"),
         "seeds": 4,
         "epochs": 106,
-        "alpha": -0.01,
         "n": 5000,
         "points": 20,
         "augmentation": "flip-shift",
@@ -97,74 +98,51 @@ PRESETS: dict[str, dict[str, Any]] = {
 MARGIN = 0.05
 
 
-def plan(config: Config) -> list[Cell]:
+def plan(config: Config, data: Path) -> list[Cell]:
     """Train each classifier with each seed, without and with the SNNL; measure its layers; evaluate it once.
 
     Raises:
         UsageError: an unknown classifier or image set, or more images asked for than there are.
+        WorkbenchError: a user's own images are not below `data`.
     """
-    cells.check_sample_size(config.imageset, config.n)
+    imagesets.check_n(config.imageset, config.n, ("test",), data)
     trainings = [
-        _training(config, classifier, seed, alpha)
+        train_classifier.cell(config.training(classifier, seed, alpha), data)
         for seed in range(config.seeds)
         for classifier in config.classifiers
-        for alpha in alphas(config)
+        for alpha in config.alphas
     ]
     return [
-        *(cells.measuring_cell(training, config.n) for training in trainings),
-        *(evaluating_cell(training) for training in trainings),
+        *(measure_layers.cell(training, config.n) for training in trainings),
+        *(evaluate_classifier.cell(training, data) for training in trainings),
     ]
-
-
-def alphas(config: Config) -> list[float]:
-    """The weights of the SNNL that are compared: 0, and the asked-for one."""
-    return sorted({0.0, config.alpha}, reverse=True)
 
 
 def claims(config: Config) -> list[Claim]:
     """What is claimed, and by which margin, before anything runs."""
+    without, *entangled = config.settings
     stay = [
         Claim(
-            key=f"stay/{classifier}",
-            text=f"As {classifier} learns, its hidden layers but the last part the classes less than the last one and "
-            "the logits do.",
-            comparison="the smaller one of the falls in score of the last hidden layer and of the logits, minus the "
-            "mean fall of the other hidden layers, untrained to trained, paired by seed; without SNNL",
-            margin=MARGIN,
-            kind="exceeds",
+            f"As {classifier} learns, its hidden layers but the last part the classes less than the last one and the "
+            "logits do.",
+            "the smaller one of the falls in score of the last hidden layer and of the logits, minus the mean fall of "
+            "the other hidden layers, untrained to trained, paired by seed; without SNNL",
+            MARGIN,
+            "exceeds",
+            partial(fall_of_the_last, classifier=classifier, setting=without),
         )
         for classifier in config.classifiers
     ]
-    entangled = [
+    mixed = [
         Claim(
-            key=f"entangled/{classifier}",
-            text=f"Trained with alpha = {config.alpha:g}, the hidden layers of {classifier} end more entangled than "
+            f"Trained with alpha = {config.alpha:g}, the hidden layers of {classifier} end more entangled than "
             "without it.",
-            comparison="mean score of the hidden layers at the end, with alpha minus without, paired by seed",
-            margin=MARGIN,
-            kind="exceeds",
+            "mean score of the hidden layers at the end, with alpha minus without, paired by seed",
+            MARGIN,
+            "exceeds",
+            partial(rise_of_the_hidden, classifier=classifier, setting=setting, without=without),
         )
+        for setting in entangled
         for classifier in config.classifiers
-        if config.alpha
     ]
-    return [*stay, *entangled]
-
-
-def report(config: Config, table: "pd.DataFrame", artifacts: list[CellFolder]) -> Report:
-    """The verdicts, tables, curves and maps, from the rows and the cells' artifacts alone."""
-    classes = next((imagesets.spec_of(cell.config).classes for cell in artifacts if "imageset" in cell.config), ())
-    settings = [f"alpha={alpha:g}" for alpha in alphas(config)]
-    return _layers_report.draw(claims(config), table, artifacts, config.classifiers, settings, classes, config.n)
-
-
-def _training(config: Config, classifier: str, seed: int, alpha: float) -> Cell:
-    return training_cell(
-        classifier,
-        config.imageset,
-        seed=seed,
-        epochs=config.epochs,
-        compute=config,
-        settings={} if config.augmentation == "recipe" else {"augmentation": config.augmentation},
-        alpha=alpha,
-        snapshots=cells.schedule(config.epochs, config.points),
-    )
+    return [*stay, *mixed]

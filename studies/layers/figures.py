@@ -5,15 +5,16 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lab.cells.rows import pick
-from lab.reporting.report import PALETTE, Figure, new_figure
+from lab.reporting.plots import GREY, colours, legend, new_figure, plotted, seed_curves
+from lab.reporting.report import Figure
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
 COLUMNS = 3
-REFERENCE = "0.45"
-COLOURS = "viridis"
+MAP = "viridis"
+KIMG = "training (kimg)"
 FEW_CLASSES = 20
 """Up to so many, classes are named at the axes."""
 
@@ -23,25 +24,23 @@ def curves(table: "pd.DataFrame", classifier: str, layers: Sequence[str], settin
     count = math.ceil(len(layers) / COLUMNS)
     figure = new_figure(9.0, 0.6 + 2.1 * count)
     grid = figure.subplots(count, COLUMNS, sharex=True, sharey=True, squeeze=False)
-    panels = list(grid.flat)
     rows = pick(table, model=classifier, metric="entanglement")
     pixels = pick(rows, kind="reference", space="pixels")["value"]
-    for axis, layer in zip(panels, layers, strict=False):
+    for axis, layer in zip(grid.flat, layers, strict=False):
         if len(pixels):
-            axis.axhline(pixels.mean(), color=REFERENCE, linestyle=":", linewidth=1.2, label="pixels")
-        for index, setting in enumerate(settings):
-            _lines(axis, pick(rows, kind="layers", space=layer, setting=setting), PALETTE[index], setting)
+            axis.axhline(pixels.mean(), color=GREY, linestyle=":", linewidth=1.2, label="pixels")
+        _curves(axis, pick(rows, kind="layers", layer=layer), settings)
         axis.set_title(layer, loc="left")
         axis.set_ylim(-0.03, 1.03)
-    for axis in panels[len(layers) :]:
+    for axis in grid.flat[len(layers) :]:
         axis.set_visible(False)
     for axis in grid[-1]:
-        axis.set_xlabel("training (kimg)")
+        axis.set_xlabel(KIMG)
     for row in grid:
         row[0].set_ylabel("score")
-    panels[0].legend(frameon=False)
+    legend(grid[0][0])
     caption = f"Entanglement of the classes in each layer of {classifier} over training, on held-out images."
-    return Figure(f"layers-{classifier}", caption, figure, _plotted(rows))
+    return Figure(f"layers-{classifier}", caption, figure, plotted(rows))
 
 
 def heat_maps(table: "pd.DataFrame", classifier: str, layers: Sequence[str], settings: Sequence[str]) -> Figure:
@@ -51,9 +50,9 @@ def heat_maps(table: "pd.DataFrame", classifier: str, layers: Sequence[str], set
     rows = pick(table, kind="layers", model=classifier, metric="entanglement")
     image = None
     for axis, setting in zip(axes, settings, strict=True):
-        means = pick(rows, setting=setting).pivot_table(index="space", columns="kimg", values="value")
+        means = pick(rows, setting=setting).pivot_table(index="layer", columns="kimg", values="value")
         means = means.reindex([layer for layer in layers if layer in means.index])
-        image = axis.imshow(means, vmin=0, vmax=1, cmap=COLOURS, aspect="auto")
+        image = axis.imshow(means, vmin=0, vmax=1, cmap=MAP, aspect="auto")
         for y, values in enumerate(means.to_numpy()):
             for x, value in enumerate(values):
                 colour = "white" if value < 0.6 else "black"
@@ -61,12 +60,12 @@ def heat_maps(table: "pd.DataFrame", classifier: str, layers: Sequence[str], set
         axis.set_xticks(range(len(means.columns)), [f"{kimg:.3g}" for kimg in means.columns])
         axis.set_yticks(range(len(means)), list(means.index))
         axis.set_title(setting, loc="left")
-        axis.set_xlabel("training (kimg)")
+        axis.set_xlabel(KIMG)
         axis.grid(visible=False)
     if image is not None:
         figure.colorbar(image, ax=list(axes), label="score")
     caption = f"Mean score over seeds of each layer of {classifier} (rows, from the images down to the logits) by time."
-    return Figure(f"heat-map-{classifier}", caption, figure, _plotted(rows))
+    return Figure(f"heat-map-{classifier}", caption, figure, plotted(rows))
 
 
 def class_pairs(
@@ -78,21 +77,19 @@ def class_pairs(
     from matplotlib.colors import PowerNorm
 
     names, epochs = [str(name) for name in found[0]["layers"]], found[0]["epochs"]
-    early, late = min(1, len(epochs) - 1), len(epochs) - 1
     mean = np.mean([one["class_pairs"] for one in found], axis=0)
     figure = new_figure(9.0, 6.2)
     grid = figure.subplots(2, len(layers), squeeze=False, sharex=True, sharey=True)
     data, image = [], None
-    for row, time in zip(grid, (early, late), strict=True):
+    for row, time in zip(grid, (min(1, len(epochs) - 1), len(epochs) - 1), strict=True):
         for axis, layer in zip(row, layers, strict=True):
             matrix = mean[time, names.index(layer)]
-            image = axis.imshow(matrix, norm=PowerNorm(0.5, 0, 1), cmap=COLOURS)
+            image = axis.imshow(matrix, norm=PowerNorm(0.5, 0, 1), cmap=MAP)
             axis.set_title(f"{layer}, epoch {epochs[time]}", loc="left")
             axis.grid(visible=False)
             data += [
-                {"layer": layer, "epoch": int(epochs[time]), "of": a, "on": b, "mass": float(matrix[a, b])}
-                for a in range(len(classes))
-                for b in range(len(classes))
+                {"layer": layer, "epoch": int(epochs[time]), "of": a, "on": b, "mass": float(mass)}
+                for (a, b), mass in np.ndenumerate(matrix)
             ]
     if len(classes) <= FEW_CLASSES:
         for axis in grid[-1]:
@@ -114,28 +111,18 @@ def accuracy(table: "pd.DataFrame", classifiers: Sequence[str], settings: Sequen
     axes = figure.subplots(1, max(2, len(classifiers)), squeeze=False, sharey=True)[0]
     rows = pick(table, kind="classifier", split="validation", metric="accuracy")
     for axis, classifier in zip(axes, classifiers, strict=False):
-        for index, setting in enumerate(settings):
-            _lines(axis, pick(rows, model=classifier, setting=setting), PALETTE[index], setting)
+        _curves(axis, pick(rows, model=classifier), settings)
         axis.set_title(classifier, loc="left")
-        axis.set_xlabel("training (kimg)")
+        axis.set_xlabel(KIMG)
     for axis in axes[len(classifiers) :]:
         axis.set_visible(False)
     axes[0].set_ylabel("accuracy")
-    if len(rows):
-        axes[0].legend(frameon=False)
+    legend(axes[0])
     caption = "Accuracy on validation images over training: seeds thin, their mean thick."
-    return Figure("validation-accuracy", caption, figure, _plotted(rows))
+    return Figure("validation-accuracy", caption, figure, plotted(rows))
 
 
-def _lines(axis: "Axes", rows: "pd.DataFrame", colour: str, label: str) -> None:
-    """Each seed's values over kimg, thin, and their mean, thick."""
-    for _, one in rows.sort_values("step").groupby("seed"):
-        axis.plot(one["kimg"], one["value"], color=colour, alpha=0.35, linewidth=0.8)
-    mean = rows.groupby("kimg")["value"].mean()
-    if len(mean):
-        axis.plot(mean.index, mean, color=colour, linewidth=1.8, marker="o", markersize=2.5, label=label)
-
-
-def _plotted(rows: "pd.DataFrame") -> "pd.DataFrame":
-    columns = ["kind", "model", "imageset", "seed", "kimg", "step", "split", "space", "setting", "metric", "value", "n"]
-    return rows[columns]
+def _curves(axis: "Axes", rows: "pd.DataFrame", settings: Sequence[str]) -> None:
+    """A measure over the training, in a colour a setting."""
+    for setting, colour in colours(settings).items():
+        seed_curves(axis, pick(rows, setting=setting), "kimg", colour, setting, marker="o")

@@ -14,71 +14,32 @@ What it costs: less than a minute on two processor cores (preset laptop); there 
     python cli.py study toy --modes-temperature 1
 """
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from pydantic import Field
 
 from lab.cells.cell import Cell
-from lab.cells.folder import CellFolder
-from lab.config import Config as Settings
 from lab.errors import UsageError
-from lab.reporting.report import Report
+from lab.reporting.statistics import paired_by_seed
 from lab.reporting.verdicts import Claim
-from studies.toy import report as _toy_report
-from tasks import descend as cells
+from studies.toy.report import at_end, at_start, report
+from tasks import descend
 
-if TYPE_CHECKING:
-    import pandas as pd
+__all__ = ["PRESETS", "Config", "claims", "plan", "report"]
 
 
-class Config(Settings):
-    """The points and how they move."""
+class Config(descend.Points):
+    """The points and how they move, seed by seed."""
 
     seeds: int = Field(ge=1, description="how many seeds of the points (0, 1, ...)")
-    points: int = Field(ge=8, le=5000, description="points in the plane")
-    classes: int = Field(ge=2, le=6, description="classes, of equal size")
-    steps: int = Field(ge=1, description="gradient steps")
-    measurements: int = Field(ge=2, description="measurements over a descent, denser early")
-    rate: float = Field(gt=0, le=1, description="length of a step; 1 takes a point to where its neighbours pull it")
-    temperature: float = Field(gt=0, description="temperature as a share of the points' first mean squared distance")
-    modes_temperature: float = Field(gt=0, description="the same where classes have two modes: below their distance")
-    triplet_margin: float = Field(gt=0, description="margin of the triplet loss, in first root mean squared distances")
 
 
+MOVES = {"classes": 4, "temperature": 1.0, "modes_temperature": 0.1, "triplet_margin": 0.5}
 PRESETS: dict[str, dict[str, Any]] = {
-    "smoke": {
-        "seeds": 2,
-        "points": 80,
-        "classes": 4,
-        "steps": 60,
-        "measurements": 6,
-        "rate": 0.2,
-        "temperature": 1.0,
-        "modes_temperature": 0.1,
-        "triplet_margin": 0.5,
-    },
-    "laptop": {
-        "seeds": 10,
-        "points": 200,
-        "classes": 4,
-        "steps": 600,
-        "measurements": 20,
-        "rate": 0.2,
-        "temperature": 1.0,
-        "modes_temperature": 0.1,
-        "triplet_margin": 0.5,
-    },
-    "paper": {
-        "seeds": 20,
-        "points": 200,
-        "classes": 4,
-        "steps": 2000,
-        "measurements": 30,
-        "rate": 0.1,
-        "temperature": 1.0,
-        "modes_temperature": 0.1,
-        "triplet_margin": 0.5,
-    },
+    "smoke": {**MOVES, "seeds": 2, "points": 80, "steps": 60, "measurements": 6, "rate": 0.2},
+    "laptop": {**MOVES, "seeds": 10, "points": 200, "steps": 600, "measurements": 20, "rate": 0.2},
+    "paper": {**MOVES, "seeds": 20, "points": 200, "steps": 2000, "measurements": 30, "rate": 0.1},
 }
 
 SCORE_MARGIN = 0.5
@@ -86,8 +47,8 @@ NEIGHBOR_MARGIN = 0.1
 MODES_MARGIN = 0.5
 
 
-def plan(config: Config) -> list[Cell]:
-    """One cell a seed, in which every descent starts from the same draws.
+def plan(config: Config, data: Path) -> list[Cell]:
+    """One cell a seed, in which every descent starts from the same draws; no data are read.
 
     Raises:
         UsageError: fewer than two points for each mode of a class.
@@ -95,44 +56,49 @@ def plan(config: Config) -> list[Cell]:
     fewest = 4 * config.classes
     if config.points < fewest:
         raise UsageError(f"points: {config.points} are too few for {config.classes} classes; give {fewest} or more.")
-    return [cells.descent_cell(seed, config.plain()) for seed in range(config.seeds)]
+    points = config.model_dump(exclude={"seeds"})
+    return [descend.cell(descend.Config.parse({**points, "seed": seed})) for seed in range(config.seeds)]
 
 
 def claims(config: Config) -> list[Claim]:
     """What is claimed, and by which margin, before anything runs."""
     return [
         Claim(
-            key="separates",
-            text="Minimising the loss parts random points with random labels into their classes.",
-            comparison="entanglement at the start minus at the end, paired by seed",
-            margin=SCORE_MARGIN,
-            kind="exceeds",
+            "Minimising the loss parts random points with random labels into their classes.",
+            "entanglement at the start minus at the end, paired by seed",
+            SCORE_MARGIN,
+            "exceeds",
+            lambda table: paired_by_seed(
+                at_start(table, "random-minimise", "entanglement"), at_end(table, "random-minimise", "entanglement")
+            ),
         ),
         Claim(
-            key="mixes-random",
-            text="Maximising the loss mixes random points further than chance does.",
-            comparison="share of points whose nearest neighbour is of their class, start minus end, paired by seed",
-            margin=NEIGHBOR_MARGIN,
-            kind="exceeds",
+            "Maximising the loss mixes random points further than chance does.",
+            "share of points whose nearest neighbour is of their class, start minus end, paired by seed",
+            NEIGHBOR_MARGIN,
+            "exceeds",
+            lambda table: paired_by_seed(
+                at_start(table, "random-maximise", "one_nn_accuracy"),
+                at_end(table, "random-maximise", "one_nn_accuracy"),
+            ),
         ),
         Claim(
-            key="mixes-apart",
-            text="Maximising the loss mixes classes that lie apart.",
-            comparison="entanglement at the end minus at the start, paired by seed",
-            margin=SCORE_MARGIN,
-            kind="exceeds",
+            "Maximising the loss mixes classes that lie apart.",
+            "entanglement at the end minus at the start, paired by seed",
+            SCORE_MARGIN,
+            "exceeds",
+            lambda table: paired_by_seed(
+                at_end(table, "apart-maximise", "entanglement"), at_start(table, "apart-maximise", "entanglement")
+            ),
         ),
         Claim(
-            key="modes",
-            text="Minimising the loss keeps the two modes of a class further apart than a triplet loss does.",
-            comparison="distance between a class's modes at the end, in root mean squared distances between points, "
+            "Minimising the loss keeps the two modes of a class further apart than a triplet loss does.",
+            "distance between a class's modes at the end, in root mean squared distances between points, "
             "minimised loss minus triplet loss, paired by seed",
-            margin=MODES_MARGIN,
-            kind="exceeds",
+            MODES_MARGIN,
+            "exceeds",
+            lambda table: paired_by_seed(
+                at_end(table, "modes-minimise", "mode_distance"), at_end(table, "modes-triplet", "mode_distance")
+            ),
         ),
     ]
-
-
-def report(config: Config, table: "pd.DataFrame", artifacts: list[CellFolder]) -> Report:
-    """The verdicts, pictures and curves, from the rows and the cells' artifacts alone."""
-    return _toy_report.draw(claims(config), table, artifacts, config.points)

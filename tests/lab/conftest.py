@@ -10,8 +10,10 @@ import pytest
 from PIL import Image
 
 import tasks
-from lab.reporting.report import Column, Figure, Gallery, GalleryRow, Report, Section, Table, new_figure
+from lab.reporting.plots import new_figure
+from lab.reporting.report import Figure, Gallery, GalleryRow, Report, Section
 from lab.reporting.statistics import Estimate
+from lab.reporting.tables import Column, Table
 from lab.reporting.verdicts import Claim, judge
 
 FAKES = Path(__file__).parent / "fakes"
@@ -34,13 +36,13 @@ def hostile():
 
 @pytest.fixture(scope="session")
 def make_report():
-    """A function that makes the report, with its picture in a folder."""
+    """A function that makes a report, its verdicts and what is missing, with its picture in a folder."""
     return make
 
 
 @pytest.fixture
 def report(tmp_path):
-    """The report."""
+    """A report, its verdicts, and what is missing."""
     return make(tmp_path)
 
 
@@ -51,19 +53,15 @@ def make(folder):
     axis = figure.subplots()
     axis.plot([0, 1], [0, 1], label=HOSTILE)
     axis.set_title(HOSTILE)
-    claim = Claim("k", HOSTILE, HOSTILE, 0.1, "exceeds")
+    claim = Claim(HOSTILE, HOSTILE, 0.1, "exceeds", lambda table: None)
     table = Table("table", HOSTILE, [Column(HOSTILE), Column("x", "lower")], [[HOSTILE, Estimate(1.0, 0.5, 1.5, 3)]])
-    return Report(
-        title=HOSTILE,
-        question=HOSTILE,
-        verdicts=[
-            judge(claim, Estimate(1.0, 0.5, 1.5, 3)),
-            judge(claim, None),
-            judge(claim, Estimate(1, math.nan, math.nan, 1)),
-        ],
-        sections=[
+    effects = (Estimate(1.0, 0.5, 1.5, 3), None, Estimate(1, math.nan, math.nan, 1))
+    report = Report(
+        HOSTILE,
+        HOSTILE,
+        [
             Section(HOSTILE, HOSTILE, [Figure("figure", HOSTILE, figure, pd.DataFrame({"a": [1]})), table]),
             Section("Pictures", "", [Gallery("g", HOSTILE, [GalleryRow(HOSTILE, [(HOSTILE, picture)])])]),
         ],
-        missing=[HOSTILE],
     )
+    return report, [judge(claim, effect) for effect in effects], [HOSTILE]

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from imagesets import Spec
-from lab.reporting.report import Column, Report, Section, Table, write_report
+from lab.reporting.report import Report, Section, write_report
 from lab.reporting.statistics import Estimate
+from lab.reporting.tables import Column, Table
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 FLAGS = (
@@ -83,20 +84,20 @@ def pages(request, study, incomplete, redrawn, make_report, hostile, tmp_path_fa
     found["incomplete"] = incomplete[0] / "incomplete.html"
     found |= {name: Path(json.loads(done.stdout.splitlines()[-1])["report"]) for name, done in redrawn.items()}
     folder = tmp_path_factory.mktemp("reports")
-    found["hostile names"] = write_report(make_report(folder), folder / "hostile")
+    found["hostile names"] = write_report(*make_report(folder), folder / "hostile")
     found["hostile classes"] = with_classes(home, [f"{i} {hostile}" for i in range(10)], folder / "classes")
-    found["many rows"] = write_report(many_rows(), folder / "many")
+    found["many rows"] = write_report(many_rows(), [], [], folder / "many")
     return found
 
 
 def with_classes(home, classes, folder):
     """The smoke study's report, drawn for an image set with these classes."""
-    import imagesets
+    from imagesets import digits
     from lab.studying import study
 
     shutil.copytree(home / "my runs", folder)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(imageset, "spec", lambda name: Spec(1, 16, tuple(classes), ("train", "test"), {}))
+        patch.setattr(digits, "SPEC", Spec(1, 16, tuple(classes), ("train", "test"), digits.SPEC.n))
         return study.draw_study(next((folder / "studies").glob("*/*"))).report
 
 
@@ -109,7 +110,7 @@ def many_rows():
         for i, (value, text) in enumerate(zip(values, texts, strict=True))
     ]
     columns = [Column(name) for name in ("number", "estimate", "text", "whole", "long", *map(str, range(12)))]
-    return Report("Rows", "?", [], [Section("Many", "", [Table("rows", "A caption of some length.", columns, rows)])])
+    return Report("Rows", "?", [Section("Many", "", [Table("rows", "A caption of some length.", columns, rows)])])
 
 
 @pytest.fixture(params=[*REPORTS, *PUBLISHED])

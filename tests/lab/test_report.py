@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure as Drawing
 
-from lab.reporting.report import Column, Figure, Report, Section, Table, write_report
+from lab.reporting.report import Figure, Report, Section, write_report
+from lab.reporting.tables import Column, Table
 
 
 class Page(HTMLParser):
@@ -24,7 +25,7 @@ class Page(HTMLParser):
 
 
 def test_names_are_text_and_nothing_comes_from_outside(report, hostile, tmp_path):
-    page = Page(write_report(report, tmp_path / "out").read_text(encoding="utf-8"))
+    page = Page(write_report(*report, tmp_path / "out").read_text(encoding="utf-8"))
     assert page.tags.count("script") == 1
     assert sum(hostile in text for text in page.texts) >= 8
     assert "49" not in "".join(page.texts[:20])
@@ -33,20 +34,20 @@ def test_names_are_text_and_nothing_comes_from_outside(report, hostile, tmp_path
 
 
 def test_missing_work_is_shown(report, tmp_path):
-    assert "Incomplete" in write_report(report, tmp_path).read_text(encoding="utf-8")
-    report.missing.clear()
-    assert "Incomplete" not in write_report(report, tmp_path).read_text(encoding="utf-8")
+    assert "Incomplete" in write_report(*report, tmp_path).read_text(encoding="utf-8")
+    shown, verdicts, _ = report
+    assert "Incomplete" not in write_report(shown, verdicts, [], tmp_path).read_text(encoding="utf-8")
 
 
 def test_figures_and_tables_lie_beside_it(report, tmp_path):
-    write_report(report, tmp_path)
+    write_report(*report, tmp_path)
     assert {p.name for p in (tmp_path / "figures").iterdir()} == {f"figure.{k}" for k in ("svg", "pdf", "png", "csv")}
     assert {p.name for p in (tmp_path / "tables").iterdir()} == {f"table.{k}" for k in ("csv", "md", "tex")}
 
 
 def test_the_same_report_has_the_same_bytes(make_report, tmp_path):
     for folder in ("one", "two"):
-        write_report(make_report(tmp_path), tmp_path / folder)
+        write_report(*make_report(tmp_path), tmp_path / folder)
     files = [path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*") if path.is_file()]
     assert len(files) == 8
     for file in files:
@@ -58,13 +59,13 @@ def test_a_figure_of_any_style_has_the_same_bytes(tmp_path):
     for folder in ("one", "two"):
         figure = Drawing(figsize=(2, 2))
         figure.subplots().plot([0, 1])
-        write_report(single(Figure("f", "", figure, pd.DataFrame({"a": [1]}))), tmp_path / folder)
+        write_report(single(Figure("f", "", figure, pd.DataFrame({"a": [1]}))), [], [], tmp_path / folder)
         saved.append([(tmp_path / folder / "figures" / f"f.{kind}").read_bytes() for kind in ("svg", "pdf", "png")])
     assert saved[0] == saved[1]
 
 
 def single(*items):
-    return Report("title", "question", [], [Section("section", "First.\n\nSecond.\n\n", items)])
+    return Report("title", "question", [Section("section", "First.\n\nSecond.\n\n", items)])
 
 
 def table(name):
@@ -74,30 +75,31 @@ def table(name):
 @pytest.mark.parametrize("name", ["../x", "a/b", "", ".", "..", ".x", "-x", "a b", "x\n", "<script>"])
 def test_a_name_that_is_no_file_name_writes_nothing(name, tmp_path):
     with pytest.raises(ValueError, match="cannot name a file"):
-        write_report(single(table(name)), tmp_path)
+        write_report(single(table(name)), [], [], tmp_path)
     assert not list(tmp_path.iterdir())
 
 
 def test_two_items_cannot_share_a_name(tmp_path):
     with pytest.raises(ValueError, match="overwrite"):
-        write_report(single(table("x"), table("x")), tmp_path)
+        write_report(single(table("x"), table("x")), [], [], tmp_path)
 
 
 def test_empty_lines_part_paragraphs(tmp_path):
-    text = write_report(single(), tmp_path).read_text(encoding="utf-8")
+    text = write_report(single(), [], [], tmp_path).read_text(encoding="utf-8")
     assert "<p>First.</p>" in text and "<p>Second.</p>" in text and "<p></p>" not in text
 
 
 def test_a_gallery_shows_its_caption(report, hostile, tmp_path):
-    page = Page(write_report(report, tmp_path).read_text(encoding="utf-8"))
+    page = Page(write_report(*report, tmp_path).read_text(encoding="utf-8"))
     after = page.texts[page.texts.index("Pictures", page.texts.index("Pictures") + 1) :]
     assert sum(text == hostile for text in after) == 3  # the gallery's, the row's and the picture's
 
 
 def test_cells_sort_by_what_they_hold(report, tmp_path):
-    text = write_report(report, tmp_path).read_text(encoding="utf-8")
+    text = write_report(*report, tmp_path).read_text(encoding="utf-8")
     assert 'data-sort="1.0"' in text
 
 
 def test_reporting_imports_no_torch(python):
-    assert python("import sys, lab.report, lab.study, lab.provenance; print('torch' in sys.modules)") == "False"
+    modules = "lab.reporting.report, lab.reporting.plots, lab.reporting.provenance"
+    assert python(f"import sys, {modules}; print('torch' in sys.modules)") == "False"

@@ -3,10 +3,18 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
-from lab.reporting.statistics import mean_interval, paired_difference, welch_difference
+from lab.reporting.statistics import (
+    by_seed,
+    first_by_seed,
+    last_by_seed,
+    mean_interval,
+    paired_by_seed,
+    welch_difference,
+)
 
 ONE = [0.31, 0.42, 0.38, 0.55, 0.29]
 OTHER = [0.61, 0.52, 0.88, 0.45, 0.70]
@@ -27,9 +35,18 @@ def test_mean_equals_scipy(confidence):
 
 
 def test_paired_equals_scipy():
-    found = paired_difference(OTHER, ONE)
+    found = paired_by_seed(pd.Series(OTHER), pd.Series(ONE))
     assert interval(found) == pytest.approx(tuple(stats.ttest_rel(OTHER, ONE).confidence_interval(0.95)))
+    assert found.value == pytest.approx(np.mean(OTHER) - np.mean(ONE))
     assert found.n == 5
+
+
+def test_values_are_paired_by_seed_and_those_without_a_partner_left_out():
+    after = pd.Series({3: 5.0, 0: 1.0, 2: 4.0, 7: 100.0, 8: math.nan})
+    before = pd.Series({0: 0.0, 2: 2.0, 3: 2.0, 5: -100.0, 8: 1.0})
+    assert paired_by_seed(after, before) == mean_interval([1.0, 2.0, 3.0])
+    assert paired_by_seed(after, pd.Series({1: 0.0})) is None
+    assert paired_by_seed(after, pd.Series(dtype=float)) is None
 
 
 @pytest.mark.parametrize("other", [OTHER, THIRD])
@@ -48,7 +65,9 @@ def test_by_hand():
     assert interval(found) == pytest.approx((2 - 4.302653 / math.sqrt(3), 2 + 4.302653 / math.sqrt(3)), rel=1e-6)
 
 
-@pytest.mark.parametrize("found", [mean_interval([0.5] * 4), paired_difference([1.5] * 4, [1.0] * 4)])
+@pytest.mark.parametrize(
+    "found", [mean_interval([0.5] * 4), paired_by_seed(pd.Series([1.5] * 4), pd.Series([1.0] * 4))]
+)
 def test_without_spread_the_interval_has_no_width(found):
     assert (found.value, found.low, found.high) == (0.5, 0.5, 0.5)
 
@@ -80,6 +99,16 @@ def test_no_number_is_refused(values):
         mean_interval(values)
 
 
-def test_unequal_numbers_cannot_be_paired():
-    with pytest.raises(ValueError, match="cannot be paired"):
-        paired_difference([1.0, 2.0], [1.0])
+def test_an_infinite_difference_is_refused():
+    with pytest.raises(ValueError, match="finite values"):
+        paired_by_seed(pd.Series([1.0, math.inf]), pd.Series([1.0, 2.0]))
+
+
+def test_values_by_seed_are_those_of_the_first_and_the_last_step():
+    places = [(1, 9, 0.4), (0, 0, 0.1), (0, 9, 0.3), (1, 0, 0.2), (2, 0, 0.5), (1, 4, 0.9)]
+    rows = pd.DataFrame(places, columns=["seed", "step", "value"])
+    assert first_by_seed(rows).to_dict() == {0: 0.1, 1: 0.2, 2: 0.5}
+    assert last_by_seed(rows).to_dict() == {0: 0.3, 1: 0.4}
+    assert list(last_by_seed(rows).index) == [0, 1]
+    assert by_seed(rows[:2]).to_dict() == {0: 0.1, 1: 0.4}
+    assert all(found(rows[:0]).empty for found in (by_seed, first_by_seed, last_by_seed))

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from lab.reporting.statistics import Estimate, mean_interval
-from lab.reporting.tables import Column, Table, aligned, estimate_cell, sort_key, text
+from lab.reporting.tables import Column, Table, aligned, mean_entry, seed_rows, seed_table, sort_key, text
 
 TABLE = Table(
     "final",
@@ -57,6 +57,23 @@ def test_plain_rows_are_aligned():
     assert aligned([["layer", "n"], ["fc", "10"], ["layer12", "5"]]) == "layer     n\nfc       10\nlayer12   5"
 
 
-def test_the_cell_of_an_estimate_rests_on_what_is_known():
-    assert estimate_cell(pd.Series([1.0, math.nan, 3.0])) == mean_interval([1.0, 3.0])
-    assert estimate_cell(pd.Series([math.nan])) == estimate_cell(pd.Series([], dtype=float)) == "-"
+def test_the_entry_of_a_mean_rests_on_what_is_known():
+    assert mean_entry(pd.Series([1.0, math.nan, 3.0])) == mean_interval([1.0, 3.0])
+    assert mean_entry(pd.Series([math.nan])) == mean_entry(pd.Series([], dtype=float)) == "-"
+
+
+ONE, OTHER = pd.Series({0: 0.5, 2: 0.7}), pd.Series({2: 7.0, 3: 9.0})
+
+
+def test_a_row_for_each_seed_of_the_first_measure():
+    first, second = seed_rows([ONE, OTHER])
+    assert first[:2] == [0, 0.5] and math.isnan(first[2])
+    assert second == [2, 0.7, 7.0]
+    assert [type(entry) for entry in second] == [int, float, float]
+    assert seed_rows([OTHER[:0], ONE]) == []
+
+
+def test_a_column_for_each_seed_that_any_has():
+    found = seed_table("t", "T.", ["layer"], {("a",): ONE, ("b",): OTHER})
+    assert [column.header for column in found.columns] == ["layer", "seed 0", "seed 2", "seed 3"]
+    assert found.to_csv().splitlines()[1:] == ["a,0.5,0.7,nan", "b,nan,7.0,9.0"]

@@ -10,7 +10,7 @@ from lab.reporting.verdicts import Claim, judge
 
 
 def claim(kind, margin):
-    return Claim("key", "text", "a minus b", margin, kind)
+    return Claim("text", "a minus b", margin, kind, lambda table: None)
 
 
 @pytest.mark.parametrize(
@@ -47,9 +47,11 @@ def test_no_interval_gives_no_verdict(kind):
     assert judge(claim(kind, 0.1), Estimate(0.9, math.nan, math.nan, 5)).verdict == "no verdict"
 
 
-def test_claims_are_json():
+def test_claims_are_json_without_the_function_of_their_effect():
     plain = claim("differs", 0.1).plain()
     assert json.loads(json.dumps(plain, allow_nan=False)) == plain
+    assert plain == {"text": "text", "comparison": "a minus b", "margin": 0.1, "kind": "differs"}
+    assert claim("differs", 0.1) == claim("differs", 0.1), "what computes the effect is no part of the claim"
 
 
 def test_nothing_measured_gives_no_verdict():

@@ -1,45 +1,52 @@
 """The plan, the verdicts and the report of the study, on tables whose answer is known."""
 
 import math
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
 from lab.cells.rows import build_table
+from lab.config import with_preset
 from lab.errors import UsageError
 from lab.reporting.report import write_report
 from lab.reporting.statistics import Estimate
-from lab.studying.study import study_config
+from lab.reporting.verdicts import judge
 from studies import classifier_regularization as study
 from studies.classifier_regularization import published
 
 
 def config(**given):
-    return study_config("classifier-regularization", "smoke", given)
+    return with_preset(study.Config, study.PRESETS, "smoke", given)
+
+
+def plan(**given):
+    return study.plan(config(**given), Path("nowhere"))
 
 
 def trainings(**given):
-    return [need for cell in study.plan(config(**given)) for need in cell.needs]
+    return [need for cell in plan(**given) for need in cell.needs]
 
 
 def test_the_plan_pairs_every_alpha_with_the_baseline():
-    cells = study.plan(config(seeds=3, alphas=(-0.01, -0.003, 0.01), imagesets=("digits", "mnist")))
+    cells = plan(seeds=3, alphas=(-0.01, -0.003, 0.01), imagesets=("digits", "mnist"), temperature="learn")
     assert len(cells) == 3 * 4 * 2
-    assert all(cell.config["splits"] == ["test"] for cell in cells)
-    varied = {"alpha", "layers", "temperature", "distance"}
+    assert all(cell.config.splits == ("test",) for cell in cells)
+    varied = {"alpha", "snnl_layers", "temperature", "distance"}
     for images in ("digits", "mnist"):
         for seed in range(3):
             group = [need.config for cell in cells for need in cell.needs]
-            group = [one for one in group if (one["imageset"], one["seed"]) == (images, seed)]
-            assert sorted(one["alpha"] for one in group) == [-0.01, -0.003, 0, 0.01]
-            rest = [{key: value for key, value in one.items() if key not in varied} for one in group]
+            group = [one for one in group if (one.imageset, one.seed) == (images, seed)]
+            assert sorted(one.alpha for one in group) == [-0.01, -0.003, 0, 0.01]
+            rest = [one.model_dump(exclude=varied) for one in group]
             assert all(one == rest[0] for one in rest), "something else than the loss differs"
 
 
 def test_baselines_do_not_depend_on_the_loss():
     def baselines(**given):
-        return {cell.key for cell in trainings(**given) if not cell.config["alpha"]}
+        return {cell.key for cell in trainings(**given) if not cell.config.alpha}
 
     assert baselines() == baselines(alphas=(-1.0,), snnl_layers=("fc1",), temperature="learn", distance="cosine")
     assert not baselines() & baselines(learning_rate=0.1)
@@ -47,10 +54,11 @@ def test_baselines_do_not_depend_on_the_loss():
 
 def test_settings_reach_the_classifier():
     (found, *_) = trainings(settings=("width=4", "optimizer=sgd"), learning_rate=0.05, snnl_layers=("fc1", "fc2"))
-    assert found.config["settings"]["width"] == 4 and found.config["settings"]["optimizer"] == "sgd"
-    assert found.config["settings"]["learning_rate"] == 0.05
-    assert [cell.config["layers"] for cell in trainings(snnl_layers=("fc1", "fc2"))][1] == ["fc1", "fc2"]
-    assert trainings(temperature="2.5")[1].config["temperature"] == 2.5
+    own = found.config.settings
+    assert (own.width, own.optimizer, own.learning_rate) == (4, "sgd", 0.05)
+    assert trainings(snnl_layers=("fc1", "fc2"))[1].config.snnl_layers == ("fc1", "fc2")
+    assert trainings(temperature="2.5")[1].config.temperature == 2.5
+    assert {cell.config.precision for cell in trainings(precision="bf16")} == {"bf16"}
 
 
 @pytest.mark.parametrize(
@@ -63,7 +71,7 @@ def test_settings_reach_the_classifier():
         ({"imagesets": ("mnits",)}, "did you mean 'mnist'"),
         ({"classifier": "cn"}, "did you mean 'cnn'"),
         ({"snnl_layers": ("fc9",)}, "fc9.*(fc1|Known)"),
-        ({"snnl_layers": ()}, "^layers: at least 1 is needed, or none named for all of them"),
+        ({"snnl_layers": ()}, "^snnl_layers: at least 1 is needed"),
         ({"temperature": "minimise"}, "temperature: minimize, learn or a number above 0"),
         ({"temperature": "-1"}, "temperature: minimize, learn or a number above 0"),
         ({"temperature": "nan"}, "temperature: minimize, learn or a number above 0"),
@@ -76,7 +84,7 @@ def test_settings_reach_the_classifier():
 )
 def test_impossible_settings_are_named(given, words):
     with pytest.raises(UsageError, match=words) as error:
-        study.plan(config(**given))
+        plan(**given)
     assert "\n" not in str(error.value)
 
 
@@ -108,8 +116,8 @@ def rows(images, alpha, seed, accuracy):
         if alpha:
             told = {**late, "kind": "training", "split": "train", "n": 10}
             yield {**told, "metric": "no_repeat", "value": 1.0}
-            yield {**told, "metric": "vanished_gradient", "value": 3.0, "space": "fc1"}
-            yield {**told, "metric": "snnl", "value": 2.0 / step, "space": "fc1"}
+            yield {**told, "metric": "vanished_gradient", "value": 3.0, "layer": "fc1"}
+            yield {**told, "metric": "snnl", "value": 2.0 / step, "layer": "fc1"}
 
 
 def table(changes, images="mnist", seeds=5):
@@ -125,8 +133,13 @@ def drawn(changes, **given):
     return study.report(config(imagesets=("mnist",), alphas=ALPHAS), table(changes, seeds=seeds), [])
 
 
+def judged(found, **given):
+    claims = study.claims(config(imagesets=("mnist",), alphas=ALPHAS, **given))
+    return [judge(claim, claim.effect(found)) for claim in claims]
+
+
 def verdicts(change, **given):
-    return [verdict.verdict for verdict in drawn({-0.01: change}, **given).verdicts]
+    return [verdict.verdict for verdict in judged(table({-0.01: change}, **given))]
 
 
 def test_verdicts_hold_the_paired_interval_against_the_margin():
@@ -140,7 +153,7 @@ def test_verdicts_hold_the_paired_interval_against_the_margin():
 
 def test_the_paired_interval_is_scipys():
     change = [0.004, -0.001, 0.003, 0.000, 0.002]
-    (holds, _) = drawn({-0.01: change}).verdicts
+    (holds, _) = judged(table({-0.01: change}))
     after = 100 * (np.array(BASE) + change)
     expected = stats.ttest_rel(after, 100 * np.array(BASE)).confidence_interval(0.95)
     found = holds.estimate
@@ -151,14 +164,26 @@ def test_the_paired_interval_is_scipys():
 def test_seeds_without_a_partner_are_left_out():
     found = table({-0.01: [0.01] * 5})
     lonely = found[~((found["setting"] == "alpha=0") & (found["seed"] == 4))]
-    report = study.report(config(imagesets=("mnist",), alphas=ALPHAS), lonely, [])
-    assert report.verdicts[0].estimate.n == 4
+    assert judged(lonely)[0].estimate.n == 4
+
+
+def test_rows_are_told_by_the_whole_setting_of_their_training():
+    """Of two trainings with one alpha, each is found by what else it says, and by nothing less."""
+    plain, learned = table({-0.01: [0.01] * 5}), table({-0.01: [-0.01] * 5})
+    entangled = learned["setting"] == "alpha=-0.01"
+    learned.loc[entangled, "setting"] = "alpha=-0.01;layers=fc1,fc2;temperature=learn"
+    both = pd.concat([plain, learned[entangled]])
+    assert judged(both)[0].estimate.value == pytest.approx(1.0)
+    given = {"snnl_layers": ("fc2", "fc1"), "temperature": "learn"}
+    assert judged(both, **given)[0].estimate.value == pytest.approx(-1.0)
+    assert judged(both, temperature="learn")[0].estimate is None
 
 
 def items(report):
     return {item.name: item for section in report.sections for item in section.items}
 
 
+@pytest.mark.filterwarnings("error::UserWarning")
 def test_the_report_shows_every_seed_direction_and_count(tmp_path):
     report = drawn({-0.01: [0.01] * 5, 0.01: [-0.01] * 5})
     found = items(report)
@@ -174,7 +199,7 @@ def test_the_report_shows_every_seed_direction_and_count(tmp_path):
     gradients = found["gradients"].rows[0]
     assert gradients[:4] == ["mnist", "-0.01", "fc1", 100], "two windows of 10 steps, five seeds"
     assert gradients[4:] == [30, pytest.approx(0.3), 10, pytest.approx(0.1)]
-    assert write_report(report, tmp_path).exists()
+    assert write_report(report, [], [], tmp_path).exists()
 
 
 def test_published_figures_stand_beside_ours():
@@ -223,10 +248,11 @@ def test_a_published_range_is_reproduced_by_an_interval_that_holds_all_of_it(low
     assert published.note(theirs, 99.0, Estimate((low + high) / 2, low, high, 5)).startswith(note)
 
 
+@pytest.mark.filterwarnings("error::UserWarning")
 def test_what_is_not_measured_is_left_out_of_the_report(tmp_path):
-    report = study.report(config(), build_table([]), [])
-    assert [verdict.verdict for verdict in report.verdicts] == ["no verdict"] * 2
-    assert write_report(report, tmp_path / "a").exists()
+    empty = build_table([])
+    assert [verdict.verdict for verdict in judged(empty)] == ["no verdict"] * 2
+    assert write_report(study.report(config(), empty, []), judged(empty), [], tmp_path / "a").exists()
     partly = build_table(rows("mnist", 0.0, 0, 0.9))
     report = study.report(config(imagesets=("mnist", "digits"), alphas=ALPHAS), partly, [])
-    assert write_report(report, tmp_path / "b").exists()
+    assert write_report(report, [], [], tmp_path / "b").exists()

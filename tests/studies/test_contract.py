@@ -1,11 +1,23 @@
 """Every study keeps the contract, and plans and reports without torch."""
 
+import inspect
+from pathlib import Path
+
 import pytest
 
 from lab import registry
-from lab.studying.study import study_config
+from lab.cells.rows import build_table
+from lab.config import with_preset
+from lab.reporting.report import Report
+from studies._config import TrainingStudy
 
 NAMES = [entry.name for entry in registry.entries("studies")]
+
+
+def study(name, preset):
+    """The module of a study, and the settings of a preset."""
+    module = registry.load("studies", name)
+    return module, with_preset(module.Config, module.PRESETS, preset, {})
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -14,32 +26,55 @@ def test_presets_are_valid_and_settings_documented(name):
     assert set(module.PRESETS) == {"smoke", "laptop", "paper"}
     assert all(field.description for field in module.Config.model_fields.values())
     for preset in module.PRESETS:
-        config = study_config(name, preset, {})
+        _, config = study(name, preset)
         assert module.Config.parse(config.plain()) == config
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_claims_are_stated_with_margins_before_any_run(name):
-    module = registry.load("studies", name)
-    claims = module.claims(study_config(name, "laptop", {}))
+    module, config = study(name, "laptop")
+    claims = module.claims(config)
     assert claims
     assert all(claim.text and claim.comparison and claim.margin is not None for claim in claims)
-    assert len({claim.key for claim in claims}) == len(claims)
+    assert len({claim.text for claim in claims}) == len(claims)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_planning_is_a_function_of_the_settings(name):
-    module = registry.load("studies", name)
-    config = study_config(name, "smoke", {})
-    assert [cell.key for cell in module.plan(config)] == [cell.key for cell in module.plan(config)]
-    assert all(callable(registry.resolve(cell.run)) for cell in module.plan(config))
+def test_without_measurements_there_is_no_effect_and_still_a_report(name):
+    module, config = study(name, "smoke")
+    empty = build_table([])
+    assert [claim.effect(empty) for claim in module.claims(config)] == [None] * len(module.claims(config))
+    report = module.report(config, empty, [])
+    assert isinstance(report, Report) and report.title and report.sections
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_planning_is_a_function_of_the_settings(name, tmp_path):
+    module, config = study(name, "smoke")
+    one, two = (module.plan(config, tmp_path) for _ in range(2))
+    assert [cell.key for cell in one] == [cell.key for cell in two]
+    assert all(inspect.isfunction(registry.load("tasks", cell.task).run) for cell in one)
+    assert all(registry.load("tasks", cell.task).Config.parse(cell.config.plain()) == cell.config for cell in one)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_who_trains_on_images_names_them(name):
+    module, config = study(name, "smoke")
+    trains = any(cell.data or cell.needs for cell in module.plan(config, Path("nowhere")))
+    assert issubclass(module.Config, TrainingStudy) == trains
+    if trains:
+        settled = config.settled(lambda images: {"digits": "mnist"}[images])
+        named = getattr(settled, settled.IMAGES)
+        assert named == "mnist" or named == ("mnist",)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_planning_imports_no_torch(name, python):
     code = (
-        "import sys; from lab.study import *; from pathlib import Path;"
-        f"plan_study({name!r}, study_config({name!r}, 'laptop', {{}}), Path('nowhere')); print('torch' in sys.modules)"
+        "import sys; from pathlib import Path; from lab import registry; from lab.cells.rows import build_table;"
+        f"module = registry.load('studies', {name!r}); config = module.Config.parse(module.PRESETS['laptop']);"
+        "module.plan(config, Path('nowhere')); module.claims(config); module.report(config, build_table([]), []);"
+        "print('torch' in sys.modules)"
     )
     assert python(code) == "False"
 

@@ -1,34 +1,47 @@
 """The plan and the verdicts of the study, on tables whose answer is known."""
 
 import itertools
+from pathlib import Path
 
 import pytest
 
 from lab.cells.rows import build_table
+from lab.config import with_preset
 from lab.errors import UsageError
-from lab.studying.study import study_config
+from lab.reporting.report import write_report
+from lab.reporting.verdicts import judge
 from studies import gan_entanglement as study
-from tasks.measure_gan import schedule
+from studies.gan_entanglement.figures import by_class, final_comparison
+from studies.gan_entanglement.report import FINAL_MEASURES
+from tasks.train_gan import schedule
 
 
 def config(**given):
-    return study_config("gan-entanglement", "smoke", given)
+    return with_preset(study.Config, study.PRESETS, "smoke", given)
+
+
+def plan(**given):
+    return study.plan(config(**given), Path("nowhere"))
 
 
 def test_the_plan_trains_measures_embeds_and_refers():
-    cells = study.plan(config(seeds=3))
-    kinds = [cell.run.partition(":")[2] for cell in cells]
-    assert (kinds.count("measure"), kinds.count("embed"), kinds.count("measure_references")) == (6, 2, 1)
+    cells = plan(seeds=3)
+    tasks = [cell.task for cell in cells]
+    assert (tasks.count("measure-gan"), tasks.count("embed"), tasks.count("measure-references")) == (6, 2, 1)
     trainings = {need.key: need for cell in cells for need in cell.needs}
-    assert sorted((c.config["gan"], c.config["seed"]) for c in trainings.values()) == [
+    assert sorted((c.config.gan, c.config.seed) for c in trainings.values()) == [
         (gan, seed) for gan in ("dcgan", "wgan-gp") for seed in range(3)
     ]
+    assert {(c.config.settings.width, c.config.kimg, c.config.kept_at) for c in trainings.values()} == {
+        (8, 3.0, schedule(3.0, 4))
+    }
 
 
 def test_a_new_sample_size_needs_no_new_training():
-    one, two = (study.plan(config(n=n)) for n in (50, 60))
+    one, two = (plan(n=n) for n in (50, 60))
     assert {need.key for cell in one for need in cell.needs} == {need.key for cell in two for need in cell.needs}
-    assert not {cell.key for cell in one if "measure" in cell.run} & {cell.key for cell in two if "measure" in cell.run}
+    measures = [{cell.key for cell in cells if cell.task.startswith("measure")} for cells in (one, two)]
+    assert len(measures[0]) == 5 and not measures[0] & measures[1]
 
 
 def test_measurements_are_denser_early():
@@ -51,7 +64,7 @@ def test_measurements_are_denser_early():
 )
 def test_impossible_settings_are_named(given, words):
     with pytest.raises(UsageError, match=words):
-        study.plan(config(**given))
+        plan(**given)
 
 
 def rows(gan, seed, start, end, coverage):
@@ -65,10 +78,8 @@ def rows(gan, seed, start, end, coverage):
 
 
 def verdicts(*trainings):
-    from studies.gan_entanglement.report import _verdict
-
     table = build_table(row for training in trainings for row in rows(*training))
-    return [_verdict(claim, table) for claim in study.claims(config())]
+    return [judge(claim, claim.effect(table)) for claim in study.claims(config())]
 
 
 def test_a_rise_of_every_seed_is_supported_and_a_fall_contradicted():
@@ -95,28 +106,24 @@ def test_seeds_are_paired_by_their_number():
 
 
 def test_without_measurements_there_is_no_verdict_and_still_a_report(tmp_path):
-    from lab.reporting.report import write_report
-
-    table = build_table([])
-    report = study.report(config(), table, [])
-    assert [verdict.verdict for verdict in report.verdicts] == ["no verdict"] * 3
-    assert write_report(report, tmp_path).exists()
+    found = verdicts()
+    assert [verdict.verdict for verdict in found] == ["no verdict"] * 3
+    assert write_report(study.report(config(), build_table([]), []), found, [], tmp_path).exists()
 
 
+@pytest.mark.filterwarnings("error::UserWarning")
 def test_class_names_are_drawn_as_they_are(tmp_path):
-    from studies.gan_entanglement.figures import by_class
-
     names = (r"$\frac$", "<script>", "$", "a & b")  # the first is no formula
     figure = by_class(build_table(rows("dcgan", 0, 0.1, 0.9, 0.5)), ["dcgan"], names)
     figure.drawing.savefig(tmp_path / "figure.svg")
 
 
-def test_every_gan_is_named_beside_the_classes_once():
-    """Also one that has no value at the first class."""
-    from studies._gan_figures import by_class
-
-    about = {"kind": "gan", "split": "test", "side": "real", "metric": "entanglement", "kimg": 1, "step": 1, "n": 9}
-    cells = [("dcgan", "0"), ("dcgan", "1"), ("wgan-gp", "1")]
-    table = build_table({**about, "model": gan, "group": group, "seed": 0, "value": 0.5} for gan, group in cells)
-    (axis,) = by_class(table, ["dcgan", "wgan-gp", "none"], ["a", "b"]).drawing.axes
-    assert [text.get_text() for text in axis.get_legend().get_texts()] == ["dcgan", "wgan-gp"]
+@pytest.mark.filterwarnings("error::UserWarning")
+@pytest.mark.parametrize("measures", [FINAL_MEASURES, FINAL_MEASURES[::-1], FINAL_MEASURES[1:3]])
+def test_a_gan_is_in_the_legend_once_whichever_measure_it_lacks(measures, tmp_path):
+    trainings = [*rows("dcgan", 0, 0.1, 0.9, 0.5), *rows("wgan-gp", 0, 0.1, 0.9, 0.5)]
+    figure = final_comparison(build_table(trainings), ["dcgan", "wgan-gp"], measures)
+    figure.drawing.savefig(tmp_path / "figure.svg")
+    (axis,) = figure.drawing.axes
+    named = [text.get_text() for text in axis.get_legend().get_texts()] if axis.get_legend() else []
+    assert named == ([] if measures == FINAL_MEASURES[1:3] else ["dcgan", "wgan-gp"])

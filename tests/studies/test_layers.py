@@ -1,46 +1,62 @@
 """The study of layers: what its cells measure against the engine, its schedule, and verdicts on known tables."""
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 import imagesets
-from lab import registry
-from lab.cells.cell import recorded_cell
+from classifiers._snapshots import kept_classifiers, load_classifier
 from lab.cells.folder import CellFolder
 from lab.cells.rows import build_table, pick
+from lab.cells.work import work
+from lab.config import with_preset
 from lab.errors import UsageError
-from lab.studying.study import study_config
-from lab.training.compute import Compute
+from lab.reporting.report import write_report
+from lab.reporting.verdicts import judge
 from lab.training.draws import subset
 from snnl_core import entanglement
 from studies import layers
-from studies.layers import figures as layers_figures
-from studies.layers import report as layers_report
-from tasks import measure_layers as cells
-from tasks.evaluate_classifier import training_cell
+from studies.layers.figures import class_pairs
+from tasks import measure_layers, train_classifier
 
 LOCAL = {"data": "nowhere", "download": False}
 LAYERS = ["fc1", "fc2", "logits"]
 
 
 def config(**given):
-    return study_config("layers", "smoke", given)
+    return with_preset(layers.Config, layers.PRESETS, "smoke", given)
+
+
+def plan(**given):
+    return layers.plan(config(**given), Path("nowhere"))
+
+
+TRAINING = train_classifier.cell(
+    train_classifier.Config.parse(
+        {
+            "classifier": "mlp",
+            "settings": {"width": 16, "depth": 2},
+            "seed": 3,
+            "epochs": 2,
+            "snapshots": (0, 2),
+            "precision": "float32",
+            "device": "cpu",
+        }
+    ),
+    Path("nowhere"),
+)
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """A small training and the measurement of its layers, done."""
-    training = training_cell(
-        "mlp", "digits", seed=3, epochs=2, compute=Compute(precision="float32", device="cpu"),
-        settings={"width": 16, "depth": 2}, snapshots=(0, 2),
-    )  # fmt: skip
-    place, folders = tmp_path_factory.mktemp("layers"), []
-    for cell in (training, cells.measuring_cell(training, 120)):
-        folders.append(CellFolder.create(cell, place, LOCAL))
-        folders[-1].work()
+    place = tmp_path_factory.mktemp("layers")
+    folders = [CellFolder.create(cell, place, LOCAL) for cell in (TRAINING, measure_layers.cell(TRAINING, 120))]
+    for folder in folders:
+        work(folder)
     return folders
 
 
@@ -48,8 +64,8 @@ def test_every_layer_is_measured_at_every_snapshot_and_the_pixels_once(finished)
     training, measuring = finished
     table = build_table(measuring.rows())
     measured = pick(table, kind="layers")
-    assert list(measured["space"].unique()) == LAYERS
-    steps = [snapshot.step for snapshot in registry.resolve("classifiers._snapshots:snapshots")(training.path)]
+    assert list(measured["layer"].unique()) == LAYERS
+    steps = [snapshot.step for snapshot in kept_classifiers(training.path)]
     assert sorted(measured["step"].unique()) == steps and len(steps) == 2
     metrics = {"entanglement", "entanglement_loss", "entanglement_bound", "inverse_temperature"}
     assert len(measured) == len(LAYERS) * len(steps) * len(metrics)
@@ -63,8 +79,8 @@ def test_numbers_and_matrices_are_those_of_the_engine(finished):
     training, measuring = finished
     held_out = imagesets.load("digits", "test", root=measuring.data_root)
     picked = subset(len(held_out), 120, 0, "measured", "test")
-    last = registry.resolve("classifiers._snapshots:snapshots")(training.path)[-1]
-    network = registry.resolve("classifiers._snapshots:load_classifier")(last, training.config)
+    last = kept_classifiers(training.path)[-1]
+    network = load_classifier(last, TRAINING.config)
     with torch.no_grad():
         logits, features = network(held_out.batch(picked))
     table = build_table(measuring.rows())
@@ -73,7 +89,7 @@ def test_numbers_and_matrices_are_those_of_the_engine(finished):
         assert kept["layers"].tolist() == LAYERS and kept["epochs"].tolist() == [0, 2]
         for place, (name, x) in enumerate({**features, "logits": logits}.items()):
             found = entanglement(x, held_out.labels[picked])
-            values = pick(end, space=name).set_index("metric")["value"]
+            values = pick(end, layer=name).set_index("metric")["value"]
             assert values["entanglement"] == pytest.approx(found.score, rel=1e-5)
             assert values["entanglement_loss"] == pytest.approx(found.loss, rel=1e-5)
             assert values["entanglement_bound"] == pytest.approx(found.bound)
@@ -83,8 +99,8 @@ def test_numbers_and_matrices_are_those_of_the_engine(finished):
 
 def test_classes_of_which_no_image_was_drawn_are_left_empty(finished):
     training, _ = finished
-    few = CellFolder.create(cells.measuring_cell(recorded_cell(training.record), 12), training.path.parent, LOCAL)
-    few.work()
+    few = CellFolder.create(measure_layers.cell(TRAINING, 12), training.path.parent, LOCAL)
+    work(few)
     with np.load(few.path / "class_pairs.npz", allow_pickle=False) as kept:
         pairs = kept["class_pairs"]
     labels = imagesets.load("digits", "test", root=few.data_root).labels[subset(500, 12, 0, "measured", "test")]
@@ -92,17 +108,19 @@ def test_classes_of_which_no_image_was_drawn_are_left_empty(finished):
     there[labels] = True
     assert pairs.shape[2:] == (10, 10) and 0 < there.sum() < 10
     assert np.isnan(pairs[..., ~there, :]).all() and np.isnan(pairs[..., ~there]).all()
-    figure = layers_figures.class_pairs(
-        [{"class_pairs": pairs, "layers": LAYERS, "epochs": [0, 2]}], "cnn", LAYERS, list("0123456789")
-    )
+    kept = {"class_pairs": pairs, "layers": LAYERS, "epochs": [0, 2]}
+    figure = class_pairs([kept], "cnn", LAYERS, list("0123456789"))
     assert len(figure.data) == 2 * len(LAYERS) * 100
+    of, on = np.argwhere(~np.isnan(pairs[1, 1]))[1]
+    (early, late) = pick(figure.data, layer="fc2", of=of, on=on)["mass"]
+    assert early == late == float(pairs[1, 1, of, on]), "the first epoch that was kept, and the last"
 
 
 def test_measuring_twice_gives_the_same_rows(finished):
     _, measuring = finished
     before = measuring.rows()
     (measuring.path / "DONE").unlink()
-    CellFolder(measuring.path).work()
+    work(CellFolder(measuring.path))
     assert CellFolder(measuring.path).rows() == before
 
 
@@ -116,13 +134,13 @@ def test_large_maps_are_averaged_and_batches_change_nothing(monkeypatch):
             return self.weight * x.mean((1, 2, 3))[:, None], {"maps": x, "flat": x.flatten(1)}
 
     x = torch.randn(7, 4, 6, 6, generator=torch.Generator().manual_seed(0))
-    found = cells.features_of(Network(), x, 40)
+    found = measure_layers.features_of(Network(), x, 40)
     assert list(found) == ["maps", "flat", "logits"]
     assert [feature.shape for feature in found.values()] == [(7, 4 * 9), (7, 144), (7, 1)]
     pooled = x.reshape(7, 4, 3, 2, 3, 2).mean((3, 5)).flatten(1)
     assert torch.allclose(found["maps"], pooled, atol=1e-6)
-    monkeypatch.setattr(cells, "BATCH", 2)
-    again = cells.features_of(Network(), x, 40)
+    monkeypatch.setattr(measure_layers, "BATCH", 2)
+    again = measure_layers.features_of(Network(), x, 40)
     assert all(torch.equal(again[name], feature) for name, feature in found.items())
 
 
@@ -131,32 +149,39 @@ def test_large_maps_are_averaged_and_batches_change_nothing(monkeypatch):
     [(2, 3, (0, 1, 2)), (1, 5, (0, 1)), (6, 7, (0, 1, 2, 3, 4, 6)), (30, 8, (0, 1, 2, 6, 10, 15, 22, 30))],
 )
 def test_the_untrained_network_the_first_epoch_and_the_last_are_measured(epochs, points, expected):
-    assert cells.schedule(epochs, points) == expected
+    assert measure_layers.schedule(epochs, points) == expected
 
 
 def test_the_plan_trains_with_and_without_and_evaluates_once():
-    plan = layers.plan(config(seeds=2))
-    kinds = [cell.run.partition(":")[2] for cell in plan]
-    assert (kinds.count("measure"), kinds.count("evaluate")) == (8, 8)
-    trainings = {need.key: need.config for cell in plan for need in cell.needs}
-    assert sorted((c["classifier"], c["alpha"], c["seed"]) for c in trainings.values()) == sorted(
+    cells = plan(seeds=2)
+    tasks = [cell.task for cell in cells]
+    assert (tasks.count("measure-layers"), tasks.count("evaluate-classifier")) == (8, 8)
+    trainings = {need.key: need.config for cell in cells for need in cell.needs}
+    assert sorted((c.classifier, c.alpha, c.seed) for c in trainings.values()) == sorted(
         itertools.product(("cnn", "resnet"), (0.0, -0.01), (0, 1))
     )
-    assert all(0 in c["snapshots"] for c in trainings.values())
+    assert all(0 in c.snapshots for c in trainings.values())
+
+
+def test_augmentation_is_the_recipes_own_or_as_given():
+    asked = config(classifiers=("resnet",), augmentation="shift")
+    own, given = (one.training("resnet", 0, 0.0).settings.augmentation for one in (config(), asked))
+    assert own == train_classifier.Config.parse({"classifier": "resnet"}).settings.augmentation and given == "shift"
 
 
 def test_without_alpha_nothing_is_entangled_and_nothing_claimed_of_it():
     alone = config(alpha=0.0, classifiers=("cnn",))
-    trainings = {need.key: need.config for cell in layers.plan(alone) for need in cell.needs}
-    assert [c["alpha"] for c in trainings.values()] == [0.0]
-    assert [claim.key for claim in layers.claims(alone)] == ["stay/cnn"]
+    trainings = {need.key: need.config for cell in layers.plan(alone, Path("nowhere")) for need in cell.needs}
+    assert [c.alpha for c in trainings.values()] == [0.0]
+    (claim,) = layers.claims(alone)
+    assert "As cnn learns" in claim.text and alone.settings == ["alpha=0"]
 
 
 def test_a_new_sample_size_needs_no_new_training():
-    one, two = (layers.plan(config(n=n)) for n in (50, 60))
+    one, two = (plan(n=n) for n in (50, 60))
     assert {need.key for cell in one for need in cell.needs} == {need.key for cell in two for need in cell.needs}
-    measures = [{cell.key for cell in plan if cell.run.endswith(":measure")} for plan in (one, two)]
-    assert not measures[0] & measures[1]
+    measures = [{cell.key for cell in cells if cell.task == "measure-layers"} for cells in (one, two)]
+    assert measures[0] and not measures[0] & measures[1]
 
 
 @pytest.mark.parametrize(
@@ -173,23 +198,26 @@ def test_a_new_sample_size_needs_no_new_training():
 )
 def test_impossible_settings_are_named(given, words):
     with pytest.raises(UsageError, match=words):
-        layers.plan(config(**given))
+        plan(**given)
 
 
 def rows(seed, setting, **scores):
     """Rows of a network whose layers have a score at the start and one at the end."""
     for layer, (start, end) in scores.items():
         for step, value in ((0, start), (5, 0.33), (9, end)):
-            kind = "reference" if layer == "pixels" else "layers"
-            yield {"kind": kind, "model": "cnn", "seed": seed, "step": step, "kimg": step, "space": layer,
-                   "setting": setting, "metric": "entanglement", "value": value}  # fmt: skip
+            pixels = layer == "pixels"
+            where = {"kind": "reference", "space": layer} if pixels else {"kind": "layers", "layer": layer}
+            about = {"model": "cnn", "seed": seed, "step": step, "kimg": step, "setting": setting}
+            yield {**where, **about, "metric": "entanglement", "value": value}
 
 
 def verdicts(*trainings, **given):
-    claims = layers.claims(config(classifiers=("cnn",), **given))
-    settings = [f"alpha={alpha:g}" for alpha in layers.alphas(config(**given))]
+    """Of the two claims: that the last part the classes, and that entangling keeps them mixed."""
     table = build_table(itertools.chain(*trainings))
-    return {claim.key: layers_report._verdict(claim, table, settings) for claim in claims}
+    found = [judge(claim, claim.effect(table)) for claim in layers.claims(config(classifiers=("cnn",), **given))]
+    stay, entangled = found
+    assert "As cnn learns" in stay.claim.text and "Trained with alpha" in entangled.claim.text
+    return found
 
 
 def trained(seed, end=0.8):
@@ -199,10 +227,10 @@ def trained(seed, end=0.8):
 
 
 def test_the_smaller_of_the_last_two_falls_is_held_against_the_mean_of_the_others():
-    found = verdicts(*(trained(seed) for seed in range(3)))["stay/cnn"]
+    found = verdicts(*(trained(seed) for seed in range(3)))[0]
     assert found.estimate.value == pytest.approx(0.5 - (0.1 + 0.2) / 2)
     assert (found.verdict, found.estimate.n) == ("supported", 3)
-    deep = verdicts(*(trained(seed, end=0.0) for seed in range(3)))["stay/cnn"]
+    deep = verdicts(*(trained(seed, end=0.0) for seed in range(3)))[0]
     assert deep.estimate.value == pytest.approx(0.5 - (0.1 + 1.0) / 2)
     assert deep.verdict == "contradicted"  # the interval has no width, and -0.05 < 0.05
 
@@ -210,37 +238,33 @@ def test_the_smaller_of_the_last_two_falls_is_held_against_the_mean_of_the_other
 def test_entangled_hidden_layers_are_compared_seed_by_seed_without_pixels_and_logits():
     rest = {"pixels": (0, 0), "conv1": (1, 1.0), "conv2": (1, 0.9), "logits": (1, 1)}
     entangled = [rows(seed, "alpha=-0.01", fc=(0.9, 0.5 + 0.1 * seed), **rest) for seed in range(4)]
-    found = verdicts(*(trained(seed) for seed in (2, 0, 1)), *entangled)["entangled/cnn"]
+    found = verdicts(*(trained(seed) for seed in (2, 0, 1)), *entangled)[1]
     differences = [(2.4 + 0.1 * seed) / 3 - 0.7 for seed in range(3)]
     assert found.estimate.value == pytest.approx(sum(differences) / 3) and found.estimate.n == 3
 
 
 def test_a_seed_that_lacks_a_layer_is_left_out():
-    torn = [row for row in trained(3) if row["space"] != "logits"]
-    found = verdicts(*(trained(seed) for seed in range(3)), torn)["stay/cnn"]
+    torn = [row for row in trained(3) if row.get("layer") != "logits"]
+    found = verdicts(*(trained(seed) for seed in range(3)), torn)[0]
     assert found.estimate.n == 3
 
 
 def test_without_a_baseline_there_is_no_verdict():
     entangled = rows(0, "alpha=-0.01", conv1=(1, 1), fc=(0.9, 0.5), logits=(1, 1))
-    assert {verdict.verdict for verdict in verdicts(entangled).values()} == {"no verdict"}
+    assert {verdict.verdict for verdict in verdicts(entangled)} == {"no verdict"}
 
 
 def test_without_measurements_there_is_no_verdict_and_still_a_report(tmp_path):
-    from lab.reporting.report import write_report
-
-    found = layers.report(config(), build_table([]), [])
-    assert {verdict.verdict for verdict in found.verdicts} == {"no verdict"}
-    assert write_report(found, tmp_path).exists()
+    assert {verdict.verdict for verdict in verdicts()} == {"no verdict"}
+    assert write_report(layers.report(config(), build_table([]), []), verdicts(), [], tmp_path).exists()
 
 
+@pytest.mark.filterwarnings("error::UserWarning")
 def test_a_report_is_drawn_from_rows_and_matrices(finished, tmp_path):
-    from lab.reporting.report import write_report
-
     given = config(classifiers=("mlp",), n=120)
-    table = build_table(row for folder in finished for row in folder.rows())
+    table = build_table({"cell": folder.path.name, **row} for folder in finished for row in folder.rows())
     found = layers.report(given, table, finished)
     names = {item.name for section in found.sections for item in section.items}
     figures = {"layers-mlp", "heat-map-mlp", "class-pairs-mlp", "validation-accuracy"}
     assert names == figures | {"layers-mlp-ends", "falls-mlp", "accuracy"}
-    write_report(found, tmp_path)
+    assert write_report(found, [], [], tmp_path).exists()

@@ -1,0 +1,113 @@
+"""What the figures of reports have in common: their style, curves and values over seeds, and the data beside them."""
+
+from collections.abc import Iterable
+from itertools import cycle
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from lab.reporting.statistics import mean_interval
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Drawing
+
+NameT = TypeVar("NameT")
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+"""Okabe and Ito's colours, which the colour-blind can tell apart."""
+GREY = "0.45"
+"""Of what others are held against: controls, references."""
+
+STYLE: dict[str, Any] = {
+    "axes.axisbelow": True,
+    "axes.edgecolor": "0.4",
+    "axes.grid": True,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlesize": 10,
+    "font.size": 9,
+    "grid.color": "0.9",
+    "grid.linewidth": 0.6,
+    "legend.fontsize": 8.5,
+    "legend.frameon": False,
+    "pdf.fonttype": 42,
+    "savefig.dpi": 150,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "snnl",
+    "text.parse_math": False,  # a class may be called $x$; a logarithmic axis needs a plain formatter
+}
+
+
+def new_figure(width: float, height: float) -> "Drawing":
+    """An empty drawing of that many inches in the reports' style, without global state."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure as Drawing
+
+    # Set for good, not within a context: drawing and saving read it again later.
+    mpl.rcParams.update(STYLE)  # type: ignore[arg-type]
+    return Drawing(figsize=(width, height), layout="constrained")
+
+
+def colours(names: Iterable[NameT]) -> dict[NameT, str]:
+    """A colour for each of the things that are shown, in their order."""
+    return dict(zip(names, cycle(PALETTE), strict=False))
+
+
+def seed_curves(
+    axis: "Axes", rows: "pd.DataFrame", over: str, colour: str, label: str, *, factor: float = 1.0, marker: str = ""
+) -> None:
+    """Each seed's values over a column, `kimg` or `step`, thin, and their mean, thick; nothing where there are none."""
+    for _, one in rows.sort_values("step").groupby("seed"):
+        axis.plot(one[over], factor * one["value"], color=colour, alpha=0.35, linewidth=0.8)
+    mean = factor * rows.groupby(over)["value"].mean()
+    if len(mean):
+        axis.plot(mean.index, mean, color=colour, linewidth=1.8, marker=marker, markersize=3, label=label)
+
+
+def seed_dots(
+    axis: "Axes",
+    values: "pd.Series[float]",
+    place: float,
+    colour: str,
+    label: str | None = None,
+    *,
+    aside: float = 0.08,
+    upright: bool = True,
+) -> None:
+    """The mean with its interval at a place of the axis, and every seed's value beside it; nothing without a value.
+
+    Args:
+        axis: where to draw.
+        values: by seed; NaN are left out.
+        place: on the x axis, or on the y axis where the values are not upright.
+        colour: of the bar and, paler, of the dots.
+        label: of the mean in the legend.
+        aside: how far from the place the dots are.
+        upright: whether values go up; else they go to the right.
+    """
+    known = values.dropna()
+    if known.empty:
+        return
+    found, beside = mean_interval(known), [place + aside] * len(known)
+    spread = [[found.value - found.low], [found.high - found.value]] if found.n > 1 else None
+    bar: dict[str, Any] = {"fmt": "o", "markersize": 4.5, "capsize": 3, "color": colour, "label": label}
+    dots: dict[str, Any] = {"s": 20, "alpha": 0.4, "linewidths": 0, "color": colour}
+    if upright:
+        axis.scatter(beside, known, **dots)
+        axis.errorbar([place], [found.value], yerr=spread, **bar)
+    else:
+        axis.scatter(known, beside, **dots)
+        axis.errorbar([found.value], [place], xerr=spread, **bar)
+
+
+def legend(axis: "Axes", **how: Any) -> None:
+    """A legend of what is labelled, each label once; none where nothing is."""
+    handles, labels = axis.get_legend_handles_labels()
+    once = dict(zip(labels, handles, strict=True))
+    if once:
+        axis.legend(list(once.values()), list(once), **how)
+
+
+def plotted(rows: "pd.DataFrame") -> "pd.DataFrame":
+    """The data beside a figure: its rows of the table, without their origin and the columns that are empty in all."""
+    told = rows.drop(columns=["study", "cell"], errors="ignore")
+    return told.loc[:, (told.notna() & (told != "")).any()] if len(told) else told

@@ -1,0 +1,77 @@
+"""What figures have in common."""
+
+import math
+
+import pandas as pd
+import pytest
+
+from lab.cells.rows import build_table
+from lab.reporting.plots import PALETTE, colours, legend, new_figure, plotted, seed_curves, seed_dots
+from lab.reporting.statistics import mean_interval
+
+
+@pytest.fixture
+def axis():
+    """Empty axes."""
+    return new_figure(2, 2).subplots()
+
+
+def rows(*places):
+    return pd.DataFrame(places, columns=["seed", "step", "kimg", "value"])
+
+
+def test_a_curve_a_seed_by_step_and_their_mean(axis):
+    found = rows((0, 2, 0.2, 5.0), (0, 1, 0.1, 1.0), (1, 1, 0.1, 3.0), (1, 2, 0.2, 7.0))
+    seed_curves(axis, found, "kimg", "red", "a", factor=100)
+    one, other, mean = ([list(map(float, part)) for part in line.get_data()] for line in axis.lines)
+    assert one == [[0.1, 0.2], [100, 500]] and other == [[0.1, 0.2], [300, 700]]
+    assert mean == [[0.1, 0.2], [200, 600]]
+    assert axis.get_legend_handles_labels()[1] == ["a"]
+
+
+def test_without_rows_nothing_is_drawn(axis):
+    seed_curves(axis, rows(), "step", "red", "a")
+    seed_dots(axis, pd.Series([math.nan]), 0, "red", "a")
+    legend(axis)
+    assert not axis.lines and not axis.collections and axis.get_legend() is None
+
+
+@pytest.mark.parametrize("upright", [True, False])
+def test_every_value_is_a_dot_and_the_bar_is_the_interval(axis, upright):
+    values = pd.Series([1.0, math.nan, 2.0, 3.0])
+    seed_dots(axis, values, 4, "red", upright=upright, aside=0.5)
+    dots = axis.collections[0].get_offsets()
+    places, heights = dots.T if upright else dots.T[::-1]
+    assert places.tolist() == [4.5] * 3 and heights.tolist() == [1, 2, 3]
+    ends = axis.collections[1].get_segments()[0][:, 1 if upright else 0]
+    expected = mean_interval([1.0, 2.0, 3.0])
+    assert ends.tolist() == pytest.approx([expected.low, expected.high])
+
+
+def test_one_value_has_a_mean_and_no_bar(axis):
+    seed_dots(axis, pd.Series([1.0]), 0, "red")
+    assert len(axis.collections) == 1 and len(axis.lines) == 1
+
+
+def test_a_label_is_in_the_legend_once(axis):
+    for label in ("a", "b", "a", None):
+        seed_dots(axis, pd.Series([1.0, 2.0]), 0, "red", label)
+    legend(axis)
+    assert [text.get_text() for text in axis.get_legend().get_texts()] == ["a", "b"]
+
+
+def test_more_names_than_colours_begin_anew():
+    found = colours(range(7))
+    assert list(found.values()) == [*PALETTE, PALETTE[0]]
+
+
+def test_data_beside_a_figure_have_no_empty_columns():
+    table = build_table(
+        [
+            {"study": "s", "cell": "c", "kind": "a", "seed": 0, "metric": "m", "value": 0.0},
+            {"study": "s", "cell": "d", "kind": "b", "seed": 0, "metric": "m", "value": 1.0, "layer": "fc"},
+        ]
+    )
+    assert list(plotted(table).columns) == ["kind", "seed", "layer", "metric", "value"]
+    assert plotted(table)["value"].tolist() == [0, 1]
+    assert "value" in plotted(table[:0]).columns, "a file of no rows has a heading"
