@@ -261,7 +261,7 @@ def test_a_damaged_journal_is_told(tmp_path):
 
 @quick
 def test_a_training_that_diverges_has_the_lowest_score_and_other_failures_end_the_search(tmp_path):
-    reasons = {"good": {"diverges": True}, "bad": {"why": "the disk is gone."}}
+    reasons = {"good": {"why": "a loss is nan.", "diverges": True}, "bad": {"why": "the disk is gone."}}
 
     def failing(config, values, data):
         why = reasons[str(values["kind"])] if values["kind"] in config_kinds else {}

@@ -92,7 +92,7 @@ def test_a_tracker_that_comes_later_is_told_the_steps_before(tmp_path, monkeypat
     with monkeypatch.context() as patch:
         patch.setattr(loop, "train_step", breaks_off)
         with pytest.raises(KeyboardInterrupt):
-            cell(tmp_path)@@
+            do(cell(tmp_path))
     work = cell(tmp_path, "tensorboard")
     do(work)
     same(told(work), rows(work))
@@ -139,7 +139,7 @@ def test_trackers_know_their_cell_and_stay_offline_unless_told_otherwise(tmp_pat
     monkeypatch.setattr(loop, "train_step", lambda training: 1 / 0)
     seen.clear()
     with pytest.raises(Exception, match="ZeroDivisionError"):
-        cell(tmp_path / "b", "wandb")@@
+        do(cell(tmp_path / "b", "wandb"))
     assert seen["mode"] == "online" and seen["finished"] and os.environ["WANDB_MODE"] == "online"
 
 
@@ -157,4 +157,4 @@ def test_only_known_and_installed_trackers_are_taken(monkeypatch):
 def test_a_missing_package_stops_a_cell_before_any_work(tmp_path, monkeypatch):
     monkeypatch.setattr(tracking, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match="tensorboard"):
-        cell(tmp_path, "tensorboard")@@
+        do(cell(tmp_path, "tensorboard"))
