@@ -1,91 +1,51 @@
 """Is this machine ready? One check for each thing that goes wrong before or in the middle of long work.
 
-Nothing of a check stays behind, and one that fails does not stop the others. What a check needs is imported by it, so
-that a broken installation is told too.
+A check gives what it found, or raises `Warn` or `Broken` with what to do; nothing of it stays behind.
 """
 
 import os
 import shutil
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from lab import machine
 from lab.errors import first_line
 
-if TYPE_CHECKING:
-    from lab.cells.cell import Cell
-
 PYTHON = (3, 11)
 LITTLE_DISK, NO_DISK = 2e9, 1e8
 """Free bytes below which the checkpoints of a long training may not fit, and below which nothing will."""
-TINY = {"width": 4, "latent": 8, "batch": 16}
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What a check found: `state` is `ok`, `warning` or `broken`; the text says what is wrong and what to do."""
-
-    check: str
-    state: str
-    text: str
-
-
-class Warn(Exception):
-    """Work is possible, but not as well as it could be."""
 
 
 class Broken(Exception):
     """Work is not possible."""
 
 
-def findings(runs: Path, data: Path, processes: int = 1) -> Iterator[Finding]:
-    """The findings, each as soon as its check is done; all of them take a few seconds.
-
-    Args:
-        runs: the folder that runs go to; it need not exist.
-        data: the folder of the data sets; it need not exist.
-        processes: how many processes to try a training with, besides one.
-    """
-    checks: dict[str, Callable[[], str]] = {
-        "python": check_python,
-        "packages": check_packages,
-        "torchvision": check_torchvision,
-        "gpu": check_gpu,
-        "bf16": check_bf16,
-        "threads": check_threads,
-        "runs": lambda: check_runs(runs),
-        "data": lambda: check_data(data),
-        "disk": lambda: check_disk(runs),
-        "imagesets": lambda: check_imagesets(data),
-        "training": lambda: check_training(1),
-    }
-    if processes > 1:
-        checks["processes"] = lambda: check_training(processes)
-    for name, check in checks.items():
-        yield finding(name, check)
+class Warn(Exception):
+    """Work is possible, but not as well as it could be."""
 
 
-def finding(name: str, check: Callable[[], str]) -> Finding:
-    """What a check found, whatever it raises."""
+def finding(name: str, check: Callable[[], str]) -> dict[str, str]:
+    """What a check found, whatever it raises: `check`, its name; `state`, `ok`, `warning` or `broken`; and `text`."""
+    state = "ok"
     try:
-        return Finding(name, "ok", check())
-    except Warn as warning:
-        return Finding(name, "warning", str(warning))
-    except Broken as broken:
-        return Finding(name, "broken", str(broken))
+        text = check()
+    except (Broken, Warn) as error:
+        state, text = "warning" if isinstance(error, Warn) else "broken", str(error)
     except Exception as error:
-        return Finding(name, "broken", f"{type(error).__name__}: {first_line(error)}")
+        state, text = "broken", f"{type(error).__name__}: {first_line(error)}"
+    return {"check": name, "state": state, "text": text}
 
 
-def plain(found: Sequence[Finding]) -> dict[str, Any]:
-    """The findings as a JSON-ready object: whether nothing is broken, and each of them."""
-    return {"ok": all(one.state != "broken" for one in found), "checks": [asdict(one) for one in found]}
+def machine_checks(runs: Path, data: Path) -> dict[str, Callable[[], str]]:
+    """The checks by name; the folders need not exist."""
+    installation = {"python": check_python, "packages": check_packages, "torchvision": check_torchvision}
+    hardware = {"gpu": check_gpu, "bf16": check_bf16, "threads": check_threads}
+    folders = {"runs": partial(check_runs, runs), "data": partial(check_data, data), "disk": partial(check_disk, runs)}
+    return {**installation, **hardware, **folders}
 
 
 def check_python() -> str:
@@ -109,12 +69,10 @@ def check_packages() -> str:
 
 def check_torchvision() -> str:
     """torchvision was built for the torch that is here, and loads."""
-    missing = {need: here for need, here in unmet("torchvision").items() if need.startswith("torch=")}
-    if missing:
-        need, here = missing.popitem()
-        raise Broken(
-            f"torchvision {version('torchvision')} wants {need}, {here}: pip install --upgrade torch torchvision"
-        )
+    here = version("torchvision")
+    for need, found in unmet("torchvision").items():
+        if need.startswith("torch="):
+            raise Broken(f"torchvision {here} wants {need}, {found}: pip install --upgrade torch torchvision")
     import torchvision
 
     return f"{torchvision.__version__} matches torch"
@@ -129,17 +87,15 @@ def unmet(package: str) -> dict[str, str]:
     from packaging.requirements import Requirement
 
     found = {}
-    for text in requires(package) or ():
-        need = Requirement(text)
+    for need in map(Requirement, requires(package) or ()):
         if need.marker and not need.marker.evaluate({"extra": ""}):
             continue
         try:
             here = version(need.name)
+            if not need.specifier.contains(here, prereleases=True):
+                found[f"{need.name}{need.specifier}"] = f"{need.name} {here} is installed"
         except PackageNotFoundError:
             found[f"{need.name}{need.specifier}"] = f"{need.name} is missing"
-            continue
-        if not need.specifier.contains(here, prereleases=True):
-            found[f"{need.name}{need.specifier}"] = f"{need.name} {here} is installed"
     return found
 
 
@@ -147,41 +103,40 @@ def check_gpu() -> str:
     """The build of torch can use the GPUs that are here."""
     import torch
 
-    arches = torch.cuda.get_arch_list()
-    return judge_gpus(machine.gpus(), torch.version.cuda, torch.cuda.is_available(), arches)
+    return judge_gpus(machine.gpus(), torch.version.cuda, torch.cuda.is_available(), torch.cuda.get_arch_list())
 
 
 def judge_gpus(gpus: Sequence[tuple[str, float]], cuda: str | None, usable: bool, arches: Sequence[str]) -> str:
-    """Whether a build of torch fits the GPUs.
+    """Whether torch, built for CUDA (None: for CPUs) and its `arches`, fits the GPUs: (name, compute capability) each.
 
-    Args:
-        gpus: (name, compute capability) of those that the driver shows.
-        cuda: the version of CUDA that torch was built with, None for a CPU build.
-        usable: whether torch can use a GPU.
-        arches: what torch was built for, `sm_86` or, to be translated at the start, `compute_90`.
+    Code is made for `sm_86`, or for `compute_90` and translated at the start. `usable`: whether torch can use a GPU.
     """
+    names = ", ".join(name for name, _ in gpus)
     if not gpus and cuda:
         raise Warn(f"no driver shows a GPU to torch's CUDA {cuda}: fine without one; else install NVIDIA's driver.")
     if not gpus:
         return "none, and torch is a CPU build"
-    names = ", ".join(name for name, _ in gpus)
     if not cuda:
         raise Warn(f"{names} is idle: torch is a CPU build; install one with CUDA to train there.")
     if not usable:
         raise Broken(f"torch cannot use {names}: its CUDA {cuda} wants a newer driver, or an older build of torch.")
     for name, capability in gpus:
-        if not _covered(round(capability * 10), arches):
+        if not any(_runs(arch, round(capability * 10)) for arch in arches):
             raise Broken(f"torch is not built for {name} (compute capability {capability}): install another version.")
     return f"{names}, CUDA {cuda}"
+
+
+def _runs(arch: str, capability: int) -> bool:
+    """Code for a capability runs on it and on later ones of its generation (86 on 89); translated code on all later."""
+    kind, _, number = arch.partition("_")
+    built = int("".join(filter(str.isdecimal, number)) or 0)
+    return built <= capability and (kind == "compute" or built // 10 == capability // 10)
 
 
 def check_bf16() -> str:
     """Which arithmetic `--precision auto` takes here."""
     device = machine.resolve_device("auto")
-    fast = machine.resolve_precision("auto", device) == "bf16"
-    return (
-        f"--precision auto is bf16 on this {device}" if fast else f"not in this {device}: --precision auto is float32"
-    )
+    return f"--precision auto is {machine.resolve_precision('auto', device)} on this {device}"
 
 
 def check_threads() -> str:
@@ -198,110 +153,37 @@ def check_threads() -> str:
 
 def check_runs(runs: Path) -> str:
     """Runs can be written, renamed and locked."""
-    try:
-        _try_writing(runs)
-    except OSError as error:
-        raise Broken(f"{runs} cannot be written to ({first_line(error)}): name another folder with --runs.") from error
-    return f"{runs} can be written to"
+    return _check_writing(runs, Broken, "name another folder with --runs")
 
 
 def check_data(data: Path) -> str:
     """Data sets can be downloaded to their folder."""
-    try:
-        _try_writing(data)
-    except OSError as error:
-        raise Warn(f"{data} cannot be written to ({first_line(error)}): only what lies there can be used.") from error
-    return f"{data} can be written to"
+    return _check_writing(data, Warn, "only what lies there can be used")
 
 
 def check_disk(runs: Path) -> str:
     """There is room for runs."""
     free = shutil.disk_usage(_nearest(runs)).free
     text = f"{free / 1e9:.1f} GB free for {runs}"
-    if free < NO_DISK:
-        raise Broken(f"{text}: make room (snnl runs list tells sizes), or name another folder with --runs.")
     if free < LITTLE_DISK:
-        raise Warn(f"{text}, which a long training can fill: make room, or name another folder with --runs.")
+        kind, why = (Broken, "") if free < NO_DISK else (Warn, ", which a long training can fill")
+        raise kind(f"{text}{why}: make room (snnl runs list tells sizes), or name another folder with --runs.")
     return text
 
 
-def check_imagesets(data: Path) -> str:
-    """Which image sets are here. Nothing is downloaded."""
-    import imagesets
-    from lab import registry
-
-    there, absent = [], []
-    for entry in registry.entries("imagesets"):
-        try:
-            imagesets.load(entry.name, "test", root=data, download=False)
-            there.append(entry.name)
-        except Exception:  # absent, incomplete or damaged: each says so itself when it is asked for
-            absent.append(entry.name)
-    text = f"{', '.join(there) or 'none'} in {data}; not there: {', '.join(absent) or 'none'}"
-    if not there:
-        raise Warn(f"{text}: name the folder of the data with --data or SNNL_DATA.")
-    return text
-
-
-def check_training(processes: int) -> str:
-    """Two steps of a tiny GAN, in a folder that is gone afterwards; several processes must reach each other for it."""
-    from lab.cells.folder import CellFolder
-    from lab.running import launch
-
-    start = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="snnl-doctor-") as place:
-        folder = CellFolder.create(_tiny(processes), Path(place), {"data": place, "download": False})
-        launch.work(folder)
-        config, steps = folder.config, max(row["step"] for row in folder.rows())
-    who = "one process" if processes == 1 else f"{processes} processes"
-    taken = time.monotonic() - start
-    return f"{steps} steps of a tiny {config['gan']} on {config['device']}, {who}, {config['precision']}: {taken:.1f} s"
-
-
-def _tiny(processes: int) -> "Cell":
-    from lab import registry
-    from lab.cells.cell import Cell
-
-    device = "cuda" if len(machine.gpus()) >= processes else "cpu"
-    settings = registry.config_class("gans", "dcgan").parse(TINY).plain()
-    kimg = 2 * TINY["batch"] / 1000
-    config = {
-        "gan": "dcgan",
-        "settings": settings,
-        "imageset": "digits",
-        "seed": 0,
-        "kimg": kimg,
-        "snapshots": [kimg],
-        "precision": machine.resolve_precision("auto", device),
-        "device": device,
-    }
-    return Cell("gans._train:run", "doctor", config, processes=processes)
-
-
-def _covered(capability: int, arches: Sequence[str]) -> bool:
-    """Code for a capability runs on it and on later ones of its generation (86 on 89); translated code on all later."""
-    for arch in arches:
-        kind, _, number = arch.partition("_")
-        built = int("".join(filter(str.isdecimal, number)) or 0)
-        if built <= capability and (kind == "compute" or built // 10 == capability // 10):
-            return True
-    return False
-
-
-def _try_writing(folder: Path) -> None:
-    """Write, rename and lock a file in a folder, or in the nearest one above it that is there.
-
-    Raises:
-        OSError: that cannot be done.
-    """
+def _check_writing(folder: Path, trouble: type[Exception], advice: str) -> str:
+    """Write, rename and lock a file in a folder, or in the nearest one above it that is there."""
     from filelock import FileLock
 
-    with tempfile.TemporaryDirectory(prefix=".snnl-doctor-", dir=_nearest(folder)) as place:
-        file = Path(place) / "file"
-        file.write_text("written")
-        file.replace(Path(place) / "renamed")
-        with FileLock(Path(place) / "lock", timeout=1):
-            pass
+    try:
+        with tempfile.TemporaryDirectory(prefix=".snnl-doctor-", dir=_nearest(folder)) as place:
+            file = Path(place) / "file"
+            file.write_text("written")
+            file.replace(Path(place) / "renamed")
+            with FileLock(Path(place) / "lock", timeout=1):
+                return f"{folder} can be written to"
+    except OSError as error:
+        raise trouble(f"{folder} cannot be written to ({first_line(error)}): {advice}.") from error
 
 
 def _nearest(folder: Path) -> Path:
