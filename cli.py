@@ -9,8 +9,6 @@ import click
 
 from commands import TRACEBACK, cli
 
-UNFORESEEN = f"This should not happen; run again with {TRACEBACK} for more."
-
 
 def main() -> None:
     """Run the command line: exit codes 0 done, 1 error, 2 usage, 3 some cells failed, 130 interrupted."""
@@ -44,7 +42,8 @@ def _told(error: Exception) -> tuple[str, int]:
         return error.format_message(), error.exit_code
     if isinstance(error, OSError):
         return f"{error}. Is there room, and may this user write there?", 1
-    return f"{type(error).__name__}: {first_line(error)}. {UNFORESEEN}", 1
+    unforeseen = f"This should not happen; run again with {TRACEBACK} for more."
+    return f"{type(error).__name__}: {first_line(error)}. {unforeseen}", 1
 
 
 if __name__ == "__main__":

@@ -51,11 +51,6 @@ def _load(name: str) -> click.Command | None:
 
 @click.group(cls=Listed, listed=_summaries, make=_load, context_settings=SETTINGS)
 @click.version_option(package_name="snnl-workbench", prog_name="snnl")
-@click.option(
-    TRACEBACK,
-    is_flag=True,
-    expose_value=False,
-    help="On an error, show where it arose, too; anywhere on the line, or with SNNL_TRACEBACK=1.",
-)
+@click.option(TRACEBACK, is_flag=True, expose_value=False, help="Tell where an error arose; or set SNNL_TRACEBACK=1.")
 def cli() -> None:
     """Measure and train how entangled classes are in a representation: the soft nearest neighbor loss at work."""

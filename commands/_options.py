@@ -40,10 +40,10 @@ def seed(help: str) -> Decorator:
     return click.option("--seed", type=click.IntRange(0), default=0, help=help)
 
 
+DATA = "Folder of the data sets.  [default: $SNNL_DATA, else data]"
+OFTEN = "How often to save what a training goes on from; 0: after every step."
 SIDE = "Side to decode folder:PATH or zip:PATH to.  [default: near theirs]"
 COLOUR = "Decode folder:PATH or zip:PATH to grey or colour.  [default: grey if all files are]"
-MINUTES = "How often to save what a training goes on from; 0: after every step."
-DATA = "Folder of the data sets.  [default: $SNNL_DATA, else data]"
 
 folder = click.argument("folder", type=A_FOLDER)
 json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object as the last line on stdout.")
@@ -61,7 +61,7 @@ own_images = together(
 training = together(
     click.option("--size", type=click.Choice(SIZES), help=SIDE),
     own_images,
-    click.option("--checkpoint-minutes", type=click.FloatRange(0), default=5.0, help=MINUTES),
+    click.option("--checkpoint-minutes", type=click.FloatRange(0), default=5.0, help=OFTEN),
     names("--tracker", help="Tell losses to tensorboard, wandb, ... too, offline."),
     reading,
 )
@@ -79,15 +79,11 @@ def taken(values: dict[str, Any], settings: type[Config]) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def settling(root: Path, size: int | None, channels: int | None, skip_bad: bool = False) -> Callable[[str], str]:
-    """What gives the name by which cells know an image set: images of the user's own are decoded to below `root`."""
-    return partial(settle, root=root, size=size, channels=channels, skip_bad=skip_bad, say=say)
-
-
 def training_place(
     data: Path, download: bool, tracker: tuple[str, ...] | None, checkpoint_minutes: float, **decoding: Any
 ) -> tuple[Path, dict[str, Any], Callable[[str], str]]:
-    """From the options of a training: the folder of the data, what cells' folders say of it all, and `settling`.
+    """From the options of a training: the folder of the data, what cells' folders say of it all, and what gives the
+    name by which cells know an image set, for which it decodes images of the user's own.
 
     Raises:
         UsageError: a tracker is unknown, or not installed.
@@ -95,7 +91,7 @@ def training_place(
     check_trackers(tracker or ())
     root = data.resolve()
     local = {"data": str(root), "download": download, "checkpoint_minutes": checkpoint_minutes}
-    return root, local | ({"trackers": [*tracker]} if tracker else {}), settling(root, **decoding)
+    return root, local | ({"trackers": [*tracker]} if tracker else {}), partial(settle, root=root, **decoding, say=say)
 
 
 def _shown(settings: type[Config]) -> dict[str, FieldInfo]:
@@ -111,14 +107,9 @@ def _option(name: str, field: FieldInfo) -> Decorator:
         return click.option(f"{flags[0]}/--no-{flags[0][2:]}", default=None, help=_help(field))
     if get_origin(kinds[0]) is tuple:
         return names(*flags, help=_help(field))
-    return click.option(*flags, type=_type(*kinds), help=_help(field))
-
-
-def _type(kind: Any, *others: Any) -> Any:
-    """The type of an option; of several kinds, text, from which the settings make one."""
-    if get_origin(kind) is Literal and not others:
-        return click.Choice(get_args(kind))
-    return click.STRING if others else {int: click.INT, float: click.FLOAT}.get(kind, click.STRING)
+    kind: Any = kinds[0] if len(kinds) == 1 else str  # of several kinds, the settings make one of a text
+    choice = click.Choice(get_args(kind)) if get_origin(kind) is Literal else None
+    return click.option(*flags, type=choice or (kind if kind in (int, float) else str), help=_help(field))
 
 
 def _help(field: FieldInfo) -> str:

@@ -1,5 +1,6 @@
 """Train a classifier, entangle its hidden layers, and evaluate it."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -7,9 +8,9 @@ import click
 
 from commands import _options as options
 from commands._entries import print_entries
-from commands._printing import print_json, print_rows
+from commands._printing import print_json, print_rows, say
 from commands._train import train_group
-from imagesets import SOURCES
+from imagesets import SOURCES, settle
 from lab.cells.cell import Cell
 from lab.cells.folder import CellFolder
 from lab.cells.record import recorded_cell
@@ -19,6 +20,7 @@ from tasks import evaluate_classifier, train_classifier
 
 command = click.Group("classifier", help=__doc__)
 command.add_command(train_group("classifiers", "--epochs"))
+command.add_command(click.Command("list", callback=partial(print_entries, "classifiers"), help="List the classifiers."))
 
 
 @command.command()
@@ -42,12 +44,6 @@ def evaluate(folder: Path, data: Path, download: bool, as_json: bool, **values: 
     print_json({"folder": str(done.path), "splits": by_split}, as_json)
 
 
-@command.command("list")
-def list_entries() -> None:
-    """List the classifiers."""
-    print_entries("classifiers")
-
-
 def _training(folder: Path) -> Cell[train_classifier.Config]:
     """The cell of a folder that holds the weights of a classifier."""
     if CellFolder(folder).task != "train-classifier":
@@ -62,5 +58,5 @@ def _training(folder: Path) -> Cell[train_classifier.Config]:
 def _settled(images: str, training: Cell[train_classifier.Config], data: Path) -> str:
     """An image set's name in cells; images of the user's own are decoded to what the network takes."""
     built = training.config.spec_of_images
-    sides = (built.size, built.channels) if images.startswith(SOURCES) else (None, None)
-    return options.settling(data, *sides)(images)
+    sides = {"size": built.size, "channels": built.channels} if images.startswith(SOURCES) else {}
+    return settle(images, data, **sides, say=say)

@@ -9,9 +9,9 @@ from pathlib import Path
 import click
 
 from commands import _options as options
-from commands._checks import Warn, finding, machine_checks
 from commands._printing import print_json
 from lab import machine, registry
+from lab.checks import Warn, finding, machine_checks
 
 TINY = {"width": 4, "latent": 8, "batch": 16}
 STEPS = 2

@@ -7,18 +7,16 @@ import click
 
 from commands import _options as options
 from commands._printing import print_json, print_rows, say
-from imagesets import SOURCES
+from imagesets import SOURCES, settle
 
 MEASURED = ("score", "loss", "temperature", "bound", "at_limit", "n_valid")
 FEW_CLASSES = 20
 """Up to so many, a table of class against class can be read."""
 AT_LEAST_1 = click.IntRange(1)
-DISTANCES = click.Choice(["sqeuclidean", "cosine"])
-NORMALIZE = "By the mean and deviation of ImageNet's colours, or none: values in [0, 1]."
-ANCHORS = "Estimate from so many random points, each against all.  [default: all]"
+DISTANCES, NORMALIZE = click.Choice(["sqeuclidean", "cosine"]), click.Choice(["imagenet", "none"])
 measuring_options = options.together(
     click.option("--distance", type=DISTANCES, default="sqeuclidean", help="Squared Euclidean, or 1 - cos."),
-    click.option("--anchors", type=AT_LEAST_1, help=ANCHORS),
+    click.option("--anchors", type=AT_LEAST_1, help="Estimate from so many random points against all.  [default: all]"),
 )
 
 command = click.Group("measure", help=__doc__)
@@ -34,7 +32,7 @@ command = click.Group("measure", help=__doc__)
 @options.names("--layers", help="Modules or nodes of its graph.  [default: modules; one with most nodes is opened]")
 @click.option("--max-features", type=AT_LEAST_1, default=4096, help="Average larger maps to so many numbers an image.")
 @click.option("--size", type=AT_LEAST_1, help="Side to resize the images to, in pixels.  [default: their own]")
-@click.option("--normalize", type=click.Choice(["imagenet", "none"]), default="imagenet", help=NORMALIZE)
+@click.option("--normalize", type=NORMALIZE, default="imagenet", help="By ImageNet's colours; none: values in [0, 1].")
 @options.seed("Seed of the choice of images and anchors, and of random weights.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Where to compute.")
 @measuring_options
@@ -45,7 +43,7 @@ def layers(
 ) -> None:
     """Print the entanglement of every layer of a foreign network."""
     decoded_to = size if imageset.startswith(SOURCES) else None  # others are resized, whatever their side
-    images = options.settling(data, decoded_to, channels, skip_bad)(imageset)
+    images = settle(imageset, data, size=decoded_to, channels=channels, skip_bad=skip_bad, say=say)
     from outside.network import measure_network  # after the decoding, whose processes start faster without torch
 
     found = measure_network(imageset=images, data=data, size=size, **settings, say=say)

@@ -44,7 +44,7 @@ def _make(name: str) -> click.Command:
             say(SLOW)
         if dry_run:
             return _print_plan(plan, jobs, as_json)
-        say(_opening(plan, jobs))
+        say(_outlook(plan, jobs) if plan.to_do else f"All {len(plan.cells)} cells are done; drawing the report.")
         print_result(run_study(plan, local=local, jobs=jobs), as_json)
 
     return command
@@ -67,25 +67,21 @@ def _is_slow(plan: Plan) -> bool:
     return bool(plan.to_do) and here == "cpu" and machine.resolve_precision("auto", here) != "bf16"
 
 
-def _opening(plan: Plan, jobs: int | None) -> str:
+def _outlook(plan: Plan, jobs: int | None) -> str:
     slots, left = plan.slots(jobs), len(plan.to_do)
-    if not left:
-        return f"All {len(plan.cells)} cells are done; drawing the report."
     guess = duration(estimate(plan.to_do, slots))
     hint = f" {len(plan.published)} of them ship in results/: --published takes those." if plan.published else ""
     return f"{left} of {len(plan.cells)} cells to do, {min(slots, left)} side by side, about {guess}.{hint}"
 
 
 def _print_plan(plan: Plan, jobs: int | None, as_json: bool) -> None:
-    seconds = estimate(plan.to_do, plan.slots(jobs))
     for planned in plan.cells:
         cost = f"~{duration(planned.cell.cost)}" if planned.state == "to do" else ""
         click.echo(f"{planned.state:<9}  {planned.cell.folder_name}  {cost}".rstrip())
-    click.echo(f"{len(plan.to_do)} of {len(plan.cells)} cells to do, about {duration(seconds)}")
-    if plan.published:
-        click.echo(f"{len(plan.published)} of them ship in results/: --published takes those")
+    click.echo(_outlook(plan, jobs))
     cells = [{"cell": planned.cell.folder_name, "state": planned.state} for planned in plan.cells]
-    print_json({"study": plan.study, "cells": cells, "seconds": round(seconds)}, as_json)
+    seconds = round(estimate(plan.to_do, plan.slots(jobs)))
+    print_json({"study": plan.study, "cells": cells, "seconds": seconds}, as_json)
 
 
 def _list() -> None:

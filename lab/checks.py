@@ -9,7 +9,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from functools import partial
-from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.metadata import PackageNotFoundError, distributions, requires, version
 from pathlib import Path
 
 from lab import machine
@@ -88,14 +88,11 @@ def unmet(package: str) -> dict[str, str]:
 
     found = {}
     for need in map(Requirement, requires(package) or ()):
-        if need.marker and not need.marker.evaluate({"extra": ""}):
-            continue
-        try:
-            here = version(need.name)
-            if not need.specifier.contains(here, prereleases=True):
-                found[f"{need.name}{need.specifier}"] = f"{need.name} {here} is installed"
-        except PackageNotFoundError:
-            found[f"{need.name}{need.specifier}"] = f"{need.name} is missing"
+        if need.marker is None or need.marker.evaluate({"extra": ""}):
+            here = next((one.version for one in distributions(name=need.name)), None)
+            if here is None or not need.specifier.contains(here, prereleases=True):
+                told = f"{need.name} {here} is installed" if here else f"{need.name} is missing"
+                found[f"{need.name}{need.specifier}"] = told
     return found
 
 
@@ -144,10 +141,9 @@ def check_threads() -> str:
     cores, given = machine.cores(), os.environ.get("OMP_NUM_THREADS", "")
     if given and not (given.isdecimal() and int(given)):
         raise Broken(f"OMP_NUM_THREADS is {given!r}, which is no number of threads: unset it.")
-    if given and int(given) > cores:
-        raise Warn(f"OMP_NUM_THREADS={given} is more than the {cores} cores: unset it.")
-    if given and int(given) < cores:
-        raise Warn(f"OMP_NUM_THREADS={given} may leave some of {cores} cores idle: unset it if it is not meant.")
+    if given and int(given) != cores:
+        why = f"is more than the {cores} cores" if int(given) > cores else f"may leave some of {cores} cores idle"
+        raise Warn(f"OMP_NUM_THREADS={given} {why}: unset it if it is not meant.")
     return f"{cores} cores"
 
 
