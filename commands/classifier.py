@@ -58,5 +58,5 @@ def _training(folder: Path) -> Cell[train_classifier.Config]:
 def _settled(images: str, training: Cell[train_classifier.Config], data: Path) -> str:
     """An image set's name in cells; images of the user's own are decoded to what the network takes."""
     built = training.config.spec_of_images
-    sides = {"size": built.size, "channels": built.channels} if images.startswith(SOURCES) else {}
+    sides: dict[str, Any] = {"size": built.size, "channels": built.channels} if images.startswith(SOURCES) else {}
     return settle(images, data, **sides, say=say)

@@ -36,9 +36,11 @@ def command(runs: Path, data: Path, processes: int, as_json: bool) -> None:
 
 def findings(runs: Path, data: Path, processes: int) -> Iterator[dict[str, str]]:
     """What each check finds; all of them take a few seconds, and one that fails does not stop the others."""
-    science = {"imagesets": partial(check_imagesets, data), "training": partial(check_training, 1)}
-    more = {"processes": partial(check_training, processes)} if processes > 1 else {}
-    for name, check in {**machine_checks(runs, data), **science, **more}.items():
+    checks = machine_checks(runs, data)
+    checks |= {"imagesets": partial(check_imagesets, data), "training": partial(check_training, 1)}
+    if processes > 1:
+        checks["processes"] = partial(check_training, processes)
+    for name, check in checks.items():
         yield finding(name, check)
 
 

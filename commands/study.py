@@ -53,7 +53,8 @@ def _make(name: str) -> click.Command:
 def _plan(name: str, runs: Path, published: bool, preset: str, file: Path | None, **values: Any) -> tuple[Plan, Local]:
     """The cells, for which a user's own images are decoded, and what the cells' folders say beside."""
     given = options.taken(values, registry.load("studies", name).Config)
-    config, data, local = study_config(name, preset, given, file), data_root(None), {}
+    config, data = study_config(name, preset, given, file), data_root(None)
+    local: Local = {}
     if isinstance(config, TrainingStudy):
         data, local, settle = options.training_place(**values)
         config = config.settled(settle)
