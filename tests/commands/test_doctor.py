@@ -1,6 +1,7 @@
 """The doctor's checks leave nothing behind, and one that fails stops no other."""
 
 import json
+import os
 
 import pytest
 
@@ -44,3 +45,19 @@ def test_what_is_broken_ends_with_an_error(monkeypatch, capsys, states, code):
     assert (end.value.code or 0) == code
     *lines, last = capsys.readouterr().out.splitlines()
     assert json.loads(last) == {"ok": not code, "checks": found} and len(lines) == len(found)
+
+
+def test_the_doctor_tells_what_is_wrong(snnl, tmp_path):
+    done = snnl("doctor", "--json", cwd=tmp_path, OMP_NUM_THREADS="many")
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert done.returncode == 1 and not result["ok"] and not list(tmp_path.iterdir())
+    assert "broken   threads: OMP_NUM_THREADS is 'many'" in done.stdout
+    states = {check["check"]: check["state"] for check in result["checks"]}
+    assert states["python"] == states["runs"] == "ok" and len(states) == 11
+
+
+@pytest.mark.skipif(os.name != "posix", reason="gloo over loopback")
+def test_the_doctor_tries_processes(snnl, tmp_path):
+    done = snnl("doctor", "--processes", "2", cwd=tmp_path, OMP_NUM_THREADS="")
+    assert done.returncode == 0, done.stdout
+    assert "processes: 2 steps of a tiny dcgan on cpu, 2 processes" in done.stdout
