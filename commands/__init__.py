@@ -27,7 +27,7 @@ class Listed(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names."""
-        return list(self._listed())
+        return [*self._listed()]  # once `commands.list` is imported, `list` is that here
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of a name."""
@@ -36,7 +36,7 @@ class Listed(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list in the help."""
         with formatter.section("Commands"):
-            formatter.write_dl(list(self._listed().items()))
+            formatter.write_dl([*self._listed().items()])
 
 
 def _summaries() -> dict[str, str]:

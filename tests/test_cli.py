@@ -44,6 +44,14 @@ def test_help_is_light():
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True).returncode == 0
 
 
+def test_no_command_hides_what_another_uses():
+    """A file `list.py` of a package hides the built-in `list` in it, once it is imported."""
+    context = click.Context(cli.cli)
+    for name in cli.cli.list_commands(context):
+        cli.cli.get_command(context, name)
+    assert "Commands:" in cli.cli.get_help(context) and "list" in cli.cli.list_commands(context)
+
+
 def test_the_list_says_what_the_commands_say(snnl):
     context = click.Context(cli.cli)
     listed = " ".join(snnl("--help").stdout.partition("Commands:")[2].split())
