@@ -1,46 +1,115 @@
-"""Command-line options made from the fields of a settings class."""
+"""Options that several commands share, those made from the fields of settings, and what trainings make of theirs."""
 
 from collections.abc import Callable
+from functools import partial, reduce
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
 import click
 from pydantic.fields import FieldInfo
 
-from lab.config import Config
+from commands._printing import say
+from imagesets import SIZES, data_root, settle
+from lab.config import HIDDEN, Config
+from lab.training.tracking import check_trackers
+
+Decorator = Callable[[Any], Any]
+ANY_FOLDER = click.Path(file_okay=False, path_type=Path)
+A_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+A_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-class NameList(click.ParamType):
-    """Several names, separated by commas."""
-
-    name = "a,b,..."
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
-        """Split the text; empty names are dropped."""
-        return value if isinstance(value, tuple) else tuple(part.strip() for part in value.split(",") if part.strip())
+def together(*options: Decorator) -> Decorator:
+    """Several options as one decorator; the first stands first in the help."""
+    return lambda command: reduce(lambda decorated, option: option(decorated), reversed(options), command)
 
 
-def options_from(settings: type[Config]) -> Callable[[Any], Any]:
-    """A decorator: one option a field, without a default, so that what was not given can be told from what was."""
+def names(*flags: str, help: str) -> Decorator:
+    """Names, separated by commas or in options of their own, each kept once; None where the option is not given."""
 
-    def decorated(command: Any) -> Any:
-        for name, field in reversed(settings.model_fields.items()):
-            command = _option(name, field)(command)
-        return command
+    def split(context: click.Context, option: click.Parameter, texts: tuple[str, ...]) -> tuple[str, ...] | None:
+        parts = (part.strip() for text in texts for part in text.split(","))
+        return tuple(dict.fromkeys(filter(None, parts))) if texts else None
 
-    return decorated
-
-
-def given(values: dict[str, Any]) -> dict[str, Any]:
-    """The options that were given on the command line."""
-    return {name: value for name, value in values.items() if value is not None}
+    return click.option(*flags, metavar="A,B,...", multiple=True, callback=split, help=help)
 
 
-def _option(name: str, field: FieldInfo) -> Callable[[Any], Any]:
-    flag = name.replace("_", "-")
-    if field.annotation is bool:
-        return click.option(f"--{flag}/--no-{flag}", default=None, help=_help(field))
-    return click.option(f"--{flag}", type=_type(field.annotation), help=_help(field))
+def seed(help: str) -> Decorator:
+    """`--seed`, with what it is the seed of."""
+    return click.option("--seed", type=click.IntRange(0), default=0, help=help)
+
+
+DATA = "Folder of the data sets.  [default: $SNNL_DATA, else data]"
+OFTEN = "How often to save what a training goes on from; 0: after every step."
+SIDE = "Side to decode folder:PATH or zip:PATH to.  [default: near theirs]"
+COLOUR = "Decode folder:PATH or zip:PATH to grey or colour.  [default: grey if all files are]"
+
+folder = click.argument("folder", type=A_FOLDER)
+json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object as the last line on stdout.")
+runs = click.option("--runs", type=ANY_FOLDER, default=Path("runs"), help="Folder of the runs.")
+jobs = click.option("--jobs", type=click.IntRange(1), help="Cells side by side.  [default: one a core]")
+data = click.option("--data", type=ANY_FOLDER, callback=lambda _, __, given: data_root(given), help=DATA)
+download = click.option("--download/--no-download", default=True, help="Download data that are not there.")
+reading = together(data, download)
+"""Of every command that reads image sets."""
+own_images = together(
+    click.option("--channels", type=click.Choice([1, 3]), help=COLOUR),
+    click.option("--skip-bad", is_flag=True, help="Go on without files that cannot be decoded."),
+)
+"""Of every command that takes a user's own images."""
+training = together(
+    click.option("--size", type=click.Choice(SIZES), help=SIDE),
+    own_images,
+    click.option("--checkpoint-minutes", type=click.FloatRange(0), default=5.0, help=OFTEN),
+    names("--tracker", help="Tell losses to tensorboard, wandb, ... too, offline."),
+    reading,
+)
+"""Of every command that trains on images: `training_place` takes them."""
+
+
+def of(settings: type[Config]) -> Decorator:
+    """An option for each field but hidden ones, without a default: `taken` tells what was given."""
+    return together(*(_option(name, field) for name, field in _shown(settings).items()))
+
+
+def taken(values: dict[str, Any], settings: type[Config]) -> dict[str, Any]:
+    """Remove the options of settings from a command's values; those that were given on the command line."""
+    found = {name: values.pop(name) for name in _shown(settings)}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def training_place(
+    data: Path, download: bool, tracker: tuple[str, ...] | None, checkpoint_minutes: float, **decoding: Any
+) -> tuple[Path, dict[str, Any], Callable[[str], str]]:
+    """From the options of a training: the folder of the data, what cells' folders say of it all, and what gives the
+    name by which cells know an image set, for which it decodes images of the user's own.
+
+    Raises:
+        UsageError: a tracker is unknown, or not installed.
+    """
+    check_trackers(tracker or ())
+    root = data.resolve()
+    local = {"data": str(root), "download": download, "checkpoint_minutes": checkpoint_minutes}
+    return root, local | ({"trackers": [*tracker]} if tracker else {}), partial(settle, root=root, **decoding, say=say)
+
+
+def _shown(settings: type[Config]) -> dict[str, FieldInfo]:
+    return {name: field for name, field in settings.model_fields.items() if field.json_schema_extra != HIDDEN}
+
+
+def _option(name: str, field: FieldInfo) -> Decorator:
+    extra: Any = field.json_schema_extra or {}
+    flags = [f"--{name.replace('_', '-')}", *([extra["also"]] if "also" in extra else []), name]
+    union = get_origin(field.annotation) in (Union, UnionType)
+    kinds = [kind for kind in (get_args(field.annotation) if union else [field.annotation]) if kind is not NoneType]
+    if kinds == [bool]:
+        return click.option(f"{flags[0]}/--no-{flags[0][2:]}", default=None, help=_help(field))
+    if get_origin(kinds[0]) is tuple:
+        return names(*flags, help=_help(field))
+    kind: Any = kinds[0] if len(kinds) == 1 else str  # of several kinds, the settings make one of a text
+    choice = click.Choice(get_args(kind)) if get_origin(kind) is Literal else None
+    return click.option(*flags, type=choice or (kind if kind in (int, float) else str), help=_help(field))
 
 
 def _help(field: FieldInfo) -> str:
@@ -48,14 +117,4 @@ def _help(field: FieldInfo) -> str:
     default = field.default
     if field.is_required() or isinstance(default, bool) or default in (None, ()):
         return field.description or ""
-    return f"{field.description}  [default: {','.join(default) if isinstance(default, tuple) else default}]"
-
-
-def _type(annotation: Any) -> Any:
-    if get_origin(annotation) in (Union, UnionType):  # what may be None, too, is not given then
-        annotation = next(kind for kind in get_args(annotation) if kind is not NoneType)
-    if get_origin(annotation) is Literal:
-        return click.Choice(get_args(annotation))
-    if get_origin(annotation) is tuple:
-        return NameList()
-    return {int: click.INT, float: click.FLOAT}.get(annotation, click.STRING)
+    return f"{field.description}  [default: {','.join(map(str, default)) if isinstance(default, tuple) else default}]"

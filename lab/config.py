@@ -31,7 +31,12 @@ class Config(BaseModel):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            raise UsageError("; ".join(_reason(problem) for problem in error.errors())) from None
+            problems = error.errors()
+            within = {
+                problem["loc"][:1] for problem in problems if problem["loc"][1:]
+            }  # a part that fails is missed, too
+            told = [problem for problem in problems if problem["type"] != "too_short" or problem["loc"] not in within]
+            raise UsageError("; ".join(map(_reason, told))) from None
 
     def changed(self) -> dict[str, Any]:
         """The settings that are not at their default: a setting that is added later does not change them."""

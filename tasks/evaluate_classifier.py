@@ -12,6 +12,7 @@ from imagesets import Name, Spec
 from lab import registry
 from lab.cells.cell import Cell
 from lab.cells.folder import CellFolder
+from lab.config import HIDDEN
 from lab.config import Config as Settings
 from lab.errors import UsageError
 from tasks import train_classifier
@@ -25,8 +26,12 @@ class Config(Settings):
     splits: tuple[Literal["test", "train", "validation"], ...] = Field(
         ("test",), min_length=1, description="test; train, without what was kept apart to validate on; validation"
     )
-    imageset: Name | None = Field(None, description="another image set than that of the training")
-    spec: Spec | None = Field(None, description="what the other image set holds, where it is a user's own")
+    imageset: Name | None = Field(
+        None, description="another image set than that of the training; folder:PATH or zip:PATH for your own"
+    )
+    spec: Spec | None = Field(
+        None, description="what the other image set holds, where it is a user's own", json_schema_extra=HIDDEN
+    )
 
 
 def cell(

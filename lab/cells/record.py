@@ -12,9 +12,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from lab.cells.cell import FORMAT, Cell, folder_name
+from lab.cells.cell import FORMAT, Cell, ConfigT, folder_name
 from lab.cells.layout import CONFIG
-from lab.errors import WorkbenchError
+from lab.errors import UsageError, WorkbenchError
 from lab.hashing import content_hash
 
 SEALED = ("identity", "config", "key", "label", "needs_folders")
@@ -50,6 +50,24 @@ def read_record(folder: Path) -> dict[str, Any]:
     if folder.resolve().name != name:
         raise WorkbenchError(f"{folder} holds the cell {name}: give it that name again.")
     return record
+
+
+def recorded_cell(folder: Path, settings: type[ConfigT]) -> Cell[ConfigT]:
+    """The cell of a folder that needs no other, so that a plan can need it, whichever version of the code made it.
+
+    Raises:
+        WorkbenchError: as `read_record`, or this version has other settings or other defaults.
+    """
+    record = read_record(folder)
+    made = record["identity"]
+    try:
+        config = settings.parse(record["config"])
+    except UsageError as error:
+        raise WorkbenchError(f"{folder} was made by another version: {error}") from error
+    cell = Cell(made["task"], record["label"], config, made["versions"], made["data"], processes=made["processes"])
+    if cell.key != record["key"]:
+        raise WorkbenchError(f"{folder} was made by another version, whose settings mean something else here.")
+    return cell
 
 
 def read_json(path: Path, problem: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Each check tells its fault, leaves nothing behind, and stops no other."""
+"""Each check of the machine tells its fault and leaves nothing behind."""
 
 import importlib.metadata
 import sys
@@ -6,9 +6,8 @@ from collections import namedtuple
 
 import pytest
 
-from commands import _checks as doctor
-from commands._checks import Broken, Warn, judge_gpus
-from lab import machine
+from lab import checks, machine
+from lab.checks import Broken, Warn, judge_gpus
 
 H100 = (("NVIDIA H100", 9.0),)
 OLD = (("GTX 1080", 6.1),)
@@ -53,43 +52,43 @@ def test_a_build_of_torch_against_gpus(gpus, cuda, usable, arches, error, words)
     ],
 )
 def test_threads_against_cores(monkeypatch, given, error, words):
-    monkeypatch.setattr(hardware, "cores", lambda: 4)
+    monkeypatch.setattr(machine, "cores", lambda: 4)
     monkeypatch.setenv("OMP_NUM_THREADS", given)
     if error is None:
-        assert doctor.check_threads() == words
+        assert checks.check_threads() == words
     else:
         with pytest.raises(error, match=words):
-            doctor.check_threads()
+            checks.check_threads()
 
 
 def test_an_old_python(monkeypatch):
     monkeypatch.setattr(sys, "version_info", (3, 10, 4, "final", 0))
     with pytest.raises(Broken, match=r"3\.10\.4 is too old"):
-        doctor.check_python()
+        checks.check_python()
 
 
 def test_requirements_that_are_not_met(monkeypatch):
     wanted = ["torch==1.0", "no-such-package>=2; python_version > '3'", "gone; extra == 'dev'", "click>=8"]
-    monkeypatch.setattr(doctor, "requires", lambda package: wanted)
+    monkeypatch.setattr(checks, "requires", lambda package: wanted)
     here = importlib.metadata.version("torch")
-    assert doctor.unmet("x") == {
+    assert checks.unmet("x") == {
         "torch==1.0": f"torch {here} is installed",
         "no-such-package>=2": "no-such-package is missing",
     }
     with pytest.raises(Broken, match=r"no-such-package is missing: pip install 'torch==1.0' 'no-such-package>=2'"):
-        doctor.check_packages()
+        checks.check_packages()
     with pytest.raises(Broken, match=r"wants torch==1\.0, .*: pip install --upgrade torch torchvision"):
-        doctor.check_torchvision()
+        checks.check_torchvision()
 
 
 def test_folders_that_cannot_be_written_to(tmp_path):
     (tmp_path / "file").write_text("in the way")
     blocked = tmp_path / "file" / "runs"
     with pytest.raises(Broken, match="--runs"):
-        doctor.check_runs(blocked)
+        checks.check_runs(blocked)
     with pytest.raises(Warn, match="only what lies there"):
-        doctor.check_data(blocked)
-    assert "can be written" in doctor.check_runs(tmp_path / "not" / "there yet")
+        checks.check_data(blocked)
+    assert "can be written" in checks.check_runs(tmp_path / "not" / "there yet")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
@@ -97,35 +96,7 @@ def test_folders_that_cannot_be_written_to(tmp_path):
 def test_room_on_the_disk(tmp_path, monkeypatch, free, error):
     monkeypatch.setattr("shutil.disk_usage", lambda path: namedtuple("Usage", "free")(free))
     if error is None:
-        assert "50.0 GB free" in doctor.check_disk(tmp_path)
+        assert "50.0 GB free" in checks.check_disk(tmp_path)
     else:
         with pytest.raises(error, match="make room"):
-            doctor.check_disk(tmp_path / "runs")
-
-
-def test_image_sets_are_looked_for_and_not_downloaded(tmp_path):
-    text = doctor.check_imagesets(tmp_path)
-    assert text.startswith(f"digits in {tmp_path}; not there: ") and "mnist" in text
-    assert not list(tmp_path.iterdir())
-
-
-def test_two_steps_are_trained_and_leave_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setattr(hardware, "gpus", lambda: ())
-    assert doctor.check_training(1).startswith("2 steps of a tiny dcgan on cpu, one process")
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_check_that_fails_stops_no_other(tmp_path, monkeypatch):
-    def fails(*_):
-        raise OSError("the disk is on fire")
-
-    for name in ("check_packages", "check_training", "check_imagesets"):
-        monkeypatch.setattr(doctor, name, fails)
-    found = list(doctor.findings(tmp_path / "runs", tmp_path / "data", processes=2))
-    assert [one.check for one in found][-4:] == ["disk", "imagesets", "training", "processes"]
-    states = {one.check: one.state for one in found}
-    assert states["python"] == "ok" and states["packages"] == states["processes"] == "broken"
-    assert "OSError: the disk is on fire" in {one.text for one in found}
-    assert doctor.plain(found)["ok"] is False
-    assert doctor.plain([one for one in found if one.state != "broken"])["ok"] is True
+            checks.check_disk(tmp_path / "runs")

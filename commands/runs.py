@@ -1,0 +1,84 @@
+"""Look after run folders."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from commands import _options as options
+from commands._printing import print_json, print_table, say
+from lab.cells import removal
+from lab.cells.export import export as copy
+from lab.cells.runs import Runs, list_runs, show_run, size_text
+from lab.errors import UsageError
+from lab.pace import duration
+
+command = click.Group("runs", help=__doc__)
+
+
+@command.command("list")
+@options.runs
+@options.json
+def list_folders(runs: Path, as_json: bool) -> None:
+    """List studies and cells: their state, how long ago they were written to, and their size on disk."""
+    found = list_runs(runs)
+    _print_runs(found)
+    say(f"{len(found)} in {runs}. Next: snnl runs show FOLDER")
+    print_json({"runs": found}, as_json)
+
+
+@command.command()
+@options.folder
+@options.json
+def show(folder: Path, as_json: bool) -> None:
+    """Print what is known of a study's or a cell's FOLDER: settings, state, failure, needs, files."""
+    found = show_run(folder)
+    _print_nested({**found, "age": duration(found["age"]), "size": size_text(found["size"])})
+    print_json(found, as_json)
+
+
+@command.command()
+@click.argument("folders", nargs=-1, required=True, metavar="FOLDER...", type=options.A_FOLDER)
+@options.runs
+@click.option("--dry-run", is_flag=True, help="Tell what would be removed; remove nothing.")
+@click.option("--yes", is_flag=True, help="Remove without asking.")
+@options.json
+def remove(folders: tuple[Path, ...], runs: Path, dry_run: bool, yes: bool, as_json: bool) -> None:
+    """Remove FOLDERs of studies, with the cells that nobody else needs, and of cells that nobody needs."""
+    found = Runs(runs)
+    taken = removal.to_remove(found, folders)
+    if not (dry_run or yes or sys.stdin.isatty()):
+        raise UsageError("Nothing was removed: there is no terminal to ask on; --yes removes without asking.")
+    about = [found.summary(run) for run in taken]
+    size = sum(run["size"] for run in about)
+    _print_runs(about)
+    gone = not dry_run and (yes or click.confirm(f"Remove these {len(about)} folders?", err=True))
+    if gone:
+        removal.remove(runs, taken)
+    say(f"{'Removed' if gone else 'Not removed'}: {len(about)} folders, {size_text(size)}.")
+    print_json({"removed": gone, "runs": about, "size": size}, as_json)
+
+
+@command.command()
+@options.folder
+@click.argument("target", type=options.ANY_FOLDER)
+def export(folder: Path, target: Path) -> None:
+    """Copy a study's FOLDER and its finished cells, or one finished cell's, without weights, below TARGET."""
+    click.echo(f"{copy(folder, target)}")
+
+
+def _print_runs(found: Sequence[dict[str, Any]]) -> None:
+    rows = [[run["folder"], run["state"], duration(run["age"]), size_text(run["size"])] for run in found]
+    print_table([["folder", "state", "age", "size"], *rows])
+
+
+def _print_nested(found: dict[str, Any], indent: str = "") -> None:
+    for name, value in found.items():
+        if isinstance(value, dict) and value:
+            click.echo(f"{indent}{name}:")
+            _print_nested(value, f"{indent}  ")
+        else:
+            text = ", ".join(map(str, value)) if isinstance(value, list | dict) else value
+            click.echo(f"{indent}{name}: {'-' if text in (None, '') else text}")

@@ -1,0 +1,93 @@
+"""Run a study and draw its report; alone: list them."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from commands import _options as options
+from commands._entries import entry_group, help_of, print_entries
+from commands._printing import print_json, say
+from commands.report import print_result
+from imagesets import data_root
+from lab import machine, registry
+from lab.pace import duration
+from lab.studying.plan import Plan, estimate, plan_study, study_config
+from lab.studying.study import run_study
+from studies._config import TrainingStudy
+
+Local = dict[str, Any]
+SLOW = (
+    "This processor does not compute in bf16, and is slow at what the published cells were trained in. Those need no "
+    "run (--published); --precision float32 trains faster here, cells under names of their own."
+)
+
+
+def _make(name: str) -> click.Command:
+    module = registry.load("studies", name)
+    trains = issubclass(module.Config, TrainingStudy)
+    presets = click.Choice(list(module.PRESETS))
+
+    @click.command(name, help=help_of("studies", name))
+    @click.option("--preset", type=presets, default="laptop", help="Settings for seconds, minutes, or a paper's scale.")
+    @click.option("--config", "file", type=options.A_FILE, help="JSON file of settings, as tune writes; options win.")
+    @options.of(module.Config)
+    @options.jobs
+    @click.option("--published", is_flag=True, help="Take finished cells that ship in results/ as done.")
+    @click.option("--dry-run", is_flag=True, help="List the cells and an estimate of the time; do nothing.")
+    @(options.training if trains else options.together())
+    @options.runs
+    @options.json
+    def command(jobs: int | None, published: bool, dry_run: bool, runs: Path, as_json: bool, **values: Any) -> None:
+        plan, local = _plan(name, runs, published, **values)
+        if _is_slow(plan):
+            say(SLOW)
+        if dry_run:
+            return _print_plan(plan, jobs, as_json)
+        say(_outlook(plan, jobs) if plan.to_do else f"All {len(plan.cells)} cells are done; drawing the report.")
+        print_result(run_study(plan, local=local, jobs=jobs), as_json)
+
+    return command
+
+
+def _plan(name: str, runs: Path, published: bool, preset: str, file: Path | None, **values: Any) -> tuple[Plan, Local]:
+    """The cells, for which a user's own images are decoded, and what the cells' folders say beside."""
+    given = options.taken(values, registry.load("studies", name).Config)
+    config, data = study_config(name, preset, given, file), data_root(None)
+    local: Local = {}
+    if isinstance(config, TrainingStudy):
+        data, local, settle = options.training_place(**values)
+        config = config.settled(settle)
+    return plan_study(name, config, data, runs, published=published), local
+
+
+def _is_slow(plan: Plan) -> bool:
+    """Whether cells are to do in an arithmetic that this processor has not."""
+    in_bf16 = isinstance(plan.config, TrainingStudy) and plan.config.precision == "bf16"
+    here = in_bf16 and machine.resolve_device(plan.config.device)
+    return bool(plan.to_do) and here == "cpu" and machine.resolve_precision("auto", here) != "bf16"
+
+
+def _outlook(plan: Plan, jobs: int | None) -> str:
+    slots, left = plan.slots(jobs), len(plan.to_do)
+    guess = duration(estimate(plan.to_do, slots))
+    hint = f" {len(plan.published)} of them ship in results/: --published takes those." if plan.published else ""
+    return f"{left} of {len(plan.cells)} cells to do, {min(slots, left)} side by side, about {guess}.{hint}"
+
+
+def _print_plan(plan: Plan, jobs: int | None, as_json: bool) -> None:
+    for planned in plan.cells:
+        cost = f"~{duration(planned.cell.cost)}" if planned.state == "to do" else ""
+        click.echo(f"{planned.state:<9}  {planned.cell.folder_name}  {cost}".rstrip())
+    click.echo(_outlook(plan, jobs))
+    cells = [{"cell": planned.cell.folder_name, "state": planned.state} for planned in plan.cells]
+    seconds = round(estimate(plan.to_do, plan.slots(jobs)))
+    print_json({"study": plan.study, "cells": cells, "seconds": seconds}, as_json)
+
+
+def _list() -> None:
+    if not click.get_current_context().invoked_subcommand:
+        print_entries("studies")
+
+
+command = entry_group("study", "studies", _make, help=__doc__, invoke_without_command=True, callback=_list)

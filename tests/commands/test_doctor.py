@@ -1,0 +1,63 @@
+"""The doctor's checks leave nothing behind, and one that fails stops no other."""
+
+import json
+import os
+
+import pytest
+
+from commands import doctor
+from lab import checks, machine
+
+
+def test_image_sets_are_looked_for_and_not_downloaded(tmp_path):
+    text = doctor.check_imagesets(tmp_path)
+    assert text.startswith(f"digits in {tmp_path}; not there: ") and "mnist" in text
+    assert not list(tmp_path.iterdir())
+
+
+def test_two_steps_are_trained_and_leave_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(machine, "gpus", lambda: ())
+    assert doctor.check_training(1).startswith("2 steps of a tiny dcgan on cpu, one process")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_check_that_fails_stops_no_other(tmp_path, monkeypatch):
+    def fails(*_):
+        raise OSError("the disk is on fire")
+
+    monkeypatch.setattr(checks, "check_packages", fails)
+    for name in ("check_training", "check_imagesets"):
+        monkeypatch.setattr(doctor, name, fails)
+    found = list(doctor.findings(tmp_path / "runs", tmp_path / "data", processes=2))
+    assert [one["check"] for one in found][-4:] == ["disk", "imagesets", "training", "processes"]
+    states = {one["check"]: one["state"] for one in found}
+    assert states["python"] == "ok" and states["packages"] == states["processes"] == "broken"
+    assert "OSError: the disk is on fire" in {one["text"] for one in found}
+
+
+@pytest.mark.parametrize("states, code", [(("ok", "warning"), 0), (("ok", "broken", "ok"), 1)])
+def test_what_is_broken_ends_with_an_error(monkeypatch, capsys, states, code):
+    found = [{"check": str(number), "state": state, "text": "so it is"} for number, state in enumerate(states)]
+    monkeypatch.setattr(doctor, "findings", lambda *_: iter(found))
+    with pytest.raises(SystemExit) as end:
+        doctor.command(["--json"])
+    assert (end.value.code or 0) == code
+    *lines, last = capsys.readouterr().out.splitlines()
+    assert json.loads(last) == {"ok": not code, "checks": found} and len(lines) == len(found)
+
+
+def test_the_doctor_tells_what_is_wrong(snnl, tmp_path):
+    done = snnl("doctor", "--json", cwd=tmp_path, OMP_NUM_THREADS="many")
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert done.returncode == 1 and not result["ok"] and not list(tmp_path.iterdir())
+    assert "broken   threads: OMP_NUM_THREADS is 'many'" in done.stdout
+    states = {check["check"]: check["state"] for check in result["checks"]}
+    assert states["python"] == states["runs"] == "ok" and len(states) == 11
+
+
+@pytest.mark.skipif(os.name != "posix", reason="gloo over loopback")
+def test_the_doctor_tries_processes(snnl, tmp_path):
+    done = snnl("doctor", "--processes", "2", cwd=tmp_path, OMP_NUM_THREADS="")
+    assert done.returncode == 0, done.stdout
+    assert "processes: 2 steps of a tiny dcgan on cpu, 2 processes" in done.stdout

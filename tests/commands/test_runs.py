@@ -1,0 +1,45 @@
+"""Looking after runs."""
+
+import json
+from pathlib import Path
+
+
+def test_exported_results_are_redrawn_without_the_runs(study, snnl, tmp_path):
+    home, _, first, _ = study
+    result = json.loads(first.stdout.splitlines()[-1])
+    done = snnl("runs", "export", home / result["folder"], tmp_path / "kept")
+    assert done.returncode == 0, done.stderr
+    kept = list((tmp_path / "kept").rglob("*"))
+    assert not [
+        path for path in kept if path.suffix in {".safetensors", ".pt"} or path.name in {"events.jsonl", "lock"}
+    ]
+    assert not [path for path in kept if path.is_file() and str(home).encode() in path.read_bytes()]
+    redrawn = snnl("report", done.stdout.strip(), "--json")
+    again = json.loads(redrawn.stdout.splitlines()[-1])
+    assert again["verdicts"] == result["verdicts"]
+    assert again["cells"] == {"total": 11, "run": 0, "cached": 11, "failed": 0}
+    assert Path(again["report"]).read_bytes() == (home / result["report"]).read_bytes()
+
+
+def test_runs_are_listed_shown_and_removed(study, snnl, tmp_path):
+    import shutil
+
+    home, _, first, _ = study
+    folder = json.loads(first.stdout.splitlines()[-1])["folder"]
+    shutil.copytree(home / "my runs", tmp_path / "my runs")
+    listed = snnl("runs", "list", "--runs", "my runs", "--json", cwd=tmp_path)
+    runs = json.loads(listed.stdout.splitlines()[-1])["runs"]
+    assert len(runs) == 12 and {run["state"] for run in runs} == {"done"}, listed.stderr
+    assert all(run["folder"] in listed.stdout for run in runs)
+    training = next(run["folder"] for run in runs if "/gan-dcgan-" in run["folder"])
+    shown = snnl("runs", "show", training, "--json", cwd=tmp_path)
+    about = json.loads(shown.stdout.splitlines()[-1])
+    assert about["settings"]["gan"] == "dcgan" and len(about["needed_by"]) >= 2 and "  gan: dcgan\n" in shown.stdout
+    refused = snnl("runs", "remove", training, "--runs", "my runs", "--yes", cwd=tmp_path)
+    assert refused.returncode == 1 and "is needed by gan-entanglement/" in refused.stderr
+    for arguments, code, words in (
+        ([], 2, "--yes"), (["--dry-run"], 0, "Not removed: 12 folders"), (["--yes"], 0, "Removed: 12 folders"),
+    ):  # fmt: skip
+        done = snnl("runs", "remove", folder, "--runs", "my runs", *arguments, cwd=tmp_path)
+        assert done.returncode == code and words in done.stderr, done.stderr
+        assert any(tmp_path.rglob("DONE")) == (arguments != ["--yes"])

@@ -1,0 +1,143 @@
+"""The smoke study from end to end, twice, and a search."""
+
+import json
+import time
+
+import pytest
+
+from commands import study as study_command
+from lab import machine
+
+
+def test_the_smoke_study_ends_in_a_report(study):
+    home, _, done, _ = study
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert set(result) == {"study", "folder", "report", "table", "verdicts", "cells"}
+    assert result["cells"] == {"total": 11, "run": 11, "cached": 0, "failed": 0}
+    assert len(result["verdicts"]) == 3
+    for verdict in result["verdicts"]:
+        assert {"claim", "verdict", "effect", "interval", "n"} <= set(verdict)
+        assert verdict["verdict"] == "no verdict" and verdict["n"] == 2
+    page = (home / result["report"]).read_text(encoding="utf-8")
+    assert page.count("<img") >= 8 + 4 * 2 and "<h2" in page
+    header = (home / result["table"]).read_text().splitlines()[0]
+    assert header.startswith("study,cell,kind,model,imageset,seed,kimg,step")
+    assert "Report:" in done.stderr and "Next:" in done.stderr
+
+
+def test_a_search_ends_in_a_file_that_the_study_takes(snnl, tmp_path):
+    tiny = ("--epochs", 1, "--settings", "width=2,batch=100", "--seeds", 1, "--json")
+    done = snnl("tune", "classifier-regularization", "--search", "alpha", "--trials", 1, *tiny, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert "trial" in done.stdout and f"--config {found['preset']}" in done.stderr
+    again = snnl("study", "classifier-regularization", "--preset", "smoke", "--config", found["preset"], "--seeds", 2,
+                 "--json", cwd=tmp_path)  # fmt: skip
+    assert again.returncode == 0, again.stderr
+    result = json.loads(again.stdout.splitlines()[-1])
+    assert result["cells"] == {"total": 8, "run": 8, "cached": 0, "failed": 0}
+    assert f"alpha = {found['best']['values']['alpha']:g}" in result["verdicts"][0]["claim"]
+    page = (tmp_path / result["report"]).read_text(encoding="utf-8")
+    assert page.count("<img") >= 3 and "is maximised, as in the paper" in page
+
+
+def test_every_promised_number_is_in_the_table(study):
+    import pandas as pd
+
+    home, _, done, _ = study
+    table = pd.read_csv(home / json.loads(done.stdout.splitlines()[-1])["table"], keep_default_na=False)
+    gan = table[table["kind"] == "gan"]
+    for (_, _, split), one in gan.groupby(["model", "seed", "split"]):
+        assert one["kimg"].nunique() == 4, split
+        end = one[one["step"] == one["step"].max()]
+        assert set(end["side"]) == {"joint", "real", "generated"}
+        assert {"entanglement", "entanglement_loss", "inverse_temperature", "coverage", "one_nn_accuracy"} == set(
+            end["metric"]
+        )
+        assert set(end["group"]) == {"", *"0123456789"}
+    assert set(gan["split"]) == {"test", "train"}
+    references = table[table["kind"] == "reference"]
+    assert set(references["model"]) == {"real", "noise"}
+    scores = references[(references["side"] == "joint") & (references["metric"] == "entanglement")]
+    assert scores[scores["model"] == "real"]["value"].astype(float).min() > 0.9
+    assert scores[scores["model"] == "noise"]["value"].astype(float).max() < 0.01
+    assert (table["study"] == "gan-entanglement").all() and (table["cell"] != "").all()
+
+
+def test_a_second_run_only_redraws_the_same_report(study, snnl):
+    home, arguments, first, took = study
+    folder = home / json.loads(first.stdout.splitlines()[-1])["folder"]
+    pages = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    start = time.monotonic()
+    again = snnl(*arguments, cwd=home)
+    assert again.returncode == 0
+    assert json.loads(again.stdout.splitlines()[-1])["cells"] == {"total": 11, "run": 0, "cached": 11, "failed": 0}
+    assert time.monotonic() - start < took
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == pages
+    redrawn = snnl("report", folder, "--json", cwd=home)
+    assert redrawn.returncode == 0
+    assert (
+        json.loads(redrawn.stdout.splitlines()[-1])["verdicts"] == json.loads(first.stdout.splitlines()[-1])["verdicts"]
+    )
+
+
+def test_nothing_outside_the_named_folder_is_touched(study):
+    home, *_ = study
+    assert [path.name for path in home.iterdir()] == ["my runs"]
+
+
+def test_a_dry_run_tells_what_is_done_and_does_nothing(study, snnl, tmp_path):
+    home, arguments, *_ = study
+    done = snnl(*arguments, "--dry-run", cwd=home)
+    assert "0 of 11 cells to do" in done.stdout and done.stdout.count("done  ") == 11
+    fresh = snnl("study", "gan-entanglement", "--preset", "smoke", "--seeds", "4", "--dry-run", cwd=tmp_path)
+    assert fresh.stdout.count("to do  ") == 19 and "about" in fresh.stdout
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_larger_study_takes_the_cells_that_are_there(study, snnl):
+    home, arguments, *_ = study
+    done = snnl(*arguments, "--seeds", "3", "--gans", "dcgan", "--dry-run", cwd=home)
+    assert "2 of 8 cells to do" in done.stdout
+
+
+def test_a_failing_cell_leaves_the_others_and_the_report_says_so(snnl, incomplete):
+    home, arguments, done, blocked = incomplete
+    assert done.returncode == 3, done.stderr
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert result["cells"] == {"total": 7, "run": 4, "cached": 0, "failed": 3}
+    page = (home / "incomplete.html").read_text(encoding="utf-8")
+    assert "Incomplete" in page and blocked.parent.name in page
+    blocked.unlink()
+    healed = snnl(*arguments, cwd=home)
+    assert healed.returncode == 0, healed.stderr
+    assert json.loads(healed.stdout.splitlines()[-1])["cells"] == {"total": 7, "run": 3, "cached": 4, "failed": 0}
+
+
+@pytest.fixture
+def planned(monkeypatch, capsys, tmp_path):
+    """A function that gives what a dry run says on stderr, where the processor has some flags and there is no GPU."""
+
+    def told(flags, *arguments):
+        monkeypatch.setattr(machine, "gpus", lambda: ())
+        monkeypatch.setattr(machine, "processor", lambda: ("a processor", frozenset(flags)))
+        line = ["gan-entanglement", "--preset", "smoke", "--dry-run", "--runs", str(tmp_path / "runs"), *arguments]
+        study_command.command(line, standalone_mode=False)
+        out, err = capsys.readouterr()
+        assert "11 of 11 cells to do" in out
+        return err
+
+    return told
+
+
+def test_who_waits_for_slow_arithmetic_is_told(planned):
+    assert planned([], "--precision", "bf16").count("--precision float32 trains faster") == 1
+
+
+@pytest.mark.parametrize("flags, precision", [(["amx_bf16"], "bf16"), ([], "float32"), ([], "auto")])
+def test_who_does_not_is_not(planned, flags, precision):
+    assert not planned(flags, "--precision", precision)
+
+
+def test_a_plan_for_another_machine_needs_none_of_its_devices(planned):
+    assert not planned([], "--precision", "bf16", "--device", "cuda")

@@ -1,0 +1,116 @@
+"""Files of settings, searches, the machine, and the workbench itself."""
+
+import errno
+import json
+from pathlib import Path
+from unittest import mock
+
+from filelock import FileLock, Timeout
+
+from lab import registry
+from lab.training import tracking
+from situations import situation
+
+
+def settings(study="classifier-regularization", config=None, **more):
+    """The file `mine.json` of a study's settings."""
+    Path("mine.json").write_text(json.dumps({"study": study, "config": config or {}, **more}))
+
+
+def begun(study):
+    """A search that was begun in the folder `mine`."""
+    from lab.studying.search import search
+    from studies.classifier_regularization import SEARCH
+
+    config = SEARCH.settings.parse({"epochs": 9})
+    places = {"runs": Path("runs"), "data": Path("data"), "folder": Path("mine")}
+    search(study, SEARCH, config, trials=0, local={}, **places)
+
+
+@situation("settings that are no JSON")
+def _(place):
+    Path("mine.json").write_text("alphas: -0.1")
+
+
+@situation("a list in place of settings")
+def _(place):
+    Path("mine.json").write_text("[]")
+
+
+@situation("settings with a key too many")
+def _(place):
+    settings(seeds=3)
+
+
+@situation("settings of the other study")
+def _(place):
+    settings()
+
+
+@situation("settings that are unknown")
+def _(place):
+    settings(config={"alpha": -0.1})
+
+
+@situation("settings out of range")
+def _(place):
+    settings(config={"epochs": 0})
+
+
+@situation("a search of other settings")
+def _(place):
+    begun("classifier-regularization")
+
+
+@situation("a search of another study")
+def _(place):
+    begun("gan-entanglement")
+
+
+@situation("its journal damaged")
+def _(place):
+    begun("classifier-regularization")
+    log = Path("mine/journal.log")
+    log.write_text("no line of a journal\n" + log.read_text())
+
+
+@situation("another command at work in it")
+def _(place):
+    Path("mine").mkdir()
+    place.patch.setattr(FileLock, "acquire", mock.Mock(side_effect=Timeout("mine/lock")))
+
+
+@situation("without Optuna")
+def _(place):
+    from lab.studying import journal
+
+    place.patch.setattr(journal, "find_spec", lambda name: None)
+
+
+# The machine, and the workbench itself.
+
+
+@situation("on a full disk")
+def _(place):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    place.patch.setattr(Path, "write_bytes", full)
+
+
+@situation("without a tracker's package")
+def _(place):
+    place.patch.setattr(tracking, "find_spec", lambda name: None)
+
+
+@situation("ended with Ctrl-C")
+def _(place):
+    def interrupt(kind):
+        raise KeyboardInterrupt
+
+    place.patch.setattr(registry, "entries", interrupt)
+
+
+@situation("a fault in the workbench")
+def _(place):
+    place.patch.setattr(registry, "entries", lambda kind: 1 / 0)

@@ -1,0 +1,202 @@
+"""Cells and studies."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from imagesets import digits
+from lab.cells.cell import Cell
+from lab.cells.failure import Failure
+from lab.cells.folder import CellFolder
+from lab.cells.runs import Run
+from lab.config import Config
+from situations import LOCAL, ROOT, SITUATIONS, cut, edit, situation
+
+FIRST = Cell("embed", "first", Config())
+SECOND = Cell("embed", "second", Config(), needs=(FIRST,))
+
+
+@situation("where a file is in the way")
+def _(place):
+    Path("runs").write_text("")
+
+
+@situation("a trained GAN")
+def _(place):
+    place.cell()
+
+
+@situation("of another version's format")
+def _(place):
+    edit(place.cell() / "config.json", format=99)
+
+
+@situation("settings cut off")
+def _(place):
+    cut(place.cell() / "config.json")
+
+
+@situation("settings edited by hand")
+def _(place):
+    folder = CellFolder(place.cell())
+    edit(folder.path / "config.json", config={**folder.config, "kimg": 3.0})
+
+
+@situation("of a task that is not there")
+def _(place):
+    place.planned(Cell("train-gam", "x", Config()))
+
+
+@situation("before the cell that it needs")
+def _(place):
+    CellFolder.create(FIRST, Path(), LOCAL)
+    place.planned(SECOND)
+
+
+@situation("away from the cell that it needs")
+def _(place):
+    place.planned(SECOND)
+
+
+@situation("a snapshot cut off")
+def _(place):
+    cut(next((place.cell() / "snapshots").iterdir()))
+
+
+@situation("a snapshot of another network")
+def _(place):
+    save_file({"x": torch.zeros(2)}, next((place.cell() / "snapshots").iterdir()))
+
+
+@situation("a file of another name among the snapshots")
+def _(place):
+    next((place.cell() / "snapshots").iterdir()).rename("cell/snapshots/kimg-best.safetensors")
+
+
+@situation("without its weights")
+def _(place):
+    shutil.rmtree(place.cell() / "snapshots")
+
+
+@situation("a trained classifier")
+def _(place):
+    place.classifier()
+
+
+@situation("a classifier trained on every image")
+def _(place):
+    place.classifier(validation=0)
+
+
+@situation("a trained classifier whose images have no test split")
+def _(place):
+    place.classifier()
+    place.patch.setattr(digits, "SPEC", replace(digits.SPEC, splits=("train",)))
+
+
+@situation("a trained classifier without its weights")
+def _(place):
+    place.classifier().unlink()
+
+
+@situation("a trained classifier whose weights are cut off")
+def _(place):
+    cut(place.classifier())
+
+
+@situation("a cell that trains nothing")
+def _(place):
+    place.planned(FIRST)
+
+
+# Studies.
+
+
+@situation("an unknown setting written into it")
+def _(place):
+    edit(place.study() / "config.json", colour="red")
+
+
+@situation("a setting out of range written into it")
+def _(place):
+    edit(place.study() / "config.json", seeds=0)
+
+
+@situation("of a study that is not there")
+def _(place):
+    edit(place.study() / "plan.json", study="gan-entanglment")
+
+
+@situation("its plan cut off")
+def _(place):
+    cut(place.study() / "plan.json")
+
+
+@situation("a row of a cell damaged")
+def _(place):
+    shutil.copytree(ROOT / "results" / "cells", "runs/cells")
+    for name in json.loads((place.study() / "plan.json").read_text())["cells"]:
+        rows = Path("runs/cells", name, "rows.jsonl")
+        if rows.exists():
+            rows.write_text(rows.read_text().replace('"value"', "'value'", 1))
+
+
+@situation("a row of a cell edited by hand")
+def _(place):
+    shutil.copytree(ROOT / "results" / "cells", "runs/cells")
+    for name in json.loads((place.study() / "plan.json").read_text())["cells"]:
+        edit(Path("runs/cells", name, "DONE"), rows="the hash of other rows")
+
+
+@situation("the end of a cell damaged")
+def _(place):
+    shutil.copytree(ROOT / "results" / "cells", "runs/cells")
+    for name in json.loads((place.study() / "plan.json").read_text())["cells"]:
+        Path("runs/cells", name, "DONE").write_text("")
+
+
+@situation("onto a file")
+def _(place):
+    place.study()
+    Path("kept").write_text("")
+
+
+@situation("onto another's folder")
+def _(place):
+    study = place.study()
+    shutil.copytree(ROOT / "results" / "cells", "runs/cells")
+    for name in json.loads((study / "plan.json").read_text())["cells"]:
+        (Path("kept/cells") / name).mkdir(parents=True)
+
+
+@situation("cells that need one another")
+def _(place):
+    for cell in (FIRST, SECOND):
+        CellFolder.create(cell, Path("runs/cells"), LOCAL)
+
+
+@situation("cells of which one is torn")
+def _(place):
+    SITUATIONS["cells that need one another"](place)
+    Path("runs/cells", FIRST.folder_name, "config.json").write_text("{")
+
+
+@situation("one of them at work")
+def _(place):
+    SITUATIONS["cells that need one another"](place)
+    place.patch.setattr(Run, "is_running", lambda run: True)
+
+
+@situation("a cell that fails")
+def _(place):
+    from lab.running import schedule
+
+    def do(folders, *_, **__):
+        done, *broken = [folder.path for folder in folders]
+        return schedule.Outcome(done=[done], broken=dict.fromkeys(broken, Failure("error", "no luck")))
+
+    place.patch.setattr(schedule, "do", do)
