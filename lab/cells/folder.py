@@ -16,7 +16,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
-
 from lab import locks
 from lab.cells import events, layout
 from lab.cells.cell import Cell

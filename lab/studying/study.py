@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-
 from lab import locks, machine, registry
 from lab.cells import layout
 from lab.cells.failure import read_failure
