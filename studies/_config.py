@@ -8,7 +8,7 @@ from lab.cells.folder import CellFolder
 from lab.training.compute import Compute
 
 BF16: dict[str, Any] = {"precision": "bf16"}
-"""The arithmetic of the published cells. Presets that have some name it, so that they are found on any processor."""
+"""The arithmetic of the published cells, named by the presets that they are of: so any processor finds them."""
 
 
 class TrainingStudy(Compute):
