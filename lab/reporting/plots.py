@@ -64,39 +64,21 @@ def seed_curves(
 
 
 def seed_dots(
-    axis: "Axes",
-    values: "pd.Series[float]",
-    place: float,
-    colour: str,
-    label: str | None = None,
-    *,
-    aside: float = 0.08,
-    upright: bool = True,
+    axis: "Axes", values: "pd.Series[float]", place: float, colour: str, label: str = "", *, aside: float, upright: bool
 ) -> None:
-    """The mean with its interval at a place of the axis, and every seed's value beside it; nothing without a value.
+    """The mean with its interval at a place, and every seed's value `aside` of it; nothing without a value.
 
-    Args:
-        axis: where to draw.
-        values: by seed; NaN are left out.
-        place: on the x axis, or on the y axis where the values are not upright.
-        colour: of the bar and, paler, of the dots.
-        label: of the mean in the legend.
-        aside: how far from the place the dots are.
-        upright: whether values go up; else they go to the right.
+    Values go up, and places to the right; or, where they are not `upright`, the other way round. NaN are left out.
     """
     known = values.dropna()
     if known.empty:
         return
     found, beside = mean_interval(known), [place + aside] * len(known)
     spread = [[found.value - found.low], [found.high - found.value]] if found.n > 1 else None
-    bar: dict[str, Any] = {"fmt": "o", "markersize": 4.5, "capsize": 3, "color": colour, "label": label}
-    dots: dict[str, Any] = {"s": 20, "alpha": 0.4, "linewidths": 0, "color": colour}
-    if upright:
-        axis.scatter(beside, known, **dots)
-        axis.errorbar([place], [found.value], yerr=spread, **bar)
-    else:
-        axis.scatter(known, beside, **dots)
-        axis.errorbar([found.value], [place], xerr=spread, **bar)
+    dots, mean = ((beside, known), ([place], [found.value])) if upright else ((known, beside), ([found.value], [place]))
+    axis.scatter(dots[0], dots[1], s=20, alpha=0.4, linewidths=0, color=colour)
+    bar: dict[str, Any] = {"yerr" if upright else "xerr": spread}
+    axis.errorbar(*mean, **bar, fmt="o", markersize=4.5, capsize=3, color=colour, label=label)
 
 
 def legend(axis: "Axes", **how: Any) -> None:

@@ -29,7 +29,7 @@ def _settings(config: Config) -> Table:
 def _environment(cells: list[CellFolder]) -> Table:
     facts: dict[str, set[str]] = defaultdict(set)
     for cell in cells:
-        asked = {name: cell.config[name] for name in ("device", "precision") if name in cell.config}
+        asked = {name: value for name, value in cell.config.items() if name in {"device", "precision"}}
         for name, value in _flat({**asked, **cell.environment}):  # what was `auto` is told by the environment
             facts[name].add(value)
     rows = [[name, "; ".join(sorted(values))] for name, values in facts.items() if name not in {"started", "seed"}]

@@ -133,12 +133,9 @@ def _page(**parts: Any) -> str:
     environment = Environment(
         loader=templates, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {
-        "kind": lambda item: type(item).__name__,
-        "png": lambda path: _data_uri(Path(path).read_bytes(), "image/png"),
-        "sort_key": sort_key,
-        "text": text,
-    }
+    environment.filters |= {"text": text, "sort_key": sort_key}
+    environment.filters["kind"] = lambda item: type(item).__name__
+    environment.filters["png"] = lambda path: _data_uri(path.read_bytes(), "image/png")
     return environment.get_template("report.html.j2").render(parts)
 
 

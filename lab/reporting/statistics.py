@@ -68,9 +68,7 @@ def paired_by_seed(after: "pd.Series[float]", before: "pd.Series[float]") -> Est
     return mean_interval(differences) if len(differences) else None
 
 
-def welch_difference(
-    one: Sequence[float] | Any, other: Sequence[float] | Any, *, confidence: float = CONFIDENCE
-) -> Estimate:
+def welch_difference(one: Sequence[float] | Any, other: Sequence[float] | Any) -> Estimate:
     """The difference of the means, one - other, of sets that are not paired, with Welch's interval.
 
     Raises:
@@ -81,7 +79,7 @@ def welch_difference(
     shares = np.array([_variance(first) / len(first), _variance(second) / len(second)])
     spread = (shares**2 / np.maximum(np.array([len(first), len(second)]) - 1, 1)).sum()
     freedom = shares.sum() ** 2 / spread if spread else 1
-    return _student(value, math.sqrt(shares.sum()), 1.0, freedom, n, confidence)
+    return _student(value, math.sqrt(shares.sum()), 1.0, freedom, n, CONFIDENCE)
 
 
 def _student(value: float, deviation: float, root: float, freedom: float, n: int, confidence: float) -> Estimate:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 Better = Literal["higher", "lower", ""]
 Entry = str | int | float | Estimate
+Rows = list[list[Entry]]
 LATEX = str.maketrans(
     {sign: f"\\{sign}" for sign in "&%$#_{}"}
     | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"}
@@ -53,16 +54,8 @@ class Table:
         """The table in LaTeX, for the package booktabs."""
         head = " & ".join(column.header.translate(LATEX) for column in self.columns)
         body = [" & ".join(_latex(entry) for entry in row) for row in self.rows]
-        lines = [
-            rf"\begin{{tabular}}{{{'l' * len(self.columns)}}}",
-            r"\toprule",
-            rf"{head} \\",
-            r"\midrule",
-            *(rf"{line} \\" for line in body),
-            r"\bottomrule",
-            r"\end{tabular}",
-        ]
-        return "\n".join(lines) + "\n"
+        top = [rf"\begin{{tabular}}{{{'l' * len(self.columns)}}}", r"\toprule", rf"{head} \\", r"\midrule"]
+        return "\n".join([*top, *(rf"{line} \\" for line in body), r"\bottomrule", r"\end{tabular}", ""])
 
     def to_csv(self) -> str:
         """The table as CSV; a column with estimates becomes four: value, low, high, n."""
@@ -87,17 +80,17 @@ def mean_entry(values: "pd.Series[float]") -> Estimate | str:
     return mean_interval(known) if len(known) else "-"
 
 
-def seed_rows(values: "Sequence[pd.Series[float]]") -> list[list[Entry]]:
+def seed_rows(values: "Sequence[pd.Series[float]]") -> Rows:
     """Every seed of the first of some measures with the values of all; NaN where a seed has none."""
     return [[int(seed), *(float(one.get(seed, math.nan)) for one in values)] for seed in values[0].index]
 
 
 def seed_table(
-    name: str, caption: str, headers: Sequence[str], values: "Mapping[tuple[str, ...], pd.Series[float]]"
+    name: str, caption: str, headers: Sequence[str], values: "Mapping[tuple[str, str], pd.Series[float]]"
 ) -> Table:
-    """A row for each Series of values, which begins with its key, below those headers, and a column for each seed."""
+    """A row for each Series of values, which begins with its key, below those two headers; a column for each seed."""
     seeds = sorted({int(seed) for one in values.values() for seed in one.index})
-    rows = [[*key, *(float(one.get(seed, math.nan)) for seed in seeds)] for key, one in values.items()]
+    rows: Rows = [[*key, *(float(one.get(seed, math.nan)) for seed in seeds)] for key, one in values.items()]
     return Table(name, caption, columns(*headers, *(f"seed {seed}" for seed in seeds)), rows)
 
 
@@ -112,12 +105,7 @@ def text(entry: Entry) -> str:
 def aligned(rows: Sequence[Sequence[str]]) -> str:
     """Rows of words as lines with their columns in line: the first to the left, the others to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = (
-        "  ".join(
-            [row[0].ljust(widths[0]), *(word.rjust(width) for word, width in zip(row[1:], widths[1:], strict=True))]
-        )
-        for row in rows
-    )
+    lines = ("  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows)
     return "\n".join(line.rstrip() for line in lines)
 
 

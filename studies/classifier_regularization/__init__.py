@@ -26,6 +26,7 @@ from lab import registry
 from lab.cells.cell import Cell
 from lab.reporting.verdicts import Claim
 from lab.studying.space import Searchable
+from studies._config import BF16
 from studies.classifier_regularization import search
 from studies.classifier_regularization.effects import MARGIN, gain
 from studies.classifier_regularization.recipe import Recipe
@@ -62,19 +63,13 @@ class Config(Recipe):
         return self.training(self.imagesets[0], alpha, 0).setting
 
 
+GRID = {"alphas": (-0.01, -0.003, 0.003), "seeds": 5}
 PRESETS: dict[str, dict[str, Any]] = {
     "smoke": {"imagesets": ("digits",), "alphas": (-0.003, 0.003), "seeds": 2, "epochs": 2},
-    "laptop": {
-        "imagesets": ("digits",),
-        "alphas": (-0.01, -0.003, 0.003),
-        "seeds": 5,
-        "epochs": 20,
-        "precision": "bf16",  # that of the published cells
-    },
+    "laptop": {**GRID, **BF16, "imagesets": ("digits",), "epochs": 20},
     "paper": {
+        **GRID,
         "imagesets": ("mnist", "fashion-mnist", "svhn"),
-        "alphas": (-0.01, -0.003, 0.003),
-        "seeds": 5,
         "epochs": 60,
         "settings": ("optimizer=adam", "batch=256"),
         "learning_rate": 1e-4,

@@ -17,6 +17,11 @@ def name_of(alpha: float) -> str:
     return f"{alpha:g}" if alpha else "0 (baseline)"
 
 
+def sign(alpha: float) -> int:
+    """-1 for an alpha that entangles, 1 for one that disentangles, 0 for the baseline."""
+    return (alpha > 0) - (alpha < 0)
+
+
 def tested(table: "pd.DataFrame", images: str, setting: str, metric: str) -> "pd.Series[float]":
     """A metric on the test split at the end of training, by seed."""
     return by_seed(pick(table, kind="classifier", split="test", imageset=images, setting=setting, metric=metric))

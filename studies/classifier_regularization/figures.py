@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from lab.cells.rows import pick
 from lab.reporting.plots import colours, legend, new_figure, plotted, seed_curves, seed_dots
 from lab.reporting.report import Figure
-from studies.classifier_regularization.effects import MARGIN, name_of, tested
+from studies.classifier_regularization.effects import MARGIN, name_of, sign, tested
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,8 +83,8 @@ def _seeds(axis: "Axes", values: "Mapping[float, pd.Series[float]]", skip: int =
         axis.plot(range(len(one)), one, color=SEED, linewidth=0.7, zorder=1)
     palette = _colours(values)
     for place, alpha in enumerate(joined):
-        seed_dots(axis, joined[alpha], place + 0.14, palette[alpha], aside=-0.14)
-    names = [f"{name_of(alpha)}{WORDS[(alpha > 0) - (alpha < 0)]}" for alpha in joined]
+        seed_dots(axis, joined[alpha], place + 0.14, palette[alpha], aside=-0.14, upright=True)
+    names = [f"{name_of(alpha)}{WORDS[sign(alpha)]}" for alpha in joined]
     axis.set_xticks(range(len(names)), names)
     axis.set(xlabel="alpha", xlim=(-0.4, len(names) - 0.6))
 

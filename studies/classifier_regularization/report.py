@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from lab.cells.folder import CellFolder
 from lab.cells.rows import pick
 from lab.reporting.report import Report, Section
-from lab.reporting.tables import Better, Column, Table, columns, mean_entry, seed_rows
+from lab.reporting.tables import Better, Column, Rows, Table, columns, mean_entry, seed_rows
 from studies.classifier_regularization import figures
-from studies.classifier_regularization.effects import gain, name_of, tested
+from studies.classifier_regularization.effects import gain, name_of, sign, tested
 from studies.classifier_regularization.published import PUBLISHED, WIDEST, note
 
 if TYPE_CHECKING:
@@ -37,13 +37,18 @@ GRADIENTS_TEXT = (
     "were told apart by every nearest neighbour, or fully mixed. In a batch without a repeated class the loss is 0. "
     "Counts are sums over the steps of all seeds."
 )
+DIRECTIONS = {
+    -1: "negative, so the entanglement of classes in the hidden layers is maximised, as in the paper",
+    0: "the baseline, cross-entropy alone",
+    1: "positive, so the entanglement of classes in the hidden layers is minimised, against the paper",
+}
+"""What an alpha of a sign does."""
 MEASURES: tuple[tuple[str, str, float, Better], ...] = (
     ("accuracy", "accuracy (%)", 100.0, "higher"),
     ("nll", "NLL", 1.0, "lower"),
     ("ece", "ECE", 1.0, "lower"),
 )
 """Metric, what people call it, the factor of its unit, and which direction is better."""
-
 
 Settings = Mapping[float, str]
 
@@ -52,7 +57,7 @@ def report(config: "Config", table: "pd.DataFrame", artifacts: list[CellFolder])
     """The whole report, from the rows alone; whatever has not been measured is left out."""
     settings = {alpha: config.setting(alpha) for alpha in (0.0, *config.alphas)}
     measured = [images for images in config.imagesets if len(tested(table, images, settings[0.0], "accuracy"))]
-    directions = "\n\n".join(f"alpha = {alpha:g}: {direction(alpha)}." for alpha in settings)
+    directions = "\n\n".join(f"alpha = {alpha:g}: {DIRECTIONS[sign(alpha)]}." for alpha in settings)
     return Report(
         "Entangled hidden layers as a regulariser",
         "Does maximising the entanglement of classes in a classifier's hidden layers keep or raise its test accuracy?",
@@ -63,15 +68,6 @@ def report(config: "Config", table: "pd.DataFrame", artifacts: list[CellFolder])
     )
 
 
-def direction(alpha: float) -> str:
-    """What an alpha does, in words."""
-    if alpha == 0:
-        return "the baseline, cross-entropy alone"
-    if alpha < 0:
-        return "negative, so the entanglement of classes in the hidden layers is maximised, as in the paper"
-    return "positive, so the entanglement of classes in the hidden layers is minimised, against the paper"
-
-
 def _measured(table: "pd.DataFrame", imagesets: Sequence[str], settings: Settings) -> list[Section]:
     found = (table, imagesets, settings)
     counted, published = _gradient_table(*found), _published_table(*found)
@@ -80,7 +76,7 @@ def _measured(table: "pd.DataFrame", imagesets: Sequence[str], settings: Setting
             "Test accuracy",
             "Each dot is a seed, grey lines join a seed's trainings; mean and 95% interval in colour. The band is the "
             "margin of the claims.",
-            [figures.accuracy(*found), _table(*found), _seeds(*found)],
+            [figures.accuracy(*found), *_tables(*found)],
         ),
         Section(
             "Calibration",
@@ -93,34 +89,28 @@ def _measured(table: "pd.DataFrame", imagesets: Sequence[str], settings: Setting
     ]
 
 
-def _table(table: "pd.DataFrame", imagesets: Sequence[str], settings: Settings) -> Table:
-    rows = []
+def _tables(table: "pd.DataFrame", imagesets: Sequence[str], settings: Settings) -> list[Table]:
+    """What was reached, over the seeds and by each."""
+    means: Rows = []
+    seeds: Rows = []
     for images, (alpha, setting) in product(imagesets, settings.items()):
         values = [factor * tested(table, images, setting, metric) for metric, _, factor, _ in MEASURES]
+        seeds += [[images, name_of(alpha), *row] for row in seed_rows(values)]
         if len(values[0]):
             gained = gain(table, images, setting, settings[0.0]) if alpha else None
-            rows.append([images, name_of(alpha), float(values[0].max()), *map(mean_entry, values), gained or "-"])
-    headers = [
-        *columns("image set", "alpha"),
-        Column("best accuracy (%)", "higher"),
-        *(Column(name, better) for _, name, _, better in MEASURES),
-        Column("accuracy minus baseline (points)", "higher"),
-    ]
+            means.append([images, name_of(alpha), float(values[0].max()), *map(mean_entry, values), gained or "-"])
+    which, measured = columns("image set", "alpha"), [Column(name, better) for _, name, _, better in MEASURES]
+    best, difference = columns("best accuracy (%)", "accuracy minus baseline (points)", better="higher")
     caption = "On the test split at the end of training: best and mean over seeds; the difference is paired by seed."
-    return Table("regularization", caption, headers, rows)
-
-
-def _seeds(table: "pd.DataFrame", imagesets: Sequence[str], settings: Settings) -> Table:
-    rows = []
-    for images, (alpha, setting) in product(imagesets, settings.items()):
-        values = [factor * tested(table, images, setting, metric) for metric, _, factor, _ in MEASURES]
-        rows += [[images, name_of(alpha), *row] for row in seed_rows(values)]
-    headers = [*columns("image set", "alpha", "seed"), *(Column(name, better) for _, name, _, better in MEASURES)]
-    return Table("seeds", "Every seed on the test split at the end of training.", headers, rows)
+    everyone = "Every seed on the test split at the end of training."
+    return [
+        Table("regularization", caption, [*which, best, *measured, difference], means),
+        Table("seeds", everyone, [*which, Column("seed"), *measured], seeds),
+    ]
 
 
 def _gradient_table(table: "pd.DataFrame", imagesets: Sequence[str], settings: Settings) -> Table:
-    rows = [
+    rows: Rows = [
         [images, name_of(alpha), *counts]
         for images, (alpha, setting) in product(imagesets, settings.items())
         for counts in _gradients(pick(table, kind="training", imageset=images, setting=setting))
@@ -145,26 +135,18 @@ def _gradients(rows: "pd.DataFrame") -> Iterator[tuple[str, int, int, float, int
 
 
 def _published_table(table: "pd.DataFrame", imagesets: Sequence[str], settings: Settings) -> Table:
-    rows = []
+    rows: Rows = []
     known = [published for published in PUBLISHED if published.imageset in imagesets]
     for published, (alpha, setting) in product(known, settings.items()):
         gained = gain(table, published.imageset, setting, settings[0.0]) if alpha < 0 else None
         if gained:
             baseline = float(100 * tested(table, published.imageset, settings[0.0], "accuracy").mean())
             theirs = [_range(published.lowest, published.highest), _range(*published.gain, "+.2f")]
-            ours = [name_of(alpha), baseline, gained, note(published, baseline, gained)]
-            rows.append([published.imageset, published.source, published.without, *theirs, *ours])
-    headers = columns(
-        "image set",
-        "published by",
-        "without (%)",
-        "with (%)",
-        "difference (points)",
-        "our alpha",
-        "our baseline (%)",
-        "our difference (points)",
-        "note",
-    )
+            judged = note(published, baseline, gained)
+            whose = (published.imageset, published.source)
+            rows.append([*whose, published.without, *theirs, name_of(alpha), baseline, gained, judged])
+    headers = columns("image set", "published by", "without (%)", "with (%)", "difference (points)")
+    headers += columns("our alpha", "our baseline (%)", "our difference (points)", "note")
     return Table("published", "Published test accuracies beside ours.", headers, rows)
 
 

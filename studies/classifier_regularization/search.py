@@ -68,11 +68,9 @@ def space(config: Search) -> Space:
         "snnl_layers": Choice(tuple(_groups(config))),
     }
     chosen = {name: parts[name] for name in config.search if parts[name] != Choice(("all",))}
-    if not chosen:
-        raise UsageError(
-            f"search: there is one choice of snnl_layers only for {config.classifier}: name another setting."
-        )
-    return chosen
+    if chosen:
+        return chosen
+    raise UsageError(f"search: there is one choice of snnl_layers only for {config.classifier}: name another setting.")
 
 
 def cells(config: Search, values: Values, data: Path) -> list[Cell]:

@@ -23,7 +23,7 @@ import imagesets
 from lab import registry
 from lab.cells.cell import Cell
 from lab.reporting.verdicts import Claim
-from studies._config import TrainingStudy
+from studies._config import BF16, TrainingStudy
 from studies.gan_entanglement.report import difference_of_coverage, report, rise
 from tasks import embed, measure_gan, measure_references, train_gan
 
@@ -57,16 +57,7 @@ class Config(TrainingStudy):
 GANS = {"gans": ("dcgan", "wgan-gp")}
 PRESETS: dict[str, dict[str, Any]] = {
     "smoke": {**GANS, "imageset": "digits", "seeds": 2, "kimg": 3.0, "n": 100, "points": 4, "width": 8},
-    "laptop": {
-        **GANS,
-        "imageset": "digits",
-        "seeds": 5,
-        "kimg": 100.0,
-        "n": 500,
-        "points": 14,
-        "width": 64,
-        "precision": "bf16",  # that of the published cells
-    },
+    "laptop": {**GANS, **BF16, "imageset": "digits", "seeds": 5, "kimg": 100.0, "n": 500, "points": 14, "width": 64},
     "paper": {**GANS, "imageset": "cifar10", "seeds": 5, "kimg": 12800.0, "n": 5000, "points": 20, "width": 64},
 }
 
@@ -82,13 +73,12 @@ def plan(config: Config, data: Path) -> list[Cell]:
         WorkbenchError: a user's own images are not below `data`.
     """
     imagesets.check_n(config.imageset, config.n, ("test", "train"), data)
-    trainings = [
-        train_gan.cell(config.training(gan, seed), data) for seed in range(config.seeds) for gan in config.gans
-    ]
+    grid = [config.training(gan, seed) for seed in range(config.seeds) for gan in config.gans]
+    trainings = [train_gan.cell(settings, data) for settings in grid]
     return [
         measure_references.cell(config.imageset, config.n, data),
         *(measure_gan.cell(training, config.n) for training in trainings),
-        *(embed.cell(training) for training in trainings if training.config.seed == 0),
+        *(embed.cell(training) for training in trainings[: len(config.gans)]),
     ]
 
 

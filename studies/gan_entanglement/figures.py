@@ -74,13 +74,10 @@ def final_comparison(
     figure = new_figure(9.0, 0.55 * len(measures) + 1.2)
     axis = figure.subplots()
     end = _at_end(pick(table, kind="gan", split="test", group=""))
+    real = pick(table, kind="reference", model="real", group="")
     for place, (side, metric, _, _) in enumerate(measures):
-        for gan, at, colour in _beside(gans, place, 0.18):
-            values = pick(end, model=gan, side=side, metric=metric)["value"]
-            seed_dots(axis, values, at, colour, gan, upright=False)
-        real = _real(table, side=side, metric=metric)
-        if len(real):
-            axis.plot([real.mean()] * 2, [place - 0.35, place + 0.35], color=GREY, linewidth=1, zorder=0)
+        own, held = (pick(rows, side=side, metric=metric) for rows in (end, real))
+        _compare(axis, place, gans, own, held, upright=False)
     axis.set_yticks(range(len(measures)), [name for _, _, name, _ in measures])
     axis.invert_yaxis()
     axis.set_xlabel("value (grey line: real against real)")
@@ -95,12 +92,10 @@ def by_class(table: "pd.DataFrame", gans: Sequence[str], classes: Sequence[str])
     axis = figure.subplots()
     rows = pick(table, kind="gan", split="test", side="real", metric="entanglement")
     rows = _at_end(rows[rows["group"] != ""])
+    real = pick(table, kind="reference", model="real", metric="entanglement")
     for place in range(len(classes)):
-        for gan, at, colour in _beside(gans, place, 0.22):
-            seed_dots(axis, pick(rows, model=gan, group=str(place))["value"], at, colour, gan)
-        real = _real(table, metric="entanglement", group=str(place))
-        if len(real):
-            axis.plot([place - 0.4, place + 0.4], [real.mean()] * 2, color=GREY, linewidth=1, zorder=0)
+        own, held = (pick(shown, group=str(place)) for shown in (rows, real))
+        _compare(axis, place, gans, own, held, upright=True)
     axis.set_xticks(range(len(classes)), list(classes), parse_math=False)
     axis.set(xlabel="class", ylabel="real side of the class")
     legend(axis, loc="upper left", bbox_to_anchor=(1.0, 1.0))
@@ -166,12 +161,14 @@ def _at_end(rows: "pd.DataFrame") -> "pd.DataFrame":
     return rows[rows["step"] == rows.groupby("model")["step"].transform("max")]
 
 
-def _real(table: "pd.DataFrame", group: str = "", **which: str) -> "pd.Series[float]":
-    """What real images against real ones give, draw by draw."""
-    return pick(table, kind="reference", model="real", group=group, **which)["value"]
-
-
-def _beside(gans: Sequence[str], place: int, gap: float) -> list[tuple[str, float, str]]:
-    """The GANs side by side around a place of an axis, each with its place and its colour."""
-    first = place - gap * (len(gans) - 1) / 2
-    return [(gan, first + gap * index, colour) for index, (gan, colour) in enumerate(colours(gans).items())]
+def _compare(
+    axis: "Axes", place: int, gans: Sequence[str], rows: "pd.DataFrame", real: "pd.DataFrame", *, upright: bool
+) -> None:
+    """The GANs' values side by side around a place, and a grey line where real against real is."""
+    first = place - 0.2 * (len(gans) - 1) / 2
+    for index, (gan, colour) in enumerate(colours(gans).items()):
+        values = pick(rows, model=gan)["value"]
+        seed_dots(axis, values, first + 0.2 * index, colour, gan, aside=0.08, upright=upright)
+    if len(real):
+        line = ([place - 0.4, place + 0.4], [real["value"].mean()] * 2)
+        axis.plot(*(line if upright else line[::-1]), color=GREY, linewidth=1, zorder=0)

@@ -10,8 +10,8 @@ from lab.cells.rows import pick
 from lab.reporting.report import Gallery, GalleryRow, Report, Section
 from lab.reporting.statistics import Estimate, first_by_seed, last_by_seed, paired_by_seed, welch_difference
 from lab.reporting.tables import Better, Column, Table, columns, mean_entry, seed_rows
+from studies._config import classes_of
 from studies.gan_entanglement import figures
-from tasks import train_gan
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,8 +75,7 @@ def _reference(table: "pd.DataFrame", group: str = "", **which: str) -> Estimate
 
 def _measured(table: "pd.DataFrame", cells: list[CellFolder], gans: Sequence[str]) -> list[Section]:
     trained = {gan: _trainings(cells, gan) for gan in gans}
-    classes = next((_classes_of(cell) for found in trained.values() for cell in found), ())
-    embeddings = _embeddings(cells)
+    classes, embeddings = classes_of(cells), _embeddings(cells)
     return [
         Section(
             "Entanglement over training",
@@ -147,11 +146,6 @@ def _trainings(cells: list[CellFolder], gan: str) -> list[CellFolder]:
     """The finished trainings of a GAN, by seed."""
     found = [cell for cell in cells if cell.task == "train-gan" and cell.config["gan"] == gan and _grids(cell)]
     return sorted(found, key=lambda cell: int(cell.config["seed"]))
-
-
-def _classes_of(training: CellFolder) -> tuple[str, ...]:
-    """The names of the classes that a GAN was trained on; empty where the images have none."""
-    return train_gan.Config.parse(training.config).spec_of_images.classes
 
 
 def _grids(training: CellFolder) -> list[Path]:

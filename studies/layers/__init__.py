@@ -24,7 +24,7 @@ import imagesets
 from lab import registry
 from lab.cells.cell import Cell
 from lab.reporting.verdicts import Claim
-from studies._config import TrainingStudy
+from studies._config import BF16, TrainingStudy
 from studies.layers.report import fall_of_the_last, report, rise_of_the_hidden
 from tasks import evaluate_classifier, measure_layers, train_classifier
 
@@ -72,27 +72,11 @@ class Config(TrainingStudy):
         return train_classifier.Config.parse({**shared, **own, "snapshots": snapshots})
 
 
-BOTH = {"classifiers": ("resnet", "cnn"), "alpha": -0.01}
+BOTH, FLIPPED = {"classifiers": ("resnet", "cnn"), "alpha": -0.01}, {"augmentation": "flip-shift"}
 PRESETS: dict[str, dict[str, Any]] = {
     "smoke": {**BOTH, "imageset": "digits", "seeds": 1, "epochs": 2, "n": 150, "points": 3},
-    "laptop": {
-        **BOTH,
-        "imageset": "digits",
-        "seeds": 5,
-        "epochs": 30,
-        "n": 500,
-        "points": 8,
-        "precision": "bf16",  # that of the published cells
-    },
-    "paper": {
-        **BOTH,
-        "imageset": "cifar10",
-        "seeds": 4,
-        "epochs": 106,
-        "n": 5000,
-        "points": 20,
-        "augmentation": "flip-shift",
-    },
+    "laptop": {**BOTH, **BF16, "imageset": "digits", "seeds": 5, "epochs": 30, "n": 500, "points": 8},
+    "paper": {**BOTH, **FLIPPED, "imageset": "cifar10", "seeds": 4, "epochs": 106, "n": 5000, "points": 20},
 }
 
 MARGIN = 0.05

@@ -8,8 +8,8 @@ from lab.cells.rows import pick
 from lab.reporting.report import Figure, Report, Section
 from lab.reporting.statistics import Estimate, by_seed, first_by_seed, last_by_seed, paired_by_seed
 from lab.reporting.tables import Column, Table, columns, mean_entry, seed_table
+from studies._config import classes_of
 from studies.layers import figures
-from tasks import train_classifier
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -112,7 +112,7 @@ def _section(classifier: str, table: "pd.DataFrame", cells: list[CellFolder], se
         _layer_table(table, classifier, layers, known),
         _fall_table(table, classifier, layers, known),
     ]
-    pairs, classes = _class_pairs(cells, pick(rows, setting=settings[0])), _classes(cells)
+    pairs, classes = _class_pairs(cells, pick(rows, setting=settings[0])), classes_of(cells)
     if pairs and classes:
         shown = list(dict.fromkeys([hidden[0], hidden[-1], LOGITS]))
         items.insert(2, figures.class_pairs(pairs, classifier, shown, classes))
@@ -169,9 +169,3 @@ def _class_pairs(cells: list[CellFolder], rows: "pd.DataFrame") -> list[dict[str
     sources = set(rows["cell"])
     paths = [cell.path / "class_pairs.npz" for cell in cells if cell.path.name in sources]
     return [dict(np.load(path, allow_pickle=False)) for path in paths if path.exists()]
-
-
-def _classes(cells: list[CellFolder]) -> tuple[str, ...]:
-    """The names of the classes that the classifiers tell apart."""
-    trained = (train_classifier.Config.parse(cell.config) for cell in cells if cell.task == "train-classifier")
-    return next((config.spec_of_images.classes for config in trained), ())

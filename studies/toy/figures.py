@@ -17,18 +17,23 @@ SIDE = 2.15
 """Half a picture's side: the disk that the points stay in has radius 2."""
 
 
-def sequence(frames: Mapping[str, Any], names: Mapping[str, str]) -> Figure:
-    """The points of the descents with one mode a class, first seed, over the steps."""
-    shown = {name: title for name, title in names.items() if not name.startswith("modes")}
-    caption = "Points in the plane as the loss is minimised or maximised (first seed); colours are classes."
-    return _pictures("descents", caption, frames, shown)
+def pictures(key: str, names: Mapping[str, str], frames: Mapping[str, Any], caption: str) -> Figure:
+    """The points of some descents over the steps, first seed: one row a descent, one column a frame."""
+    import pandas as pd
 
-
-def modes(frames: Mapping[str, Any], names: Mapping[str, str]) -> Figure:
-    """The points of the descents with two modes a class, first seed, over the steps."""
-    shown = {name: title for name, title in names.items() if name.startswith("modes")}
-    caption = "Classes of two modes (disks and crosses) under both losses (first seed); colours are classes."
-    return _pictures("modes", caption, frames, shown)
+    steps, classes = frames["steps"], int(frames["classes"])
+    figure = new_figure(1.8 * len(steps), 1.95 * len(names))
+    grid = figure.subplots(len(names), len(steps), squeeze=False)
+    data = []
+    for row, (name, title) in zip(grid, names.items(), strict=True):
+        which = frames[f"{name}/modes"]
+        for axis, step, points in zip(row, steps, frames[name], strict=True):
+            _picture(axis, points, which, classes)
+            axis.set_title(f"step {step}", loc="left", fontsize=8.5)
+            about = {"setting": name, "step": step, "class": which % classes, "mode": which // classes}
+            data.append(pd.DataFrame(points, columns=["x", "y"]).assign(**about))
+        row[0].set_ylabel(title.replace(", ", ",\n"))
+    return Figure(key, caption, figure, pd.concat(data))
 
 
 def scores(table: "pd.DataFrame", names: Mapping[str, str]) -> Figure:
@@ -51,12 +56,12 @@ def scores(table: "pd.DataFrame", names: Mapping[str, str]) -> Figure:
 
 
 def mode_distances(table: "pd.DataFrame", names: Mapping[str, str]) -> Figure:
-    """The distance between the modes of a class over the steps, under both losses."""
+    """The distance between the modes of a class over the steps, in descents that have two."""
     figure = new_figure(5.4, 3.4)
     axis = figure.subplots()
     rows = pick(table, kind="toy", metric="mode_distance")
-    for index, name in enumerate(name for name in names if name.startswith("modes")):
-        _curves(axis, pick(rows, setting=name), PALETTE[index], names[name].rpartition(", ")[2])
+    for (name, title), colour in zip(names.items(), PALETTE, strict=False):
+        _curves(axis, pick(rows, setting=name), colour, title.rpartition(", ")[2])
     axis.set(xlabel="step", ylabel="distance between modes")
     axis.set_ylim(bottom=0)
     legend(axis)
@@ -74,25 +79,6 @@ def _curves(axis: "Axes", rows: "pd.DataFrame", colour: str, label: str) -> None
     seed_curves(axis, rows, "step", colour, label)
     axis.set_xscale("function", functions=(lambda step: np.sqrt(np.maximum(step, 0)), np.square))
     axis.set_xlim(0, rows["step"].max())
-
-
-def _pictures(key: str, caption: str, frames: Mapping[str, Any], shown: Mapping[str, str]) -> Figure:
-    """One row a descent, one column a frame."""
-    import pandas as pd
-
-    steps, classes = frames["steps"], int(frames["classes"])
-    figure = new_figure(1.8 * len(steps), 1.95 * len(shown))
-    grid = figure.subplots(len(shown), len(steps), squeeze=False)
-    data = []
-    for row, (name, title) in zip(grid, shown.items(), strict=True):
-        which = frames[f"{name}/modes"]
-        for axis, step, points in zip(row, steps, frames[name], strict=True):
-            _picture(axis, points, which, classes)
-            axis.set_title(f"step {step}", loc="left", fontsize=8.5)
-            about = {"setting": name, "step": step, "class": which % classes, "mode": which // classes}
-            data.append(pd.DataFrame(points, columns=["x", "y"]).assign(**about))
-        row[0].set_ylabel(title.replace(", ", ",\n"))
-    return Figure(key, caption, figure, pd.concat(data))
 
 
 def _picture(axis: "Axes", points: Any, modes: Any, classes: int) -> None:

@@ -61,18 +61,22 @@ def at_end(table: "pd.DataFrame", name: str, metric: str, kind: str = "toy") -> 
 
 def _measured(table: "pd.DataFrame", cells: list[CellFolder]) -> list[Section]:
     frames = _frames(min(cells, key=lambda cell: int(cell.config["seed"])))
+    twos = {name: title for name, title in NAMES.items() if name.startswith("modes")}
+    ones = {name: title for name, title in NAMES.items() if name not in twos}
+    moving = "Points in the plane as the loss is minimised or maximised (first seed); colours are classes."
+    both = "Classes of two modes (disks and crosses) under both losses (first seed); colours are classes."
     return [
         Section(
             "Descents",
             "Colours are classes. Only the labels tell the classes: nothing else does in the random start.",
-            [figures.sequence(frames, NAMES)],
+            [figures.pictures("descents", ones, frames, moving)],
         ),
         Section(
             "Two modes a class",
             "Disks and crosses are the two modes of a class, which begin opposite to each other. The triplet loss "
             "(all triplets that are not yet far enough apart) asks that a point be nearer to all of its class than to "
             "any other point; the soft nearest neighbor loss asks only for some near ones.",
-            [figures.modes(frames, NAMES), figures.mode_distances(table, NAMES)],
+            [figures.pictures("modes", twos, frames, both), figures.mode_distances(table, twos)],
         ),
         Section(
             "Scores over the descent",

@@ -14,9 +14,15 @@ from lab.reporting.tables import Column, Table
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 FLAGS = (
-    "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--force-device-scale-factor=1",
-)  # fmt: skip
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--force-device-scale-factor=1",
+)
 REPORTS = ("smoke", "incomplete", "hostile names", "hostile classes", "many rows")
 PUBLISHED = sorted(path.name for path in (ROOT / "results" / "studies").glob("*/*"))
 ENOUGH_CONTRAST = 4.5

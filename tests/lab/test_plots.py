@@ -31,7 +31,7 @@ def test_a_curve_a_seed_by_step_and_their_mean(axis):
 
 def test_without_rows_nothing_is_drawn(axis):
     seed_curves(axis, rows(), "step", "red", "a")
-    seed_dots(axis, pd.Series([math.nan]), 0, "red", "a")
+    seed_dots(axis, pd.Series([math.nan]), 0, "red", "a", aside=0, upright=True)
     legend(axis)
     assert not axis.lines and not axis.collections and axis.get_legend() is None
 
@@ -49,13 +49,13 @@ def test_every_value_is_a_dot_and_the_bar_is_the_interval(axis, upright):
 
 
 def test_one_value_has_a_mean_and_no_bar(axis):
-    seed_dots(axis, pd.Series([1.0]), 0, "red")
+    seed_dots(axis, pd.Series([1.0]), 0, "red", aside=0, upright=True)
     assert len(axis.collections) == 1 and len(axis.lines) == 1
 
 
 def test_a_label_is_in_the_legend_once(axis):
-    for label in ("a", "b", "a", None):
-        seed_dots(axis, pd.Series([1.0, 2.0]), 0, "red", label)
+    for label in ("a", "b", "a", ""):
+        seed_dots(axis, pd.Series([1.0, 2.0]), 0, "red", label, aside=0, upright=True)
     legend(axis)
     assert [text.get_text() for text in axis.get_legend().get_texts()] == ["a", "b"]
 
