@@ -4,14 +4,14 @@ import pytest
 import torch
 from sklearn.neighbors import NearestNeighbors
 
-from snnl_core import neighbors
+from snnl_core import search
 from snnl_core.neighbors import nearest_neighbors
 
 
 @pytest.mark.parametrize("distance, metric", [("sqeuclidean", "sqeuclidean"), ("cosine", "cosine")])
 @pytest.mark.parametrize("chunk", [1, 1 << 24])
 def test_equals_scikit_learn(monkeypatch, distance, metric, chunk):
-    monkeypatch.setattr(neighbors, "CHUNK_ENTRIES", chunk)
+    monkeypatch.setattr(search, "COLUMNS", chunk)
     generator = torch.Generator().manual_seed(0)
     points = torch.randn(80, 5, generator=generator, dtype=torch.float64)
     queries = torch.randn(17, 5, generator=generator, dtype=torch.float64)
@@ -26,7 +26,7 @@ def test_equals_scikit_learn(monkeypatch, distance, metric, chunk):
 
 @pytest.mark.parametrize("chunk", [1, 7 * 12, 1 << 24])
 def test_no_point_is_its_own_neighbour(monkeypatch, chunk):
-    monkeypatch.setattr(neighbors, "CHUNK_ENTRIES", chunk)
+    monkeypatch.setattr(search, "COLUMNS", chunk)
     points = torch.arange(12.0)[:, None].square()
     _, found = nearest_neighbors(points, points, 1, exclude_self=True)
     assert found[:, 0].tolist() == [1, 0, *range(1, 11)]
