@@ -34,6 +34,9 @@ def check_rows(x: Tensor) -> Tensor:
 class Rows:
     """Points that are not copied, and the factors that make their squared distances the wanted ones.
 
+    For the cosine distance, 1 - cos = |a - b|^2 / 2 on the unit sphere. A point at the origin has no direction: it
+    counts as one orthogonal to all, at 0 from others at the origin and at 1 from all else.
+
     Attributes:
         x: (n, d), floating and finite; in memory or mapped to it, on any device.
         scale: (n,), in at least float32: 1, or for the cosine distance sqrt(1/2) / |x|, and 0 at the origin.
@@ -64,11 +67,18 @@ class Rows:
     def __len__(self) -> int:
         return len(self.x)
 
+    def __getitem__(self, rows: slice) -> "Rows":
+        return Rows(self.x[rows], self.scale[rows])
+
     def center(self) -> Tensor:
         """The mean of an evenly spread sample (d,): products lose fewer digits around it."""
         some = slice(None, None, max(1, len(self) // SAMPLED))
         points = self.x[some].to(self.scale.dtype) * self.scale[some, None]
         return points.sum(0) / max(1, len(points))
+
+    def zero(self) -> Tensor:
+        """Which points have no direction though one is needed (n,)."""
+        return self.scale == 0
 
     def minus(self, origin: Tensor, which: slice | Tensor) -> Tensor:
         """Some of the points, scaled, from an origin (d,) or one each (m, d), in its dtype and on its device."""
@@ -78,12 +88,12 @@ class Rows:
         return torch.addcmul(-origin, x, self.scale[which].to(origin.device, origin.dtype)[:, None])
 
     def differences(self, origins: Tensor, which: Tensor) -> Tensor:
-        """Squared distances (q, m) from origins (q, d) to points by position (q, m)."""
+        """Distances (q, m) from origins (q, d), scaled and with a direction, to points by position (q, m)."""
         x = self.x.index_select(0, which.flatten().to(self.x.device)).to(origins.device, origins.dtype)
         x = x.view(*which.shape, -1)
         scale = self.scale[which.to(self.scale.device)].to(origins.device, origins.dtype)
         torch.addcmul(-origins[:, None], x, scale[:, :, None], out=x)
-        return torch.linalg.vector_norm(x, dim=2).square_()
+        return torch.linalg.vector_norm(x, dim=2).square_() + 0.5 * (scale == 0)
 
 
 def _unit(x: Tensor, largest: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ def nearest_neighbors(
         points: (n, d), floating and finite; where either is float64, so are the distances.
         k: how many, from 1 to n (n - 1 with `exclude_self`).
         distance: `sqeuclidean`, or `cosine` for 1 - cos; a point at the origin is at 0 from others at the origin and
-            at 1/2 from all else.
+            at 1 from all else.
         exclude_self: queries are the points themselves, and no point is its own neighbour.
 
     Returns:

@@ -35,13 +35,26 @@ def search(queries: Rows, bank: Rows, k: int, *, exclude_self: bool = False) -> 
     dtype, device = torch.promote_types(queries.scale.dtype, bank.scale.dtype), queries.x.device
     distances = torch.empty(len(queries), k, dtype=dtype, device=device)
     positions = torch.empty(len(queries), k, dtype=torch.int64, device=device)
-    center = bank.center().to(distances)
-    size = max(1, BLOCK // max(1, len(center)))
-    for start in range(0, len(queries) if k else 0, size):
-        which = torch.arange(start, min(start + size, len(queries)), device=device)
-        found = _Search.of(queries, bank, center, which, exclude_self).nearest(k)
-        distances[which], positions[which] = found
+    zero = queries.zero()
+    some = zero.nonzero().flatten().to(device)
+    distances[some], positions[some] = _from_the_origin(some, bank, k, exclude_self, like=distances)
+    center, size = bank.center().to(distances), max(1, BLOCK // max(1, bank.x.shape[1]))
+    for which in (~zero).nonzero().flatten().to(device).split(size) if k else []:
+        if len(which):
+            distances[which], positions[which] = _Search.of(queries, bank, center, which, exclude_self).nearest(k)
     return distances, positions
+
+
+def _from_the_origin(which: Tensor, bank: Rows, k: int, exclude_self: bool, *, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Distances and positions (q, k) for queries without a direction: first the points that have none either."""
+    zero = bank.zero()
+    first = torch.cat([zero.nonzero().flatten(), (~zero).nonzero().flatten()])[: k + exclude_self].to(like.device)
+    positions = first.expand(len(which), -1)
+    if exclude_self:
+        kept = positions != which[:, None]
+        kept[:, -1] &= ~kept.all(1)
+        positions = positions[kept].view(-1, k)
+    return (~zero).to(like)[positions], positions
 
 
 @dataclass(frozen=True)
@@ -145,6 +158,7 @@ class _Search:
         """So many points b from a position on, scaled and centred (width, d), and |b|^2 (width,)."""
         points = self.bank.minus(self.center, slice(start, start + width))
         squares = torch.linalg.vector_norm(points, dim=1).square_()
+        squares += 0.5 * self.bank.zero()[start : start + width].to(squares)
         missing = width - len(points)
         if missing:
             points = torch.nn.functional.pad(points, (0, 0, 0, missing))
