@@ -12,12 +12,13 @@ is that function, for training; `entanglement` is its minimum over T (equation 2
 Tensors in, tensors out: no files, no other part of the project.
 """
 
-from snnl_core.deep_knn import DeepKNN, DeepKNNPrediction
+from snnl_core.deep_knn import DeepKNN
 from snnl_core.distributed import gather_with_grad
 from snnl_core.entanglement import Entanglement, GroupEntanglement, entanglement
 from snnl_core.loss import SoftNearestNeighborLoss, soft_nearest_neighbor_loss
 from snnl_core.monitor import EntanglementMonitor
 from snnl_core.neighbors import nearest_neighbors
+from snnl_core.prediction import DeepKNNPrediction
 
 CODE_VERSION = 1
 

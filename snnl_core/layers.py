@@ -6,10 +6,12 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from snnl_core.bank import CHUNK, Rows
+from snnl_core.bank import Rows
 from snnl_core.distances import Distance, check_integers
 
 Layers = dict[str, Rows]
+PIECE = 1 << 20
+"""Values whose bits are looked at at a time."""
 
 
 def check_layers(features: Mapping[str, Tensor], distance: Distance, sizes: Mapping[str, int] | None = None) -> Layers:
@@ -94,20 +96,20 @@ def warn_of_zeros(layers: Layers) -> None:
 def fingerprints(layers: Layers) -> Tensor:
     """A number (n,) in int64, on the CPU, that equal rows share, and others only by a chance of less than 2^-40.
 
-    Rows are equal if all their values in all layers are, in whatever dtype. It is a random linear function of the
-    values' bits.
+    Rows are equal if all their values in all layers are, to float32, in whatever dtype. It is a random linear function
+    of the values' bits, taken in pairs.
     """
     total = torch.zeros(count(layers), dtype=torch.int64)
     generator = torch.Generator().manual_seed(0)
     for name in sorted(layers):
         x = layers[name].x
         low, high = torch.iinfo(torch.int64).min, torch.iinfo(torch.int64).max
-        factors = torch.randint(low, high, (x.shape[1],), generator=generator).to(x.device)
-        size = max(1, CHUNK // 4 // x.shape[1])
+        factors = torch.randint(low, high, (-(-x.shape[1] // 2),), generator=generator).to(x.device)
+        size = max(1, PIECE // x.shape[1])
         for start in range(0, len(x), size):
-            bits = (x[start : start + size].double() + 0.0).view(torch.int64)  # + 0 makes one of the two zeros
-            bits = bits ^ (bits >> 32)  # the low bits of float32's values are all 0
-            total[start : start + size] += (bits * factors).sum(1).cpu()
+            values = x[start : start + size].float() + 0.0  # which makes one of the two zeros
+            pairs = torch.nn.functional.pad(values, (0, x.shape[1] % 2)).view(torch.int64)
+            total[start : start + size] += (pairs * factors).sum(1).cpu()
     return total
 
 
