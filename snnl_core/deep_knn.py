@@ -122,9 +122,8 @@ class DeepKNN:
                 which makes the set look too conforming and the p-values too small.
 
         Raises:
-            TypeError, ValueError: see `fit`; the layers are not the fitted ones, a label was not fitted, there is no
-                row, or rows are among the fitted ones.
-            RuntimeError: before `fit`.
+            TypeError, ValueError: see `fit`; nothing is fitted, the layers are not the fitted ones, a label was not
+                fitted, there is no row, or rows are among the fitted ones.
         """
         self._need_fit()
         fitted = None if allow_overlap else self._parts.gather(fingerprints(self._bank))
@@ -164,12 +163,12 @@ class DeepKNN:
             generator: of the CPU, draws U for `smoothed` p-values; default torch's own.
 
         Raises:
-            TypeError, ValueError: see `fit`; the layers are not the fitted ones, or the logits do not fit.
-            RuntimeError: before `fit` or `calibrate`.
+            TypeError, ValueError: see `fit`; nothing is fitted or calibrated, the layers are not the fitted ones, or
+                the logits do not fit.
         """
         self._need_fit()
         if self._calibration is None:
-            raise RuntimeError("there are no calibration scores: call calibrate first.")
+            raise ValueError("there are no calibration scores: call calibrate first.")
         check_mode(self.mode)
 
         def check() -> tuple[Layers, Tensor]:
@@ -223,7 +222,7 @@ class DeepKNN:
 
     def _need_fit(self) -> None:
         if not self._bank:
-            raise RuntimeError("nothing is fitted: call fit first.")
+            raise ValueError("nothing is fitted: call fit first.")
 
     def _code(self, labels: Tensor) -> Tensor:
         """Labels as numbers of their classes (n,)."""

@@ -7,7 +7,7 @@ room for it. What is found depends neither on the sizes of the chunks nor on whi
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -99,10 +99,7 @@ class _Search:
             limits = self._limits(distances[:, -1])
             unsure = (best.bounds + self.squares <= limits).nonzero().flatten()
             for some in unsure.split(AGAIN) if len(unsure) else []:
-                again = _Search(
-                    self.queries, self.bank, self.center, self.which[some], self.x[some], self.squares[some],
-                    self.exclude_self,
-                )  # fmt: skip
+                again = replace(self, which=self.which[some], x=self.x[some], squares=self.squares[some])
                 distances[some], positions[some] = again.within(limits[some], positions[some])
         return distances, positions
 
