@@ -87,7 +87,7 @@ def small_tiles(rows, columns):
         yield
 
 
-@runs(150)
+@runs(80)
 @given(st.data())
 def test_whole_numbers_have_exact_distances_and_many_ties(data):
     n, d, k = data.draw(st.integers(2, 70)), data.draw(st.integers(1, 4)), data.draw(st.integers(1, 12))
@@ -130,6 +130,7 @@ def test_equals_faiss(distance):
 @pytest.mark.parametrize("itself", [False, True])
 def test_points_without_a_direction_are_orthogonal_to_all(itself):
     points = torch.randn(50, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64).relu()
+    points[:, 0] += 0.1
     points[[3, 8, 9]] = 0
     queries = points if itself else points[:12].flip(0) + 0.0
     exact = 1 - torch.nn.functional.normalize(queries) @ torch.nn.functional.normalize(points).T
@@ -181,10 +182,10 @@ def test_the_smallest_of_tiles_are_those_of_the_whole(kept, tiles, seed, ties):
 
 def test_what_has_no_distances_is_refused():
     points = torch.full((3, 2), 1e19)
-    with pytest.raises(ValueError, match="too large for torch[.]float32: scale them down, or use float64"):
+    with pytest.raises(ValueError, match=r"too large for torch\.float32: scale them down, or use float64"):
         nearest_neighbors(points, points, 1)
     assert nearest_neighbors(points.double(), points.double(), 1)[0].dtype == torch.float64
-    with pytest.raises(TypeError, match="must be floating, not torch[.]int64"):
+    with pytest.raises(TypeError, match=r"must be floating, not torch\.int64"):
         nearest_neighbors(points.long(), points.long(), 1)
     with pytest.raises(ValueError, match="unknown distance 'l1'"):
         nearest_neighbors(points, points, 1, distance="l1")
