@@ -72,7 +72,8 @@ class Rows:
 
     def center(self) -> Tensor:
         """The mean of an evenly spread sample (d,): products lose fewer digits around it."""
-        some = slice(None, None, max(1, len(self) // SAMPLED))
+        few = max(1, min(SAMPLED, CHUNK // max(1, self.x.shape[1])))
+        some = slice(None, None, max(1, len(self) // few))
         points = self.x[some].to(self.scale.dtype) * self.scale[some, None]
         return points.sum(0) / max(1, len(points))
 

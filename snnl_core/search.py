@@ -130,7 +130,7 @@ class _Search:
         A point at distance d of a query a is no longer than |a| + sqrt(d); the factor is several times the error of
         sums of random roundings.
         """
-        error = (8 + math.sqrt(self.x.shape[1])) * torch.finfo(self.x.dtype).eps
+        error = (4 + math.sqrt(self.x.shape[1]) / 2) * torch.finfo(self.x.dtype).eps
         return distances + error * (2 * self.squares.sqrt() + distances.sqrt()).square()
 
     def _tiles(self) -> Iterator[tuple[slice, int, Tensor]]:
