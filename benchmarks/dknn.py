@@ -15,7 +15,7 @@ import statistics
 import subprocess
 import sys
 import time
-import warnings
+from functools import partial
 from pathlib import Path
 
 import click
@@ -134,13 +134,11 @@ def bench_p_values(sizes, rounds):
     from snnl_core.conformal import Calibration
 
     _, m, n = sizes
-    scores, test = torch.randint(300, (m,)), torch.randint(300, (n, CLASSES))
+    scores, test, chance = torch.randint(300, (m,)), torch.randint(300, (n, CLASSES)), 1 - torch.rand(n).double()
     calibration = Calibration(scores, torch.randint(CLASSES, (m,)), CLASSES)
     for mode in ("valid", "smoothed"):
-        chance = 1 - torch.rand(n, dtype=torch.float64)
-        own = statistics.median(
-            seconds(lambda: calibration.p_values(test, mode, uniform=chance))[0] for _ in range(3 * rounds)
-        )
+        work = partial(calibration.p_values, test, mode, uniform=chance)
+        own = statistics.median(seconds(work)[0] for _ in range(3 * rounds))
         theirs = seconds(lambda: p_values_batch(scores.numpy(), test.numpy(), smoothing=mode == "smoothed"))[0]
         yield row(f"{mode} p-values, {n} x {CLASSES} from {m}", own, "s", own, at_most=0.2)
         yield row("the same", own, "crepes", own / theirs)
@@ -173,23 +171,18 @@ def p_values_by_fault(x, labels, generator):
     layers = hidden_layers(x, labels, fitted, generator)
     knn, found = DeepKNN(20).fit(*pick(layers, labels, fitted)), {}
 
-    def p_values(mode):
+    def true_labels(mode, what="p_values"):
         knn.mode = mode
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return knn.predict(pick(layers, labels, test)[0], generator=generator)
-
-    def true(values):
+        values = getattr(knn.predict(pick(layers, labels, test)[0], generator=generator), what)
         return values.gather(1, labels[test][:, None])[:, 0]
 
     knn.calibrate(*pick(layers, labels, held_out))
     for mode in ("valid", "smoothed", "paper"):
-        found[mode] = true(p_values(mode).p_values)
-    scores, strange = knn.state_dict()["calibration"]["scores"], true(p_values("paper").nonconformity)
-    kept = scores[scores > 0]
-    found["zeros trimmed"] = (kept >= strange[:, None]).double().mean(1)
+        found[mode] = true_labels(mode)
+    scores = knn.state_dict()["calibration"]["scores"]
+    found["zeros trimmed"] = (scores[scores > 0] >= true_labels("paper", "nonconformity")[:, None]).double().mean(1)
     knn.calibrate(*pick(layers, labels, fitted[:200]), allow_overlap=True)
-    found["calibrated on fitted rows"] = true(p_values("valid").p_values)
+    found["calibrated on fitted rows"] = true_labels("valid")
     return found
 
 
