@@ -53,9 +53,8 @@ class Rows:
             TypeError: they are not floating.
             ValueError: a row is not finite, squared distances would overflow, or the distance is unknown.
         """
+        largest = check_rows(x).to(wide(x.dtype))
         prepare(x[:0], distance)  # which knows the distances
-        largest = check_rows(x)
-        largest = largest.to(wide(x.dtype))
         if distance == "cosine":
             return cls(x, _unit(x, largest))
         reach = 4 * x.shape[1] * float(largest.max()) ** 2 if len(x) else 0

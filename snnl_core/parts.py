@@ -55,8 +55,9 @@ class InParts(Alone):
 
         agree(first)
         layers, other = found[0]
-        kinds = {name: (rows.x.shape[1], str(rows.x.dtype), rows.x.device.type) for name, rows in layers.items()}
-        agree(lambda: (other,), **settings, **{"the features of a layer, dtype and device": kinds})
+        # A list, as the order of the layers is that of the exchanges to come.
+        kinds = [(name, rows.x.shape[1], str(rows.x.dtype), rows.x.device.type) for name, rows in layers.items()]
+        agree(lambda: (other,), **settings, **{"the layers, their features, dtype and device": kinds})
         return found[0]
 
     def gather(self, x: Tensor) -> Tensor:

@@ -80,8 +80,10 @@ def check_refusals(rank, world):
         knn.fit(hole if last else layers, labels)
     with pytest.raises(ValueError, match="differ in k: 3 and 4"):
         DeepKNN(3 + last, sharded=True).fit(layers, labels)
-    with pytest.raises(ValueError, match="differ in the features of a layer"):
+    with pytest.raises(ValueError, match="differ in the layers, their features"):
         knn.fit({"a": layers["a"][:, : 2 - last]}, labels)
+    with pytest.raises(ValueError, match="differ in the layers, their features"):
+        knn.fit(dict.fromkeys("ba" if last else "ab", layers["a"]), labels)
     with pytest.raises(ValueError, match=f"k = 99 neighbours of {12 * world} fitted rows"):
         DeepKNN(99, sharded=True).fit(layers, labels)
     knn.fit(layers, labels)
