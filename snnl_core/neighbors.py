@@ -1,12 +1,11 @@
-"""Exact nearest neighbours, in chunks of queries."""
+"""The nearest neighbours of points, exactly."""
 
 import torch
 from torch import Tensor
 
-from snnl_core.distances import Distance, check_finite, full_precision, prepare, squared_distances
-
-CHUNK_ENTRIES = 1 << 22
-"""Distances held at a time."""
+from snnl_core.bank import Rows
+from snnl_core.distances import Distance
+from snnl_core.search import search
 
 
 @torch.no_grad()
@@ -15,48 +14,27 @@ def nearest_neighbors(
 ) -> tuple[Tensor, Tensor]:
     """The k nearest points of each query, nearest first.
 
+    Memory beyond the arguments and the result is bounded (about 0.6 GB on a processor): the points are read in chunks,
+    so that they may be a memory map or lie on another device than the queries.
+
     Args:
         queries: (q, d), floating and finite.
-        points: (n, d), of the same dtype.
+        points: (n, d), floating and finite; where either is float64, so are the distances.
         k: how many, from 1 to n (n - 1 with `exclude_self`).
-        distance: `sqeuclidean`, or `cosine` for 1 - cos.
+        distance: `sqeuclidean`, or `cosine` for 1 - cos; a point at the origin is at 0 from others at the origin and
+            at 1 from all else.
         exclude_self: queries are the points themselves, and no point is its own neighbour.
 
     Returns:
-        Distances (q, k), in at least float32, and positions among the points (q, k). Copies of a point count as
-        neighbours at distance 0; of points equally near, the first ones are taken, in order.
+        Distances (q, k), in at least float32, and positions among the points (q, k), on the queries' device. Copies of
+        a point count as neighbours at distance 0; of points equally near, the first ones are taken, in order.
 
     Raises:
-        ValueError: k is impossible, the dimensions differ, or a row is not finite.
+        TypeError: a tensor is not floating.
+        ValueError: k is impossible, the dimensions differ, a row is not finite, or squared distances overflow.
     """
-    if queries.shape[1:] != points.shape[1:] or (exclude_self and len(queries) != len(points)):
+    if queries.ndim != 2 or queries.shape[1:] != points.shape[1:] or (exclude_self and len(queries) != len(points)):
         raise ValueError(f"queries {tuple(queries.shape)} do not fit points {tuple(points.shape)}.")
     if not 1 <= k <= len(points) - exclude_self:
         raise ValueError(f"k = {k} of {len(points)} points: k must be from 1 to {len(points) - exclude_self}.")
-    both = torch.cat([queries, points])
-    check_finite(both)
-    both = prepare(both if both.dtype == torch.float64 else both.float(), distance)
-    both = both - both.mean(0)  # which keeps |a|^2 + |b|^2 - 2ab accurate
-    queries, points = both[: len(queries)], both[len(queries) :]
-    distances, indices = [], []
-    size = max(1, CHUNK_ENTRIES // len(points))
-    for start in range(0, len(queries), size):
-        with full_precision(points.device):
-            squared = squared_distances(queries[start : start + size], points)
-        if exclude_self:
-            squared.diagonal(start).fill_(torch.inf)
-        values, index = _smallest(squared, k)
-        distances.append(values)
-        indices.append(index)
-    return torch.cat(distances), torch.cat(indices)
-
-
-def _smallest(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The k smallest of each row, ascending, and where they are; of equal ones the first (topk takes any)."""
-    last = values.topk(k, largest=False).values[:, -1:]
-    below, level = values < last, values == last
-    room = k - below.sum(1, keepdim=True)
-    picked = below | (level & (level.cumsum(1, dtype=torch.int32) <= room))
-    index = picked.nonzero()[:, 1].view(-1, k)
-    found, order = values.gather(1, index).sort(dim=1, stable=True)
-    return found, index.gather(1, order)
+    return search(Rows.of(queries, distance), Rows.of(points, distance), k, exclude_self=exclude_self)

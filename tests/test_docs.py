@@ -49,6 +49,13 @@ def test_the_monitor_in_a_training_loop_runs(capsys, tmp_path, monkeypatch):
     assert (tmp_path / "logits.npz").is_file()
 
 
+def test_deep_knn_in_the_example_tells_noise_from_digits(capsys):
+    text = (ROOT / "docs" / "dknn.md").read_text(encoding="utf-8")
+    exec(compile("\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL)), "dknn.md", "exec"), {})
+    digits, noise = re.findall(r"credibility (\S+), distance (\S+)", capsys.readouterr().out)
+    assert float(digits[0]) > 2 * float(noise[0]) and 2 * float(digits[1]) < float(noise[1])
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page):
     text = page.read_text(encoding="utf-8")

@@ -1,0 +1,250 @@
+"""Deep k-nearest neighbours against faiss-cpu's flat index and crepes, taken in turn in one run; and what faults cost.
+
+`pipeline`: fit, calibrate and predict on features of the sizes that MNIST has in the small CNN, by the cosine distance.
+faiss has the same rows at unit length, one IndexFlatIP a layer, and does nothing but build it and search. Each ratio
+is the median over rounds in which both sides are timed one after the other. `memory` is the peak above the features of
+the same work in a process of its own. `p-values` takes them alone. `faults` measures, on scikit-learn's digits and a
+small network, how often the true label's p-value is at most 0.01, 0.05 and 0.1 when it is calculated as often seen.
+
+    python benchmarks/dknn.py
+    python benchmarks/dknn.py --bank 4000 --test 500 --calibration 100 --rounds 1
+"""
+
+import json
+import statistics
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import click
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+SIZES = {"conv1": 4096, "conv2": 3200, "fc1": 256, "fc2": 128}
+"""Values a row: the small CNN's hidden layers, maps averaged to at most 4,096."""
+K, CLASSES = 75, 10
+
+
+def features(n):
+    """Rows by layer: a random linear view of a class's center and 32 directions within it, with noise and a ReLU."""
+    import torch
+
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(CLASSES, (n,), generator=generator)
+    hidden = 2 * torch.randn(CLASSES, 32, generator=generator)[labels] + torch.randn(n, 32, generator=generator)
+    layers = {}
+    for name, size in SIZES.items():
+        layers[name] = hidden @ torch.randn(32, size, generator=generator)
+        for rows in layers[name].split(4096):
+            rows.add_(torch.randn(rows.shape, generator=generator), alpha=2).relu_()
+    return layers, labels
+
+
+def pick(layers, labels, rows):
+    """Some of the rows, by a slice or by number."""
+    return {name: x[rows] for name, x in layers.items()}, labels[rows]
+
+
+def pipeline(layers, labels, bank, calibration):
+    """Fit on the first rows, calibrate on the next, predict the rest."""
+    from snnl_core import DeepKNN
+
+    knn = DeepKNN(K).fit(*pick(layers, labels, slice(bank)))
+    knn.calibrate(*pick(layers, labels, slice(bank, bank + calibration)))
+    return knn.predict(pick(layers, labels, slice(bank + calibration, None))[0])
+
+
+def faiss_search(layers, bank):
+    """The neighbours (q, K) of all rows but the bank's, by layer."""
+    import faiss
+    from torch.nn import functional as F
+
+    found = {}
+    for name, x in layers.items():
+        index = faiss.IndexFlatIP(x.shape[1])
+        index.add(F.normalize(x[:bank], dim=1).numpy())
+        found[name] = index.search(F.normalize(x[bank:], dim=1).numpy(), K)[1]
+    return found
+
+
+def seconds(work):
+    """The time of one call, and what it gave."""
+    start = time.perf_counter()
+    found = work()
+    return time.perf_counter() - start, found
+
+
+def bench_pipeline(sizes, rounds):
+    """The whole work against faiss's search alone."""
+    bank, calibration, test = sizes
+    layers, labels = features(bank + calibration + test)
+    times = []
+    for _ in range(rounds):
+        own, prediction = seconds(lambda: pipeline(layers, labels, bank, calibration))
+        theirs, found = seconds(lambda: faiss_search(layers, bank))
+        times.append((own, own / theirs))
+    own, ratio = (statistics.median(column) for column in zip(*times, strict=True))
+    work = f"fit, calibrate and predict, {bank} + {calibration} + {test} rows"
+    yield row(work, own, "faiss-cpu, search alone", ratio, at_most=0.5)
+    same = [shared(ours, found[name][calibration:]) for name, ours in prediction.neighbors.items()]
+    yield row("neighbours that faiss finds too, the least layer's share", own, "of all", min(same))
+
+
+def shared(ours, theirs):
+    """The share of neighbours, a tensor and an array (q, K), that two searches have in common."""
+    import torch
+
+    ours, theirs = ours.sort(1).values, torch.from_numpy(theirs)
+    place = torch.searchsorted(ours, theirs).clamp_max(K - 1)
+    return float((ours.gather(1, place) == theirs).float().mean())
+
+
+def bench_memory(sizes, rounds):
+    """The peak above the features, in a process of its own."""
+    command = [sys.executable, __file__, "--measure-memory", *map(str, sizes)]
+    figures = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    work = f"the same, with {figures['features']:.0f} MB of features"
+    yield row(work, figures["seconds"], "MB above them", figures["peak"], at_most=1536)
+
+
+def measure_memory(bank, calibration, test):
+    """Print the features' size and the peak above them in MB, and the seconds."""
+    layers, labels = features(bank + calibration + test)
+    Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
+    before = memory("VmRSS")
+    taken = seconds(lambda: pipeline(layers, labels, bank, calibration))[0]
+    size = sum(x.numel() * x.element_size() for x in layers.values()) / 2**20
+    print(json.dumps({"features": size, "peak": memory("VmHWM") - before, "seconds": taken}))
+
+
+def memory(name):
+    """A figure of this process's memory in MB; Linux alone tells it."""
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name))
+    return int(line.split()[1]) / 2**10
+
+
+def bench_p_values(sizes, rounds):
+    """p-values alone."""
+    import torch
+    from crepes.base import p_values_batch
+
+    from snnl_core.conformal import Calibration
+
+    _, m, n = sizes
+    scores, test, chance = torch.randint(300, (m,)), torch.randint(300, (n, CLASSES)), 1 - torch.rand(n).double()
+    calibration = Calibration(scores, torch.randint(CLASSES, (m,)), CLASSES)
+    for mode in ("valid", "smoothed"):
+        work = partial(calibration.p_values, test, mode, uniform=chance)
+        own = statistics.median(seconds(work)[0] for _ in range(3 * rounds))
+        theirs = seconds(lambda: p_values_batch(scores.numpy(), test.numpy(), smoothing=mode == "smoothed"))[0]
+        yield row(f"{mode} p-values, {n} x {CLASSES} from {m}", own, "s", own, at_most=0.2)
+        yield row("the same", own, "crepes", own / theirs)
+
+
+def bench_faults(sizes, rounds):
+    """How often the true label's p-value is at most a level, over splits; the right value is at most that level."""
+    import torch
+    from sklearn.datasets import load_digits
+
+    x, labels = torch.tensor(load_digits().data / 16).float(), torch.tensor(load_digits().target)
+    seen = {}
+    for seed in range(10 * rounds):
+        for name, p in p_values_by_fault(x, labels, torch.Generator().manual_seed(seed)).items():
+            seen.setdefault(name, []).append(p)
+    for name, found in seen.items():
+        p = torch.cat(found)
+        for level in (0.01, 0.05, 0.1):
+            yield row(f"{name}: P(p <= {level})", 0.0, "of the test rows", float((p <= level).double().mean()))
+
+
+def p_values_by_fault(x, labels, generator):
+    """The true labels' p-values (n,) of one split: 800 rows to fit, 200 to calibrate with, 797 to test."""
+    import torch
+
+    from snnl_core import DeepKNN
+
+    order = torch.randperm(len(x), generator=generator)
+    fitted, held_out, test = order[:800], order[800:1000], order[1000:]
+    layers = hidden_layers(x, labels, fitted, generator)
+    knn, found = DeepKNN(20).fit(*pick(layers, labels, fitted)), {}
+
+    def true_labels(mode, what="p_values"):
+        knn.mode = mode
+        values = getattr(knn.predict(pick(layers, labels, test)[0], generator=generator), what)
+        return values.gather(1, labels[test][:, None])[:, 0]
+
+    knn.calibrate(*pick(layers, labels, held_out))
+    for mode in ("valid", "smoothed", "paper"):
+        found[mode] = true_labels(mode)
+    scores = knn.state_dict()["calibration"]["scores"]
+    found["zeros trimmed"] = (scores[scores > 0] >= true_labels("paper", "nonconformity")[:, None]).double().mean(1)
+    knn.calibrate(*pick(layers, labels, fitted[:200]), allow_overlap=True)
+    found["calibrated on fitted rows"] = true_labels("valid")
+    return found
+
+
+def hidden_layers(x, labels, fitted, generator):
+    """The hidden layers of a network trained on the fitted rows until it knows them."""
+    import torch
+    from torch.nn import functional as F
+
+    torch.manual_seed(int(torch.randint(2**31, (1,), generator=generator)))
+    first, second, head = torch.nn.Linear(64, 128), torch.nn.Linear(128, 64), torch.nn.Linear(64, CLASSES)
+    optimizer = torch.optim.Adam([p for layer in (first, second, head) for p in layer.parameters()], 1e-2)
+    for _ in range(100):
+        loss = F.cross_entropy(head(second(first(x[fitted]).relu()).relu()), labels[fitted])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    with torch.no_grad():
+        hidden = first(x).relu()
+        return {"first": hidden, "second": second(hidden).relu()}
+
+
+def row(work, taken, unit, value, at_most=None):
+    """One line of the table."""
+    met = None if at_most is None else bool(value <= at_most)
+    return {"work": work, "seconds": taken, "unit": unit, "value": value, "at_most": at_most, "met": met}
+
+
+def text(line):
+    """A line as people read it."""
+    bound = f"<= {line['at_most']:g}" if line["at_most"] else ""
+    verdict = {True: "met", False: "MISSED", None: ""}[line["met"]]
+    taken = f"{line['seconds']:>9.4f} s" if line["seconds"] else " " * 11
+    return f"{line['work']:<62} {taken} {line['value']:>9.4g} {line['unit']:<24} {bound:<8} {verdict}"
+
+
+PARTS = {"pipeline": bench_pipeline, "memory": bench_memory, "p-values": bench_p_values, "faults": bench_faults}
+
+
+@click.command(help=__doc__)
+@click.option("--only", type=click.Choice(list(PARTS)), multiple=True, help="Parts to run.  [default: all]")
+@click.option("--bank", default=59000, show_default=True, help="Rows to find neighbours among.")
+@click.option("--calibration", default=1000, show_default=True, help="Rows to calibrate with.")
+@click.option("--test", default=10000, show_default=True, help="Rows to predict.")
+@click.option("--rounds", default=3, show_default=True, help="Rounds; `faults` takes ten splits a round.")
+@click.option("--json", "out", type=click.Path(dir_okay=False, path_type=Path), help="Write the figures here.")
+@click.option("--measure-memory", nargs=3, type=int, hidden=True)
+def main(only, bank, calibration, test, rounds, out, **inside):
+    """Run the parts and print the table."""
+    import torch
+
+    torch.manual_seed(0)
+    if inside["measure_memory"]:
+        return measure_memory(*inside["measure_memory"])
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
+    lines = []
+    for part in only or PARTS:
+        for line in PARTS[part]((bank, calibration, test), rounds):
+            lines.append(line)
+            print(text(line), flush=True)
+    if out:
+        out.write_text(json.dumps(lines, indent=1))
+
+
+if __name__ == "__main__":
+    main()

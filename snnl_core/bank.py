@@ -1,0 +1,113 @@
+"""Points among which neighbours are searched, and their queries: what is demanded of them, and how they are read."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from snnl_core.distances import Distance, prepare
+
+CHUNK = 1 << 24
+"""Numbers that are copied at a time."""
+SAMPLED = 4096
+"""Points that the center is the mean of, at most."""
+
+
+def check_rows(x: Tensor) -> Tensor:
+    """The largest absolute value of each row (n,) of points (n, d).
+
+    Raises:
+        TypeError: x is not floating.
+        ValueError: a row is not finite; the first is named.
+    """
+    if not x.is_floating_point():
+        raise TypeError(f"points must be floating, not {x.dtype}; convert them, e.g. with float().")
+    largest = torch.maximum(x.amax(1), -x.amin(1)) if x.numel() else x.new_zeros(len(x))
+    bad = (~largest.isfinite()).nonzero().flatten()
+    if len(bad):
+        raise ValueError(f"row {int(bad[0])} is not finite; {len(bad)} of {len(x)} rows are not.")
+    return largest
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Points that are not copied, and the factors that make their squared distances the wanted ones.
+
+    For the cosine distance, 1 - cos = |a - b|^2 / 2 on the unit sphere. A point at the origin has no direction: it
+    counts as one orthogonal to all, at 0 from others at the origin and at 1 from all else.
+
+    Attributes:
+        x: (n, d), floating and finite; in memory or mapped to it, on any device.
+        scale: (n,), in at least float32: 1, or for the cosine distance sqrt(1/2) / |x|, and 0 at the origin.
+    """
+
+    x: Tensor
+    scale: Tensor
+
+    @classmethod
+    def of(cls, x: Tensor, distance: Distance) -> "Rows":
+        """Points (n, d), maybe none.
+
+        Raises:
+            TypeError: they are not floating.
+            ValueError: a row is not finite, squared distances would overflow, or the distance is unknown.
+        """
+        largest = check_rows(x).to(wide(x.dtype))
+        prepare(x[:0], distance)  # which knows the distances
+        if distance == "cosine":
+            return cls(x, _unit(x, largest))
+        reach = 4 * x.shape[1] * float(largest.max()) ** 2 if len(x) else 0
+        if not reach <= torch.finfo(largest.dtype).max / 4:
+            remedy = "scale them down" + (", or use float64" if largest.dtype != torch.float64 else "")
+            raise ValueError(f"squared distances are too large for {largest.dtype}: {remedy}.")
+        return cls(x, torch.ones_like(largest))
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __getitem__(self, rows: slice) -> "Rows":
+        return Rows(self.x[rows], self.scale[rows])
+
+    def center(self) -> Tensor:
+        """The mean of an evenly spread sample (d,): products lose fewer digits around it."""
+        few = max(1, min(SAMPLED, CHUNK // max(1, self.x.shape[1])))
+        some = slice(None, None, max(1, len(self) // few))
+        points = self.x[some].to(self.scale.dtype) * self.scale[some, None]
+        return points.sum(0) / max(1, len(points))
+
+    def zero(self) -> Tensor:
+        """Which points have no direction though one is needed (n,)."""
+        return self.scale == 0
+
+    def minus(self, origin: Tensor, which: slice | Tensor) -> Tensor:
+        """Some of the points, scaled, from an origin (d,) or one each (m, d), in its dtype and on its device."""
+        if isinstance(which, Tensor):
+            which = which.to(self.x.device)
+        x = self.x[which].to(origin.device, origin.dtype)
+        return torch.addcmul(-origin, x, self.scale[which].to(origin.device, origin.dtype)[:, None])
+
+    def differences(self, origins: Tensor, which: Tensor) -> Tensor:
+        """Distances (q, m) from origins (q, d), scaled and with a direction, to points by position (q, m)."""
+        x = self.x.index_select(0, which.flatten().to(self.x.device)).to(origins.device, origins.dtype)
+        x = x.view(*which.shape, -1)
+        scale = self.scale[which.to(self.scale.device)].to(origins.device, origins.dtype)
+        torch.addcmul(-origins[:, None], x, scale[:, :, None], out=x)
+        return torch.linalg.vector_norm(x, dim=2).square_() + 0.5 * (scale == 0)
+
+
+def _unit(x: Tensor, largest: Tensor) -> Tensor:
+    """sqrt(1/2) / |x| (n,) of points whose largest absolute values are known (n,); 0 where that is no normal number."""
+    largest = largest.masked_fill(largest < torch.finfo(largest.dtype).tiny, math.inf)
+    size, scale = max(1, CHUNK // max(1, x.shape[1])), torch.empty_like(largest)
+    for start in range(0, len(x), size):
+        rows = slice(start, start + size)
+        # Divided first, so that no square overflows or vanishes.
+        lengths = torch.linalg.vector_norm(x[rows].to(largest.dtype) / largest[rows, None], dim=1)
+        scale[rows] = 0.5**0.5 / lengths / largest[rows]
+    return scale.masked_fill_(largest.isinf(), 0)
+
+
+def wide(dtype: torch.dtype) -> torch.dtype:
+    """What is computed in: at least float32."""
+    return torch.promote_types(dtype, torch.float32)

@@ -1,0 +1,104 @@
+"""Conformal p-values: how many calibration points are at least as strange as this one would be with this label.
+
+A calibration set that no model has seen and that is exchangeable with what comes gives the distribution of the
+nonconformity score under the true label (Vovk, Gammerman and Shafer 2005). Three formulas, for a score a, calibration
+scores a_1 ... a_m and U uniform on (0, 1]:
+
+    valid       (#{a_i >= a} + 1) / (m + 1)                   P(p <= e) <= e for the true label, at any e
+    smoothed    (#{a_i > a} + U (#{a_i = a} + 1)) / (m + 1)   P(p <= e) = e: ties are broken at random
+    paper       #{a_i >= a} / m                               as published by Papernot and McDaniel (2018); not valid
+"""
+
+import warnings
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+Mode = Literal["valid", "smoothed", "paper"]
+LEVEL = 0.05
+"""A calibration set from which no p-value can reach this level is warned of."""
+
+
+def check_mode(mode: str) -> None:
+    """Raise ValueError, naming the modes, unless it is one."""
+    if mode not in get_args(Mode):
+        raise ValueError(f"unknown mode {mode!r}; known: {', '.join(get_args(Mode))}.")
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Scores of calibration points under their true labels.
+
+    Attributes:
+        scores: (m,).
+        codes: the true labels, as numbers from 0 (m,).
+        classes: how many labels there are.
+    """
+
+    scores: Tensor
+    codes: Tensor
+    classes: int
+
+    @property
+    def counts(self) -> Tensor:
+        """The calibration points of each class (classes,)."""
+        return torch.bincount(self.codes, minlength=self.classes)
+
+    def p_values(
+        self, scores: Tensor, mode: Mode, *, class_conditional: bool = False, uniform: Tensor | None = None
+    ) -> Tensor:
+        """The p-value of every label, in float64.
+
+        Args:
+            scores: nonconformity of each label (n, classes), of the dtype of the calibration scores.
+            mode: the formula.
+            class_conditional: compare each label with the calibration points of its class alone (Mondrian). Without
+                any, `paper` has no value and gives 1, as `valid` does: nothing speaks against the label.
+            uniform: U for each point (n,), in float64, needed for `smoothed`. It serves all labels of the point, so
+                that of two labels the one that conforms better never has the smaller p-value.
+
+        Returns:
+            (n, classes), in [0, 1].
+        """
+        own, codes = self.scores.to(scores.device), self.codes.to(scores.device)
+        if not class_conditional:
+            return _p_values(own.sort().values, scores, mode, uniform)
+        columns = enumerate(scores.unbind(1))
+        return torch.stack([_p_values(own[codes == code].sort().values, c, mode, uniform) for code, c in columns], 1)
+
+    def warn(self, labels: Tensor, *, class_conditional: bool) -> None:
+        """Warn of classes that are missing, by their labels (classes,), and of too few points for small p-values."""
+        counts, size = self.counts, len(self.scores)
+        missing = labels[counts == 0].tolist()
+        if missing:
+            effect = "nothing shows whether p-values hold for it"
+            if class_conditional:
+                effect = "its p-values will be 1, and it will not be predicted"
+            warnings.warn(f"no calibration row is of class {', '.join(map(str, missing))}: {effect}.", stacklevel=4)
+        if class_conditional:
+            size = int(counts[counts > 0].min())
+        if 1 / (size + 1) > LEVEL:
+            what = f"{size} calibration rows{' of a class' if class_conditional else ''} are few"
+            warnings.warn(f"{what}: a valid p-value is at least {1 / (size + 1):.3g}, never {LEVEL}.", stacklevel=4)
+
+
+def _p_values(calibration: Tensor, scores: Tensor, mode: Mode, uniform: Tensor | None) -> Tensor:
+    """Of scores (n,) or (n, c) against ascending ones (m,)."""
+    size, scores = len(calibration), scores.contiguous()
+    reached = (size - torch.searchsorted(calibration, scores)).double()
+    if mode == "valid":
+        return (reached + 1) / (size + 1)
+    if mode == "paper":
+        return reached / size if size else torch.ones_like(reached)
+    if uniform is None:
+        raise ValueError("smoothed p-values need a uniform number for each point.")
+    above = (size - torch.searchsorted(calibration, scores, right=True)).double()
+    uniform = uniform.view(-1, *[1] * (scores.ndim - 1))
+    return (above + uniform * (reached - above + 1)) / (size + 1)
+
+
+def uniform(n: int, generator: torch.Generator | None) -> Tensor:
+    """Uniform numbers on (0, 1] (n,), in float64, on the CPU; without a generator from torch's own."""
+    return 1 - torch.rand(n, generator=generator, dtype=torch.float64)

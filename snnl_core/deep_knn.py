@@ -1,0 +1,251 @@
+"""Deep k-nearest neighbours: does the training set, as the hidden layers see it, support this label?
+
+For an input, the k nearest training points are found in every layer. The nonconformity of a label is the number of
+these neighbours, over all layers, that have another label, and its p-value tells how many points of a held-out
+calibration set are at least as nonconforming under their true labels (Papernot and McDaniel 2018, arXiv 1803.04765).
+"""
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from snnl_core.conformal import Calibration, Mode, check_mode, uniform
+from snnl_core.distances import Distance, prepare
+from snnl_core.layers import (
+    Layers,
+    check_labels,
+    check_layers,
+    check_logits,
+    count,
+    fingerprints,
+    refuse_overlap,
+    warn_of_zeros,
+)
+from snnl_core.parts import Alone, InParts
+from snnl_core.prediction import DeepKNNPrediction
+
+
+class DeepKNN:
+    """Fit on training features, calibrate on held-out ones, predict.
+
+    The p-values are valid for inputs that are exchangeable with the calibration points, if these took no part in the
+    training of the network, in its early stopping, in `fit`, or in any choice of layers or k.
+
+    Attributes:
+        layers: the fitted layers' names.
+        classes: the fitted labels, ascending (classes,).
+    """
+
+    def __init__(
+        self,
+        k: int = 75,
+        distance: Distance = "cosine",
+        mode: Mode = "valid",
+        class_conditional: bool = False,
+        *,
+        sharded: bool = False,
+    ) -> None:
+        """An empty one.
+
+        Args:
+            k: neighbours in each layer, at least 1.
+            distance: `cosine` for 1 - cos, where a row of zeros is at 0 from others and at 1 from all else; or
+                `sqeuclidean`.
+            mode: the p-values' formula, see `conformal`: `valid`, `smoothed` or `paper`. It may be changed at any time.
+            class_conditional: compare with calibration points of the label's own class (Mondrian): valid within each
+                class, from fewer points.
+            sharded: every process holds a part of the rows, maybe none, and calls the same methods at the same time;
+                each gets what one process would get from all of them, for its own rows. What one process refuses, all
+                refuse.
+
+        Raises:
+            ValueError: k < 1, or the distance or the mode is unknown.
+        """
+        if k < 1:
+            raise ValueError(f"k = {k}: at least one neighbour is needed.")
+        prepare(torch.ones(2, 1), distance)  # which knows the distances
+        check_mode(mode)
+        self.k, self.distance, self.mode, self.class_conditional = k, distance, mode, class_conditional
+        self._parts = InParts() if sharded else Alone()
+        self._bank: Layers = {}
+        self._labels = self._codes = self.classes = torch.empty(0, dtype=torch.int64)
+        self._calibration: Calibration | None = None
+
+    @property
+    def layers(self) -> list[str]:
+        """The fitted layers' names; none before `fit`."""
+        return list(self._bank)
+
+    @torch.no_grad()
+    def fit(self, features: Mapping[str, Tensor], labels: Tensor) -> "DeepKNN":
+        """Take the rows among which neighbours are searched; what was calibrated is forgotten.
+
+        Args:
+            features: floating tensors (n, ...) by layer, flattened; not copied, so that they can be memory maps, and
+                must not be written to. They may lie on another device than what is predicted.
+            labels: (n,), any integers.
+
+        Raises:
+            TypeError: a layer is not floating, or the labels are not integers.
+            ValueError: shapes do not match, a row is not finite (layer and row are named), or n < k.
+        """
+
+        def check() -> tuple[Layers, Tensor]:
+            layers = check_layers(features, self.distance)
+            return layers, check_labels(labels, count(layers))
+
+        bank, own = self._parts.check(check, k=self.k, distance=self.distance)
+        everyone = self._parts.gather(own).cpu()
+        if len(everyone) < self.k:
+            raise ValueError(f"k = {self.k} neighbours of {len(everyone)} fitted rows: give more rows or a smaller k.")
+        self._bank, self._labels, self._calibration = bank, own, None
+        self.classes, self._codes = everyone.unique(return_inverse=True)
+        if len(self.classes) == 1:
+            warnings.warn("all fitted rows are of one class: every input conforms to it.", stacklevel=3)
+        return self
+
+    @torch.no_grad()
+    def calibrate(self, features: Mapping[str, Tensor], labels: Tensor, *, allow_overlap: bool = False) -> "DeepKNN":
+        """Take the rows whose nonconformity under their true labels p-values compare with.
+
+        It warns where the set is so small that no p-value can reach 0.05, and of classes that it lacks: with
+        `class_conditional` their p-values are 1 (U where smoothed), as nothing speaks against them, and they are never
+        predicted.
+
+        Args:
+            features: (m, ...) by layer, as in `fit`; held out from everything.
+            labels: (m,), fitted ones.
+            allow_overlap: take rows that equal a fitted one in all layers. Such a row is its own nearest neighbour,
+                which makes the set look too conforming and the p-values too small.
+
+        Raises:
+            TypeError, ValueError: see `fit`; nothing is fitted, the layers are not the fitted ones, a label was not
+                fitted, there is no row, or rows are among the fitted ones.
+        """
+        self._need_fit()
+        fitted = None if allow_overlap else self._parts.gather(fingerprints(self._bank))
+
+        def check() -> tuple[Layers, Tensor]:
+            layers = check_layers(features, self.distance, self._sizes)
+            codes = self._code(check_labels(labels, count(layers)))
+            if fitted is not None:
+                refuse_overlap(layers, fitted)
+            return layers, codes
+
+        layers, codes = self._parts.check(check)
+        codes = codes.cpu()
+        if not self._parts.place(len(codes))[0]:
+            raise ValueError("there is no row to calibrate with.")
+        warn_of_zeros(layers)
+        nonconformity = self._nonconformity(layers)[0].cpu()
+        scores = self._parts.gather(nonconformity.gather(1, codes[:, None])[:, 0])
+        self._calibration = Calibration(scores, self._parts.gather(codes), len(self.classes))
+        self._calibration.warn(self.classes, class_conditional=self.class_conditional)
+        return self
+
+    @torch.no_grad()
+    def predict(
+        self,
+        features: Mapping[str, Tensor],
+        logits: Tensor | None = None,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> DeepKNNPrediction:
+        """Labels and their p-values.
+
+        Args:
+            features: (n, ...) by layer, as in `fit`.
+            logits: the network's own (n, classes), in the order of `classes`. They decide between labels that
+                neighbours support equally, and change no p-value.
+            generator: of the CPU, draws U for `smoothed` p-values; default torch's own.
+
+        Raises:
+            TypeError, ValueError: see `fit`; nothing is fitted or calibrated, the layers are not the fitted ones, or
+                the logits do not fit.
+        """
+        self._need_fit()
+        if self._calibration is None:
+            raise ValueError("there are no calibration scores: call calibrate first.")
+        check_mode(self.mode)
+
+        def check() -> tuple[Layers, Tensor]:
+            layers = check_layers(features, self.distance, self._sizes)
+            if logits is not None:
+                check_logits(logits, (count(layers), len(self.classes)))
+            return layers, next(iter(layers.values())).scale
+
+        layers, like = self._parts.check(check)
+        warn_of_zeros(layers)
+        nonconformity, neighbors, distances = self._nonconformity(layers)
+        device, conditional = nonconformity.device, self.class_conditional
+        chance = self._uniform(len(like), generator).to(device) if self.mode == "smoothed" else None
+        p_values = self._calibration.p_values(nonconformity, self.mode, class_conditional=conditional, uniform=chance)
+        known = (self._calibration.counts > 0).to(device) | (not conditional)
+        return DeepKNNPrediction.of(
+            p_values, nonconformity, neighbors, distances, self.classes, logits=logits, known=known
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that was fitted and calibrated: tensors, not copied, and plain values.
+
+        In several processes, each has its own part.
+        """
+        self._need_fit()
+        features = {name: rows.x for name, rows in self._bank.items()}
+        found = self._calibration
+        calibration = None if found is None else {"scores": found.scores, "codes": found.codes}
+        settings = {"k": self.k, "distance": self.distance}
+        return {**settings, "features": features, "labels": self._labels, "calibration": calibration}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take what `state_dict` gave; mode and class_conditional stay as they are here.
+
+        Raises:
+            ValueError: a key is missing or unknown, or it was made with another k or distance.
+        """
+        known = ("k", "distance", "features", "labels", "calibration")
+        if set(state) != set(known):
+            raise ValueError(f"the keys are {', '.join(state) or 'none'}; expected {', '.join(known)}.")
+        for name, own in (("k", self.k), ("distance", self.distance)):
+            if state[name] != own:
+                raise ValueError(f"the state was made with {name} = {state[name]!r}; here it is {own!r}.")
+        self.fit(state["features"], state["labels"])
+        if state["calibration"] is not None:
+            self._calibration = Calibration(**state["calibration"], classes=len(self.classes))
+
+    @property
+    def _sizes(self) -> dict[str, int]:
+        return {name: rows.x.shape[1] for name, rows in self._bank.items()}
+
+    def _need_fit(self) -> None:
+        if not self._bank:
+            raise ValueError("nothing is fitted: call fit first.")
+
+    def _code(self, labels: Tensor) -> Tensor:
+        """Labels as numbers of their classes (n,)."""
+        classes = self.classes.to(labels.device)
+        unknown = labels[~torch.isin(labels, classes)].unique()
+        if len(unknown):
+            raise ValueError(f"labels {unknown.tolist()} were not fitted; known: {classes.tolist()}.")
+        return torch.searchsorted(classes, labels)
+
+    def _nonconformity(self, layers: Layers) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
+        """The nonconformity of every label (n, classes), and neighbours and distances (n, k) by layer."""
+        neighbors, distances = {}, {}
+        counts = torch.zeros(count(layers), len(self.classes), dtype=torch.int64, device=_device(layers))
+        for name, rows in layers.items():
+            distances[name], neighbors[name] = self._parts.search(rows, self._bank[name], self.k)
+            codes = self._codes.to(neighbors[name].device)[neighbors[name]].to(counts.device)
+            counts.scatter_add_(1, codes, torch.ones_like(codes))
+        return len(layers) * self.k - counts, neighbors, distances
+
+    def _uniform(self, n: int, generator: torch.Generator | None) -> Tensor:
+        total, start = self._parts.place(n)
+        return self._parts.same(uniform(total, generator))[start : start + n]
+
+
+def _device(layers: Layers) -> torch.device:
+    return next(iter(layers.values())).x.device

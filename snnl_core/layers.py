@@ -1,0 +1,134 @@
+"""Features of a network by layer, as Deep k-nearest neighbours takes them: checked, flattened, told apart."""
+
+import warnings
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from snnl_core.bank import Rows
+from snnl_core.distances import Distance, check_integers
+
+Layers = dict[str, Rows]
+PIECE = 1 << 20
+"""Values whose bits are looked at at a time."""
+
+
+def check_layers(features: Mapping[str, Tensor], distance: Distance, sizes: Mapping[str, int] | None = None) -> Layers:
+    """Layers (n, ...) as rows (n, d), not copied where memory allows.
+
+    Args:
+        features: by name, at least one, all of the same n.
+        distance: what they will be compared by.
+        sizes: the layers and the d that are expected; None for any.
+
+    Raises:
+        TypeError: it is no mapping, or a layer is no floating tensor.
+        ValueError: layers are missing or too many, their sizes differ from the expected ones, or a row is not finite.
+    """
+    if not isinstance(features, Mapping):
+        raise TypeError(f"features must be a mapping from layers to tensors, not {type(features).__name__}.")
+    if not features or (sizes is not None and features.keys() != sizes.keys()):
+        wanted = "at least one" if sizes is None else _names(sizes)
+        raise ValueError(f"the layers are {_names(features)}; expected {wanted}.")
+    names = list(features if sizes is None else sizes)
+    flat = {name: _flat(name, features[name]) for name in names}
+    counts = {name: len(layer) for name, layer in flat.items()}
+    if len(set(counts.values())) > 1:
+        raise ValueError(f"the layers differ in their number of rows: {counts}.")
+    for name, layer in flat.items():
+        if sizes is not None and layer.shape[1] != sizes[name]:
+            raise ValueError(f"layer {name!r} has {layer.shape[1]} features a row; the fitted ones have {sizes[name]}.")
+    return {name: _rows(name, layer, distance) for name, layer in flat.items()}
+
+
+def check_labels(labels: Tensor, n: int) -> Tensor:
+    """Labels (n,) in int64.
+
+    Raises:
+        TypeError: they are no integers.
+        ValueError: there are not n.
+    """
+    check_integers("labels", labels)
+    if labels.shape != (n,):
+        raise ValueError(f"labels are {tuple(labels.shape)} and there are {n} rows of features: one each is needed.")
+    return labels.detach().to(torch.int64)
+
+
+def check_logits(logits: Tensor, shape: tuple[int, int]) -> None:
+    """Raise TypeError or ValueError unless logits are floating, of this shape, and numbers."""
+    if not logits.is_floating_point():
+        raise TypeError(f"logits must be floating, not {logits.dtype}.")
+    if logits.shape != shape:
+        raise ValueError(f"logits are {tuple(logits.shape)}; expected {shape}, rows and classes.")
+    bad = logits.isnan().any(1).nonzero().flatten()
+    if len(bad):
+        raise ValueError(f"row {int(bad[0])} of the logits is not a number; {len(bad)} of {len(logits)} rows are not.")
+
+
+def refuse_overlap(layers: Layers, fitted: Tensor) -> None:
+    """Raise ValueError if a row equals a fitted one in all layers, by the fingerprints of those (n,)."""
+    same = torch.isin(fingerprints(layers), fitted).nonzero().flatten()
+    if len(same):
+        raise ValueError(
+            f"row {int(same[0])} equals a fitted row in all layers; {len(same)} of {count(layers)} rows do. "
+            "Calibrate on rows that were not fitted, or pass allow_overlap=True."
+        )
+
+
+def count(layers: Layers) -> int:
+    """How many rows the layers have."""
+    return len(next(iter(layers.values())))
+
+
+def warn_of_zeros(layers: Layers) -> None:
+    """Warn of rows that have no direction: under the cosine distance their neighbours say nothing."""
+    for name, rows in layers.items():
+        zeros = int(rows.zero().sum())
+        if zeros:
+            warnings.warn(
+                f"layer {name!r}: {zeros} of {len(rows)} rows are zero and have no direction. Their neighbours there "
+                "are the fitted rows that are zero, and then the first ones, as all are equally far.",
+                stacklevel=4,
+            )
+
+
+def fingerprints(layers: Layers) -> Tensor:
+    """A number (n,) in int64, on the CPU, that equal rows share, and others only by a chance of less than 2^-40.
+
+    Rows are equal if all their values in all layers are, to float32, in whatever dtype. It is a random linear function
+    of the values' bits, taken in pairs.
+    """
+    total = torch.zeros(count(layers), dtype=torch.int64)
+    generator = torch.Generator().manual_seed(0)
+    for name in sorted(layers):
+        x = layers[name].x
+        low, high = torch.iinfo(torch.int64).min, torch.iinfo(torch.int64).max
+        factors = torch.randint(low, high, (-(-x.shape[1] // 2),), generator=generator).to(x.device)
+        size = max(1, PIECE // x.shape[1])
+        for start in range(0, len(x), size):
+            values = x[start : start + size].float() + 0.0  # which makes one of the two zeros
+            pairs = torch.nn.functional.pad(values, (0, x.shape[1] % 2)).view(torch.int64)
+            total[start : start + size] += (pairs * factors).sum(1).cpu()
+    return total
+
+
+def _flat(name: str, layer: Tensor) -> Tensor:
+    if not isinstance(layer, Tensor) or not layer.is_floating_point():
+        kind = layer.dtype if isinstance(layer, Tensor) else type(layer).__name__
+        raise TypeError(f"layer {name!r} must be a floating tensor, not {kind}; convert it, e.g. with float().")
+    flat = layer.detach().flatten(1) if layer.ndim > 1 else layer.detach().reshape(-1, 1)
+    if not flat.shape[1]:
+        raise ValueError(f"layer {name!r} is {tuple(layer.shape)}: it has no features.")
+    return flat
+
+
+def _rows(name: str, layer: Tensor, distance: Distance) -> Rows:
+    try:
+        return Rows.of(layer, distance)
+    except ValueError as error:
+        raise ValueError(f"layer {name!r}: {error}") from error
+
+
+def _names(layers: Mapping[str, object]) -> str:
+    return ", ".join(map(repr, layers)) or "none"

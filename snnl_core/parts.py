@@ -1,0 +1,124 @@
+"""Rows that lie in one process, or in parts in several: what Deep k-nearest neighbours asks of either."""
+
+from collections.abc import Callable
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from snnl_core import search
+from snnl_core.bank import Rows
+from snnl_core.distributed import agree, gather
+from snnl_core.layers import Layers
+
+Checked = tuple[Layers, Tensor]
+"""Layers of n rows, and a tensor (n, ...) that goes with them."""
+
+
+class Alone:
+    """All rows are here."""
+
+    def check(self, check: Callable[[], Checked], **settings: object) -> Checked:
+        """What `check` gives, or its refusal."""
+        return check()
+
+    def gather(self, x: Tensor) -> Tensor:
+        """The tensor (n, ...) of all rows."""
+        return x
+
+    def place(self, n: int) -> tuple[int, int]:
+        """How many rows there are, and which of them is the first of these n."""
+        return n, 0
+
+    def same(self, x: Tensor) -> Tensor:
+        """A tensor that must be the same everywhere."""
+        return x
+
+    def search(self, queries: Rows, bank: Rows, k: int) -> tuple[Tensor, Tensor]:
+        """Distances and positions (q, k) of the nearest rows of the bank, k being at most their number."""
+        return search.search(queries, bank, k)
+
+
+class InParts(Alone):
+    """Every process has a part of the rows, maybe none, and calls the same methods at the same time.
+
+    Positions count through the parts, in the order of the processes.
+    """
+
+    def check(self, check: Callable[[], Checked], **settings: object) -> Checked:
+        """What `check` gives in this process; what one refuses, all refuse, and the message names the process."""
+        found: list[Checked] = []
+
+        def first() -> tuple[Tensor]:
+            found.append(check())
+            return (found[0][1],)
+
+        agree(first)
+        layers, other = found[0]
+        # A list, as the order of the layers is that of the exchanges to come.
+        kinds = [(name, rows.x.shape[1], str(rows.x.dtype), rows.x.device.type) for name, rows in layers.items()]
+        agree(lambda: (other,), **settings, **{"the layers, their features, dtype and device": kinds})
+        return found[0]
+
+    def gather(self, x: Tensor) -> Tensor:
+        """The tensor (n, ...) of all processes' rows."""
+        return gather(x.to(_meeting_place(x))).to(x.device)
+
+    def place(self, n: int) -> tuple[int, int]:
+        """How many rows all processes have, and which of them is the first of these n."""
+        rows = self._rows(n)
+        return sum(rows), sum(rows[: dist.get_rank()])
+
+    def same(self, x: Tensor) -> Tensor:
+        """The first process's tensor, of the same shape everywhere."""
+        shared = x.to(_meeting_place(x)).contiguous()
+        dist.broadcast(shared, 0)
+        return shared.to(x.device)
+
+    def search(self, queries: Rows, bank: Rows, k: int) -> tuple[Tensor, Tensor]:
+        """Distances and positions (q, k) for this process's queries; each block visits all processes in turn."""
+        start = self.place(len(bank))[1]
+        found = [self._visit(*block, bank, k, start) for block in self._blocks(queries)]
+        own = [each for each in found if each is not None]
+        dtype = torch.promote_types(queries.scale.dtype, bank.scale.dtype)
+        nothing = queries.x.new_empty(0, k, dtype=dtype), queries.x.new_empty(0, k, dtype=torch.int64)
+        return torch.cat([d for d, _ in [nothing, *own]]), torch.cat([p for _, p in [nothing, *own]])
+
+    def _blocks(self, queries: Rows) -> list[tuple[int, Rows, int]]:
+        """Every process's queries in blocks: whose they are, this process's rows of them, and how many there are."""
+        size, rank = max(1, search.BLOCK // queries.x.shape[1]), dist.get_rank()
+        return [
+            (owner, queries[start : start + size] if owner == rank else queries[:0], min(size, rows - start))
+            for owner, rows in enumerate(self._rows(len(queries)))
+            for start in range(0, rows, size)
+        ]
+
+    def _visit(self, owner: int, own: Rows, count: int, bank: Rows, k: int, start: int) -> tuple[Tensor, Tensor] | None:
+        """What all processes find for a block of `count` queries of one of them; None for the others."""
+        x, scale = own.x.contiguous(), own.scale.to(own.x.device)
+        if owner != dist.get_rank():
+            x, scale = x.new_empty(count, x.shape[1]), scale.new_empty(count)
+        dist.broadcast(x, owner)
+        dist.broadcast(scale, owner)
+        near = min(k, len(bank))
+        distances, positions = search.search(Rows(x, scale), bank, near)
+        distances = torch.nn.functional.pad(distances, (0, k - near), value=torch.inf)
+        positions = torch.nn.functional.pad(positions + start, (0, k - near))
+        world = [count] * dist.get_world_size()
+        all_distances = gather(distances, world).unflatten(0, (-1, count)).transpose(0, 1).flatten(1)
+        all_positions = gather(positions, world).unflatten(0, (-1, count)).transpose(0, 1).flatten(1)
+        if owner != dist.get_rank():
+            return None
+        # Those of each process come in order, and so do the processes: the first of equals stays first.
+        nearest = all_distances.sort(dim=1, stable=True)
+        return nearest.values[:, :k], all_positions.gather(1, nearest.indices[:, :k])
+
+    def _rows(self, n: int) -> list[int]:
+        rows: list[int] = [0] * dist.get_world_size()
+        dist.all_gather_object(rows, n)
+        return rows
+
+
+def _meeting_place(x: Tensor) -> torch.device:
+    """Where processes can exchange a tensor: NCCL knows GPUs alone."""
+    return torch.device("cuda", torch.cuda.current_device()) if dist.get_backend() == "nccl" else x.device

@@ -1,0 +1,183 @@
+"""The search for nearest neighbours: products of matrices find candidates, and differences from the query rank them.
+
+|a|^2 + |b|^2 - 2ab is fast and loses digits to rounding. So more candidates are kept than are wanted, each is
+measured again from its difference, and a query for which rounding could have hidden a neighbour is searched again with
+room for it. What is found depends neither on the sizes of the chunks nor on which process or device has a point.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from snnl_core.bank import CHUNK, Rows
+from snnl_core.distances import full_precision
+from snnl_core.selection import GROUP, Smallest
+
+ROWS, COLUMNS = 2048, 4096
+"""Queries and points of a tile on a processor: 32 MB in float32."""
+CUDA_ROWS, CUDA_COLUMNS = 4096, 16384
+"""The same on a GPU: 256 MB."""
+BLOCK = 1 << 26
+"""Numbers of the queries for which one pass over the points is made."""
+PIECE = 1 << 22
+"""Differences held at a time."""
+AGAIN = 64
+"""Queries that are searched a second time together: each may meet all points again."""
+SPARE = 12
+"""Candidates beyond k: with fewer, more queries are searched twice; each costs a difference."""
+
+
+def search(queries: Rows, bank: Rows, k: int, *, exclude_self: bool = False) -> tuple[Tensor, Tensor]:
+    """The k nearest points of the bank for each query, k from 0, as `nearest_neighbors` gives them."""
+    dtype, device = torch.promote_types(queries.scale.dtype, bank.scale.dtype), queries.x.device
+    distances = torch.empty(len(queries), k, dtype=dtype, device=device)
+    positions = torch.empty(len(queries), k, dtype=torch.int64, device=device)
+    zero = queries.zero()
+    some = zero.nonzero().flatten().to(device)
+    distances[some], positions[some] = _from_the_origin(some, bank, k, exclude_self, like=distances)
+    center, size = bank.center().to(distances), max(1, BLOCK // max(1, bank.x.shape[1]))
+    for which in (~zero).nonzero().flatten().to(device).split(size) if k else []:
+        if len(which):
+            distances[which], positions[which] = _Search.of(queries, bank, center, which, exclude_self).nearest(k)
+    return distances, positions
+
+
+def _from_the_origin(which: Tensor, bank: Rows, k: int, exclude_self: bool, *, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Distances and positions (q, k) for queries without a direction: first the points that have none either."""
+    zero = bank.zero()
+    first = torch.cat([zero.nonzero().flatten(), (~zero).nonzero().flatten()])[: k + exclude_self].to(like.device)
+    positions = first.expand(len(which), -1)
+    if exclude_self:
+        kept = positions != which[:, None]
+        kept[:, -1] &= ~kept.all(1)
+        positions = positions[kept].view(-1, k)
+    return (~zero).to(like)[positions], positions
+
+
+@dataclass(frozen=True)
+class _Search:
+    """Queries that go through all points together.
+
+    Attributes:
+        queries: all of them.
+        bank: the points.
+        center: what products are taken around (d,).
+        which: the queries that are searched for (q,).
+        x: those, scaled and centred (q, d).
+        squares: |x|^2 (q,).
+        exclude_self: whether query i and point i are the same, and no neighbours.
+    """
+
+    queries: Rows
+    bank: Rows
+    center: Tensor
+    which: Tensor
+    x: Tensor
+    squares: Tensor
+    exclude_self: bool
+
+    @classmethod
+    def of(cls, queries: Rows, bank: Rows, center: Tensor, which: Tensor, exclude_self: bool) -> "_Search":
+        x = center.new_empty(len(which), len(center))
+        for part, some in zip(x.split(ROWS), which.split(ROWS), strict=True):
+            part.copy_(queries.minus(center, some))
+        squares = torch.linalg.vector_norm(x, dim=1).square_()
+        return cls(queries, bank, center, which, x, squares, exclude_self)
+
+    def nearest(self, k: int) -> tuple[Tensor, Tensor]:
+        """Distances and positions (q, k)."""
+        points = len(self.bank) - self.exclude_self
+        best = Smallest.of(len(self.x), min(k + SPARE, points), self.x)
+        for rows, start, tile in self._tiles():
+            best.offer(rows, tile, start)
+        distances, positions = self._ranked(best.columns, k)
+        if k + SPARE < points:
+            # Whatever was not kept is beyond the bound, and a neighbour is within the limit.
+            limits = self._limits(distances[:, -1])
+            unsure = (best.bounds + self.squares <= limits).nonzero().flatten()
+            for some in unsure.split(AGAIN) if len(unsure) else []:
+                again = replace(self, which=self.which[some], x=self.x[some], squares=self.squares[some])
+                distances[some], positions[some] = again.within(limits[some], positions[some])
+        return distances, positions
+
+    def within(self, limits: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+        """Distances and positions (q, k) of the nearest of all points that the product sees within limits (q,).
+
+        Args:
+            limits: up to where a point is a candidate.
+            known: positions (q, k) of candidates in any case.
+        """
+        n, k = len(self.bank), known.shape[1]
+        keys = [(torch.arange(len(known), device=known.device)[:, None] * n + known).flatten()]
+        for rows, start, tile in self._tiles():
+            row, column = (tile <= (limits - self.squares)[rows, None]).nonzero(as_tuple=True)
+            keys.append((row + rows.start) * n + column + start)
+        found = torch.cat(keys).unique()
+        row, position = found // n, found % n
+        distances = self._differences(row, position[:, None])[:, 0]
+        nearest = distances.argsort(stable=True)
+        order = nearest[row[nearest].argsort(stable=True)]
+        counts = torch.bincount(row, minlength=len(known))
+        first = (counts.cumsum(0) - counts)[:, None] + torch.arange(k, device=known.device)
+        return distances[order[first]], position[order[first]]
+
+    def _limits(self, distances: Tensor) -> Tensor:
+        """Up to where the product may see a point that is truly at a distance (q,).
+
+        A point at distance d of a query a is no longer than |a| + sqrt(d); the factor is several times the error of
+        sums of random roundings.
+        """
+        error = (4 + math.sqrt(self.x.shape[1]) / 2) * torch.finfo(self.x.dtype).eps
+        return distances + error * (2 * self.squares.sqrt() + distances.sqrt()).square()
+
+    def _tiles(self) -> Iterator[tuple[slice, int, Tensor]]:
+        """|b|^2 - 2ab of some queries a and the points b from a position on; infinite where there is no point."""
+        height, width = (CUDA_ROWS, CUDA_COLUMNS) if self.x.is_cuda else (ROWS, COLUMNS)
+        n, d = len(self.bank), self.x.shape[1]
+        width = -(-max(1, min(width, CHUNK // max(1, d), n)) // GROUP) * GROUP
+        height = min(height, len(self.x))
+        work = self.x.new_empty(height, width)
+        for start in range(0, n, width):
+            points, squares = self._points(start, width)
+            for top in range(0, len(self.x), height):
+                rows = slice(top, min(top + height, len(self.x)))
+                tile = work[: rows.stop - top]
+                with full_precision(self.x.device):
+                    torch.addmm(squares, self.x[rows], points.T, alpha=-2, out=tile)
+                if self.exclude_self:
+                    self._exclude_self(tile, self.which[rows] - start)
+                yield rows, start, tile
+
+    def _points(self, start: int, width: int) -> tuple[Tensor, Tensor]:
+        """So many points b from a position on, scaled and centred (width, d), and |b|^2 (width,)."""
+        points = self.bank.minus(self.center, slice(start, start + width))
+        squares = torch.linalg.vector_norm(points, dim=1).square_()
+        squares += 0.5 * self.bank.zero()[start : start + width].to(squares)
+        missing = width - len(points)
+        if missing:
+            points = torch.nn.functional.pad(points, (0, 0, 0, missing))
+            squares = torch.nn.functional.pad(squares, (0, missing), value=torch.inf)
+        return points, squares
+
+    def _exclude_self(self, tile: Tensor, column: Tensor) -> None:
+        inside = ((column >= 0) & (column < tile.shape[1])).nonzero().flatten()
+        tile[inside, column[inside]] = torch.inf
+
+    def _ranked(self, candidates: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        """The k nearest of each query's candidates (q, m): distances and positions (q, k)."""
+        positions = candidates.sort(1).values
+        distances = self._differences(torch.arange(len(positions), device=positions.device), positions)
+        nearest = distances.sort(dim=1, stable=True)
+        return nearest.values[:, :k].clone(), positions.gather(1, nearest.indices[:, :k])
+
+    def _differences(self, rows: Tensor, positions: Tensor) -> Tensor:
+        """|a - b|^2 (p, m) of queries a by row (p,) and points b by position (p, m)."""
+        found = self.x.new_empty(positions.shape)
+        size = max(1, PIECE // max(1, positions.shape[1] * self.x.shape[1]))
+        for part, some, where in zip(found.split(size), rows.split(size), positions.split(size), strict=True):
+            origins = self.queries.minus(torch.zeros_like(self.center), self.which[some])
+            part.copy_(self.bank.differences(origins, where))
+        return found

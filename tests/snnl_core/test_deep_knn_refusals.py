@@ -1,0 +1,98 @@
+"""What Deep k-nearest neighbours refuses, and in which words."""
+
+import pytest
+import torch
+
+from snnl_core import DeepKNN
+
+
+def rows(n, seed=0):
+    """Two layers, and labels of three classes."""
+    generator = torch.Generator().manual_seed(seed)
+    layers = {"layer 0": torch.randn(n, 4, generator=generator), "layer 1": torch.randn(n, 2, 3, generator=generator)}
+    return layers, torch.arange(n) % 3
+
+
+def fitted():
+    """On 60 rows, calibrated on 40 others."""
+    return DeepKNN(5).fit(*rows(60)).calibrate(*rows(40, seed=1))
+
+
+def without(features, name):
+    return {other: x for other, x in features.items() if other != name}
+
+
+def with_first(change):
+    """Change the first layer."""
+    return lambda features: {**features, "layer 0": change(features["layer 0"])}
+
+
+def broken(features):
+    features["layer 1"][2, 1, 0] = torch.nan
+    return features
+
+
+@pytest.mark.parametrize(
+    "kind, words, change",
+    [
+        (ValueError, "the layers are 'layer 0'; expected 'layer 0', 'layer 1'", lambda f: without(f, "layer 1")),
+        (ValueError, "the layers are none", lambda f: {}),
+        (ValueError, "'layer 0' has 3 features a row; the fitted ones have 4", with_first(lambda x: x[:, :3])),
+        (ValueError, "differ in their number of rows", with_first(lambda x: x[:-1])),
+        (ValueError, "layer 'layer 1': row 2 is not finite; 1 of 20 rows", broken),
+        (ValueError, "layer 'layer 0' is .20, 0.: it has no features", with_first(lambda x: x[:, :0])),
+        (TypeError, "layer 'layer 0' must be a floating tensor, not torch.int64", with_first(torch.Tensor.long)),
+        (TypeError, "layer 'layer 0' must be a floating tensor, not list", with_first(torch.Tensor.tolist)),
+        (TypeError, "features must be a mapping from layers to tensors, not Tensor", lambda f: f["layer 0"]),
+    ],
+)
+def test_features_that_do_not_fit_are_refused(kind, words, change):
+    features, labels = rows(20, seed=2)
+    knn, features = fitted(), change(features)
+    with pytest.raises(kind, match=words):
+        knn.predict(features)
+    with pytest.raises(kind, match=words):
+        knn.calibrate(features, labels)
+
+
+def test_labels_logits_and_settings_that_do_not_fit_are_refused():
+    features, labels = rows(20, seed=2)
+    knn, hole = fitted(), torch.zeros(20, 3)
+    hole[4, 1] = torch.nan
+    for kind, words, wrong in [
+        (ValueError, r"labels \[3, 8\] were not fitted; known: \[0, 1, 2\]", torch.tensor([3, 8] * 10)),
+        (ValueError, "labels are .19,. and there are 20 rows", labels[1:]),
+        (TypeError, "labels must be integers", labels.float()),
+    ]:
+        with pytest.raises(kind, match=words):
+            knn.calibrate(features, wrong)
+    for kind, words, wrong in [
+        (ValueError, "logits are .20, 2.; expected .20, 3.", torch.zeros(20, 2)),
+        (ValueError, "row 4 of the logits is not a number", hole),
+        (TypeError, "logits must be floating", torch.zeros(20, 3).long()),
+    ]:
+        with pytest.raises(kind, match=words):
+            knn.predict(features, wrong)
+    with pytest.raises(ValueError, match="there is no row to calibrate with"):
+        knn.calibrate({name: x[:0] for name, x in features.items()}, labels[:0])
+    with pytest.raises(ValueError, match="k = 75 neighbours of 20 fitted rows"):
+        DeepKNN().fit(features, labels)
+    for words, settings in [
+        ("k = 0", {"k": 0}),
+        ("unknown distance 'l1'", {"distance": "l1"}),
+        ("unknown mode 'p'", {"mode": "p"}),
+    ]:
+        with pytest.raises(ValueError, match=words):
+            DeepKNN(**settings)
+
+
+def test_the_order_of_work_is_told():
+    features, labels = rows(40)
+    for act in (lambda knn: knn.predict(features), lambda knn: knn.calibrate(features, labels), DeepKNN.state_dict):
+        with pytest.raises(ValueError, match="nothing is fitted: call fit first"):
+            act(DeepKNN(5))
+    with pytest.raises(ValueError, match="there are no calibration scores: call calibrate first"):
+        DeepKNN(5).fit(features, labels).predict(features)
+    knn = fitted().fit(features, labels)
+    with pytest.raises(ValueError, match="call calibrate first"):
+        knn.predict(features)

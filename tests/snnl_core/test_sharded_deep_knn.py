@@ -1,0 +1,122 @@
+"""Deep k-nearest neighbours of rows that lie in several processes: each must get what one gets from all of them."""
+
+from datetime import timedelta
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+
+from snnl_core import DeepKNN, search
+
+SHARES = [(0.4, 0.6), (0.3, 0.02, 0.68), (0.0, 1.0)]
+"""What part of the rows each process has: one fewer than k, one none."""
+PARTS = {"fit": (0, 120), "calibrate": (120, 160), "predict": (160, 200)}
+WAYS = {
+    "cosine": {"k": 7},
+    "sqeuclidean": {"k": 7, "distance": "sqeuclidean", "mode": "paper"},
+    "smoothed": {"k": 7, "mode": "smoothed", "class_conditional": True},
+}
+
+
+def data():
+    """Whole numbers, so that many distances tie, in two layers; labels of three classes, sorted."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(3, (200,), generator=generator)
+    labels[:120] = labels[:120].sort().values
+    noise = torch.randint(4, (200, 6), generator=generator)
+    return {"a": (noise[:, :2] + labels[:, None]).float(), "b": noise.view(200, 2, 3).double()}, labels
+
+
+def mine(part, rank, shares):
+    """A process's rows of one part."""
+    start, stop = PARTS[part]
+    edges = [0, *torch.tensor(shares).cumsum(0).mul(stop - start).round().long().tolist()]
+    return slice(start + edges[rank], start + edges[rank + 1])
+
+
+def predictions(**settings):
+    """What is found of the rows that `rows` names, part by part."""
+    layers, labels = data()
+
+    def some(rows):
+        return {name: x[rows] for name, x in layers.items()}, labels[rows]
+
+    def work(rows):
+        knn = DeepKNN(**settings)
+        knn.fit(*some(rows("fit"))).calibrate(*some(rows("calibrate")), allow_overlap=True)
+        found = knn.predict(some(rows("predict"))[0], generator=torch.Generator().manual_seed(5))
+        other = DeepKNN(**settings)
+        other.load_state_dict(knn.state_dict())
+        again = other.predict(some(rows("predict"))[0], generator=torch.Generator().manual_seed(5))
+        assert torch.equal(found.p_values, again.p_values)
+        return vars(found)
+
+    return work
+
+
+def run(rank, shares, folder):
+    """Work on a part of the rows and save what was found."""
+    limit = timedelta(seconds=60)
+    dist.init_process_group(
+        "gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=len(shares), timeout=limit
+    )
+    search.BLOCK = 60  # several visits
+    found = {
+        name: predictions(sharded=True, **settings)(lambda part: mine(part, rank, shares))
+        for name, settings in WAYS.items()
+    }
+    check_refusals(rank, len(shares))
+    torch.save(found, f"{folder}/found-{rank}")
+    dist.destroy_process_group()
+
+
+def check_refusals(rank, world):
+    """What one process refuses, all refuse in time, and what must be the same is."""
+    layers, labels = {"a": torch.arange(24.0).view(12, 2) + 100 * rank}, torch.arange(12) % 2
+    last, knn = rank == world - 1, DeepKNN(3, sharded=True)
+    hole = {"a": layers["a"].clone().index_fill_(0, torch.tensor([5]), torch.nan)}
+    with pytest.raises(ValueError, match=f"process {world - 1}: layer 'a': row 5 is not finite"):
+        knn.fit(hole if last else layers, labels)
+    with pytest.raises(ValueError, match="differ in k: 3 and 4"):
+        DeepKNN(3 + last, sharded=True).fit(layers, labels)
+    with pytest.raises(ValueError, match="differ in the layers, their features"):
+        knn.fit({"a": layers["a"][:, : 2 - last]}, labels)
+    with pytest.raises(ValueError, match="differ in the layers, their features"):
+        knn.fit(dict.fromkeys("ba" if last else "ab", layers["a"]), labels)
+    with pytest.raises(ValueError, match=f"k = 99 neighbours of {12 * world} fitted rows"):
+        DeepKNN(99, sharded=True).fit(layers, labels)
+    knn.fit(layers, labels)
+    other = {"a": layers["a"] + 0.5}
+    with pytest.raises(ValueError, match=rf"process {world - 1}: labels \[9\] were not fitted"):
+        knn.calibrate(other, torch.full((12,), 9) if last else labels)
+    # A row that another process has fitted.
+    twin = {"a": other["a"].clone()}
+    twin["a"][4] = layers["a"][4] - 100 * rank
+    with pytest.raises(ValueError, match=f"process {world - 1}: row 4 equals a fitted row"):
+        knn.calibrate(twin if last else other, labels)
+    knn.calibrate(other, labels)
+    with pytest.raises(TypeError, match=f"process {world - 1}: logits must be floating"):
+        knn.predict(other, torch.zeros(12, 2, dtype=torch.int64) if last else None)
+
+
+@pytest.mark.parametrize("shares", SHARES, ids=str)
+def test_every_process_gets_what_one_gets(shares, tmp_path):
+    mp.spawn(run, (shares, str(tmp_path)), nprocs=len(shares))
+    for name, settings in WAYS.items():
+        whole = predictions(**settings)(lambda part: slice(*PARTS[part]))
+        for rank in range(len(shares)):
+            found = torch.load(tmp_path / f"found-{rank}", weights_only=False)[name]
+            rows = mine("predict", rank, shares)
+            rows = slice(rows.start - PARTS["predict"][0], rows.stop - PARTS["predict"][0])
+            for key in ("labels", "credibility", "confidence", "p_values", "nonconformity"):
+                assert torch.equal(found[key], whole[key][rows]), (name, key)
+            for layer in ("a", "b"):
+                assert torch.equal(found["neighbors"][layer], whole["neighbors"][layer][rows])
+                torch.testing.assert_close(found["distances"][layer], whole["distances"][layer][rows])
+
+
+def test_without_a_process_group_it_says_what_to_do():
+    layers, labels = data()
+    with pytest.raises(RuntimeError, match="init_process_group"):
+        DeepKNN(3, sharded=True).fit(layers, labels)
