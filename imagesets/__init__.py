@@ -5,7 +5,6 @@
 """
 
 from imagesets._sets import (
-    OWN,
     SOURCES,
     Name,
     check,
@@ -18,7 +17,7 @@ from imagesets._sets import (
     settle,
     spec,
 )
-from imagesets._spec import SIZES, ImageSet, Spec, to_float, to_uint8
+from imagesets._spec import OWN, SIZES, ImageSet, Spec, to_float, to_uint8
 
 __all__ = [
     "OWN",

@@ -7,13 +7,11 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator
 
-from imagesets._spec import ImageSet, Spec
+from imagesets._spec import OWN, ImageSet, Spec
 from lab import registry
 from lab.errors import UsageError, WorkbenchError, first_line, unknown_name
 
 SOURCES = ("folder:", "zip:")
-OWN = "images:"
-"""Before the key of a set of the user's own images, decoded from a folder or an archive."""
 
 
 def data_root(given: Path | None) -> Path:

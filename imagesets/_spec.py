@@ -9,6 +9,8 @@ if TYPE_CHECKING:
 
 SIZES = (16, 20, 24, 28, 32, 40, 48, 56, 64)
 """Sides in pixels that the GANs' networks are built for."""
+OWN = "images:"
+"""Before the key of a set of the user's own images, decoded from a folder or an archive."""
 
 
 @dataclass(frozen=True)

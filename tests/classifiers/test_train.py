@@ -63,7 +63,7 @@ def test_alpha_0_is_bit_for_bit_a_plain_loop_without_the_snnl(tmp_path, monkeypa
     config, images = cnn.Config(batch=64, width=4), imagesets.load("digits", "train", root=tmp_path)
     fit, _ = carve(len(images), 0.1, seed=0)
     torch.manual_seed(derive_seed(0, "weights"))
-    network = cnn.build(config, imagesets.spec("digits")).to(memory_format=torch.channels_last)
+    network = cnn.build(config, imagesets.spec("digits", NOWHERE)).to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(network.parameters(), 1e-3, fused=True)
     for step in range(round(len(fit) / 64)):
         picked = fit[batch_indices(len(fit), 64, 0, step)]
@@ -146,7 +146,7 @@ def test_divergence_names_step_and_loss(tmp_path):
 def test_validation_images_are_kept_apart_and_the_test_split_is_never_read(tmp_path, monkeypatch):
     """Every other image is shown once before any is shown twice."""
     shown, read, pixels, load = [], [], imagesets.ImageSet.pixels, imagesets.load
-    monkeypatch.setattr(imageset, "load", lambda *a, **k: (read.append(a), load(*a, **k))[1])
+    monkeypatch.setattr(imagesets, "load", lambda *a, **k: (read.append(a), load(*a, **k))[1])
     monkeypatch.setattr(imagesets.ImageSet, "pixels", lambda self, i: (shown.append(i), pixels(self, i))[1])
     train(tmp_path, epochs=2, validation=0.3)
     assert read == [("digits", "train")]
@@ -185,7 +185,9 @@ def test_snapshots_are_kept_after_the_asked_for_epochs_and_at_the_end(tmp_path):
     assert [(s.epoch, s.step) for s in found] == [(0, 0), (2, 36), (3, 55)]
     assert found[1].kimg == 2.304
     torch.manual_seed(derive_seed(0, "weights"))
-    assert same(load_file(found[0].path), cnn.build(cnn.Config(width=4), imagesets.spec("digits")).state_dict())
+    assert same(
+        load_file(found[0].path), cnn.build(cnn.Config(width=4), imagesets.spec("digits", NOWHERE)).state_dict()
+    )
 
 
 def test_rows_are_means_and_counts_over_windows_that_cover_all_steps(tmp_path, monkeypatch):
