@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Self
 if TYPE_CHECKING:
     from torch import Tensor
 
+OWN = "images:"
+"""Before the key of a set of the user's own images, in its name."""
 SIZES = (16, 20, 24, 28, 32, 40, 48, 56, 64)
 """Sides in pixels that the GANs' networks are built for."""
-OWN = "images:"
-"""Before the key of a set of the user's own images, decoded from a folder or an archive."""
 
 
 @dataclass(frozen=True)
