@@ -8,8 +8,9 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from filelock import FileLock
+
 from imagesets._spec import ImageSet
-from lab import locks
 from lab.errors import WorkbenchError
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def fetch(name: str, root: Path, download: bool, **settings: Any) -> Any:
         if not download:
             raise
     root.mkdir(parents=True, exist_ok=True)
-    with locks.exclusive(root / f".{name}.lock"):
+    with FileLock(root / f".{name}.lock"):
         with contextlib.suppress(Exception):  # another process may have fetched it meanwhile
             return make(root, download=False, **settings)
         _download(lambda folder: make(folder, download=True, **settings), root, root / f".{name}.download")
