@@ -9,16 +9,11 @@ their own, and the ratio is taken within each round.
 
 import json
 import os
-import statistics
 import subprocess
 import sys
-import time
-from pathlib import Path
 
+import _rounds
 import click
-
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
 
 
 def images_per_second(processes, threads, settings):
@@ -33,46 +28,26 @@ def images_per_second(processes, threads, settings):
     return float(done.stdout.split()[-1])
 
 
-def measure(settings):
+def measure(gan, size, width, batch, precision, steps):
     """Time a training in this process, one of those that torchrun started, or the only one; the first prints."""
-    from gans._loop import Training, TrainingConfig, train_step
-    from gans._state import TrainingState
-    from imagesets import ImageSet, Spec
-    from lab import registry
+    from _training import gan_training, noise, stepping
+
     from lab.processes import rank
-    from lab.training.draws import random_generator
-    from lab.training.frame import make_accelerator
 
-    gan, size = registry.load("gans", settings["gan"]), settings["size"]
-    recipe = gan.Config(width=settings["width"], batch=settings["batch"])
-    import torch
+    training = gan_training(gan, {"width": width, "batch": batch}, *noise(1, size), precision)
+    step, together = stepping(training), training.accelerator.wait_for_everyone
+    _rounds.seconds(step, 3)
+    together()
 
-    spec = Spec(1, size, ("a", "b"), ("train", "test"), {"train": 4096, "test": 2})
-    pixels = torch.randint(0, 256, (4096, 1, size, size), dtype=torch.uint8, generator=random_generator(0))
-    config = TrainingConfig(
-        gan=settings["gan"],
-        settings={},
-        imageset="digits",
-        seed=0,
-        kimg=1,
-        snapshots=(),
-        device="cpu",
-        precision=settings["precision"],
-    )
-    accelerator = make_accelerator("cpu")
-    state = TrainingState(gan, recipe, spec, 0, accelerator)
-    training = Training(
-        accelerator=accelerator, config=config, gan=gan, settings=recipe, images=ImageSet(pixels), state=state
-    )
-    for step in range(3 + settings["steps"]):
-        if step == 3:  # the first steps warm up
-            accelerator.wait_for_everyone()
-            start = time.perf_counter()
-        train_step(training)
-    accelerator.wait_for_everyone()
+    def all_steps():
+        for _ in range(steps):
+            step()
+        together()
+
+    taken = _rounds.seconds(all_steps)
     if rank() == 0:
-        print(settings["steps"] * settings["batch"] / (time.perf_counter() - start), flush=True)
-    accelerator.end_training()
+        print(steps * batch / taken, flush=True)
+    training.accelerator.end_training()
 
 
 @click.command(help=__doc__)
@@ -82,30 +57,26 @@ def measure(settings):
 @click.option("--batch", default=128, show_default=True, help="Images in the batch of all processes.")
 @click.option("--precision", default="float32", show_default=True, help="float32 or bf16.")
 @click.option("--processes", default=2, show_default=True, help="Processes to compare with one.")
-@click.option("--rounds", default=5, show_default=True, help="Rounds in which each is timed once.")
+@_rounds.rounds_option(5)
 @click.option("--steps", default=20, show_default=True, help="Steps in a round.")
-@click.option("--json", "out", type=click.Path(dir_okay=False, path_type=Path), help="Write the figures here.")
+@_rounds.json_option
 @click.option("--measure", "measured", hidden=True)
 def main(gans, processes, rounds, out, measured, **settings):
     """Time both in turn and print the ratios."""
     if measured:
-        return measure(json.loads(measured))
-    threads, lines = len(os.sched_getaffinity(0)), []
+        return measure(**json.loads(measured))
+    threads, figures = len(os.sched_getaffinity(0)), []
     for gan in gans:
         paces = [
-            [images_per_second(count, threads, {"gan": gan, **settings}) for count in (1, processes)]
+            {count: images_per_second(count, threads, {"gan": gan, **settings}) for count in (1, processes)}
             for _ in range(rounds)
         ]
-        ratios = [several / one for one, several in paces]
-        one, several = (statistics.median(column) for column in zip(*paces, strict=True))
-        lines.append({"gan": gan, "one": one, "several": several, "ratio": statistics.median(ratios), "all": ratios})
-        print(
-            f"{gan:<8} {threads} threads: one process {one:.0f} images/s, {processes} processes {several:.0f}, "
-            f"ratio {statistics.median(ratios):.2f} [{min(ratios):.2f}, {max(ratios):.2f}]",
-            flush=True,
-        )
-    if out:
-        out.write_text(json.dumps({**settings, "processes": processes, "threads": threads, "gans": lines}, indent=1))
+        one, several = (_rounds.median(paces, count) for count in (1, processes))
+        ratio = _rounds.ratio(paces, processes, 1)
+        figures.append({"gan": gan, "one": one, "several": several, "ratio": ratio})
+        both = f"one process {one:.0f} images/s, {processes} processes {several:.0f}"
+        print(f"{gan:<8} {threads} threads: {both}, ratio {_rounds.shown(ratio)}", flush=True)
+    _rounds.write(out, {**settings, "processes": processes, "threads": threads, "gans": figures})
 
 
 if __name__ == "__main__":

@@ -1,22 +1,18 @@
 """Images per second of the workbench's adversarial loop against a plain one, side by side in one run.
 
 The plain loop is what tutorials show: float32, a shuffling DataLoader, Adam, contiguous memory, gradients for every
-parameter in the generator's step; the networks are the same. Both are timed in turn, several rounds, and the ratio
-is taken within each round, so that a machine that speeds up or slows down does not decide.
+parameter in the generator's step; the networks are the same.
 
     python benchmarks/gan_training.py
     python benchmarks/gan_training.py --gan wgan-gp --size 16 --width 32 --json out.json
 """
 
-import json
-import statistics
-import sys
-import time
-from pathlib import Path
+from functools import partial
 
+import _rounds
 import click
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+PLAIN = "plain float32"
 
 
 def plain_loop(gan, config, spec, images):
@@ -43,82 +39,35 @@ def plain_loop(gan, config, spec, images):
             yield
 
 
-def workbench_loop(gan_name, gan, config, spec, images, precision):
-    """A generator of steps of the workbench's loop."""
-    from accelerate import Accelerator
-
-    from gans._loop import Training, TrainingConfig, train_step
-    from gans._state import TrainingState
-
-    accelerator = Accelerator(mixed_precision="no", cpu=True)
-    settings = TrainingConfig(
-        gan=gan_name, settings={}, imageset="digits", seed=0, kimg=1, snapshots=(), precision=precision, device="cpu"
-    )
-    state = TrainingState(gan, config, spec, 0, accelerator)
-    training = Training(accelerator=accelerator, config=settings, gan=gan, settings=config, images=images, state=state)
-    while True:
-        train_step(training)
-        training.losses.clear()
-        yield
-
-
-def images_per_second(steps, count, batch):
-    """The pace of `count` steps."""
-    start = time.perf_counter()
-    for _ in range(count):
-        next(steps)
-    return count * batch / (time.perf_counter() - start)
-
-
-def compare(paces, title):
-    """The median pace of a loop, and the median and range over rounds of its ratio to the plain one."""
-    ratios = [pace[title] / pace["plain float32"] for pace in paces]
-    return {
-        "images_per_second": statistics.median(pace[title] for pace in paces),
-        "ratio": statistics.median(ratios),
-        "ratio_low": min(ratios),
-        "ratio_high": max(ratios),
-    }
-
-
 @click.command(help=__doc__)
 @click.option("--gan", "name", default="dcgan", show_default=True, help="GAN of the zoo.")
 @click.option("--size", default=32, show_default=True, help="Side of the images in pixels.")
 @click.option("--width", default=64, show_default=True, help="Channels at the widest resolution.")
 @click.option("--batch", default=128, show_default=True, help="Images in a batch.")
-@click.option("--rounds", default=5, show_default=True, help="Rounds in which each loop is timed once.")
+@_rounds.rounds_option(5)
 @click.option("--steps", default=10, show_default=True, help="Steps of a loop in a round.")
-@click.option("--json", "out", type=click.Path(dir_okay=False, path_type=Path), help="Write the figures here.")
+@_rounds.json_option
 def main(name, size, width, batch, rounds, steps, out):
     """Time the loops in turn and print the ratios."""
-    import torch
+    from _training import about_the_machine, gan_training, noise, stepping
 
-    from imagesets import ImageSet, Spec
-    from lab import machine, registry
-
-    gan = registry.load("gans", name)
-    config = gan.Config(width=width, batch=batch)
-    spec = Spec(1, size, ("a", "b"), ("train", "test"), {"train": 4096, "test": 2})
-    images = ImageSet(torch.randint(0, 256, (4096, 1, size, size), dtype=torch.uint8))
-    loops = {"plain float32": plain_loop(gan, config, spec, images)}
+    spec, images = noise(1, size)
+    settings = {"width": width, "batch": batch}
+    works = {}
     for precision in ("float32", "bf16"):
-        loops[f"workbench {precision}"] = workbench_loop(name, gan, config, spec, images, precision)
-    for loop in loops.values():
-        images_per_second(loop, 3, batch)
-    paces = [{title: images_per_second(loop, steps, batch) for title, loop in loops.items()} for _ in range(rounds)]
-    bf16 = machine.resolve_precision("auto", "cpu") == "bf16"
-    hardware_note = f"{torch.get_num_threads()} threads, bf16 in hardware: {bf16}"
-    print(f"{name} {size} x {size}, width {width}, batch {batch}, {hardware_note}")
-    figures = {title: compare(paces, title) for title in loops}
-    for title, row in figures.items():
-        spread = f"[{row['ratio_low']:.2f}, {row['ratio_high']:.2f}]"
-        print(
-            f"{title:<18} {row['images_per_second']:8.0f} images/s   {row['ratio']:.2f} {spread} times the plain loop"
-        )
-    if out:
-        out.write_text(
-            json.dumps({"gan": name, "size": size, "width": width, "batch": batch, "loops": figures}, indent=1)
-        )
+        training = gan_training(name, settings, spec, images, precision)
+        works[f"workbench {precision}"] = stepping(training)
+    works = {PLAIN: partial(next, plain_loop(training.gan, training.config.settings, spec, images)), **works}
+    for work in works.values():
+        _rounds.seconds(work, 3)
+    times = list(_rounds.in_turn(works, rounds, steps))
+    print(f"{name} {size} x {size}, width {width}, batch {batch}, {about_the_machine()}")
+    figures = {}
+    for title in works:
+        ratio, pace = _rounds.ratio(times, PLAIN, title), batch / _rounds.median(times, title)
+        figures[title] = {"images_per_second": pace, "ratio": ratio}
+        print(f"{title:<18} {pace:8.0f} images/s   {_rounds.shown(ratio)} times the plain loop")
+    _rounds.write(out, {"gan": name, "size": size, "width": width, "batch": batch, "loops": figures})
 
 
 if __name__ == "__main__":

@@ -14,9 +14,9 @@ from lab.files import without_nan
 from lab.machine import check_device, resolve_device
 from lab.pace import paced
 from lab.training.draws import subset
-from metrics._classes import check_classes
 from metrics.layers import LayerEntanglement, measure
-from outside import torchvision as _torchvision
+from outside import torchvision as networks
+from outside.points import check_classes
 from snnl_core.distances import Distance
 from snnl_core.pooling import MAX_FEATURES, pool_maps
 
@@ -48,6 +48,7 @@ def measure_network(
     model: str,
     imageset: str,
     *,
+    data: Path,
     weights: Path | None = None,
     layers: Sequence[str] | None = None,
     n: int | None = None,
@@ -58,7 +59,6 @@ def measure_network(
     size: int | None = None,
     normalize: Normalize = "imagenet",
     seed: int = 0,
-    data: Path | None = None,
     download: bool = True,
     device: str = "auto",
     say: Callable[[str], None] = lambda text: None,
@@ -68,8 +68,9 @@ def measure_network(
     Args:
         model: `torchvision:NAME`.
         imageset: grey images are repeated to three channels.
+        data: folder of the data sets.
         weights: a file, .safetensors or a state dict of torch; None for random weights.
-        layers: names of nodes or modules; None for `_torchvision.default_layers`.
+        layers: names of nodes or modules; None for `outside.torchvision.parts`.
         n: how many images; None for 1000, or all where there are fewer.
         split: of the image set.
         anchors: estimate from this many random anchors; None for all.
@@ -78,7 +79,6 @@ def measure_network(
         size: side in pixels that images are resized to, bilinearly; None for the image set's own.
         normalize: `imagenet`, or `none` for values in [0, 1].
         seed: draws the images, the anchors and random weights.
-        data: folder of the data sets; None for the usual one.
         download: fetch data that are not there.
         device: `auto`, `cpu` or `cuda`.
         say: is told, in a line, what is about to be measured.
@@ -89,23 +89,25 @@ def measure_network(
     """
     place = resolve_device(device)
     check_device(place)
-    network = _torchvision.build(model, weights, seed)
-    names = _torchvision.default_layers(network) if layers is None else _torchvision.check_layers(network, layers)
-    images = imagesets.load(imageset, split, root=imagesets.data_root(data), download=download)
+    network = networks.build(model, weights, seed)
+    names = networks.parts(network) if layers is None else networks.check_layers(network, layers)
+    if not names:
+        raise UsageError("--layers needs at least one name.")
+    images = imagesets.load(imageset, split, root=data, download=download)
     if images.labels is None:
         raise WorkbenchError(f"{imageset} has no labels for {split}, so there are no classes to be entangled.")
     chosen = subset(len(images), min(DEFAULT_N, len(images)) if n is None else n, seed, "images")
     check_classes(images.labels[chosen], f"{imageset} ({split})")
     size = size or images.images.shape[-1]
-    say(f"{model}: {f'weights of {weights}' if weights else f'random weights (seed {seed}); --weights names a file'}.")
+    said = f"weights of {weights}" if weights else f"random weights (seed {seed}); --weights names a file"
+    say(f"{model}: {said}.")
     say(
         f"{len(chosen)} of {len(images)} images of {imageset} ({split}), {size} x {size} pixels, normalisation "
         f"{normalize}; maps averaged to at most {max_features} features."
     )
     batches = (_prepare(images.batch(part), size, normalize) for part in chosen.split(BATCH))
-    found = extract(
-        _torchvision.extractor(network, names), paced(batches, -(-len(chosen) // BATCH), "batches"), max_features, place
-    )
+    shown = paced(batches, -(-len(chosen) // BATCH), "batches")
+    found = extract(networks.extractor(network, {name: name for name in names}), shown, max_features, place)
     rows = measure(found, images.labels[chosen], distance=distance, anchors=anchors, seed=seed)
     try:
         done = list(paced(rows, len(found), "layers measured"))
@@ -151,9 +153,8 @@ def _forward(network: nn.Module, batch: Tensor) -> Mapping[str, Any]:
     try:
         layers: Mapping[str, Any] = network(batch)
     except (RuntimeError, AssertionError, ValueError) as error:
-        pixels = f"{batch.shape[-1]} x {batch.shape[-1]} pixels"
-        reason = first_line(error)
-        raise UsageError(f"The network fails on images of {pixels} ({reason}). Try another --size, as 224.") from error
+        images = f"images of {batch.shape[-1]} x {batch.shape[-1]} pixels"
+        raise UsageError(f"The network fails on {images} ({first_line(error)}). Try another --size, as 224.") from error
     return layers
 
 

@@ -5,10 +5,11 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from lab.errors import WorkbenchError
 from lab.files import without_nan
 from lab.pace import passes
-from metrics._classes import check_classes
 from outside.files import read_points
 from snnl_core import Entanglement, GroupEntanglement, entanglement
 from snnl_core.distances import Distance
@@ -47,16 +48,10 @@ class PointsEntanglement:
 
     def plain(self) -> dict[str, Any]:
         """As JSON-ready values, null for what is no finite number."""
-        plain: dict[str, Any] = without_nan(
-            {
-                **{name: getattr(self, name) for name in ("file", "n", "features", "distance")},
-                **_group(self.whole),
-                "stderr": self.whole.stderr,
-                "classes": self.classes,
-                "by_class": {str(label): _group(part) for label, part in self.whole.by_class.items()},
-                "class_pairs": self.whole.class_pairs.tolist(),
-            }
-        )
+        about = {name: getattr(self, name) for name in ("file", "n", "features", "distance", "classes")}
+        by_class = {str(label): _group(part) for label, part in self.whole.by_class.items()}
+        found = {"stderr": self.whole.stderr, "by_class": by_class, "class_pairs": self.whole.class_pairs.tolist()}
+        plain: dict[str, Any] = without_nan({**about, **_group(self.whole), **found})
         return plain
 
 
@@ -83,6 +78,18 @@ def measure_file(
     except ValueError as error:
         raise WorkbenchError(f"{path}: {error}") from error
     return PointsEntanglement(str(path), len(x), x[0:1].numel(), distance, found)
+
+
+def check_classes(labels: Tensor, whose: str) -> None:
+    """Raise WorkbenchError, in the name of `whose`, unless labels (n,) are of two classes, one of them there twice.
+
+    Fewer than two points are left to the engine's own check.
+    """
+    n, classes = len(labels), len(labels.unique())
+    if n > 1 and classes == 1:
+        raise WorkbenchError(f"{whose}: all {n} are of one class; entanglement needs at least two.")
+    if n > 1 and classes == n:
+        raise WorkbenchError(f"{whose}: no two of {n} are of one class, so there is nothing to measure.")
 
 
 def _group(found: GroupEntanglement) -> dict[str, Any]:

@@ -1,9 +1,12 @@
-"""Networks of torchvision by name: their weights from a file, their layers, and an extractor of features."""
+"""Networks of torchvision: made by name, with weights of a file, and cut into parts whose outputs can be had.
 
-import difflib
+A layer is a node of the network's graph, which is a single operation, or a module, which stands for its last node.
+"""
+
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 import torchvision
@@ -15,8 +18,25 @@ from lab.training.draws import derive_seed
 from outside.files import read_weights
 
 SCHEME = "torchvision:"
+FEWEST_STAGES = 4
+"""Of so many modules beside each other that are made of modules, none is opened."""
 SHOWN = 3
 """How many of the tensors that do not fit an error names."""
+
+
+def construct(name: str, **settings: Any) -> nn.Module:
+    """The classifier `name` with torchvision's `settings`, its weights drawn from torch's global generator.
+
+    Raises:
+        UsageError: the name is unknown.
+    """
+    known = torchvision.models.list_models(module=torchvision.models)
+    if name not in known:
+        raise unknown_name("network of torchvision", name, known)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # two networks announce other random weights
+        network: nn.Module = torchvision.models.get_model(name, weights=None, **settings)
+    return network
 
 
 def build(reference: str, weights: Path | None, seed: int) -> nn.Module:
@@ -28,111 +48,118 @@ def build(reference: str, weights: Path | None, seed: int) -> nn.Module:
         UsageError: the reference is not of torchvision, or the name is unknown.
         WorkbenchError: the file is not of weights, or they do not fit.
     """
-    name = _name(reference)
-    model = _construct(name, seed)
-    if weights is not None:
-        found = read_weights(weights)
-        head = next(reversed(model.state_dict()))  # every classifier of torchvision ends in its head
-        if head in found and found[head].shape[:1] != model.state_dict()[head].shape[:1]:
-            model = _construct(name, seed, num_classes=len(found[head]))
-        _fit(model, found, f"{weights} does not fit {name}")
-    return model.eval()
-
-
-def default_layers(model: nn.Module) -> list[str]:
-    """The modules of the network, in order of execution; one that holds more than half of its operations is opened.
-
-    For ResNet-18 these are conv1, bn1, relu, maxpool, layer1 to layer4, avgpool and fc; of VGG, whose `features` are
-    most of the network, each of them.
-    """
-    nodes = _nodes(model)
-    return _blocks(nodes, {name for name, _ in model.named_modules()}, "", len(nodes))
-
-
-def check_layers(model: nn.Module, names: Iterable[str]) -> list[str]:
-    """The names, if the network has them: nodes of its graph, or modules, which stand for their last node.
-
-    Raises:
-        UsageError: there is no name, or one is unknown; the message tells the nearest.
-    """
-    nodes = _nodes(model)
-    known = {".".join(parts[: i + 1]) for parts in (node.split(".") for node in nodes) for i in range(len(parts))}
-    chosen = list(dict.fromkeys(names))
-    if not chosen:
-        raise UsageError("--layers needs at least one name.")
-    for name in chosen:
-        if name not in known:
-            near = difflib.get_close_matches(name, sorted(known), n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else "."
-            raise UsageError(
-                f"Unknown layer {name!r}{hint} Known are, among others: {', '.join(default_layers(model))}."
-            )
-    return chosen
-
-
-def extractor(model: nn.Module, layers: Sequence[str]) -> nn.Module:
-    """A network that gives a dict of the layers' outputs.
-
-    Nothing in it works in place: a layer's output would be overwritten by the next before it is read.
-    """
-    network = create_feature_extractor(model, return_nodes=list(layers), suppress_diff_warning=True)
-    for module in network.modules():
-        if getattr(module, "inplace", False):
-            module.inplace = False
-    for node in network.graph.nodes:
-        if node.kwargs.get("inplace"):
-            node.kwargs = {**node.kwargs, "inplace": False}
-    network.recompile()
-    return network.eval()
-
-
-def _name(reference: str) -> str:
     name = reference.removeprefix(SCHEME)
     if name == reference:
         raise UsageError(f"--model {reference!r}: only networks of torchvision are known; write {SCHEME}resnet18.")
-    known = torchvision.models.list_models(module=torchvision.models)
-    if name not in known:
-        raise unknown_name("network of torchvision", name, known)
-    return name
+    network = _seeded(name, seed)
+    if weights is not None:
+        found, own = read_weights(weights), network.state_dict()
+        head = next(reversed(own))  # every classifier of torchvision ends in its head
+        if head in found and found[head].shape[:1] != own[head].shape[:1]:
+            network = _seeded(name, seed, num_classes=len(found[head]))
+        _fit(network, found, f"{weights} does not fit {name}")
+    return network.eval()
 
 
-def _construct(name: str, seed: int, **settings: int) -> nn.Module:
-    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # two networks announce other random weights
+def parts(network: nn.Module) -> list[str]:
+    """The network's modules in order of execution, the head last.
+
+    A module with more than half of the graph's nodes is opened, and so on within it, unless it is one of four or more
+    beside each other that are made of modules: those are the network's stages, however deep one of them is. For ResNets
+    these are conv1, bn1, relu, maxpool, layer1 to layer4, avgpool and fc; of VGG, whose `features` are most of the
+    network, each of them.
+    """
+    modules = {name: any(module.children()) for name, module in network.named_modules()}
+    return list(_parts(_nodes(network), modules, ""))
+
+
+def stages(network: nn.Module) -> list[str]:
+    """Those of the `parts` before the head that are made of modules themselves; where none is, the poolings.
+
+    For ResNets these are layer1 to layer4; of VGG, a plain row of layers, its five poolings.
+    """
+    modules, before_head = dict(network.named_modules()), parts(network)[:-1]
+    composed = [part for part in before_head if any(modules[part].children())]
+    return composed or [part for part in before_head if isinstance(modules[part], nn.MaxPool2d | nn.AvgPool2d)]
+
+
+def logits(network: nn.Module) -> tuple[str, str]:
+    """The two layers that give the logits: the head, and the last node."""
+    return parts(network)[-1], _nodes(network)[-1]
+
+
+def check_layers(network: nn.Module, names: Iterable[str]) -> list[str]:
+    """The names, each once, if the network has such layers.
+
+    Raises:
+        UsageError: one is unknown; the message tells the nearest.
+    """
+    paths = [node.split(".") for node in _nodes(network)]
+    known = {".".join(path[: i + 1]) for path in paths for i in range(len(path))}
+    chosen = list(dict.fromkeys(names))
+    for name in chosen:
+        if name not in known:
+            raise unknown_name("layer", name, known)
+    return chosen
+
+
+def extractor(network: nn.Module, layers: Mapping[str, str]) -> nn.Module:
+    """A network that gives a dict of the outputs of `layers`, by the name that each is given; in the mode of `network`.
+
+    Nothing in it works in place: a layer's output would be overwritten by the next before it is read.
+    """
+    found: Any = create_feature_extractor(network, return_nodes=dict(layers), suppress_diff_warning=True)
+    for module in found.modules():
+        if getattr(module, "inplace", False):
+            module.inplace = False
+    for graph in (found.train_graph, found.eval_graph):
+        for node in graph.nodes:
+            if node.kwargs.get("inplace"):
+                node.kwargs = {**node.kwargs, "inplace": False}
+    found.recompile()
+    extracting: nn.Module = found
+    return extracting
+
+
+def _seeded(name: str, seed: int, **settings: int) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, "weights"))
-        model: nn.Module = torchvision.models.get_model(name, weights=None, **settings)
-    return model
+        return construct(name, **settings)
 
 
-def _fit(model: nn.Module, weights: dict[str, Tensor], problem: str) -> None:
-    own = model.state_dict()
-    missing = [key for key in own if key not in weights and not key.endswith("num_batches_tracked")]
-    shapes = [
-        f"{key} {tuple(weights[key].shape)} instead of {tuple(value.shape)}"
-        for key, value in own.items()
-        if key in weights and weights[key].shape != value.shape
-    ]
-    faults = {"missing": missing, "unknown": [key for key in weights if key not in own], "of another shape": shapes}
-    if any(faults.values()):
-        parts = [f"{len(names)} {fault} ({_some(names)})" for fault, names in faults.items() if names]
-        raise WorkbenchError(f"{problem}: of its tensors, {', '.join(parts)}.")
-    model.load_state_dict(weights, strict=False)
+def _fit(network: nn.Module, weights: dict[str, Tensor], problem: str) -> None:
+    own = network.state_dict()
+    faults = {
+        "missing": [key for key in own if key not in weights and not key.endswith("num_batches_tracked")],
+        "unknown": [key for key in weights if key not in own],
+        "of another shape": [
+            f"{key} {tuple(weights[key].shape)} instead of {tuple(value.shape)}"
+            for key, value in own.items()
+            if key in weights and weights[key].shape != value.shape
+        ],
+    }
+    told = [f"{len(names)} {fault} ({_some(names)})" for fault, names in faults.items() if names]
+    if told:
+        raise WorkbenchError(f"{problem}: of its tensors, {', '.join(told)}.")
+    network.load_state_dict(weights, strict=False)
 
 
 def _some(names: Sequence[str]) -> str:
     return ", ".join([*names[:SHOWN], *(["..."] if len(names) > SHOWN else [])])
 
 
-def _nodes(model: nn.Module) -> list[str]:
-    nodes: list[str] = get_graph_node_names(model, suppress_diff_warning=True)[1]
+def _nodes(network: nn.Module) -> list[str]:
+    nodes: list[str] = get_graph_node_names(network, suppress_diff_warning=True)[1]
     return nodes
 
 
-def _blocks(nodes: Sequence[str], modules: set[str], prefix: str, total: int) -> list[str]:
-    inside = [node for node in nodes if node.startswith(prefix)]
-    heads = dict.fromkeys(prefix + node.removeprefix(prefix).partition(".")[0] for node in inside)
-    found = []
-    for block in (head for head in heads if head in modules):
-        size = sum(node.startswith(f"{block}.") for node in nodes)
-        found += _blocks(nodes, modules, f"{block}.", total) if 2 * size > total else [block]
-    return found
+def _parts(nodes: Sequence[str], modules: Mapping[str, bool], prefix: str) -> Iterator[str]:
+    """The parts within `prefix`; `modules` tells of each module whether it is made of others."""
+    inside = (node.removeprefix(prefix).partition(".")[0] for node in nodes if node.startswith(prefix))
+    found = [name for name in dict.fromkeys(prefix + first for first in inside) if name in modules]
+    few = sum(modules[name] for name in found) < FEWEST_STAGES
+    for name in found:
+        if few and 2 * sum(node.startswith(f"{name}.") for node in nodes) > len(nodes):
+            yield from _parts(nodes, modules, f"{name}.")
+        else:
+            yield name

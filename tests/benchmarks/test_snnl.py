@@ -5,9 +5,10 @@ import sys
 from pathlib import Path
 
 FILE = Path(__file__).resolve().parents[2] / "benchmarks" / "snnl.py"
-WITHOUT = """import runpy, sys
+WITHOUT = """import os, runpy, sys
 sys.modules["pykeops"] = None
 sys.argv = [sys.argv[1], "--keops"]
+sys.path.insert(0, os.path.dirname(sys.argv[0]))
 runpy.run_path(sys.argv[0], run_name="__main__")"""
 
 

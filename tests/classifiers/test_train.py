@@ -10,35 +10,38 @@ from torch.nn import functional as F
 import classifiers._loop as loop
 import imagesets
 from classifiers import cnn
-from classifiers._snapshots import load_classifier, snapshots
+from classifiers._snapshots import kept_classifiers, load_classifier
 from lab import registry
 from lab.cells.folder import CellFolder
+from lab.cells.work import work
 from lab.errors import UsageError, WorkbenchError
-from lab.training.compute import Compute
 from lab.training.draws import batch_indices, carve, derive_seed
 from snnl_core import SoftNearestNeighborLoss, entanglement
-from tasks.evaluate_classifier import training_cell
+from tasks import train_classifier
 
 SMALL = {"cnn": {"width": 4}, "mlp": {"width": 16, "depth": 2}, "resnet": {"depth": 1}}
 
 
-def cell(folder, name="cnn", *, seed=0, epochs=1, minutes=5, precision="float32", compute=None, settings=None, **more):
+def cell(folder, name="cnn", *, precision="float32", settings=None, **values):
     """A training on digits; of 18 steps by default."""
-    work = training_cell(
-        name, "digits", seed=seed, epochs=epochs, compute=Compute(precision=precision, device="cpu", **(compute or {})),
-        settings={"batch": 64, **SMALL.get(name, {}), **(settings or {})}, **more,
-    )  # fmt: skip
-    return CellFolder.create(work, folder, {"data": str(folder), "download": False, "checkpoint_minutes": minutes})
+    recipe = {"batch": 64, **SMALL.get(name, {}), **(settings or {})}
+    fixed = {"imageset": "digits", "device": "cpu", "classifier": name, "precision": precision, "settings": recipe}
+    config = train_classifier.Config.parse({"epochs": 1, **fixed, **values})
+    return CellFolder.create(train_classifier.cell(config, folder), folder, {"data": str(folder), "download": False})
 
 
 def train(*arguments, **settings):
     made = cell(*arguments, **settings)
-    made.work()
+    work(made)
     return made
 
 
+def config_of(folder):
+    return train_classifier.Config.parse(folder.config)
+
+
 def weights(folder):
-    return load_file(snapshots(folder.path)[-1].path)
+    return load_file(kept_classifiers(folder.path)[-1].path)
 
 
 def same(one, other):
@@ -58,12 +61,12 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others(tmp_path, nam
 
 def test_alpha_0_is_bit_for_bit_a_plain_loop_without_the_snnl(tmp_path, monkeypatch):
     monkeypatch.setattr(SoftNearestNeighborLoss, "forward", lambda *_: pytest.fail("the SNNL was computed"))
-    found = train(tmp_path, alpha=0.0, temperature=3.0, layers=("fc1",))
+    found = train(tmp_path, alpha=0.0, temperature=3.0, snnl_layers=("fc1",))
 
     config, images = cnn.Config(batch=64, width=4), imagesets.load("digits", "train", root=tmp_path)
     fit, _ = carve(len(images), 0.1, seed=0)
     torch.manual_seed(derive_seed(0, "weights"))
-    network = cnn.build(config, imagesets.spec("digits")).to(memory_format=torch.channels_last)
+    network = cnn.build(config, imagesets.spec("digits", tmp_path)).to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(network.parameters(), 1e-3, fused=True)
     for step in range(round(len(fit) / 64)):
         picked = fit[batch_indices(len(fit), 64, 0, step)]
@@ -78,7 +81,9 @@ def hidden_score(folder):
     """The mean score of the hidden layers on the test split."""
     images = imagesets.load("digits", "test", root=folder.path)
     with torch.no_grad():
-        features = load_classifier(snapshots(folder.path)[-1], folder.config)(images.batch(torch.arange(500)))[1]
+        features = load_classifier(kept_classifiers(folder.path)[-1], config_of(folder))(
+            images.batch(torch.arange(500))
+        )[1]
     scores = [entanglement(feature, images.labels).score for feature in features.values()]
     return sum(scores) / len(scores)
 
@@ -96,8 +101,8 @@ def test_negative_alpha_entangles_the_hidden_layers_and_positive_disentangles_th
 
 @pytest.mark.parametrize("objective", [{"temperature": 20.0}, {"temperature": 0.5, "distance": "cosine"}])
 def test_other_temperatures_and_distances_train(tmp_path, objective):
-    rows = train(tmp_path, alpha=0.01, layers=("fc2", "conv1"), **objective).rows()
-    found = {row["space"]: row["value"] for row in rows if row["metric"] == "temperature"}
+    rows = train(tmp_path, alpha=0.01, snnl_layers=("fc2", "conv1"), **objective).rows()
+    found = {row["layer"]: row["value"] for row in rows if row["metric"] == "temperature"}
     assert found == {"conv1": objective["temperature"], "fc2": objective["temperature"]}
     assert not any(row["value"] for row in rows if row["metric"] == "vanished_gradient")
 
@@ -137,16 +142,16 @@ def test_the_optimizer_is_as_the_settings_say_and_the_step_size_as_the_schedule_
 
 
 def test_divergence_names_step_and_loss(tmp_path):
-    work = cell(tmp_path, settings={"learning_rate": 1e30})
+    made = cell(tmp_path, settings={"learning_rate": 1e30})
     with pytest.raises(WorkbenchError, match="cnn diverged at step 2: cross_entropy is nan"):
-        work.work()
-    assert "step 2" in work.failure and not work.done
+        work(made)
+    assert "step 2" in made.failure.message and not made.done
 
 
 def test_validation_images_are_kept_apart_and_the_test_split_is_never_read(tmp_path, monkeypatch):
     """Every other image is shown once before any is shown twice."""
     shown, read, pixels, load = [], [], imagesets.ImageSet.pixels, imagesets.load
-    monkeypatch.setattr(imageset, "load", lambda *a, **k: (read.append(a), load(*a, **k))[1])
+    monkeypatch.setattr(imagesets, "load", lambda *a, **k: (read.append(a), load(*a, **k))[1])
     monkeypatch.setattr(imagesets.ImageSet, "pixels", lambda self, i: (shown.append(i), pixels(self, i))[1])
     train(tmp_path, epochs=2, validation=0.3)
     assert read == [("digits", "train")]
@@ -159,52 +164,52 @@ def test_validation_images_are_kept_apart_and_the_test_split_is_never_read(tmp_p
 
 
 def test_rows_of_validation_are_what_the_kept_weights_say(tmp_path):
-    work = train(tmp_path, epochs=2, snapshots=(1,))
+    made = train(tmp_path, epochs=2, snapshots=(1,))
     images, (_, held) = imagesets.load("digits", "train", root=tmp_path), carve(1297, 0.1, seed=0)
-    for snapshot in snapshots(work.path):
+    for snapshot in kept_classifiers(made.path):
         with torch.no_grad():
-            logits = load_classifier(snapshot, work.config)(images.batch(held))[0]
+            logits = load_classifier(snapshot, config_of(made))(images.batch(held))[0]
         found = {
             row["metric"]: row["value"]
-            for row in work.rows()
+            for row in made.rows()
             if row["split"] == "validation" and row["step"] == snapshot.step
         }
         assert found["accuracy"] == (logits.argmax(1) == images.labels[held]).double().mean().item()
         assert found["nll"] == pytest.approx(F.cross_entropy(logits, images.labels[held]).item(), rel=1e-4)
-    assert {row["n"] for row in work.rows() if row["split"] == "validation"} == {130}
+    assert {row["n"] for row in made.rows() if row["split"] == "validation"} == {130}
 
 
 def test_without_validation_everything_is_trained_on(tmp_path):
-    work = train(tmp_path, validation=0)
-    assert {row["split"] for row in work.rows()} == {"train"}
-    assert snapshots(work.path)[-1].step == round(1297 / 64)
+    made = train(tmp_path, validation=0)
+    assert {row["split"] for row in made.rows()} == {"train"}
+    assert kept_classifiers(made.path)[-1].step == round(1297 / 64)
 
 
 def test_snapshots_are_kept_after_the_asked_for_epochs_and_at_the_end(tmp_path):
-    found = snapshots(train(tmp_path, epochs=3, snapshots=(0, 2, 3)).path)
+    found = kept_classifiers(train(tmp_path, epochs=3, snapshots=(0, 2, 3)).path)
     assert [(s.epoch, s.step) for s in found] == [(0, 0), (2, 36), (3, 55)]
     assert found[1].kimg == 2.304
     torch.manual_seed(derive_seed(0, "weights"))
-    assert same(load_file(found[0].path), cnn.build(cnn.Config(width=4), imagesets.spec("digits")).state_dict())
+    assert same(
+        load_file(found[0].path), cnn.build(cnn.Config(width=4), imagesets.spec("digits", tmp_path)).state_dict()
+    )
 
 
 def test_rows_are_means_and_counts_over_windows_that_cover_all_steps(tmp_path, monkeypatch):
-    monkeypatch.setattr("lab.training.WINDOWS", 5)
-    work, logs, step = cell(tmp_path, alpha=-0.01, layers=("fc1",)), [], loop.train_step
+    monkeypatch.setattr("lab.training.frame.WINDOWS", 5)
+    made, logs, step = cell(tmp_path, alpha=-0.01, snnl_layers=("fc1",)), [], loop.train_step
     monkeypatch.setattr(loop, "train_step", lambda training: (step(training), logs.append(training.losses[-1])))
-    work.work()
-    rows = [row for row in work.rows() if row["kind"] == "training"]
+    work(made)
+    rows = [row for row in made.rows() if row["kind"] == "training"]
     assert {row["setting"] for row in rows} == {"alpha=-0.01;layers=fc1"}
     assert rows[0]["metric"] == "parameters" and rows[0]["value"] == 4 * 10 + 8 * 37 + 32 * 129 + 16 * 33 + 10 * 17
-    for metric, space in [("cross_entropy", None), ("snnl", "fc1"), ("temperature", "fc1")]:
+    for metric, layer in [("cross_entropy", ""), ("snnl", "fc1"), ("temperature", "fc1")]:
         found = [row for row in rows if row["metric"] == metric]
-        assert {row.get("space") for row in found} == {space}
+        assert {row.get("layer", "") for row in found} == {layer}
         assert sum(row["n"] for row in found) == len(logs) == 18
         start = 0
         for row in found:
-            values = torch.stack(
-                [entry[f"{metric} {space}" if space else metric] for entry in logs[start : row["step"]]]
-            )
+            values = torch.stack([entry[metric, layer] for entry in logs[start : row["step"]]])
             expected = values.median() if metric == "temperature" else values.mean()
             assert row["value"] == pytest.approx(expected.item(), rel=1e-5)
             start = row["step"]
@@ -212,21 +217,21 @@ def test_rows_are_means_and_counts_over_windows_that_cover_all_steps(tmp_path, m
 
 @pytest.mark.parametrize("batch", [4, 8])
 def test_batches_in_which_no_class_repeats_are_counted(tmp_path, batch):
-    work = train(tmp_path, alpha=-0.01, settings={"batch": batch}, layers=("fc2",))
+    made = train(tmp_path, alpha=-0.01, settings={"batch": batch}, snnl_layers=("fc2",))
     images, (fit, _) = imagesets.load("digits", "train", root=tmp_path), carve(1297, 0.1, seed=0)
     steps = round(len(fit) / batch)
     labels = [images.labels[fit[batch_indices(len(fit), batch, 0, step)]] for step in range(steps)]
     expected = sum(len(set(each.tolist())) == batch for each in labels)
     assert expected > 0
-    assert sum(row["value"] for row in work.rows() if row["metric"] == "no_repeat") == expected
+    assert sum(row["value"] for row in made.rows() if row["metric"] == "no_repeat") == expected
 
 
 def test_steps_whose_search_ended_at_a_limit_are_counted(tmp_path):
     """Apart in a layer from the start: each batch of two classes of blank and of full images."""
-    work = train(
-        tmp_path, alpha=-0.01, epochs=1, settings={"batch": 4, "learning_rate": 1e-12}, layers=("fc2", "conv1")
+    made = train(
+        tmp_path, alpha=-0.01, epochs=1, settings={"batch": 4, "learning_rate": 1e-12}, snnl_layers=("fc2", "conv1")
     )
-    training = loop.begin(loop.TrainingConfig.parse(work.config), work)
+    training = loop.begin(config_of(made), made)
     expected = {"conv1": 0, "fc2": 0}
     for step in range(training.last):
         picked = training.fit[batch_indices(len(training.fit), 4, 0, step)]
@@ -236,18 +241,18 @@ def test_steps_whose_search_ended_at_a_limit_are_counted(tmp_path):
             labels = training.images.classes(picked)
             if 1 < len(labels.unique()) < 4:
                 expected[layer] += entanglement(features[layer], labels).at_limit != "none"
-    rows = [row for row in work.rows() if row["metric"] == "vanished_gradient"]
-    found = {layer: sum(row["value"] for row in rows if row["space"] == layer) for layer in expected}
+    rows = [row for row in made.rows() if row["metric"] == "vanished_gradient"]
+    found = {layer: sum(row["value"] for row in rows if row["layer"] == layer) for layer in expected}
     assert found == pytest.approx(expected, abs=2) and min(found.values()) > 20
 
 
 def test_unknown_layers_of_a_network_that_is_to_be_built_end_before_training(tmp_path):
-    work = cell(tmp_path, "torchvision", alpha=-0.1, layers=("layer4", "layer9"))
+    made = cell(tmp_path, "torchvision", alpha=-0.1, snnl_layers=("layer4", "layer9"))
     with pytest.raises(
         UsageError, match=r"hidden layer 'layer9'; did you mean 'layer4'\? Known: layer1, layer2, layer3"
     ):
-        work.work()
-    assert not (work.path / "rows.jsonl").exists()
+        work(made)
+    assert not (made.path / "rows.jsonl").exists()
 
 
 def test_networks_are_compiled_on_request(tmp_path, monkeypatch):
@@ -258,7 +263,7 @@ def test_networks_are_compiled_on_request(tmp_path, monkeypatch):
         compile_module(module, backend="aot_eager")  # traces and differentiates as usual, without a C++ compiler
 
     monkeypatch.setattr(torch.nn.Module, "compile", compile_traced)
-    found = train(tmp_path / "compiled", compute={"compile": True})
+    found = train(tmp_path / "compiled", compile=True)
     assert len(calls) == 1
     one, other = weights(plain), weights(found)
     assert one.keys() == other.keys()
@@ -267,11 +272,11 @@ def test_networks_are_compiled_on_request(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", [entry.name for entry in registry.entries("classifiers")])
 def test_every_classifier_takes_steps_with_its_layers_entangled(tmp_path, name):
-    work = cell(tmp_path, name, alpha=-0.01, validation=0.8, settings={"batch": 128})
-    work.work()
-    layers = {row["space"] for row in work.rows() if row["metric"] == "snnl"}
-    assert len(layers) > 1 and layers == {row["space"] for row in work.rows() if row["metric"] == "temperature"}
-    assert snapshots(work.path)[-1].step == 2
+    made = cell(tmp_path, name, alpha=-0.01, validation=0.8, settings={"batch": 128})
+    work(made)
+    layers = {row["layer"] for row in made.rows() if row["metric"] == "snnl"}
+    assert len(layers) > 1 and layers == {row["layer"] for row in made.rows() if row["metric"] == "temperature"}
+    assert kept_classifiers(made.path)[-1].step == 2
 
 
 def test_dropout_is_a_function_of_seed_and_step(tmp_path):

@@ -4,9 +4,10 @@ import pytest
 import torch
 from PIL import Image
 
-from gans._snapshots import sample_grid, save_grid, snapshots
+from gans._snapshots import generators, sample_grid, save_grid
 from lab.cells.cell import Cell
 from lab.cells.folder import CellFolder
+from lab.config import Config
 from lab.errors import WorkbenchError
 
 
@@ -23,7 +24,7 @@ def test_a_grid_shows_every_image_in_reading_order(tmp_path, n, side, channels, 
 
 def test_folders_without_a_generator_are_named(tmp_path):
     with pytest.raises(WorkbenchError, match="holds no generator"):
-        snapshots(tmp_path)
-    other = CellFolder.create(Cell("a:b", "measure", {"n": 3}), tmp_path, {})
+        generators(tmp_path)
+    other = CellFolder.create(Cell("measure", "measure", Config()), tmp_path, {})
     with pytest.raises(WorkbenchError, match="not the folder of a GAN"):
         sample_grid(other.path, 4, tmp_path / "grid.png")

@@ -11,8 +11,9 @@ from imagesets._torchvision import digest
 from lab import registry
 from lab.errors import WorkbenchError
 
+NOWHERE = Path("/nowhere")
 NAMES = [entry.name for entry in registry.entries("imagesets")]
-SPLITS = [(name, split) for name in NAMES for split in imagesets.spec(name).splits]
+SPLITS = [(name, split) for name in NAMES for split in imagesets.spec(name, NOWHERE).splits]
 
 
 def test_the_known_ones_are_there():
@@ -21,7 +22,7 @@ def test_the_known_ones_are_there():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_spec_is_sane_and_the_module_has_the_names(name):
-    module, spec = registry.load("imagesets", name), imagesets.spec(name)
+    module, spec = registry.load("imagesets", name), imagesets.spec(name, NOWHERE)
     assert spec.channels in (1, 3) and 8 <= spec.size <= 512
     assert len(spec.classes) == len(set(spec.classes)) > 1
     assert set(spec.splits) == set(spec.n) and "test" in spec.splits
@@ -31,26 +32,26 @@ def test_the_spec_is_sane_and_the_module_has_the_names(name):
 @pytest.mark.parametrize("entry", registry.entries("imagesets"), ids=NAMES)
 def test_the_docstring_says_what_it_is_and_how_many(entry):
     assert entry.summary.endswith(".") and len(entry.doc.splitlines()) > 2
-    sizes = imagesets.spec(entry.name).n.values()
+    sizes = imagesets.spec(entry.name, NOWHERE).n.values()
     assert entry.name == "notmnist" or any(f"{n:,}" in entry.doc for n in sizes)
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "notmnist"])
 def test_the_fingerprint_needs_no_data(name):
-    found = imagesets.fingerprint(name, Path("/nowhere"))
+    found = imagesets.fingerprint(name, NOWHERE)
     assert found.startswith(name) and len(found) > len(name) + 8
     assert imagesets.fingerprint(name, Path("/elsewhere")) == found
 
 
 def test_fingerprints_differ():
-    prints = [imagesets.fingerprint(name, Path("/nowhere")) for name in NAMES if name != "notmnist"]
+    prints = [imagesets.fingerprint(name, NOWHERE) for name in NAMES if name != "notmnist"]
     assert len(set(prints)) == len(prints)
 
 
 def test_planning_needs_no_torch(python):
     code = (
-        "import sys; from pathlib import Path; from lab import imageset, registry;"
-        "names = [e.name for e in registry.entries('imagesets')]; [imagesets.spec(n) for n in names];"
+        "import sys; from pathlib import Path; import imagesets; from lab import registry;"
+        "names = [e.name for e in registry.entries('imagesets')]; [imagesets.spec(n, Path('.')) for n in names];"
         "[imagesets.fingerprint(n, Path('.')) for n in names if n != 'notmnist'];"
         "print('torch' in sys.modules, 'torchvision' in sys.modules)"
     )
@@ -70,7 +71,7 @@ def test_published_checksums_are_those_that_torchvision_checks():
 @pytest.mark.parametrize("name, split", SPLITS)
 def test_images_and_labels_are_as_promised(name, split, request, tmp_path):
     root = tmp_path if name == "digits" else request.getfixturevalue("data_at_hand")
-    spec = imagesets.spec(name)
+    spec = imagesets.spec(name, NOWHERE)
     try:
         found = imagesets.load(name, split, root=root, download=False)
     except WorkbenchError as error:
@@ -95,7 +96,7 @@ def test_digits_splits_are_fixed_disjoint_and_complete():
     train, test = split_index("train"), split_index("test")
     assert sorted(train + test) == list(range(1797))
     assert test[:5] == [1039, 886, 286, 1467, 1064]
-    assert imagesets.fingerprint("digits", Path("/nowhere")) == "digits-e131fb5e2eda1c45"
+    assert imagesets.fingerprint("digits", NOWHERE) == "digits-e131fb5e2eda1c45"
 
 
 def test_digits_are_doubled_by_linear_interpolation():
@@ -114,12 +115,12 @@ def test_digits_are_doubled_by_linear_interpolation():
 def test_digits_without_scikit_learn(monkeypatch, package):
     monkeypatch.setattr("imagesets.digits.find_spec", lambda name: package)
     with pytest.raises(WorkbenchError, match="no scikit-learn that carries digits: install it"):
-        imagesets.load("digits", "test", root=Path("/nowhere"))
+        imagesets.load("digits", "test", root=NOWHERE)
 
 
 def test_digits_are_those_of_scikit_learn_and_do_not_import_it(python):
     code = (
-        "import sys; from pathlib import Path; from lab import imageset\n"
+        "import sys; from pathlib import Path; import imagesets\n"
         "imagesets.load('digits', 'test', root=Path('/nowhere')); print('sklearn' in sys.modules)"
     )
     assert python(code) == "False"
@@ -128,5 +129,5 @@ def test_digits_are_those_of_scikit_learn_and_do_not_import_it(python):
     from imagesets.digits import split_index
 
     for split in ("train", "test"):
-        found = imagesets.load("digits", split, root=Path("/nowhere"))
+        found = imagesets.load("digits", split, root=NOWHERE)
         assert found.labels.tolist() == load_digits().target[split_index(split)].tolist()

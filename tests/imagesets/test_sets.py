@@ -56,4 +56,4 @@ def test_the_folder_of_the_data(monkeypatch, tmp_path):
 
 
 def test_importing_needs_no_torch(python):
-    assert python("import sys, lab.imageset; print('torch' in sys.modules)") == "False"
+    assert python("import sys, imagesets; print('torch' in sys.modules)") == "False"

@@ -2,16 +2,10 @@
 
 import pytest
 
-from classifiers import cnn, torchvision
-from classifiers._setting import chosen_layers, setting
+from classifiers._config import TrainingConfig, chosen_layers
 from lab.errors import UsageError
 
 ALL = ["conv1", "conv2", "fc1", "fc2"]
-
-
-def config(classifier="cnn", **objective):
-    recipe = {"cnn": cnn, "torchvision": torchvision}[classifier].Config()
-    return {"classifier": classifier, "settings": recipe.plain(), "layers": ALL, **objective}
 
 
 def test_layers_are_taken_once_in_the_networks_order():
@@ -24,14 +18,15 @@ def test_layers_are_taken_once_in_the_networks_order():
 @pytest.mark.parametrize(
     "values, text",
     [
-        ({"alpha": 0.0, "layers": []}, "alpha=0"),
+        ({"alpha": 0.0, "snnl_layers": ["fc1"], "temperature": 3.0, "distance": "cosine"}, "alpha=0"),
         ({"alpha": -0.01, "temperature": "minimize", "distance": "sqeuclidean"}, "alpha=-0.01"),
-        ({"alpha": -0.01, "layers": ["fc1", "fc2"]}, "alpha=-0.01;layers=fc1,fc2"),
+        ({"alpha": -0.01, "snnl_layers": ALL[::-1]}, "alpha=-0.01"),
+        ({"alpha": -0.01, "snnl_layers": ["fc2", "fc1", "fc2"]}, "alpha=-0.01;layers=fc1,fc2"),
         ({"alpha": -0.01, "temperature": "learn"}, "alpha=-0.01;temperature=learn"),
         ({"alpha": 1.0, "temperature": 10.0, "distance": "cosine"}, "alpha=1;temperature=10;distance=cosine"),
-        ({"alpha": 1.0, "classifier": "torchvision", "layers": None}, "alpha=1"),
-        ({"alpha": 1.0, "classifier": "torchvision", "layers": ["layer4"]}, "alpha=1;layers=layer4"),
+        ({"alpha": 1.0, "classifier": "torchvision"}, "alpha=1"),
+        ({"alpha": 1.0, "classifier": "torchvision", "snnl_layers": ["layer4"]}, "alpha=1;layers=layer4"),
     ],
 )
 def test_rows_name_what_is_not_as_usual(values, text):
-    assert setting(config(**values)) == text
+    assert TrainingConfig.parse({"classifier": "cnn", **values}).setting == text

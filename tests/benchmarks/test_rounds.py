@@ -1,0 +1,49 @@
+"""The benchmarks time their works in turn, and run at a small size."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
+
+
+@pytest.fixture
+def rounds(monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    spec = importlib.util.spec_from_file_location("_rounds", FOLDER / "_rounds.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_works_are_done_in_turn_so_many_times_a_round(rounds):
+    done = []
+    works = {name: lambda name=name: done.append(name) for name in "ab"}
+    assert [set(each) for each in rounds.in_turn(works, 2, calls=3)] == [{"a", "b"}] * 2
+    assert "".join(done) == "aaabbbaaabbb"
+
+
+def test_ratios_are_taken_within_each_round(rounds):
+    times = [{"ours": 1.0, "other": 2.0}, {"ours": 30.0, "other": 10.0}, {"ours": 4.0, "other": 4.0}]
+    assert rounds.ratio(times, "ours", "other") == {"median": 1.0, "low": 0.5, "high": 3.0}
+    assert rounds.shown(rounds.ratio(times, "other", "ours")) == "1.00 [0.33, 2.00]"
+    assert rounds.median(times, "other") == 4.0
+
+
+@pytest.mark.parametrize(
+    "name, arguments, found",
+    [
+        ("gan_training", ["--size", "16", "--width", "4", "--steps", "1"], "loops"),
+        ("classifier_training", ["--size", "16", "--steps", "1"], "images_per_second"),
+        ("image_folder", ["--count", "60"], "memory_with_workers"),
+    ],
+)
+def test_a_benchmark_runs_and_writes_its_figures(tmp_path, name, arguments, found):
+    command = [sys.executable, str(FOLDER / f"{name}.py"), *arguments, "--rounds", "1", "--json", "found.json"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "found.json").read_text())[found]

@@ -1,0 +1,62 @@
+"""Archives: the same sets as their folders; what is unsafe, encrypted or damaged."""
+
+import zipfile
+
+import pytest
+
+from lab.errors import WorkbenchError
+
+
+def zipped(folder, path, prefix="", **settings):
+    with zipfile.ZipFile(path, "w", **settings) as archive:
+        for file in sorted(folder.rglob("*"), reverse=True):
+            archive.write(file, prefix + file.relative_to(folder).as_posix())
+    return path
+
+
+@pytest.mark.parametrize("prefix", ["", "images/"])
+@pytest.mark.parametrize("packing", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_an_archive_is_the_same_set_as_its_folder(opened, tmp_path, prefix, packing, write_folder, both):
+    folder = write_folder(tmp_path / "images", 8, ("a", "b"), format="BMP")
+    archive = zipped(folder, tmp_path / "images.zip", prefix, compression=packing)
+    one, two = opened(folder), opened(archive, "zip", data=tmp_path / "other")
+    assert one.name == two.name and one.names == two.names
+    assert (both(one)[0] == both(two)[0]).all()
+    assert opened(archive, "zip", data=tmp_path / "other").name == one.name
+
+
+def test_unsafe_and_hidden_names_in_an_archive_are_left_out(opened, folder, tmp_path):
+    archive = zipped(folder, tmp_path / "images.zip")
+    image = (folder / "000.png").read_bytes()
+    with zipfile.ZipFile(archive, "a") as file:
+        for name in ("../slip.png", "/etc/slip.png", "a/../../slip.png", "C:/slip.png", "__MACOSX/._1.png", "x.txt"):
+            file.writestr(name, image)
+        file.writestr(".", b"")
+    found = opened(archive, "zip")
+    assert found.name == opened(folder).name
+    assert "4 with unsafe names" in found.said[-1] and "1 hidden" in found.said[-1]
+    assert not list(tmp_path.rglob("slip.png"))
+
+
+def test_an_encrypted_archive(opened, folder, tmp_path):
+    archive = zipped(folder, tmp_path / "images.zip")
+    data = bytearray(archive.read_bytes())
+    data[data.index(b"PK\1\2") + 8] |= 1
+    archive.write_bytes(data)
+    with pytest.raises(WorkbenchError, match=r"is encrypted .*unpack it"):
+        opened(archive, "zip")
+
+
+def test_an_archive_packed_in_another_way(opened, folder, tmp_path):
+    with pytest.raises(WorkbenchError, match="only stored and deflated"):
+        opened(zipped(folder, tmp_path / "images.zip", compression=zipfile.ZIP_LZMA), "zip")
+
+
+def test_a_damaged_member_is_named(opened, folder, tmp_path):
+    archive = zipped(folder, tmp_path / "images.zip", compression=zipfile.ZIP_STORED)
+    data = bytearray(archive.read_bytes())
+    data[data.index(b"IDAT") + 20] ^= 255
+    archive.write_bytes(data)
+    with pytest.raises(WorkbenchError, match=r"017.png' cannot be decoded: damaged in the archive"):
+        opened(archive, "zip")
+    assert opened(archive, "zip", skip_bad=True).names == [name for name in opened(folder).names if name != "017.png"]

@@ -1,0 +1,163 @@
+"""Keys and caches of decoded images: what is read again, what another process is at, what was broken off."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import imagesets
+from imagesets._own import parallel
+from lab.errors import WorkbenchError
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def test_a_second_opening_reads_no_file(opened, folder, monkeypatch):
+    first = opened(folder)
+    monkeypatch.setattr("imagesets._own.listing._FolderReader.read", None)
+    second = opened(folder)
+    assert second.name == first.name and len(second.said) == 1 and "Decoding" not in second.said[0]
+
+
+def test_a_changed_file_makes_another_set(opened, folder, write_image, both):
+    first = opened(folder)
+    status = (folder / "003.png").stat()
+    write_image(folder / "003.png")
+    os.utime(folder / "003.png", ns=(status.st_atime_ns, status.st_mtime_ns + 1))
+    second = opened(folder)
+    assert second.name != first.name
+    old, new = (dict(zip(found.names, both(found)[0], strict=True)) for found in (first, second))
+    assert [name for name in old if (old[name] != new[name]).any()] == ["003.png"]
+
+
+def test_the_key_is_that_of_the_content_and_not_of_the_place(opened, folder, tmp_path):
+    first = opened(folder)
+    moved = folder.rename(tmp_path / "another name")
+    second = opened(moved)
+    assert second.name == first.name and not any("Decoding" in line for line in second.said)
+    assert opened(moved, data=tmp_path / "other data").name == first.name
+    (moved / "003.png").rename(moved / "300.png")
+    assert opened(moved).name != first.name
+
+
+def test_only_touched_files_are_read_again(opened, folder, monkeypatch):
+    first, read = opened(folder), []
+    (folder / "005.png").touch()
+    from imagesets._own.listing import _FolderReader
+
+    real = _FolderReader.read
+    monkeypatch.setattr(_FolderReader, "read", lambda self, name: (read.append(name), real(self, name))[1])
+    assert opened(folder).name == first.name and read == ["005.png"]
+
+
+def test_settings_make_other_sets_and_the_resolved_ones_count(opened, folder):
+    assert len({opened(folder, **settings).name for settings in ({}, {"size": 16}, {"channels": 1})}) == 3
+    assert opened(folder, size=20, channels=3, skip_bad=True).name == opened(folder).name
+
+
+def test_a_removed_or_damaged_set(opened, folder, tmp_path):
+    found = opened(folder)
+    (found.folder / "images.npy").write_bytes((found.folder / "images.npy").read_bytes()[:-1])
+    with pytest.raises(WorkbenchError, match="is damaged: remove"):
+        imagesets.load(found.name, "train", root=tmp_path / "data")
+    for file in found.folder.iterdir():
+        file.unlink()
+    found.folder.rmdir()
+    with pytest.raises(WorkbenchError, match="run the command that names their folder"):
+        imagesets.spec(found.name, tmp_path / "data")
+    assert opened(folder).name == found.name
+
+
+def test_a_damaged_manifest_or_record_is_not_believed(opened, folder, tmp_path):
+    found = opened(folder)
+    for path in (tmp_path / "data" / ".decoded" / "manifests").glob("*.jsonl"):
+        path.write_text('["not a manif')
+    assert opened(folder).name == found.name
+    other = tmp_path / "data" / ".decoded" / "0123456789ab" / "set.json"
+    other.parent.mkdir()
+    other.write_text("{")
+    (folder / "000.png").touch()
+    assert opened(folder).name == found.name
+    (found.folder / "set.json").write_text("{")
+    with pytest.raises(WorkbenchError, match=r"set\.json is damaged: remove .* to decode anew"):
+        opened(folder)
+
+
+def test_several_processes_give_what_one_gives(opened, tmp_path, monkeypatch, write_folder, both):
+    folder = write_folder(tmp_path / "images", 40, ("a", "b"))
+    (folder / "a" / "007.png").write_text("fake")
+    one = opened(folder, skip_bad=True)
+    monkeypatch.setattr(parallel, "ITEMS", 9)
+    monkeypatch.setattr(parallel, "cores", lambda: 2)
+    two = opened(folder, data=tmp_path / "other", skip_bad=True)
+    assert two.name == one.name and two.names == one.names
+    assert (both(one)[0] == both(two)[0]).all() and "7.png" in str(two.said)
+
+
+def test_parts_are_of_few_files_and_few_bytes():
+    assert parallel.parts(np.array([], np.int64)) == []
+    sizes = np.full(600, 10)
+    assert parallel.parts(sizes) == [slice(0, 256), slice(256, 512), slice(512, 600)]
+    sizes[[5, 6]] = parallel.BYTES + 1
+    assert parallel.parts(sizes)[:3] == [slice(0, 5), slice(5, 6), slice(6, 7)]
+
+
+def in_a_process(code, folder, data, **popen):
+    code = (
+        "import os, signal\nfrom pathlib import Path\nimport imagesets\n"
+        f"from imagesets._own import decode, parallel, pixels\n{code}\n"
+        "def say(text): print(text, flush=True)\n"
+        f"print(imagesets.settle({f'folder:{folder}'!r}, Path({str(data)!r}), say=say))"
+    )
+    return subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True, **popen)
+
+
+def test_two_processes_at_once_decode_once(folder, tmp_path):
+    slow = "import time; real = decode._write_set; decode._write_set = lambda *a: (time.sleep(0.5), real(*a))"
+    running = [in_a_process(slow, folder, tmp_path / "data") for _ in range(3)]
+    outputs = [process.communicate(timeout=60)[0] for process in running]
+    assert len({output.splitlines()[-1] for output in outputs}) == 1
+    assert "".join(outputs).count("Decoding") == 1
+
+
+@pytest.mark.parametrize("where", ["decode._write_set", "decode._give_name", "decode.write_json"])
+def test_killed_while_decoding_nothing_is_taken_for_whole(opened, folder, tmp_path, where, both):
+    data = tmp_path / "data"
+    killed = in_a_process(f"{where} = lambda *a, **k: os.kill(os.getpid(), signal.SIGKILL)", folder, data)
+    killed.communicate(timeout=60)
+    assert killed.returncode == -signal.SIGKILL
+    assert list((data / ".decoded").glob(".*")) and not list((data / ".decoded").glob("[!.]*/set.json"))
+    found = opened(folder)
+    assert len(both(found)[0]) == 18 and not list((data / ".decoded").glob(".*"))
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at /proc")
+def test_workers_end_with_their_parent(folder, tmp_path):
+    slow = (
+        "import time; real = pixels.decode_part\n"
+        "def slow(*a): print('at work', os.getpid(), flush=True); time.sleep(60)\n"
+        "pixels.decode_part = slow; parallel.ITEMS = 2; parallel.cores = lambda: 2"
+    )
+    parent = in_a_process(slow, folder, tmp_path / "data")
+    workers = []
+    while len(workers) < 2:
+        line = parent.stdout.readline()
+        workers += [int(line.split()[-1])] if line.startswith("at work") else []
+    parent.kill()
+    parent.wait()
+    deadline = time.monotonic() + 20
+    while any(_alive(pid) for pid in workers) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not [pid for pid in workers if _alive(pid)]
+
+
+def _alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

@@ -1,0 +1,84 @@
+"""Measuring networks that were not made here, on images that are prepared for them."""
+
+import pytest
+import torch
+
+import imagesets
+from lab.errors import UsageError, WorkbenchError
+from lab.training.draws import subset
+from outside import torchvision as networks
+from outside.network import _prepare, extract, measure_network
+from snnl_core import entanglement
+
+RESNET = "torchvision:resnet18"
+
+
+def measure(data, **settings):
+    return measure_network(**{"model": RESNET, "imageset": "digits", "data": data, "device": "cpu", **settings})
+
+
+def test_a_network_on_digits_is_the_engine_on_its_features(tmp_path):
+    said = []
+    found = measure(tmp_path, layers=["x", "fc"], n=60, size=32, seed=5, say=said.append)
+    assert (found.n, found.split, [row.layer for row in found.layers]) == (60, "test", ["x", "fc"])
+    digits = imagesets.load("digits", "test", root=tmp_path)
+    chosen = subset(500, 60, 5, "images")
+    images = _prepare(digits.batch(chosen), 32, "imagenet")
+    with torch.no_grad():
+        logits = networks.build(RESNET, None, 5)(images)
+    for row, x in zip(found.layers, (images, logits), strict=True):
+        assert row.score == pytest.approx(entanglement(x, digits.labels[chosen]).score, rel=1e-3)
+    assert [row.features for row in found.layers] == [3 * 32 * 32, 1000]
+    assert "random weights (seed 5)" in said[0] and "60 of 500" in said[1] and "4096 features" in said[1]
+    assert set(found.plain()) == {"model", "imageset", "split", "n", "seed", "layers"}
+
+
+def test_images_are_repeated_resized_and_normalised():
+    grey = torch.linspace(-1, 1, 4).view(1, 1, 2, 2)
+    plain = _prepare(grey, 2, "none")
+    assert torch.equal(plain, (grey.expand(1, 3, 2, 2) + 1) / 2)
+    assert _prepare(grey, 5, "none").shape == (1, 3, 5, 5)
+    red = _prepare(grey, 2, "imagenet")[0, 0]
+    torch.testing.assert_close(red, (plain[0, 0] - 0.485) / 0.229)
+
+
+def test_channels_come_first_before_maps_are_averaged():
+    class Transformer(torch.nn.Module):
+        def forward(self, x):
+            return {"map": x.permute(0, 2, 3, 1), "tokens": x.flatten(2).transpose(1, 2)}
+
+    x = torch.randn(2, 5, 8, 8)
+    found = extract(Transformer(), [x], 20)
+    torch.testing.assert_close(found["map"], torch.nn.functional.adaptive_avg_pool2d(x, 2).flatten(1))
+    torch.testing.assert_close(found["tokens"], x.view(2, 5, 2, 32).mean(3).flatten(1))
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"model": "timm:resnet18"}, "only networks of torchvision are known; write torchvision:resnet18"),
+        ({"model": "torchvision:resnet81"}, "did you mean 'resnet18'"),
+        ({"model": "torchvision:fasterrcnn_resnet50_fpn"}, "Unknown network of torchvision"),
+        ({"model": "torchvision:alexnet", "n": 20}, "fails on images of 16 x 16 pixels"),
+        ({"layers": ["fc", "layer9"]}, "Unknown layer 'layer9'; did you mean 'layer"),
+        ({"layers": []}, "--layers needs at least one name"),
+        ({"imageset": "digit"}, "did you mean 'digits'"),
+        ({"split": "tests"}, "did you mean 'test'"),
+        ({"n": 501}, "501 images are asked for and there are 500"),
+    ],
+)
+def test_impossible_settings_are_one_line(tmp_path, change, words):
+    with pytest.raises(UsageError) as refused:
+        measure(tmp_path, **change)
+    assert words in str(refused.value) and "\n" not in str(refused.value)
+
+
+def test_data_without_classes_and_layers_without_numbers_are_errors(monkeypatch, tmp_path):
+    broken = {**networks.build(RESNET, None, 0).state_dict(), "fc.bias": torch.full((1000,), float("nan"))}
+    torch.save(broken, tmp_path / "nan.pth")
+    with pytest.raises(WorkbenchError, match="layer 'fc': row 0 of x is not finite"):
+        measure(tmp_path, weights=tmp_path / "nan.pth", layers=["fc"], n=10)
+    unlabelled = imagesets.ImageSet(torch.zeros(9, 1, 16, 16, dtype=torch.uint8))
+    monkeypatch.setattr(imagesets, "load", lambda *names, **settings: unlabelled)
+    with pytest.raises(WorkbenchError, match="has no labels for test"):
+        measure(tmp_path, n=10)
