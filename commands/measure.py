@@ -12,8 +12,12 @@ from imagesets import SOURCES, settle
 MEASURED = ("score", "loss", "temperature", "bound", "at_limit", "n_valid")
 FEW_CLASSES = 20
 """Up to so many, a table of class against class can be read."""
+FEW_INPUTS = 20
+"""Up to so many, each has a line."""
 AT_LEAST_1 = click.IntRange(1)
 DISTANCES, NORMALIZE = click.Choice(["sqeuclidean", "cosine"]), click.Choice(["imagenet", "none"])
+MODES = click.Choice(["valid", "smoothed", "paper"])
+NPZ = click.Path(dir_okay=False, path_type=Path)
 measuring_options = options.together(
     click.option("--distance", type=DISTANCES, default="sqeuclidean", help="Squared Euclidean, or 1 - cos."),
     click.option("--anchors", type=AT_LEAST_1, help="Estimate from so many random points against all.  [default: all]"),
@@ -69,4 +73,36 @@ def features(file: Path, as_json: bool, **settings: Any) -> None:
     if len(found.classes) <= FEW_CLASSES:
         click.echo("\nMean softmax mass of a row's anchors on a column's class:")
         print_rows(["anchors", *map(str, found.classes)], found.pairs)
+    print_json(found.plain(), as_json)
+
+
+@command.command()
+@click.option("--train", type=options.A_FILE, required=True, help="The points that the network was trained on.")
+@click.option("--calibrate", type=options.A_FILE, required=True, help="Points held out from all training and choosing.")
+@click.option("--test", type=options.A_FILE, required=True, help="The points to look at; they need no labels.")
+@click.option("--k", type=AT_LEAST_1, default=75, help="Neighbours in each layer.")
+@click.option("--distance", type=DISTANCES, default="cosine", help="1 - cos, or squared Euclidean.")
+@click.option("--mode", type=MODES, default="valid", help="Formula of the p-values: docs/dknn.md.")
+@click.option("--class-conditional", is_flag=True, help="Compare with calibration points of the label's own class.")
+@click.option("--allow-overlap", is_flag=True, help="Calibrate with points of --train too: p-values get too small.")
+@options.seed("Seed of what smoothed p-values draw.")
+@click.option("--out", type=NPZ, help="Write the whole prediction to this .npz, too.")
+@options.json
+def credibility(out: Path | None, as_json: bool, **settings: Any) -> None:
+    """Print how well training points support the predictions for others (Deep k-nearest neighbours), of three files
+    .npz or .safetensors with the array labels (n,) and an array (n, ...) for each layer, of any name.
+    """
+    from outside.credibility import measure_credibility
+
+    found = measure_credibility(**settings, say=say)
+    if out:
+        found.save(out)
+    print_rows([*found.summary], [found.summary])
+    for title, rows in (
+        ("Share of true labels whose p-value is at most the level:", found.validity),
+        ("Each input:", found.inputs if len(found.inputs) <= FEW_INPUTS else []),
+    ):
+        if rows:
+            click.echo(f"\n{title}")
+            print_rows([*rows[0]], rows)
     print_json(found.plain(), as_json)

@@ -2,7 +2,7 @@
 
 import pickle
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from lab.errors import UsageError, WorkbenchError, first_line
 
+LABELS = "labels"
 WRAPPERS = ("state_dict", "model")
 """Under which names training scripts keep a network's weights beside other things."""
 
@@ -24,20 +25,36 @@ def read_points(path: Path) -> tuple[Tensor, Tensor]:
         UsageError: the file's name ends otherwise.
         WorkbenchError: the file cannot be read, an array is missing, or shapes or types do not fit.
     """
-    if path.suffix not in {".npz", ".safetensors"}:
-        raise UsageError(f"{path}: expected a file .npz or .safetensors with the arrays x and labels.")
-    with _reading(path, "an archive of arrays"):
-        names, arrays = _load_npz(path) if path.suffix == ".npz" else _load_safetensors(path)
-    missing = [name for name in ("x", "labels") if name not in arrays]
+    names, arrays = _arrays(path, "the arrays x and labels", {"x", LABELS})
+    missing = [name for name in ("x", LABELS) if name not in arrays]
     if missing:
         raise WorkbenchError(f"{path} has no array {' and no '.join(missing)}; it has: {', '.join(names) or 'none'}.")
-    x, labels = arrays["x"], arrays["labels"]
-    if labels.ndim != 1 or x.ndim < 1 or len(x) != len(labels):
-        shapes = f"x is {tuple(x.shape)} and labels {tuple(labels.shape)}"
-        raise WorkbenchError(f"{path}: {shapes}; expected x (n, ...) and labels (n,).")
-    if x.is_complex() or labels.is_complex():
-        raise WorkbenchError(f"{path}: x and labels must be real numbers, not complex ones.")
-    return x if x.is_floating_point() else x.float(), _whole(labels, path)
+    return _floating(path, "x", arrays["x"], arrays[LABELS]), _whole(arrays[LABELS], path)
+
+
+def read_layers(path: Path) -> tuple[dict[str, Tensor], Tensor | None]:
+    """The arrays of an .npz or .safetensors file: all (n, ...), floating, by name, but `labels` (n,), int64 or None.
+
+    Raises:
+        UsageError: the file's name ends otherwise.
+        WorkbenchError: the file cannot be read, there are no layers or rows, or shapes or types do not fit.
+    """
+    _, arrays = _arrays(path, "an array for each layer, and labels", None)
+    labels = arrays.pop(LABELS, None)
+    if not arrays:
+        raise WorkbenchError(f"{path} has no array of a layer beside labels: name one as you like, such as x.")
+    layers = {name: _floating(path, name, x, labels) for name, x in arrays.items()}
+    if not len(next(iter(layers.values()))):
+        raise WorkbenchError(f"{path} holds no points: its arrays are empty.")
+    return layers, None if labels is None else _whole(labels, path)
+
+
+def read_labelled_layers(path: Path) -> tuple[dict[str, Tensor], Tensor]:
+    """As `read_layers`, where there must be labels."""
+    layers, labels = read_layers(path)
+    if labels is None:
+        raise WorkbenchError(f"{path} has no array labels; it has: {', '.join(layers)}.")
+    return layers, labels
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -60,12 +77,20 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     return {str(key).removeprefix("module."): value for key, value in found.items()}  # `module.`: of DataParallel
 
 
-def _load_npz(path: Path) -> tuple[list[str], dict[str, Tensor]]:
-    with path.open("rb") as file:
-        if not zipfile.is_zipfile(file):
-            raise ValueError("it is no zip archive")
-    with np.load(path, allow_pickle=False) as found:
-        return found.files, {name: _tensor(name, found[name]) for name in ("x", "labels") if name in found.files}
+def _arrays(path: Path, expected: str, wanted: Collection[str] | None) -> tuple[list[str], dict[str, Tensor]]:
+    """The names of all arrays of a file, and those that are wanted; None for all."""
+    if path.suffix not in {".npz", ".safetensors"}:
+        raise UsageError(f"{path}: expected a file .npz or .safetensors with {expected}.")
+    with _reading(path, "an archive of arrays"):
+        if path.suffix == ".safetensors":
+            tensors = load_file(path)
+            return list(tensors), tensors
+        with path.open("rb") as file:
+            if not zipfile.is_zipfile(file):
+                raise ValueError("it is no zip archive")
+        with np.load(path, allow_pickle=False) as found:
+            names = [name for name in found.files if wanted is None or name in wanted]
+            return found.files, {name: _tensor(name, found[name]) for name in names}
 
 
 def _tensor(name: str, array: np.ndarray) -> Tensor:
@@ -76,9 +101,15 @@ def _tensor(name: str, array: np.ndarray) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(array, array.dtype.newbyteorder("=")))
 
 
-def _load_safetensors(path: Path) -> tuple[list[str], dict[str, Tensor]]:
-    found = load_file(path)
-    return list(found), found
+def _floating(path: Path, name: str, x: Tensor, labels: Tensor | None) -> Tensor:
+    """The array `name` in floating numbers, if it has a row for each label."""
+    if x.ndim < 1 or (labels is not None and (labels.ndim != 1 or len(x) != len(labels))):
+        with_labels = "" if labels is None else f" and labels {tuple(labels.shape)}"
+        expected = "" if labels is None else " and labels (n,)"
+        raise WorkbenchError(f"{path}: {name} is {tuple(x.shape)}{with_labels}; expected {name} (n, ...){expected}.")
+    if x.is_complex() or (labels is not None and labels.is_complex()):
+        raise WorkbenchError(f"{path}: {name} and labels must be real numbers, not complex ones.")
+    return x if x.is_floating_point() else x.float()
 
 
 def _whole(labels: Tensor, path: Path) -> Tensor:

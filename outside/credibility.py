@@ -1,0 +1,156 @@
+"""Deep k-nearest neighbours of features that were not made here: from files of points by layer, with labels."""
+
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from lab.errors import WorkbenchError
+from lab.files import replacing
+from lab.training.draws import random_generator
+from metrics import validity
+from outside.files import read_labelled_layers, read_layers
+from snnl_core import DeepKNN, DeepKNNPrediction
+from snnl_core.conformal import Mode
+from snnl_core.distances import Distance
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Credibility:
+    """What a file's nearest training points say of it.
+
+    Attributes:
+        knn: fitted and calibrated.
+        found: what it predicts of the n points.
+        labels: their true ones (n,), or None where they are not known.
+        sizes: how many points were fitted, and how many calibrated with.
+    """
+
+    knn: DeepKNN
+    found: DeepKNNPrediction
+    labels: Tensor | None
+    sizes: tuple[int, int]
+
+    @property
+    def summary(self) -> dict[str, float | int]:
+        """Accuracy where labels are known, mean credibility and confidence, and n."""
+        means = {"credibility": self.found.credibility, "confidence": self.found.confidence}
+        if self.labels is not None:
+            means = {"accuracy": (self.found.labels == self.labels).double(), **means}
+        return {**{name: float(values.mean()) for name, values in means.items()}, "n": len(self.found.labels)}
+
+    @property
+    def validity(self) -> list[dict[str, float | int]]:
+        """P(p-value of the true label <= level), by level; none where labels are not known.
+
+        `low` and `high` are the 95 % band of exact p-values (`metrics.validity`); none for class-conditional ones.
+        """
+        if self.labels is None:
+            return []
+        true = (self.found.classes == self.labels[:, None]).double().argmax(1)
+        rows = validity.measure(self.found.p_values.gather(1, true[:, None])[:, 0], self.sizes[1])
+        names = ["level", "value"] if self.knn.class_conditional else ["level", "value", "low", "high"]
+        return [{name: float(row[name]) for name in names} for row in rows]
+
+    @property
+    def inputs(self) -> list[dict[str, float | int]]:
+        """A row for each point: its number, prediction, true label where it is known, credibility and confidence."""
+        columns = {"prediction": self.found.labels, "label": self.labels}
+        columns |= {"credibility": self.found.credibility, "confidence": self.found.confidence}
+        values = [values.tolist() for values in columns.values() if values is not None]
+        names = [name for name, values in columns.items() if values is not None]
+        return [{"input": i, **dict(zip(names, row, strict=True))} for i, row in enumerate(zip(*values, strict=True))]
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON-ready values."""
+        settings = {name: getattr(self.knn, name) for name in ("k", "distance", "mode", "class_conditional", "layers")}
+        n_train, n_calibration = self.sizes
+        about = {**settings, "n_train": n_train, "n_calibration": n_calibration, **self.summary}
+        return {**about, "validity": self.validity, "inputs": self.inputs}
+
+    def save(self, path: Path) -> None:
+        """Write the whole prediction as an .npz: its fields, and `neighbors/LAYER` and `distances/LAYER`."""
+        arrays: dict[str, Any] = {}
+        for name, value in vars(self.found).items():
+            parts = {f"{name}/{layer}": part for layer, part in value.items()} if isinstance(value, dict) else {}
+            arrays |= {key: tensor.cpu().numpy() for key, tensor in (parts or {name: value}).items()}
+        with replacing(path) as aside, aside.open("wb") as file:
+            np.savez_compressed(file, **arrays)
+
+
+def measure_credibility(
+    train: Path,
+    calibrate: Path,
+    test: Path,
+    *,
+    k: int = 75,
+    distance: Distance = "cosine",
+    mode: Mode = "valid",
+    class_conditional: bool = False,
+    allow_overlap: bool = False,
+    seed: int = 0,
+    say: Say = lambda text: None,
+) -> Credibility:
+    """What Deep k-nearest neighbours say of the points of a file (`outside.files.read_layers`).
+
+    Args:
+        train: the points among which neighbours are searched.
+        calibrate: held-out ones, with the same layers.
+        test: those to be looked at; their labels may be missing.
+        k: neighbours in each layer.
+        distance: `cosine`, or `sqeuclidean`.
+        mode: the p-values' formula.
+        class_conditional: compare with calibration points of the label's own class.
+        allow_overlap: calibrate even with points that are among the fitted ones.
+        seed: draws what `smoothed` p-values need.
+        say: is told, in lines, what is about to be measured, and what to beware of.
+
+    Raises:
+        UsageError: a file's name ends otherwise than .npz or .safetensors.
+        WorkbenchError: a file cannot be read, or its arrays do not fit, or do not fit those of `train`.
+    """
+    knn = DeepKNN(k, distance, mode, class_conditional)
+    (fitted, of_fitted), (held_out, of_held_out) = read_labelled_layers(train), read_labelled_layers(calibrate)
+    layers, labels = read_layers(test)
+    say(f"{len(of_fitted)} points of {train} are fitted, {len(of_held_out)} of {calibrate} calibrate.")
+    say(f"{', '.join(map(describe, fitted.items()))}; k = {k} in each layer, {distance} distance, {mode} p-values.")
+    with telling(train, say):
+        knn.fit(fitted, of_fitted)
+    with telling(calibrate, say):
+        knn.calibrate(held_out, of_held_out, allow_overlap=allow_overlap)
+    unknown = [] if labels is None else sorted(set(labels.tolist()) - set(knn.classes.tolist()))
+    if unknown:
+        raise WorkbenchError(f"{test}: labels {unknown} were not fitted; known: {knn.classes.tolist()}.")
+    with telling(test, say):
+        found = knn.predict(layers, generator=random_generator(seed, "smoothed"))
+    return Credibility(knn, found, labels, (len(of_fitted), len(of_held_out)))
+
+
+@contextmanager
+def telling(whose: object, say: Say) -> Iterator[None]:
+    """What the engine refuses or warns of, told in the name of `whose`, and in the command line's words.
+
+    Raises:
+        WorkbenchError: the engine refuses something.
+    """
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        try:
+            yield
+        except (TypeError, ValueError) as error:
+            raise WorkbenchError(f"{whose}: {error}".replace("allow_overlap=True", "--allow-overlap")) from error
+    for warning in caught:
+        say(f"Warning: {whose}: {warning.message}")
+
+
+def describe(layer: tuple[str, Tensor]) -> str:
+    """A layer's name and its number of features."""
+    name, x = layer
+    return f"{name} ({x[0].numel()})"
