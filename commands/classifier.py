@@ -1,14 +1,15 @@
-"""Train a classifier, entangle its hidden layers, and evaluate it."""
+"""Train a classifier, entangle its hidden layers, evaluate it, and ask which images support it."""
 
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from commands import _options as options
 from commands._entries import print_entries
-from commands._printing import print_json, print_rows, say
+from commands._printing import print_json, print_rows, print_table, say
 from commands._train import train_group
 from imagesets import SOURCES, settle
 from lab.cells.cell import Cell
@@ -18,9 +19,41 @@ from lab.errors import UsageError
 from lab.running.one import do_folder
 from tasks import evaluate_classifier, train_classifier
 
+if TYPE_CHECKING:
+    from classifiers._exemplars import Exemplars
+
+HTML = click.Path(dir_okay=False, path_type=Path)
+SHOWN = 5
+"""How many neighbours of an image are printed for each layer."""
+
 command = click.Group("classifier", help=__doc__)
 command.add_command(train_group("classifiers", "--epochs"))
 command.add_command(click.Command("list", callback=partial(print_entries, "classifiers"), help="List the classifiers."))
+
+
+@command.command()
+@options.folder
+@click.argument("images", nargs=-1, required=True, type=options.A_FILE)
+@click.option("--n-bank", type=click.IntRange(1), help="Training images to search.  [default: 10000, or all there are]")
+@click.option("--k", type=click.IntRange(1), default=75, help="Neighbours in each hidden layer.")
+@click.option("--out", type=HTML, help="Write a page that shows the images and their neighbours, too.")
+@options.reading
+@options.json
+def credibility(folder: Path, images: tuple[Path, ...], out: Path | None, as_json: bool, **settings: Any) -> None:
+    """Print how well the training images of a classifier's FOLDER support what it says of IMAGES, files from disk, and
+    which are nearest in each hidden layer (Deep k-nearest neighbours).
+    """
+    _training(folder)
+    from classifiers._exemplars import exemplars
+    from lab.reporting.report import write_page
+
+    found = exemplars(folder, images, **settings, say=say)
+    if out:
+        write_page(found.report(), out)
+    print_rows([*found.rows[0]], found.rows)
+    click.echo(f"\nThe {SHOWN} nearest training images, by number and label:")
+    print_table([["image", "layer", "nearest"], *_nearest(found)])
+    print_json(found.plain(), as_json)
 
 
 @command.command()
@@ -42,6 +75,13 @@ def evaluate(folder: Path, data: Path, download: bool, as_json: bool, **values: 
         by_split.setdefault(row["split"], {"split": row["split"], "n": row["n"]})[row["metric"]] = row["value"]
     print_rows(["split", "accuracy", "nll", "ece", "n"], list(by_split.values()))
     print_json({"folder": str(done.path), "splits": by_split}, as_json)
+
+
+def _nearest(found: "Exemplars") -> Iterator[list[str]]:
+    """Words for each image and layer: the numbers of the nearest training images, each with its label."""
+    for i, name in enumerate(found.names):
+        for layer, near in found.neighbors(i).items():
+            yield [name, layer, ", ".join(f"{one['index']} ({one['label']})" for one in near[:SHOWN])]
 
 
 def _training(folder: Path) -> Cell[train_classifier.Config]:

@@ -18,6 +18,13 @@ AT_LEAST_1 = click.IntRange(1)
 DISTANCES, NORMALIZE = click.Choice(["sqeuclidean", "cosine"]), click.Choice(["imagenet", "none"])
 MODES = click.Choice(["valid", "smoothed", "paper"])
 NPZ = click.Path(dir_okay=False, path_type=Path)
+MODEL = (
+    "The network: torchvision:NAME, or FILE.py:NAME for a class or function that builds one of your own. FILE.py is "
+    "code that you ask to run: take only what you trust."
+)
+COLOURS = (
+    "By ImageNet's colours, in three channels; none: values in [0, 1].  [default: imagenet for torchvision, else none]"
+)
 measuring_options = options.together(
     click.option("--distance", type=DISTANCES, default="sqeuclidean", help="Squared Euclidean, or 1 - cos."),
     click.option("--anchors", type=AT_LEAST_1, help="Estimate from so many random points against all.  [default: all]"),
@@ -27,7 +34,7 @@ command = click.Group("measure", help=__doc__)
 
 
 @command.command()
-@click.option("--model", required=True, help="The network: torchvision:NAME, e.g. torchvision:resnet18.")
+@click.option("--model", required=True, help=MODEL)
 @click.option("--weights", type=options.A_FILE, help="Its .safetensors, or torch state dict.  [default: random ones]")
 @click.option("--imageset", required=True, help="The images to show it; folder:PATH or zip:PATH for your own.")
 @options.own_images
@@ -36,7 +43,7 @@ command = click.Group("measure", help=__doc__)
 @options.names("--layers", help="Modules or nodes of its graph.  [default: modules; one with most nodes is opened]")
 @click.option("--max-features", type=AT_LEAST_1, default=4096, help="Average larger maps to so many numbers an image.")
 @click.option("--size", type=AT_LEAST_1, help="Side to resize the images to, in pixels.  [default: their own]")
-@click.option("--normalize", type=NORMALIZE, default="imagenet", help="By ImageNet's colours; none: values in [0, 1].")
+@click.option("--normalize", type=NORMALIZE, help=COLOURS)
 @options.seed("Seed of the choice of images and anchors, and of random weights.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Where to compute.")
 @measuring_options
@@ -45,7 +52,7 @@ command = click.Group("measure", help=__doc__)
 def layers(
     imageset: str, data: Path, size: int | None, channels: int | None, skip_bad: bool, as_json: bool, **settings: Any
 ) -> None:
-    """Print the entanglement of every layer of a foreign network."""
+    """Print the entanglement of every layer of a network that was made elsewhere."""
     decoded_to = size if imageset.startswith(SOURCES) else None  # others are resized, whatever their side
     images = settle(imageset, data, size=decoded_to, channels=channels, skip_bad=skip_bad, say=say)
     from outside.network import measure_network  # after the decoding, whose processes start faster without torch

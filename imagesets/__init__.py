@@ -1,7 +1,7 @@
 """Image sets, one file each; what they are and how to come by them stands here. Free of torch until images are loaded.
 
 `load` gives a split as uint8; `spec` tells what a set holds, and `fingerprint` identifies its bytes, without loading;
-`settle` decodes a user's own images.
+`settle` decodes a user's own images, and `decode` some files alone.
 """
 
 from imagesets._sets import (
@@ -10,6 +10,7 @@ from imagesets._sets import (
     check,
     check_n,
     data_root,
+    decode,
     fingerprint,
     label,
     load,
@@ -29,6 +30,7 @@ __all__ = [
     "check",
     "check_n",
     "data_root",
+    "decode",
     "fingerprint",
     "label",
     "load",

@@ -3,13 +3,16 @@
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator
 
 from imagesets._spec import OWN, ImageSet, Spec
 from lab import registry
 from lab.errors import UsageError, WorkbenchError, first_line, unknown_name
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SOURCES = ("folder:", "zip:")
 
@@ -125,6 +128,19 @@ def load(name: str, split: str, *, root: Path, download: bool = True) -> ImageSe
     except Exception as error:  # damaged files and broken connections raise errors of every kind
         raise WorkbenchError(_advice(name, root, download, error)) from error
     return found
+
+
+def decode(paths: Sequence[Path], like: Spec) -> "Tensor":
+    """Image files as uint8 (n, c, h, w), with the channels and the size of the images of a set.
+
+    Raises:
+        WorkbenchError: one cannot be read, or is no image; the message names it.
+    """
+    import torch
+
+    from imagesets._own.pixels import decode_files
+
+    return torch.from_numpy(decode_files(paths, like.size, like.channels))
 
 
 def label(name: str) -> str:

@@ -1,7 +1,8 @@
 """Measuring a network that was not made here: its layers' entanglement on an image set."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +16,7 @@ from lab.machine import check_device, resolve_device
 from lab.pace import paced
 from lab.training.draws import subset
 from metrics.layers import LayerEntanglement, measure
+from outside import hooks, own
 from outside import torchvision as networks
 from outside.points import check_classes
 from snnl_core.distances import Distance
@@ -57,27 +59,29 @@ def measure_network(
     distance: Distance = "sqeuclidean",
     max_features: int = MAX_FEATURES,
     size: int | None = None,
-    normalize: Normalize = "imagenet",
+    normalize: Normalize | None = None,
     seed: int = 0,
     download: bool = True,
     device: str = "auto",
     say: Callable[[str], None] = lambda text: None,
 ) -> NetworkEntanglement:
-    """The entanglement of every layer of a network of torchvision, in float32, on random images of a split.
+    """The entanglement of every layer of a network made elsewhere, in float32, on random images of a split.
+
+    Layers are modules and nodes of the network's graph where torch.fx can trace it, else modules, by forward hooks.
 
     Args:
-        model: `torchvision:NAME`.
-        imageset: grey images are repeated to three channels.
+        model: `torchvision:NAME`, or `FILE.py:NAME` for a class or function that is run and builds a network.
+        imageset: grey images are repeated to three channels for networks of torchvision and where they are normalised.
         data: folder of the data sets.
         weights: a file, .safetensors or a state dict of torch; None for random weights.
-        layers: names of nodes or modules; None for `outside.torchvision.parts`.
+        layers: names of nodes or modules; None for `outside.torchvision.parts`, or `outside.hooks.parts`.
         n: how many images; None for 1000, or all where there are fewer.
         split: of the image set.
         anchors: estimate from this many random anchors; None for all.
         distance: `sqeuclidean`, or `cosine` for 1 - cos.
         max_features: larger maps are averaged to the largest square grid that fits, by channel.
         size: side in pixels that images are resized to, bilinearly; None for the image set's own.
-        normalize: `imagenet`, or `none` for values in [0, 1].
+        normalize: `imagenet`, or `none` for values in [0, 1]; None for `imagenet` with networks of torchvision alone.
         seed: draws the images, the anchors and random weights.
         download: fetch data that are not there.
         device: `auto`, `cpu` or `cuda`.
@@ -89,9 +93,10 @@ def measure_network(
     """
     place = resolve_device(device)
     check_device(place)
-    network = networks.build(model, weights, seed)
-    names = networks.parts(network) if layers is None else networks.check_layers(network, layers)
-    if not names:
+    network = own.build(model, weights, seed).to(place)
+    foreign = model.startswith(networks.SCHEME)
+    normalize = normalize or ("imagenet" if foreign else "none")
+    if layers is not None and not layers:
         raise UsageError("--layers needs at least one name.")
     images = imagesets.load(imageset, split, root=data, download=download)
     if images.labels is None:
@@ -105,9 +110,12 @@ def measure_network(
         f"{len(chosen)} of {len(images)} images of {imageset} ({split}), {size} x {size} pixels, normalisation "
         f"{normalize}; maps averaged to at most {max_features} features."
     )
-    batches = (_prepare(images.batch(part), size, normalize) for part in chosen.split(BATCH))
+    channels = 3 if foreign or normalize == "imagenet" else images.images.shape[1]
+    batches = (_prepare(images.batch(part), size, normalize, channels) for part in chosen.split(BATCH))
+    first = _prepare(images.batch(chosen[:2]), size, normalize, channels).to(place)
+    extractor = _layered(model, network, layers, first, say)
     shown = paced(batches, -(-len(chosen) // BATCH), "batches")
-    found = extract(networks.extractor(network, {name: name for name in names}), shown, max_features, place)
+    found = extract(extractor, shown, max_features, place)
     rows = measure(found, images.labels[chosen], distance=distance, anchors=anchors, seed=seed)
     try:
         done = list(paced(rows, len(found), "layers measured"))
@@ -138,9 +146,30 @@ def extract(
     return {name: torch.cat(layer) for name, layer in parts.items()}
 
 
-def _prepare(images: Tensor, size: int, normalize: Normalize) -> Tensor:
-    """Images (b, c, h, w) in [-1, 1] as three channels of the asked-for size and range."""
-    x = images.add(1).div(2).expand(-1, 3, -1, -1)
+def _layered(
+    model: str, network: nn.Module, asked: Sequence[str] | None, images: Tensor, say: Callable[[str], None]
+) -> nn.Module:
+    """A network that gives the outputs of the layers asked for, by name, or by default of all that can be measured."""
+    own.check_logits(model, _forward(network, images), len(images))
+    reason = networks.untraceable(network)
+    if reason:
+        say(f"{model}: torch.fx cannot trace it ({reason}), so its layers are its modules, by forward hooks.")
+        called = hooks.called(network, images)
+        names = hooks.parts(called) if asked is None else hooks.check_layers(called, asked)
+    else:
+        names = networks.parts(network) if asked is None else networks.check_layers(network, asked)
+    extractor = partial(hooks.Hooked if reason else networks.extractor, network)
+    if asked is None:
+        found = _forward(extractor({name: name for name in names}), images)
+        names = [name for name in names if _is_layer(found[name], len(images))]
+    if not names:
+        raise WorkbenchError(f"{model} has no module whose output is a tensor with one row an image; see --layers.")
+    return extractor({name: name for name in names})
+
+
+def _prepare(images: Tensor, size: int, normalize: Normalize, channels: int = 3) -> Tensor:
+    """Images (b, c, h, w) in [-1, 1] in the asked-for number of channels, size and range."""
+    x = images.add(1).div(2).expand(-1, channels, -1, -1)
     if size != x.shape[-1]:
         x = nn.functional.interpolate(x, size=(size, size), mode="bilinear", antialias=True)
     if normalize == "none":
@@ -149,18 +178,21 @@ def _prepare(images: Tensor, size: int, normalize: Normalize) -> Tensor:
 
 
 @torch.inference_mode()
-def _forward(network: nn.Module, batch: Tensor) -> Mapping[str, Any]:
+def _forward(network: nn.Module, batch: Tensor) -> Any:
     try:
-        layers: Mapping[str, Any] = network(batch)
-    except (RuntimeError, AssertionError, ValueError) as error:
+        return network(batch)
+    except Exception as error:  # code of others raises errors of every kind
         images = f"images of {batch.shape[-1]} x {batch.shape[-1]} pixels"
         raise UsageError(f"The network fails on {images} ({first_line(error)}). Try another --size, as 224.") from error
-    return layers
+
+
+def _is_layer(output: Any, n: int) -> bool:
+    return isinstance(output, Tensor) and output.is_floating_point() and output.shape[:1] == (n,)
 
 
 def _maps(name: str, layer: Any, n: int) -> Tensor:
     """A layer's output with its channels first, where torchvision's transformers have them last."""
-    if not isinstance(layer, Tensor) or not layer.is_floating_point() or layer.shape[:1] != (n,):
+    if not _is_layer(layer, n):
         raise UsageError(f"Layer {name!r} gives no floating tensor with one row an image.")
     if layer.ndim == 3:  # (b, tokens, c)
         return layer.transpose(1, 2).unsqueeze(3)

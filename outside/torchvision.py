@@ -13,7 +13,7 @@ import torchvision
 from torch import Tensor, nn
 from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
 
-from lab.errors import UsageError, WorkbenchError, unknown_name
+from lab.errors import WorkbenchError, first_line, unknown_name
 from lab.training.draws import derive_seed
 from outside.files import read_weights
 
@@ -45,19 +45,17 @@ def build(reference: str, weights: Path | None, seed: int) -> nn.Module:
     The number of classes is that of the file's weights.
 
     Raises:
-        UsageError: the reference is not of torchvision, or the name is unknown.
+        UsageError: the name is unknown.
         WorkbenchError: the file is not of weights, or they do not fit.
     """
     name = reference.removeprefix(SCHEME)
-    if name == reference:
-        raise UsageError(f"--model {reference!r}: only networks of torchvision are known; write {SCHEME}resnet18.")
     network = _seeded(name, seed)
     if weights is not None:
         found, own = read_weights(weights), network.state_dict()
         head = next(reversed(own))  # every classifier of torchvision ends in its head
         if head in found and found[head].shape[:1] != own[head].shape[:1]:
             network = _seeded(name, seed, num_classes=len(found[head]))
-        _fit(network, found, f"{weights} does not fit {name}")
+        fit_weights(network, found, f"{weights} does not fit {name}")
     return network.eval()
 
 
@@ -88,6 +86,15 @@ def logits(network: nn.Module) -> tuple[str, str]:
     return parts(network)[-1], _nodes(network)[-1]
 
 
+def untraceable(network: nn.Module) -> str:
+    """Why torch.fx cannot trace a network, in a line; empty where it can."""
+    try:
+        _nodes(network)
+    except Exception as error:  # tracing runs code of others with stand-ins for tensors
+        return first_line(error)
+    return ""
+
+
 def check_layers(network: nn.Module, names: Iterable[str]) -> list[str]:
     """The names, each once, if the network has such layers.
 
@@ -106,19 +113,23 @@ def check_layers(network: nn.Module, names: Iterable[str]) -> list[str]:
 def extractor(network: nn.Module, layers: Mapping[str, str]) -> nn.Module:
     """A network that gives a dict of the outputs of `layers`, by the name that each is given; in the mode of `network`.
 
-    Nothing in it works in place: a layer's output would be overwritten by the next before it is read.
+    The outputs are copies: what comes after a layer may work in place, and would overwrite it before it is read.
     """
     found: Any = create_feature_extractor(network, return_nodes=dict(layers), suppress_diff_warning=True)
-    for module in found.modules():
-        if getattr(module, "inplace", False):
-            module.inplace = False
     for graph in (found.train_graph, found.eval_graph):
-        for node in graph.nodes:
-            if node.kwargs.get("inplace"):
-                node.kwargs = {**node.kwargs, "inplace": False}
+        output = next(reversed(graph.nodes))
+        for node in output.all_input_nodes:
+            with graph.inserting_after(node):
+                copied = graph.call_function(copy_of, (node,))
+            output.replace_input_with(node, copied)
     found.recompile()
     extracting: nn.Module = found
     return extracting
+
+
+def copy_of(output: Any) -> Any:
+    """A copy of a layer's output; what is no tensor stays as it is."""
+    return output.clone() if isinstance(output, Tensor) else output
 
 
 def _seeded(name: str, seed: int, **settings: int) -> nn.Module:
@@ -127,7 +138,12 @@ def _seeded(name: str, seed: int, **settings: int) -> nn.Module:
         return construct(name, **settings)
 
 
-def _fit(network: nn.Module, weights: dict[str, Tensor], problem: str) -> None:
+def fit_weights(network: nn.Module, weights: dict[str, Tensor], problem: str) -> None:
+    """Load weights into a network.
+
+    Raises:
+        WorkbenchError: they are not all of its tensors and no others; the message begins with `problem`.
+    """
     own = network.state_dict()
     faults = {
         "missing": [key for key in own if key not in weights and not key.endswith("num_batches_tracked")],

@@ -3,9 +3,10 @@
 import hashlib
 import io
 import warnings
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,8 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from imagesets._own.listing import Reader
-from lab.errors import first_line
+from imagesets._own.listing import Reader, read_file
+from lab.errors import WorkbenchError, first_line
 
 DECODING = 1
 """Version of the pixels that come of a file; bumped when they change."""
@@ -89,9 +90,7 @@ def decode_part(reader: Reader, addresses: Sequence[Any], first: int, target: Ta
     """Decode consecutive images and write them to the target from place `first` on; bad ones leave zeros."""
     part = Part()
     sheet = Image.new("L" if target.channels == 1 else "RGB", (target.size, target.size * len(addresses)))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
+    with _bombs_refused():
         for i, address in enumerate(addresses):
             part.digests.append(NO_DIGEST)
             try:
@@ -110,6 +109,23 @@ def decode_part(reader: Reader, addresses: Sequence[Any], first: int, target: Ta
         file.seek(target.offset + first * target.bytes_each)
         file.write(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)).data)
     return part
+
+
+def decode_files(paths: Sequence[Path], size: int, channels: int) -> np.ndarray:
+    """The pixels of image files, uint8 (n, channels, size, size), as `decode` makes them.
+
+    Raises:
+        WorkbenchError: a file cannot be read, or is no image; the message names it.
+    """
+    found = np.empty((len(paths), channels, size, size), np.uint8)
+    with _bombs_refused():
+        for row, path in enumerate(paths):
+            try:
+                image, _ = decode(read_file(path), size, channels)
+            except Exception as error:  # damaged files raise errors of every kind
+                raise WorkbenchError(f"{path} cannot be decoded: {explain(error)}.") from error
+            found[row] = np.asarray(image).reshape(size, size, channels).transpose(2, 0, 1)
+    return found
 
 
 def decode(data: bytes, size: int, channels: int, grey_only: bool = False) -> tuple[Image.Image, bool]:
@@ -161,6 +177,14 @@ def explain(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
         return f"no image of {', '.join(FORMATS)}"
     return (error.strerror if isinstance(error, OSError) else None) or first_line(error)
+
+
+@contextmanager
+def _bombs_refused() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        yield
 
 
 def _direct(image: Image.Image) -> Image.Image:

@@ -38,10 +38,10 @@ class Figure:
 
 @dataclass(frozen=True)
 class GalleryRow:
-    """Pictures side by side, each with a caption."""
+    """Pictures side by side, each with a caption: PNG files, or their bytes."""
 
     label: str
-    images: Sequence[tuple[str, Path]]
+    images: Sequence[tuple[str, Path | bytes]]
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,11 @@ def write_report(report: Report, verdicts: Sequence[Verdict], missing: Sequence[
     return page
 
 
+def write_page(report: Report, page: Path) -> None:
+    """Write a report of text and galleries alone, which is one page without files beside it, whole or not at all."""
+    atomic_write(page, _page(report=report, verdicts=[], missing=[], pictures={}))
+
+
 def _named(report: Report, kind: type[Any]) -> list[Any]:
     """The report's items of a kind, whose names can be those of files."""
     items = [item for section in report.sections for item in section.items if isinstance(item, kind)]
@@ -135,7 +140,7 @@ def _page(**parts: Any) -> str:
     )
     environment.filters |= {"text": text, "sort_key": sort_key}
     environment.filters["kind"] = lambda item: type(item).__name__
-    environment.filters["png"] = lambda path: _data_uri(path.read_bytes(), "image/png")
+    environment.filters["png"] = lambda png: _data_uri(png if isinstance(png, bytes) else png.read_bytes(), "image/png")
     return environment.get_template("report.html.j2").render(parts)
 
 

@@ -1,0 +1,157 @@
+"""Which training images support what a trained classifier says of other images: Deep k-nearest neighbours at work.
+
+Neighbours are searched in the hidden layers, among the images that the network was trained on; those that were kept
+apart to validate on calibrate. Both were drawn from the train split, so p-values hold for images like those.
+"""
+
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from torch import Tensor
+
+import imagesets
+from classifiers._config import TrainingConfig
+from classifiers._features import LOGITS, features_of
+from classifiers._snapshots import kept_classifiers, load_classifier
+from imagesets import ImageSet
+from lab.cells.folder import CellFolder
+from lab.errors import UsageError
+from lab.reporting.report import Gallery, GalleryRow, Report, Section
+from lab.training.draws import carve, subset
+from lab.training.frame import evaluation_device
+from outside.credibility import telling
+from snnl_core import DeepKNN, DeepKNNPrediction
+from snnl_core.pooling import MAX_FEATURES
+
+MAX_BANK = 10_000
+"""So many training images are searched unless told otherwise."""
+SHOWN = 8
+"""How many neighbours of an image a page shows in each layer."""
+
+
+@dataclass(frozen=True)
+class Exemplars:
+    """What a classifier and its training images say of n others.
+
+    Attributes:
+        network: the classifier's name.
+        names: of the n images.
+        images: as the network sees them, uint8 (n, c, h, w).
+        logits: the network's own (n, classes).
+        found: what the neighbours say; labels are numbers of `classes`.
+        train: the train split.
+        bank: which of its images were searched (b,).
+        classes: the classes' names.
+    """
+
+    network: str
+    names: Sequence[str]
+    images: Tensor
+    logits: Tensor
+    found: DeepKNNPrediction
+    train: ImageSet
+    bank: Tensor
+    classes: tuple[str, ...]
+
+    @cached_property
+    def rows(self) -> list[dict[str, Any]]:
+        """A row for each image: what the neighbours predict, what the network itself, credibility and confidence."""
+        found, own = self.found, self.logits.argmax(1).tolist()
+        values = (self.names, found.labels.tolist(), own, found.credibility.tolist(), found.confidence.tolist())
+        return [
+            {"image": name, "prediction": self.classes[label], "network": self.classes[said], "credibility": p,
+             "confidence": q}
+            for name, label, said, p, q in zip(*values, strict=True)
+        ]  # fmt: skip
+
+    def neighbors(self, row: int) -> dict[str, list[dict[str, Any]]]:
+        """An image's nearest training images by layer, nearest first: index in the train split, label and distance."""
+        layers = {}
+        for layer, places in self.found.neighbors.items():
+            indices = self.bank[places[row]]
+            labels = [self.classes[label] for label in self.train.classes(indices).tolist()]
+            columns = zip(indices.tolist(), labels, self.found.distances[layer][row].tolist(), strict=True)
+            layers[layer] = [{"index": i, "label": label, "distance": distance} for i, label, distance in columns]
+        return layers
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON-ready values."""
+        return {"images": [{**row, "neighbors": self.neighbors(i)} for i, row in enumerate(self.rows)]}
+
+    def report(self) -> Report:
+        """Each image beside its nearest training images in every layer."""
+        question = (
+            f"Which training images support what {self.network} says of these? Credibility is a p-value: the share of "
+            "validation images that are at least as strange. It is not the probability of being right."
+        )
+        return Report("Nearest training images", question, [self._section(i) for i in range(len(self.names))])
+
+    def _section(self, i: int) -> Section:
+        row, rows = self.rows[i], [GalleryRow("as the network sees it", [("the image", _png(self.images[i]))])]
+        for layer, near in self.neighbors(i).items():
+            pictures = [
+                (f"{one['label']}, number {one['index']}", _png(self.train.images[one["index"]]))
+                for one in near[:SHOWN]
+            ]
+            rows.append(GalleryRow(f"nearest in {layer}", pictures))
+        said = f"{row['prediction']} with credibility {row['credibility']:.3f} and confidence {row['confidence']:.3f}"
+        text = f"The neighbours say {said}; the network itself says {row['network']}."
+        return Section(row["image"], text, [Gallery(f"image-{i}", "", rows)])
+
+
+def exemplars(
+    cell: Path,
+    files: Sequence[Path],
+    *,
+    data: Path,
+    download: bool = True,
+    n_bank: int | None = None,
+    k: int = 75,
+    say: Callable[[str], None] = lambda text: None,
+) -> Exemplars:
+    """What a training cell's last network and its training images say of image files; float32 arithmetic.
+
+    Args:
+        cell: the folder of a classifier's training.
+        files: images, decoded to the size and channels that the network takes.
+        data: folder of the data sets.
+        download: fetch data that are not there.
+        n_bank: how many training images are searched, drawn by the training's seed; None for 10,000, or all.
+        k: neighbours in each layer.
+        say: is told, in a line, what is searched.
+
+    Raises:
+        UsageError: no images were kept apart to validate on, or there are fewer training images than `n_bank`.
+        WorkbenchError: files or data cannot be read, or the images that are searched are too few.
+    """
+    folder = CellFolder(cell)
+    run = TrainingConfig.parse(folder.config)
+    snapshot, spec = kept_classifiers(cell)[-1], run.spec_of_images
+    images = imagesets.decode(files, spec)
+    train = imagesets.load(run.imageset, "train", root=data, download=download)
+    fitted, held = carve(len(train), run.validation, run.seed)
+    if not len(held):
+        raise UsageError("No images were kept apart to validate on: train with --validation above 0.")
+    bank = fitted[subset(len(fitted), min(len(fitted), MAX_BANK) if n_bank is None else n_bank, run.seed, "bank")]
+    say(f"{len(bank)} of {len(fitted)} training images are searched, {len(held)} validation images calibrate.")
+    network = load_classifier(snapshot, run).to(evaluation_device(folder))
+    seen = [features_of(network, part, MAX_FEATURES) for part in (train.pixels(bank), train.pixels(held), images)]
+    _, _, logits = (features.pop(LOGITS) for features in seen)
+    knn = DeepKNN(k)
+    with telling(f"{cell} (see --n-bank and --k)", say):
+        # Of images that occur twice in a set, one may have been trained on: they are exchangeable all the same.
+        knn.fit(seen[0], train.classes(bank)).calibrate(seen[1], train.classes(held), allow_overlap=True)
+        found = knn.predict(seen[2], logits[:, knn.classes])
+    return Exemplars(run.classifier, [str(path) for path in files], images, logits, found, train, bank, spec.classes)
+
+
+def _png(image: Tensor) -> bytes:
+    """An image, uint8 (c, h, w), as a PNG's bytes."""
+    pixels, buffer = image.permute(1, 2, 0).numpy(), io.BytesIO()
+    Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(buffer, format="PNG")
+    return buffer.getvalue()

@@ -1,0 +1,92 @@
+"""Networks by reference: torchvision's by name, and a user's own, which a file of Python code builds.
+
+Such a file is run, with all that it imports, as `python FILE.py` would run it.
+"""
+
+import contextlib
+import importlib.util
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lab.errors import UsageError, WorkbenchError, first_line, unknown_name
+from lab.training.draws import derive_seed
+from outside import torchvision
+from outside.files import read_weights
+
+MODULE = "_network_of_ones_own"
+"""What a user's file is called among the modules that are loaded."""
+
+
+def build(reference: str, weights: Path | None, seed: int) -> nn.Module:
+    """The network `torchvision:NAME`, or what `FILE.py:NAME`, a class or function called without arguments, builds.
+
+    It is in evaluation mode, with the weights of a file or random ones by seed.
+
+    Raises:
+        UsageError: the reference is neither, or the name is unknown.
+        WorkbenchError: the file cannot be run or builds no module, or the weights do not fit.
+    """
+    if reference.startswith(torchvision.SCHEME):
+        return torchvision.build(reference, weights, seed)
+    file, _, name = reference.rpartition(":")
+    if not file.endswith(".py"):
+        hint = f"write {torchvision.SCHEME}resnet18, or FILE.py:NAME for a network of your own"
+        raise UsageError(f"--model {reference!r} is no network: {hint}.")
+    with _beside(Path(file)), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed(seed, "weights"))
+        with _told(f"{file} fails when it is run"):
+            module = _run(Path(file))
+        known = [key for key, value in vars(module).items() if getattr(value, "__module__", "") == MODULE]
+        if not hasattr(module, name):
+            raise unknown_name(f"network of {file}", name, known)
+        with _told(f"{reference} fails when it is called without arguments"):
+            network = getattr(module, name)()
+    if not isinstance(network, nn.Module):
+        raise WorkbenchError(f"{reference} builds no torch.nn.Module but {_kind(network)}.")
+    if weights is not None:
+        torchvision.fit_weights(network, read_weights(weights), f"{weights} does not fit {name}")
+    return network.float().eval()
+
+
+def check_logits(reference: str, output: Any, n: int) -> None:
+    """Raise WorkbenchError unless the output of a network for n images is logits: floating (n, classes)."""
+    if not isinstance(output, Tensor) or not output.is_floating_point() or output.ndim != 2 or len(output) != n:
+        raise WorkbenchError(f"{reference} gives {_kind(output)} for {n} images, and no logits ({n}, classes).")
+
+
+def _run(file: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(MODULE, file)
+    assert spec and spec.loader
+    module = sys.modules[MODULE] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@contextlib.contextmanager
+def _beside(file: Path) -> Iterator[None]:
+    """What lies beside the file can be imported, and what it prints goes to stderr, away from results."""
+    place = str(file.resolve().parent)
+    sys.path.insert(0, place)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        sys.path.remove(place)
+
+
+@contextlib.contextmanager
+def _told(problem: str) -> Iterator[None]:
+    try:
+        yield
+    except (Exception, SystemExit) as error:  # code of others raises errors of every kind
+        raise WorkbenchError(f"{problem}: {type(error).__name__}: {first_line(error)}") from error
+
+
+def _kind(value: Any) -> str:
+    return f"a tensor {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
