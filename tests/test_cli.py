@@ -205,6 +205,12 @@ def test_nothing_outside_the_named_folder_is_touched(study):
     assert [path.name for path in home.iterdir()] == ["my runs"]
 
 
+def test_no_lock_is_left_behind(study):
+    home, *_ = study
+    left = [path.name for path in (home / "my runs").rglob("*")]
+    assert "DONE" in left and not [name for name in left if name.startswith(("lock", "at-work"))]
+
+
 def test_a_dry_run_tells_what_is_done_and_does_nothing(study, snnl, tmp_path):
     home, arguments, *_ = study
     done = snnl(*arguments, "--dry-run", cwd=home)
