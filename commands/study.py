@@ -63,9 +63,10 @@ def _plan(name: str, runs: Path, published: bool, preset: str, file: Path | None
 
 def _is_slow(plan: Plan) -> bool:
     """Whether cells are to do in an arithmetic that this processor has not."""
-    in_bf16 = isinstance(plan.config, TrainingStudy) and plan.config.precision == "bf16"
-    here = in_bf16 and machine.resolve_device(plan.config.device)
-    return bool(plan.to_do) and here == "cpu" and machine.resolve_precision("auto", here) != "bf16"
+    config = plan.config
+    if not plan.to_do or not isinstance(config, TrainingStudy) or config.precision != "bf16":
+        return False
+    return machine.resolve_device(config.device) == "cpu" and machine.resolve_precision("auto", "cpu") != "bf16"
 
 
 def _outlook(plan: Plan, jobs: int | None) -> str:

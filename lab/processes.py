@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+FOREIGN = ("ACCELERATE_", "FORK_LAUNCHED", "FSDP_", "MEGATRON_LM_", "MPI_", "MV2_", "OMPI_", "PARALLELISM_", "PMI_")
+"""How variables begin by which Accelerate, and launchers that it knows, decide how a training is done."""
+TORCHRUN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 LOST = re.compile(
     r"\bgloo\b|\bNCCL\b|\bDist(Backend|Network|Store)?Error\b|caused pair closure|broken pipe"
     r"|connection (was )?(closed|reset|refused)|ConnectionResetError|ConnectionRefusedError",
@@ -21,13 +24,26 @@ LOST = re.compile(
 
 
 def rank() -> int:
-    """The number of this process among those that work together, from 0. The first one alone writes."""
-    return int(os.environ.get("RANK", "0"))
+    """The number of this process among those that work together, from 0. The first one alone writes.
+
+    A number that some launcher left behind in a process of its own says nothing.
+    """
+    return int(os.environ.get("RANK", "0")) if world_size() > 1 else 0
 
 
 def world_size() -> int:
     """How many processes work together; 1 where torchrun did not start them."""
     return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def forget_launchers() -> None:
+    """Remove what decides in the settings' place how Accelerate trains: variables of its launcher and of others.
+
+    Where one process works alone, those of torchrun go too, which would have it wait for others.
+    """
+    foreign = FOREIGN if world_size() > 1 else (*FOREIGN, *TORCHRUN)
+    for name in [name for name in os.environ if name.startswith(foreign)]:
+        del os.environ[name]
 
 
 def lost_another(reason: str) -> bool:

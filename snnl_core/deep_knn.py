@@ -148,11 +148,7 @@ class DeepKNN:
 
     @torch.no_grad()
     def predict(
-        self,
-        features: Mapping[str, Tensor],
-        logits: Tensor | None = None,
-        *,
-        generator: torch.Generator | None = None,
+        self, features: Mapping[str, Tensor], logits: Tensor | None = None, *, generator: torch.Generator | None = None
     ) -> DeepKNNPrediction:
         """Labels and their p-values.
 

@@ -14,7 +14,7 @@ def nearest_neighbors(
 ) -> tuple[Tensor, Tensor]:
     """The k nearest points of each query, nearest first.
 
-    Memory beyond the arguments and the result is bounded (about 0.6 GB on a processor): the points are read in chunks,
+    Memory beyond the arguments and the result is bounded (about 0.5 GB on a processor): the points are read in chunks,
     so that they may be a memory map or lie on another device than the queries.
 
     Args:

@@ -2,7 +2,8 @@
 
 |a|^2 + |b|^2 - 2ab is fast and loses digits to rounding. So more candidates are kept than are wanted, each is
 measured again from its difference, and a query for which rounding could have hidden a neighbour is searched again with
-room for it. What is found depends neither on the sizes of the chunks nor on which process or device has a point.
+room for it. What is found depends neither on the sizes of the chunks nor on which process has a point, but for points
+whose differences are equal to rounding.
 """
 
 import math

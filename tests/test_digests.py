@@ -23,8 +23,8 @@ def test_the_code_of_an_entry_is_the_one_that_was_accepted(entry):
     known = json.loads(digests.FILE.read_text()).get(entry, {})
     here = {"version": digests.version(entry, CODE), "digest": digests.digest(entry, CODE)}
     assert here == known, (
-        f"The code behind {entry} is not that of version {known.get('version')}. If results change, raise VERSION in it; "
-        "then, or if they do not, run: python tests/digests.py accept"
+        f"The code behind {entry} is not that of version {known.get('version')}. If results change, raise VERSION in "
+        "it; then, or if they do not, run: python tests/digests.py accept"
     )
 
 

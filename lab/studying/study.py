@@ -147,7 +147,8 @@ def _read(folder: Path) -> tuple[str, Config, list[str]]:
         name, cells = plan["study"], plan["cells"]
     except (OSError, ValueError, KeyError) as error:
         raise UsageError(f"{folder} is no study's folder; one looks like runs/studies/NAME/HASH.") from error
+    module = registry.load("studies", name)
     try:
-        return name, registry.load("studies", name).Config.parse(settings), cells
+        return name, module.Config.parse(settings), cells
     except UsageError as error:
         raise UsageError(f"{folder / layout.CONFIG}: {error}") from error

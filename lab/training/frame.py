@@ -19,7 +19,7 @@ from torch import Tensor
 from lab.cells.folder import CellFolder
 from lab.cells.layout import CHECKPOINTS
 from lab.errors import DivergedError
-from lab.processes import rank, world_size
+from lab.processes import forget_launchers, rank, world_size
 from lab.training import checkpoint
 from lab.training.checkpoint import Checkpoint
 from lab.training.compute import Compute
@@ -240,6 +240,7 @@ def begin(config: Compute, cell: CellFolder) -> tuple[Accelerator, tuple[str, st
         UsageError: the device cannot do what is asked for.
         WorkbenchError: there is no such device.
     """
+    forget_launchers()
     device, precision = config.arithmetic(cell.path)
     accelerator = make_accelerator(device, precision, **accelerator_settings(cell))
     cell.note(device=device, precision=precision)

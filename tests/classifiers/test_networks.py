@@ -50,13 +50,13 @@ def test_a_residual_block_is_what_its_equation_says():
     from classifiers.resnet import Block
 
     torch.manual_seed(0)
-    x = torch.randn(2, 4, 6, 6)
+    x = torch.randn(2, 4, 6, 6, dtype=torch.float64)
 
     def activate(x, norm):
         return F.relu(F.batch_norm(x, None, None, norm.weight, norm.bias, training=True))
 
     for out, stride in ((4, 1), (8, 2)):
-        block = Block(4, out, stride)
+        block = Block(4, out, stride).double()
         inner = activate(x, block.norm1)
         residual = F.conv2d(inner, block.conv1.weight, stride=stride, padding=1)
         residual = F.conv2d(activate(residual, block.norm2), block.conv2.weight, padding=1)
@@ -77,13 +77,13 @@ def test_a_torchvision_network_gives_what_it_gives_unchanged():
     """Grey is repeated to three channels, and a feature is not overwritten by the operation after it."""
     import torchvision
 
-    network = build("torchvision", nodes=["bn1", "layer4"]).eval()
+    network = build("torchvision", nodes=["bn1", "layer4"]).eval().double()
     torch.manual_seed(0)
-    plain = torchvision.models.resnet18(num_classes=10).eval()
-    x = torch.rand(2, 1, 28, 28)
+    plain = torchvision.models.resnet18(num_classes=10).eval().double()
+    x = torch.rand(2, 1, 28, 28, dtype=torch.float64)
     with torch.no_grad():
         logits, features = network(x)
-        torch.testing.assert_close(logits, plain(x.repeat(1, 3, 1, 1)))
+        torch.testing.assert_close(logits, plain(x.repeat(1, 3, 1, 1)).float())
         torch.testing.assert_close(features["bn1"], plain.bn1(plain.conv1(x.repeat(1, 3, 1, 1))))
     assert features["bn1"].min() < 0
 

@@ -94,9 +94,9 @@ def test_negative_alpha_entangles_the_hidden_layers_and_positive_disentangles_th
         hidden_score(
             train(tmp_path, "mlp", epochs=4, alpha=alpha, temperature=temperature, settings={"learning_rate": 3e-3})
         )
-        for alpha in (-0.03, 0.0, 0.1)
+        for alpha in (-0.03, 0.0, 0.5)
     )
-    assert entangled > 2 * plain and disentangled < plain / 1.1
+    assert entangled > 2 * plain and disentangled < plain / 1.3
 
 
 @pytest.mark.parametrize("objective", [{"temperature": 20.0}, {"temperature": 0.5, "distance": "cosine"}])
@@ -174,7 +174,7 @@ def test_rows_of_validation_are_what_the_kept_weights_say(tmp_path):
             for row in made.rows()
             if row["split"] == "validation" and row["step"] == snapshot.step
         }
-        assert found["accuracy"] == (logits.argmax(1) == images.labels[held]).double().mean().item()
+        assert found["accuracy"] == pytest.approx((logits.argmax(1) == images.labels[held]).double().mean().item())
         assert found["nll"] == pytest.approx(F.cross_entropy(logits, images.labels[held]).item(), rel=1e-4)
     assert {row["n"] for row in made.rows() if row["split"] == "validation"} == {130}
 

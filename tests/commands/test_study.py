@@ -141,3 +141,9 @@ def test_who_does_not_is_not(planned, flags, precision):
 
 def test_a_plan_for_another_machine_needs_none_of_its_devices(planned):
     assert not planned([], "--precision", "bf16", "--device", "cuda")
+
+
+def test_no_lock_is_left_behind(study):
+    home, *_ = study
+    left = [path.name for path in (home / "my runs").rglob("*")]
+    assert "DONE" in left and not [name for name in left if name.startswith(("lock", "at-work"))]

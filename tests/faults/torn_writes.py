@@ -136,10 +136,7 @@ def _draw(runs):
 WORK = {
     "dcgan": (lambda runs: None, lambda runs: _do(_training("dcgan", 0.048), runs)),
     "wgan-gp": (lambda runs: None, lambda runs: _do(_training("wgan-gp", 0.048), runs)),
-    "longer": (
-        lambda runs: _do(_training("wgan-gp", 0.048), runs),
-        lambda runs: _do(_training("wgan-gp", 0.08), runs),
-    ),
+    "longer": (lambda runs: _do(_training("wgan-gp", 0.048), runs), lambda runs: _do(_training("wgan-gp", 0.08), runs)),
     "measure": (
         lambda runs: _do(_training("dcgan", 0.048), runs),
         lambda runs: _do(measuring_cell(_training("dcgan", 0.048), 30), runs),

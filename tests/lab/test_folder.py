@@ -278,7 +278,8 @@ def test_of_two_commands_one_works_and_the_other_waits_and_says_so(tmp_path, mon
 def test_a_lock_left_by_a_dead_process_is_no_lock(tmp_path, monkeypatch):
     folder = CellFolder.create(CELL, tmp_path, LOCAL)
     code = (
-        "import sys, time; from pathlib import Path; from lab.cells.folder import CellFolder; from lab.cells.work import alone\n"
+        "import sys, time; from pathlib import Path\n"
+        "from lab.cells.folder import CellFolder; from lab.cells.work import alone\n"
         "with alone(CellFolder(Path(sys.argv[1]))): print('held', flush=True); time.sleep(600)"
     )
     holder = subprocess.Popen([sys.executable, "-c", code, str(folder.path)], stdout=subprocess.PIPE, text=True)

@@ -116,7 +116,8 @@ def test_what_is_proposed_does_not_depend_on_interruptions(tmp_path, jobs):
 def test_a_search_that_broke_off_ends_as_an_undisturbed_one(tmp_path, monkeypatch, where):
     """Broken off at every call of a step of it: while asking, while telling, and with cells to do."""
     whole = run(tmp_path / "whole", trials=7, jobs=2)
-    place, name = (search, where) if where == "do_cells" else (journal.Journal, {"propose": "_propose"}.get(where, where))
+    methods = {"propose": (journal.Journal, "_propose"), "tell": (journal.Journal, "tell")}
+    place, name = methods.get(where, (search, where))
     real, calls = getattr(place, name), 0
 
     def breaks(*arguments, before, **more):

@@ -1,5 +1,6 @@
 """Which cells of a plan are done, published, or to do; and what a report tells of its making."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -130,7 +131,8 @@ def test_a_slot_has_the_same_threads_however_much_is_left(places):
 
 def test_the_section_for_reviewers_shows_what_was_recorded(tmp_path):
     folders = [finish(TRAIN, tmp_path)]
-    (folders[0].path / "environment.json").write_text('{"commit": "abc", "packages": {"torch": "2.9"}, "cores": 2, "precision": "bf16"}')
+    facts = {"commit": "abc", "packages": {"torch": "2.9"}, "cores": 2, "precision": "bf16"}
+    (folders[0].path / "environment.json").write_text(json.dumps(facts))
     counts = {"metric": "generator_parameters", "model": "dcgan", "value": 12.0}
     second = {**counts, "metric": "discriminator_parameters", "value": 34.0}
     alone = {**counts, "model": "cnn", "metric": "parameters", "value": 5.0}

@@ -31,8 +31,7 @@ def each_in_turn(scores, mode, chance=None):
 
 
 @pytest.mark.parametrize(
-    "mode, expected",
-    [("valid", [1, 0.8, 0.4, 0.2]), ("paper", [1, 0.75, 0.25, 0]), ("smoothed", [0.8, 0.5, 0.3, 0.1])],
+    "mode, expected", [("valid", [1, 0.8, 0.4, 0.2]), ("paper", [1, 0.75, 0.25, 0]), ("smoothed", [0.8, 0.5, 0.3, 0.1])]
 )
 def test_each_formula_on_paper(mode, expected):
     # Of 0, 1, 1, 3, at least as large as 0, 1, 2, 4 are 4, 3, 1, 0, and larger are 3, 1, 1, 0.

@@ -47,9 +47,11 @@ def test_copies_are_neighbours_at_distance_zero():
 
 @pytest.mark.parametrize("k", [1, 3, 5])
 def test_of_points_equally_near_the_first_are_taken(k):
-    points = torch.tensor([[9.0], *[[1.0]] * 100, [0.0], [-1.0]])
+    """Numbers whose mean, queries included, is 1: whole ones, so that no processor rounds any."""
+    points = torch.tensor([[9.0], *[[1.0]] * 122, [0.0], [-1.0], [-2.0]])
+    assert points.sum() == len(points) + 2
     distances, found = nearest_neighbors(torch.zeros(2, 1), points, k)
-    assert found.tolist() == [[101, 1, 2, 3, 4][:k]] * 2
+    assert found.tolist() == [[123, 1, 2, 3, 4][:k]] * 2
     torch.testing.assert_close(distances[0], torch.tensor([0.0, 1, 1, 1, 1])[:k], atol=1e-4, rtol=0)
 
 

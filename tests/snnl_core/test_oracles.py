@@ -24,7 +24,7 @@ def metric_learning():
     return pytest.importorskip("pytorch_metric_learning", reason="pip install pytorch-metric-learning")
 
 
-@pytest.mark.parametrize("dtype, tolerance", [(DOUBLE, 1e-10), (torch.float32, 2e-5)])
+@pytest.mark.parametrize("dtype, tolerance", [(DOUBLE, 1e-10), (torch.float32, 5e-5)])
 @pytest.mark.parametrize("distance, share", [("sqeuclidean", 1), ("cosine", 2)])
 @pytest.mark.parametrize("temperature", [0.4, 3.0, 50.0])
 def test_equals_nca(path, metric_learning, temperature, distance, share, dtype, tolerance):
@@ -37,13 +37,13 @@ def test_equals_nca(path, metric_learning, temperature, distance, share, dtype, 
 
     x, labels = draw(0, 37, dtype=dtype)
     labels[5] = 17  # alone in its class
-    one, other = x.clone().requires_grad_(), x.clone().requires_grad_()
+    one, other = x.double().clone().requires_grad_(), x.clone().requires_grad_()  # the oracle is always exact
     apart = LpDistance(normalize_embeddings=distance == "cosine", p=2, power=2)
     theirs = NCALoss(softmax_scale=1 / (share * temperature), distance=apart)(one, labels)
     ours = soft_nearest_neighbor_loss(other, labels, temperature, distance=distance)
     ours.backward(), theirs.backward()
     assert ours.item() == pytest.approx(theirs.item(), rel=tolerance)
-    torch.testing.assert_close(other.grad, one.grad, rtol=100 * tolerance, atol=tolerance)
+    torch.testing.assert_close(other.grad.double(), one.grad, rtol=100 * tolerance, atol=tolerance)
 
 
 def test_where_nca_underflows_the_loss_does_not(metric_learning):
