@@ -100,8 +100,8 @@ class Exemplars:
             ]
             rows.append(GalleryRow(f"nearest in {layer}", pictures))
         said = f"{row['prediction']} with credibility {row['credibility']:.3f} and confidence {row['confidence']:.3f}"
-        text = f"The neighbours say {said}; the network itself says {row['network']}."
-        return Section(row["image"], text, [Gallery(f"image-{i}", "", rows)])
+        caption = f"The neighbours say {said}; the network itself says {row['network']}."
+        return Section(row["image"], "", [Gallery(f"image-{i}", caption, rows)])
 
 
 def exemplars(

@@ -48,7 +48,7 @@ def parts(called: Sequence[str], within: str = "") -> list[str]:
     found = []
     inside = [name for name in called if name.startswith(within)]
     for name in (one for one in inside if not any(one.startswith(f"{other}.") for other in inside)):
-        held = sum(other.startswith(f"{name}.") for other in called)
+        held = sum(f"{other}.".startswith(f"{name}.") for other in called)
         found += parts(called, f"{name}.") if 2 * held > len(called) else [name]
     return found
 

@@ -151,14 +151,14 @@ def _layered(
 ) -> nn.Module:
     """A network that gives the outputs of the layers asked for, by name, or by default of all that can be measured."""
     own.check_logits(model, _forward(network, images), len(images))
-    reason = networks.untraceable(network)
+    reason = networks.untraceable(network, images)
     if reason:
         say(f"{model}: torch.fx cannot trace it ({reason}), so its layers are its modules, by forward hooks.")
         called = hooks.called(network, images)
         names = hooks.parts(called) if asked is None else hooks.check_layers(called, asked)
     else:
         names = networks.parts(network) if asked is None else networks.check_layers(network, asked)
-    extractor = partial(hooks.Hooked if reason else networks.extractor, network)
+    extractor = partial(hooks.Hooked if reason else networks.copying_extractor, network)
     if asked is None:
         found = _forward(extractor({name: name for name in names}), images)
         names = [name for name in names if _is_layer(found[name], len(images))]

@@ -86,13 +86,19 @@ def logits(network: nn.Module) -> tuple[str, str]:
     return parts(network)[-1], _nodes(network)[-1]
 
 
-def untraceable(network: nn.Module) -> str:
-    """Why torch.fx cannot trace a network, in a line; empty where it can."""
+@torch.no_grad()
+def untraceable(network: nn.Module, x: Tensor) -> str:
+    """Why torch.fx cannot trace a network, in a few words; empty where it can, which is tried on images x."""
+    training = network.training
     try:
-        _nodes(network)
+        last = _nodes(network)[-1]
+        traced = copying_extractor(network, {last: last})(x)[last]
+        same = torch.allclose(traced, network(x), rtol=1e-3, atol=1e-5, equal_nan=True)
     except Exception as error:  # tracing runs code of others with stand-ins for tensors
         return first_line(error)
-    return ""
+    finally:
+        network.train(training)  # which tracing leaves changed when it fails
+    return "" if same else "the graph leaves out what is done in place, and gives another output"
 
 
 def check_layers(network: nn.Module, names: Iterable[str]) -> list[str]:
@@ -113,9 +119,27 @@ def check_layers(network: nn.Module, names: Iterable[str]) -> list[str]:
 def extractor(network: nn.Module, layers: Mapping[str, str]) -> nn.Module:
     """A network that gives a dict of the outputs of `layers`, by the name that each is given; in the mode of `network`.
 
-    The outputs are copies: what comes after a layer may work in place, and would overwrite it before it is read.
+    No function or module in it works in place: a layer's output would be overwritten by the next before it is read.
     """
     found: Any = create_feature_extractor(network, return_nodes=dict(layers), suppress_diff_warning=True)
+    for module in found.modules():
+        if getattr(module, "inplace", False):
+            module.inplace = False
+    for graph in (found.train_graph, found.eval_graph):
+        for node in graph.nodes:
+            if node.kwargs.get("inplace"):
+                node.kwargs = {**node.kwargs, "inplace": False}
+    found.recompile()
+    extracting: nn.Module = found
+    return extracting
+
+
+def copying_extractor(network: nn.Module, layers: Mapping[str, str]) -> nn.Module:
+    """As `extractor`, but whatever a network does in place, such as `x.relu_()`: outputs are copied when they are made.
+
+    In training, where copies would add up gradients in another order, `extractor` is what is used.
+    """
+    found: Any = extractor(network, layers)
     for graph in (found.train_graph, found.eval_graph):
         output = next(reversed(graph.nodes))
         for node in output.all_input_nodes:
@@ -123,8 +147,8 @@ def extractor(network: nn.Module, layers: Mapping[str, str]) -> nn.Module:
                 copied = graph.call_function(copy_of, (node,))
             output.replace_input_with(node, copied)
     found.recompile()
-    extracting: nn.Module = found
-    return extracting
+    copying: nn.Module = found
+    return copying
 
 
 def copy_of(output: Any) -> Any:

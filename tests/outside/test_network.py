@@ -56,7 +56,10 @@ def test_channels_come_first_before_maps_are_averaged():
 @pytest.mark.parametrize(
     "change, words",
     [
-        ({"model": "timm:resnet18"}, "only networks of torchvision are known; write torchvision:resnet18"),
+        (
+            {"model": "timm:resnet18"},
+            "is no network: write torchvision:resnet18, or FILE.py:NAME for a network of your own",
+        ),
         ({"model": "torchvision:resnet81"}, "did you mean 'resnet18'"),
         ({"model": "torchvision:fasterrcnn_resnet50_fpn"}, "Unknown network of torchvision"),
         ({"model": "torchvision:alexnet", "n": 20}, "fails on images of 16 x 16 pixels"),
