@@ -1,14 +1,27 @@
-"""Training a classifier and evaluating it, as people do."""
+"""Training a classifier, evaluating it, and asking which images support it, as people do."""
 
 import json
 
+import pytest
+from PIL import Image
 
-def test_a_classifier_is_trained_and_evaluated(snnl, tmp_path):
+import imagesets
+from lab.training.draws import carve
+
+
+@pytest.fixture(scope="module")
+def trained(snnl, tmp_path_factory):
+    """(home, folder, what was said) of a classifier that was trained for a second."""
+    home = tmp_path_factory.mktemp("home")
     train = ["classifier", "train", "cnn", "--width", "4", "--epochs", "1", "--alpha", "-0.01", "--snnl-layers", "fc1"]
-    done = snnl(*train, "--temperature", "20", "--json", cwd=tmp_path)
+    done = snnl(*train, "--temperature", "20", "--json", cwd=home)
     assert done.returncode == 0, done.stderr
-    folder = json.loads(done.stdout.splitlines()[-1])["folder"]
-    assert f"Next: snnl classifier evaluate {folder}" in done.stderr
+    return home, json.loads(done.stdout.splitlines()[-1])["folder"], done.stderr
+
+
+def test_a_classifier_is_trained_and_evaluated(snnl, trained):
+    tmp_path, folder, said = trained
+    assert f"Next: snnl classifier evaluate {folder}" in said
     done = snnl("classifier", "evaluate", folder, "--splits", "test,validation", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     header, *rows, last = done.stdout.splitlines()
@@ -16,6 +29,46 @@ def test_a_classifier_is_trained_and_evaluated(snnl, tmp_path):
     assert [(row.split()[0], row.split()[-1]) for row in rows] == [("test", "500"), ("validation", "130")]
     found = json.loads(last)["splits"]["test"]
     assert 0 <= found["accuracy"] <= 1 and found["nll"] > 0 and found["n"] == 500
+
+
+def test_the_nearest_training_image_of_a_training_image_is_itself(snnl, trained, tmp_path):
+    """Written to a file and read again, in grey and, twice as large, in colour."""
+    home, folder, _ = trained
+    digits = imagesets.load("digits", "train", root=tmp_path)
+    index = int(carve(len(digits), 0.1, 0)[0][7])
+    label, picture = str(int(digits.labels[index])), Image.fromarray(digits.images[index, 0].numpy())
+    picture.save(tmp_path / "<b>same.png")
+    picture.resize((33, 32), Image.Resampling.NEAREST).convert("RGB").save(tmp_path / "large.bmp")
+    files = [str(tmp_path / name) for name in ("<b>same.png", "large.bmp")]
+    page = tmp_path / "page.html"
+    done = snnl("classifier", "credibility", folder, *files, "--k", "9", "--out", page, "--json", cwd=home)
+    assert done.returncode == 0, done.stderr
+    assert "1167 of 1167 training images are searched, 130 validation images calibrate." in done.stderr
+    same, large = json.loads(done.stdout.splitlines()[-1])["images"]
+    assert list(same["neighbors"]) == ["conv1", "conv2", "fc1", "fc2"] and 0 < same["credibility"] <= 1
+    for near in same["neighbors"].values():
+        assert len(near) == 9 and near[0] == {"index": index, "label": label, "distance": pytest.approx(0, abs=1e-6)}
+    assert large["neighbors"]["conv1"][0]["index"] == index
+    lines = done.stdout.splitlines()
+    assert lines[0].split() == ["image", "prediction", "network", "credibility", "confidence"]
+    assert lines[6].split()[:4] == [files[0], "conv1", str(index), f"({label}),"]
+    text = page.read_text()
+    assert "<b>" not in text and "&lt;b&gt;same.png" in text and "http:" not in text and "https:" not in text
+    assert text.count("data:image/png;base64,") == 2 * (1 + 4 * 8)
+    assert [path.name for path in tmp_path.iterdir() if path.suffix == ".tmp"] == []
+
+
+def test_fewer_training_images_can_be_searched(snnl, trained, tmp_path):
+    home, folder, _ = trained
+    Image.new("RGB", (40, 50), "red").save(tmp_path / "red.jpg")
+    command = ["classifier", "credibility", folder, tmp_path / "red.jpg", "--k", "3", "--json", "--n-bank"]
+    done = snnl(*command, "200", cwd=home)
+    assert done.returncode == 0 and "200 of 1167 training images are searched" in done.stderr
+    (found,) = json.loads(done.stdout.splitlines()[-1])["images"]
+    fitted = set(carve(1297, 0.1, 0)[0].tolist())
+    assert {one["index"] for near in found["neighbors"].values() for one in near} <= fitted
+    few = snnl(*command, "3", cwd=home)
+    assert few.returncode == 1 and "(see --n-bank and --k): labels [" in few.stderr.splitlines()[-1] and not few.stdout
 
 
 def test_the_help_says_in_words_what_alpha_does(snnl):

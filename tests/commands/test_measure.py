@@ -44,6 +44,43 @@ def test_features_of_a_file_are_printed(snnl, tmp_path):
     assert "has no array labels; it has: x, y" in refused.stderr
 
 
+def test_the_credibility_of_points_in_files_is_printed(snnl, tmp_path):
+    import numpy as np
+
+    labels, names = np.arange(100) % 2, ("train", "calibrate", "test")
+    x = np.random.default_rng(0).normal(size=(100, 3)) + 3 * labels[:, None]
+    for name, part in zip(names, np.split(np.arange(100), [60, 90]), strict=True):
+        np.savez(tmp_path / f"{name}.npz", x=x[part], labels=labels[part])
+    command = ["measure", "credibility", *(word for name in names for word in (f"--{name}", f"{name}.npz"))]
+    done = snnl(*command, "--k", "5", "--out", "found.npz", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0].split() == ["accuracy", "credibility", "confidence", "n"] and lines[1].split()[-1] == "10"
+    assert [line.split()[0] for line in lines[5:10]] == ["0.010", "0.050", "0.100", "0.200", "0.500"]
+    assert lines[12].split() == ["input", "prediction", "label", "credibility", "confidence"]
+    assert [line.split()[0] for line in lines[13:23]] == [str(i) for i in range(10)] and len(lines) == 24
+    found = json.loads(lines[-1])
+    assert found["accuracy"] == float(lines[1].split()[0]) and (found["n"], found["k"]) == (10, 5)
+    with np.load(tmp_path / "found.npz") as kept:
+        assert kept["neighbors/x"].shape == (10, 5)
+        assert kept["credibility"].tolist() == [row["credibility"] for row in found["inputs"]]
+    refused = snnl(*command, "--k", "61", "--out", "other.npz", cwd=tmp_path)
+    assert refused.returncode == 1 and not refused.stdout
+    assert refused.stderr.splitlines()[-1].startswith("Error: train.npz: k = 61 neighbours of 60")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["found.npz", *(f"{name}.npz" for name in names)])
+
+
+def test_a_network_of_ones_own_is_measured_and_the_help_says_that_it_is_run(snnl, tmp_path):
+    layers = "nn.Flatten(), nn.Linear(256, 9), nn.ReLU(), nn.Linear(9, 10)"
+    (tmp_path / "my.py").write_text(f"from torch import nn\nnet = lambda: nn.Sequential({layers})")
+    done = snnl("measure", "layers", "--model", "my.py:net", "--imageset", "digits", "--n", "60", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert [line.split()[:2] for line in done.stdout.splitlines()[1:]] == [
+        ["0", "256"], ["1", "9"], ["2", "9"], ["3", "10"],
+    ]  # fmt: skip
+    assert "code that you ask to run" in " ".join(snnl("measure", "layers", "--help").stdout.split())
+
+
 def test_the_limit_of_features_is_that_of_the_engine():
     from snnl_core.pooling import MAX_FEATURES
 

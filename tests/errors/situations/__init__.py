@@ -50,6 +50,13 @@ class Place:
             self.path / "my.npz", **{name: value for name, value in (default | arrays).items() if value is not None}
         )
 
+    def three(self, part="test", **arrays):
+        """The files train.npz, calibrate.npz and test.npz of points of two classes; one has other arrays."""
+        numbers = np.random.default_rng(0)
+        for name, n in {"train": 40, "calibrate": 30, "test": 20}.items():
+            found = {"x": numbers.normal(size=(n, 3)), "labels": np.arange(n) % 2} | (arrays if name == part else {})
+            np.savez(self.path / f"{name}.npz", **{key: value for key, value in found.items() if value is not None})
+
     def idx(self, name, array, folder="notMNIST"):
         """An IDX file of unsigned bytes below `data`."""
         path = self.path / "data" / folder / "raw" / name

@@ -92,7 +92,90 @@ def _(place):
     place.points(labels=np.arange(40))
 
 
+# Three files of features, by layer.
+
+
+@situation("three good files")
+def _(place):
+    place.three()
+
+
+@situation("other layers in one of three files")
+def _(place):
+    place.three(x=None, hidden=np.ones((20, 3)))
+
+
+@situation("layers of another size in one of three files")
+def _(place):
+    place.three(x=np.ones((20, 4)))
+
+
+@situation("a NaN in one of three files")
+def _(place):
+    place.three("calibrate", x=np.where(np.arange(90).reshape(30, 3) == 7, np.nan, 1.0))
+
+
+@situation("labels that were not fitted in one of three files")
+def _(place):
+    place.three("calibrate", labels=np.arange(30) % 3)
+
+
+@situation("foreign labels to look at in one of three files")
+def _(place):
+    place.three(labels=np.arange(20) + 5)
+
+
+@situation("no labels to calibrate with in one of three files")
+def _(place):
+    place.three("calibrate", labels=None)
+
+
+@situation("labels alone in one of three files")
+def _(place):
+    place.three("train", x=None)
+
+
+@situation("no points in one of three files")
+def _(place):
+    place.three(x=np.ones((0, 3)), labels=None)
+
+
 # Weights and images of foreign networks.
+
+
+def network(body):
+    """The file my.py, which builds a network by `Net`."""
+    Path("my.py").write_text(f"from torch import nn\n\n\ndef Net():\n    {body}\n")
+
+
+@situation("a network of one's own")
+def _(place):
+    network("return nn.Sequential(nn.Flatten(), nn.Linear(256, 10))")
+
+
+@situation("a network of one's own that takes colour")
+def _(place):
+    network("return nn.Conv2d(3, 10, 16)")
+
+
+@situation("a network of one's own that gives no logits")
+def _(place):
+    network("return nn.Conv2d(1, 10, 3)")
+
+
+@situation("a function that builds no network")
+def _(place):
+    network("return {}")
+
+
+@situation("a function that fails")
+def _(place):
+    network("return nn.Linear()")
+
+
+@situation("a file that cannot be imported")
+def _(place):
+    Path("my.py").write_text("import a_module_that_is_not_there")
 
 
 @situation("weights that are none")

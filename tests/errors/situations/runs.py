@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 
 from imagesets import digits
@@ -106,6 +107,53 @@ def _(place):
 @situation("a trained classifier whose weights are cut off")
 def _(place):
     cut(place.classifier())
+
+
+def image(place):
+    """The file image.png."""
+    Image.new("L", (30, 20), 9).save(place.path / "image.png")
+
+
+@situation("an image")
+def _(place):
+    image(place)
+
+
+@situation("a trained GAN and an image")
+def _(place):
+    place.cell()
+    image(place)
+
+
+@situation("a trained classifier and an image")
+def _(place):
+    place.classifier()
+    image(place)
+
+
+@situation("a trained classifier and a text that is called an image")
+def _(place):
+    place.classifier()
+    Path("image.png").write_text("no image")
+
+
+@situation("a trained classifier and an image that was cut off")
+def _(place):
+    place.classifier()
+    image(place)
+    cut(Path("image.png"))
+
+
+@situation("a classifier trained on every image and an image")
+def _(place):
+    place.classifier(validation=0)
+    image(place)
+
+
+@situation("a trained classifier without its weights and an image")
+def _(place):
+    place.classifier().unlink()
+    image(place)
 
 
 @situation("a cell that trains nothing")
