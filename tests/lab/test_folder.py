@@ -4,21 +4,15 @@ import errno
 import json
 import math
 import os
-import signal
-import subprocess
-import sys
-import threading
-import time
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 from making import LOCAL, do, made
 
 from lab import registry
 from lab.cells import layout, work
 from lab.cells.events import last_progress
-from lab.cells.failure import Failure, failure_of, keep_failure
+from lab.cells.failure import Failure
 from lab.cells.folder import CellFolder
 from lab.cells.record import SEALED
 from lab.errors import DivergedError, WorkbenchError
@@ -244,115 +238,5 @@ def test_where_not_even_the_failure_can_be_written_the_message_is_the_same(tmp_p
         do(folder, monkeypatch, turns_read_only)
     monkeypatch.undo()
     assert folder.failure is None and not folder.done
-    do(folder, monkeypatch, lambda cell: None)
-    assert folder.done
-
-
-def test_of_two_commands_one_works_and_the_other_waits_and_says_so(tmp_path, monkeypatch, capfd):
-    folder, times = CellFolder.create(CELL, tmp_path, LOCAL), []
-    begun, go_on = threading.Event(), threading.Event()
-
-    def works(cell):
-        times.append(time.monotonic())
-        begun.set()
-        go_on.wait(60)
-
-    targets = [lambda: do(CellFolder(folder.path), monkeypatch, works) for _ in range(2)]
-    commands = [threading.Thread(target=target) for target in targets]
-    commands[0].start()
-    begun.wait(60)
-    assert folder.held
-    CellFolder.create(CELL, tmp_path, {"data": "/other", "download": False})
-    assert folder.record["local"] == LOCAL
-    commands[1].start()
-    said = ""
-    while "another process is at work on it; waiting" not in said:
-        said += capfd.readouterr().err
-    go_on.set()
-    for command in commands:
-        command.join()
-    assert len(times) == 1 and folder.done and not folder.held
-
-
-@pytest.mark.skipif(os.name != "posix", reason="sends a POSIX signal")
-def test_a_lock_left_by_a_dead_process_is_no_lock(tmp_path, monkeypatch):
-    folder = CellFolder.create(CELL, tmp_path, LOCAL)
-    code = (
-        "import sys, time; from pathlib import Path\n"
-        "from lab.cells.folder import CellFolder; from lab.cells.work import alone\n"
-        "with alone(CellFolder(Path(sys.argv[1]))): print('held', flush=True); time.sleep(600)"
-    )
-    holder = subprocess.Popen([sys.executable, "-c", code, str(folder.path)], stdout=subprocess.PIPE, text=True)
-    assert holder.stdout.readline() == "held\n" and folder.held
-    holder.send_signal(signal.SIGKILL)
-    holder.wait()
-    assert (folder.path / "lock").exists() and not folder.held
-    do(folder, monkeypatch, lambda cell: None)
-    assert folder.done
-
-
-def several(monkeypatch, rank):
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    monkeypatch.setenv("RANK", str(rank))
-
-
-def together(tmp_path):
-    return CellFolder.create(made("run", "two", processes=2), tmp_path, LOCAL)
-
-
-@pytest.mark.parametrize("rank", [0, 1])
-def test_no_process_begins_what_is_done(tmp_path, monkeypatch, rank):
-    """The others would wait for the first one, which has nothing to do."""
-    folder, begun = together(tmp_path), []
-    (folder.path / "DONE").write_text("{}")
-    several(monkeypatch, rank)
-    do(folder, monkeypatch, begun.append)
-    assert not begun
-
-
-def test_the_first_of_several_processes_fails_where_another_command_was_faster(tmp_path, monkeypatch):
-    folder = together(tmp_path)
-    several(monkeypatch, 0)
-    real = work.alone
-
-    def finished_meanwhile(at, **settings):
-        (folder.path / "DONE").write_text("{}")
-        return real(at, **settings)
-
-    monkeypatch.setattr(work, "alone", finished_meanwhile)
-    with pytest.raises(WorkbenchError, match="finished by another command"):
-        do(folder, monkeypatch, lambda cell: None)
-
-
-TRUE = "ValueError: negative width (traceback.txt tells where)"
-LOST = [
-    "RuntimeError: [/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:534] Connection closed by peer [127.0.0.1]:4",
-    "RuntimeError: Application timeout caused pair closure",
-    "DistBackendError: NCCL error: remote process exited or there was a network error",
-    "DistNetworkError: failed to recv, got 0 bytes",
-    "ConnectionResetError: [Errno 104] Connection reset by peer",
-    "RuntimeError: Broken pipe",
-]
-
-
-@pytest.mark.parametrize("lost", LOST)
-def test_the_loss_of_another_process_is_no_reason_beside_a_true_one(tmp_path, lost):
-    for number, reasons in enumerate([[lost, TRUE, LOST[0]], [TRUE, lost, "ValueError: later"]]):
-        folder = CellFolder.create(made("run", f"two-{number}", processes=2), tmp_path, LOCAL)
-        for reason in reasons:
-            keep_failure(folder.path, failure_of(WorkbenchError(reason)))
-        assert str(folder.failure) == TRUE
-    alone = together(tmp_path)
-    keep_failure(alone.path, failure_of(WorkbenchError(lost)))
-    keep_failure(alone.path, failure_of(WorkbenchError(LOST[0])))
-    assert alone.failure == Failure("lost", lost)
-
-
-def test_a_look_at_the_lock_does_not_end_the_work_of_several_processes(tmp_path, monkeypatch):
-    folder = together(tmp_path)
-    several(monkeypatch, 0)
-    looks = FileLock(folder.path / "lock", thread_local=False)
-    looks.acquire()
-    threading.Timer(0.1, looks.release).start()
     do(folder, monkeypatch, lambda cell: None)
     assert folder.done
