@@ -46,6 +46,7 @@ command = click.Group("measure", help=__doc__)
 @click.option("--normalize", type=NORMALIZE, help=COLOURS)
 @options.seed("Seed of the choice of images and anchors, and of random weights.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Where to compute.")
+@click.option("--out", type=NPZ, help="Write features and labels to this .npz, too, as measure credibility reads them.")
 @measuring_options
 @options.reading
 @options.json

@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 
 from lab.errors import WorkbenchError
-from lab.files import replacing
 from lab.training.draws import random_generator
 from metrics import validity
-from outside.files import read_labelled_layers, read_layers
+from outside.files import read_labelled_layers, read_layers, write_arrays
 from snnl_core import DeepKNN, DeepKNNPrediction
 from snnl_core.conformal import Mode
 from snnl_core.distances import Distance
@@ -77,12 +75,11 @@ class Credibility:
 
     def save(self, path: Path) -> None:
         """Write the whole prediction as an .npz: its fields, and `neighbors/LAYER` and `distances/LAYER`."""
-        arrays: dict[str, Any] = {}
+        arrays: dict[str, Tensor] = {}
         for name, value in vars(self.found).items():
-            parts = {f"{name}/{layer}": part for layer, part in value.items()} if isinstance(value, dict) else {}
-            arrays |= {key: tensor.cpu().numpy() for key, tensor in (parts or {name: value}).items()}
-        with replacing(path) as aside, aside.open("wb") as file:
-            np.savez_compressed(file, **arrays)
+            parts = value.items() if isinstance(value, dict) else ()
+            arrays |= {f"{name}/{layer}": part for layer, part in parts} or {name: value}
+        write_arrays(path, arrays)
 
 
 def measure_credibility(

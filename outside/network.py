@@ -18,6 +18,7 @@ from lab.training.draws import subset
 from metrics.layers import LayerEntanglement, measure
 from outside import hooks, own
 from outside import torchvision as networks
+from outside.files import LABELS, write_arrays
 from outside.points import check_classes
 from snnl_core.distances import Distance
 from snnl_core.pooling import MAX_FEATURES, pool_maps
@@ -63,6 +64,7 @@ def measure_network(
     seed: int = 0,
     download: bool = True,
     device: str = "auto",
+    out: Path | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> NetworkEntanglement:
     """The entanglement of every layer of a network made elsewhere, in float32, on random images of a split.
@@ -85,6 +87,7 @@ def measure_network(
         seed: draws the images, the anchors and random weights.
         download: fetch data that are not there.
         device: `auto`, `cpu` or `cuda`.
+        out: an .npz to write the layers' features and the labels to, as `outside.files.read_layers` reads them.
         say: is told, in a line, what is about to be measured.
 
     Raises:
@@ -116,6 +119,8 @@ def measure_network(
     extractor = _layered(model, network, layers, first, say)
     shown = paced(batches, -(-len(chosen) // BATCH), "batches")
     found = extract(extractor, shown, max_features, place)
+    if out:
+        write_arrays(out, {**found, LABELS: images.labels[chosen]})
     rows = measure(found, images.labels[chosen], distance=distance, anchors=anchors, seed=seed)
     try:
         done = list(paced(rows, len(found), "layers measured"))

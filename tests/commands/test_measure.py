@@ -73,11 +73,16 @@ def test_the_credibility_of_points_in_files_is_printed(snnl, tmp_path):
 def test_a_network_of_ones_own_is_measured_and_the_help_says_that_it_is_run(snnl, tmp_path):
     layers = "nn.Flatten(), nn.Linear(256, 9), nn.ReLU(), nn.Linear(9, 10)"
     (tmp_path / "my.py").write_text(f"from torch import nn\nnet = lambda: nn.Sequential({layers})")
-    done = snnl("measure", "layers", "--model", "my.py:net", "--imageset", "digits", "--n", "60", cwd=tmp_path)
+    command = ["measure", "layers", "--model", "my.py:net", "--imageset", "digits", "--n", "60", "--out", "my.npz"]
+    done = snnl(*command, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert [line.split()[:2] for line in done.stdout.splitlines()[1:]] == [
         ["0", "256"], ["1", "9"], ["2", "9"], ["3", "10"],
     ]  # fmt: skip
+    parts = (word for part in ("--train", "--calibrate", "--test") for word in (part, "my.npz"))
+    done = snnl("measure", "credibility", *parts, "--k", "1", "--allow-overlap", "--json", cwd=tmp_path)
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["accuracy"] == 1 and found["layers"] == ["0", "1", "2", "3"] and found["n"] == 60
     assert "code that you ask to run" in " ".join(snnl("measure", "layers", "--help").stdout.split())
 
 
