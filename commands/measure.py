@@ -1,4 +1,4 @@
-"""Measure how entangled classes are in a network or in features of your own."""
+"""Measure a network or features of your own: how entangled classes are, how well training points support labels."""
 
 from pathlib import Path
 from typing import Any

@@ -49,7 +49,8 @@ def test_the_monitor_in_a_training_loop_runs(capsys, tmp_path, monkeypatch):
     assert (tmp_path / "logits.npz").is_file()
 
 
-def test_deep_knn_in_the_example_tells_noise_from_digits(capsys):
+def test_deep_knn_in_the_example_tells_noise_from_digits(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     text = (ROOT / "docs" / "dknn.md").read_text(encoding="utf-8")
     exec(compile("\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL)), "dknn.md", "exec"), {})
     digits, noise = re.findall(r"credibility (\S+), distance (\S+)", capsys.readouterr().out)
