@@ -28,8 +28,8 @@ from outside.credibility import telling
 from snnl_core import DeepKNN, DeepKNNPrediction
 from snnl_core.pooling import MAX_FEATURES
 
-MAX_BANK = 10_000
-"""So many training images are searched unless told otherwise."""
+MAX_BANK, MAX_CALIBRATION = 10_000, 1_000
+"""So many training images are searched unless told otherwise, and so many validation images calibrate."""
 SHOWN = 8
 """How many neighbours of an image a page shows in each layer."""
 
@@ -134,11 +134,14 @@ def exemplars(
     snapshot, spec = kept_classifiers(cell)[-1], run.spec_of_images
     images = imagesets.decode(files, spec)
     train = imagesets.load(run.imageset, "train", root=data, download=download)
-    fitted, held = carve(len(train), run.validation, run.seed)
-    if not len(held):
+    fitted, kept = carve(len(train), run.validation, run.seed)
+    if not len(kept):
         raise UsageError("No images were kept apart to validate on: train with --validation above 0.")
-    bank = fitted[subset(len(fitted), min(len(fitted), MAX_BANK) if n_bank is None else n_bank, run.seed, "bank")]
-    say(f"{len(bank)} of {len(fitted)} training images are searched, {len(held)} validation images calibrate.")
+    bank = fitted[subset(len(fitted), n_bank or min(len(fitted), MAX_BANK), run.seed, "bank")]
+    held = kept[subset(len(kept), min(len(kept), MAX_CALIBRATION), run.seed, "calibration")]
+    say(
+        f"Of {len(fitted)} training images {len(bank)} are searched; of {len(kept)} validation images {len(held)} calibrate."
+    )
     network = load_classifier(snapshot, run).to(evaluation_device(folder))
     seen = [features_of(network, part, MAX_FEATURES) for part in (train.pixels(bank), train.pixels(held), images)]
     _, _, logits = (features.pop(LOGITS) for features in seen)
@@ -147,7 +150,12 @@ def exemplars(
         # Of images that occur twice in a set, one may have been trained on: they are exchangeable all the same.
         knn.fit(seen[0], train.classes(bank)).calibrate(seen[1], train.classes(held), allow_overlap=True)
         found = knn.predict(seen[2], logits[:, knn.classes])
-    return Exemplars(run.classifier, [str(path) for path in files], images, logits, found, train, bank, spec.classes)
+    return Exemplars(run.classifier, [_name(path) for path in files], images, logits, found, train, bank, spec.classes)
+
+
+def _name(path: Path) -> str:
+    """A path with a question mark for what is no character."""
+    return str(path).encode("utf-8", "replace").decode("utf-8")
 
 
 def _png(image: Tensor) -> bytes:

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure as Drawing
 
-from lab.reporting.report import Figure, Report, Section, write_report
+from lab.reporting.report import Figure, Gallery, GalleryRow, Report, Section, write_page, write_report
 from lab.reporting.tables import Column, Table
 
 
@@ -93,6 +93,16 @@ def test_a_gallery_shows_its_caption(report, hostile, tmp_path):
     page = Page(write_report(*report, tmp_path).read_text(encoding="utf-8"))
     after = page.texts[page.texts.index("Pictures", page.texts.index("Pictures") + 1) :]
     assert sum(text == hostile for text in after) == 3  # the gallery's, the row's and the picture's
+
+
+def test_a_page_of_galleries_stands_alone(hostile, tmp_path):
+    (tmp_path / "grid.png").write_bytes(b"picture")
+    rows = [GalleryRow(hostile, [(hostile, tmp_path / "grid.png"), (hostile, b"picture")])]
+    write_page(Report(hostile, hostile, [Section(hostile, "", [Gallery("g", hostile, rows)])]), tmp_path / "page.html")
+    page = Page((tmp_path / "page.html").read_text(encoding="utf-8"))
+    assert page.tags.count("script") == 1 and sum(hostile in text for text in page.texts) >= 6
+    assert page.links == ["#s1", *["data:image/png;base64,cGljdHVyZQ=="] * 2]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["grid.png", "page.html"]
 
 
 def test_cells_sort_by_what_they_hold(report, tmp_path):

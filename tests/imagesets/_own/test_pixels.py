@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from imagesets._own.pixels import decode, is_grey
+from imagesets._own.pixels import decode, decode_files, is_grey
+from lab.errors import WorkbenchError
 
 RANDOM = np.random.default_rng(0)
 COLOUR = RANDOM.integers(0, 256, (16, 16, 3), dtype=np.uint8)
@@ -165,3 +166,19 @@ def test_grey_is_told_by_mode_and_palette(image, grey):
 def test_a_photograph_of_a_printer_is_colour():
     data = encoded(Image.fromarray(COLOUR).convert("CMYK"), "JPEG", quality=100)
     assert abs(pixels(data).astype(int) - COLOUR).mean() < 12
+
+
+def test_files_alone_are_decoded_as_in_a_set_and_a_bad_one_is_named(tmp_path):
+    Image.fromarray(COLOUR).save(tmp_path / "colour.png")
+    Image.fromarray(GREY).resize((40, 30)).save(tmp_path / "grey.png")
+    paths = [tmp_path / "colour.png", tmp_path / "grey.png"]
+    for channels in (1, 3):
+        found = decode_files(paths, 8, channels)
+        assert found.shape == (2, channels, 8, 8) and found.dtype == np.uint8
+        for image, path in zip(found, paths, strict=True):
+            assert (image.transpose(1, 2, 0) == pixels(path.read_bytes(), channels, 8)).all()
+    Image.new("1", (20000, 10000)).save(tmp_path / "bomb.png")
+    with pytest.raises(WorkbenchError, match=r"bomb.png cannot be decoded: more than [\d,]+ pixels, Pillow's limit"):
+        decode_files([*paths, tmp_path / "bomb.png"], 8, 3)
+    with pytest.raises(WorkbenchError, match=r"absent.png cannot be decoded: No such file or directory\."):
+        decode_files([tmp_path / "absent.png"], 8, 3)
