@@ -5,6 +5,7 @@ softmax, and decide between labels that neighbours support equally.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -46,9 +47,9 @@ class Seen:
     def scores(self) -> dict[tuple[str, str], Tensor]:
         """Numbers (n,) that are LARGER for more foreign images, by name and, where they are one layer's, by layer.
 
-        `credibility` is 1 minus it; `nonconformity` that of the neighbours' label; `neighbor-distance` the mean distance
-        to the k neighbours of a layer, and without a layer the mean of that over the layers; `kth-distance` that to the
-        k-th neighbour in the last hidden layer; `softmax`, `energy` and `entropy` are the logits'.
+        `credibility` is 1 minus it; `nonconformity` that of the neighbours' label; `neighbor-distance` the mean
+        distance to the k neighbours of a layer, and without a layer the mean of that over the layers; `kth-distance`
+        that to the k-th neighbour in the last hidden layer; `softmax`, `energy` and `entropy` are the logits'.
         """
         found = self.found
         codes = torch.searchsorted(found.classes, found.labels)
@@ -107,7 +108,7 @@ class Observer:
         """What is said of images, uint8 (n, c, h, w); all on the CPU."""
         logits, features = self._features(images)
         found = self.knn.predict(features, logits)
-        moved = {name: _to_cpu(value) for name, value in vars(found).items()}
+        moved: dict[str, Any] = {name: _to_cpu(value) for name, value in vars(found).items()}
         return Seen(logits.cpu(), DeepKNNPrediction(**moved), list(features.values())[-1].cpu())
 
     def scores(self, seen: Seen, *, detectors: bool = False) -> dict[tuple[str, str], Tensor]:

@@ -98,7 +98,14 @@ def resampled(
     means = torch.stack(found)
     half = float(stats.t.ppf((1 + PROBABILITY) / 2, repeats - 1)) * means.std(0) / math.sqrt(repeats)
     return [
-        {"metric": "p_at_most", "level": level, "value": value, "low": value - width, "high": value + width, "n": repeats}
+        {
+            "metric": "p_at_most",
+            "level": level,
+            "value": value,
+            "low": value - width,
+            "high": value + width,
+            "n": repeats,
+        }
         for level, value, width in zip(levels, means.mean(0).tolist(), half.tolist(), strict=True)
     ]
 

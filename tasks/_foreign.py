@@ -94,7 +94,7 @@ def at_hand(name: str, data: Path) -> bool:
 
 
 def load(name: str, test: "Tensor", folder: CellFolder, seed: int) -> "Tensor":
-    """As many foreign images as test images, uint8 (n, c, h, w), drawn by seed: made of these, or of another test split.
+    """As many foreign images as test images, uint8 (n, c, h, w), by seed: made of these, or of another test split.
 
     Raises:
         UsageError: the other image set has fewer.

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tasks.measure_credibility import CURVES, EXEMPLARS, MAP
+
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
@@ -12,12 +14,11 @@ if TYPE_CHECKING:
     from imagesets import ImageSet
     from tasks._credibility import Scores, View
 
-CURVES, MAP, EXEMPLARS = "curves.npz", "map.npz", "exemplars.npz"
 BINS = 20
 """Of a histogram on [0, 1]."""
 POINTS = 200
 """Of a curve at most."""
-MAPPED = 200
+MAPPED = 100
 """Images of each set in a map at most."""
 DRAWN = ("neighbor-distance", "credibility", "softmax")
 """The scores whose ROC curves are drawn."""
@@ -53,7 +54,10 @@ def keep_curves(
             kept[f"{space}/{name}"] = torch.histc(values.double(), BINS, 0, 1)
     found = seen[""].found
     confidences = {name: (view.confidence, view.choice == labels) for name, view in views.items()}
-    for name, (confidence, right) in {**confidences, "credibility": (found.credibility, found.labels == labels)}.items():
+    for name, (confidence, right) in {
+        **confidences,
+        "credibility": (found.credibility, found.labels == labels),
+    }.items():
         table, risk = reliability_table(confidence, right), risk_coverage_curve(confidence, right)
         kept[f"reliability/{name}"] = torch.stack([table.confidence, table.accuracy, table.count.double()], 1)
         kept[f"risk/{name}"] = _thinned(torch.stack([risk.coverage, risk.risk], 1))

@@ -28,6 +28,8 @@ NETWORK, DKNN = "softmax", "dknn"
 """Whose probabilities rows are of."""
 SCALED = {NETWORK: "softmax-scaled", DKNN: "dknn-scaled"}
 """What they are called once their temperature was fitted."""
+CURVES, MAP, EXEMPLARS = "curves.npz", "map.npz", "exemplars.npz"
+"""What is kept for figures."""
 FEWEST_VALIDATION = 4
 """Of so many images at least, two calibrate and two scale."""
 
