@@ -88,7 +88,7 @@ def reliability(found: Found) -> Figure:
     axes[0].set_ylabel("accuracy, or share at most")
     legend(axes[0], fontsize=7)
     caption = (
-        f"Accuracy by confidence, bins of all seeds together, those of fewer than {FEWEST} images left out. Credibility "
+        f"Accuracy by confidence, bins of all seeds together, but those of fewer than {FEWEST} images. Credibility "
         "claims no share of right predictions, so it has no diagonal: its promise is the last panel, where p-values of "
         "true labels lie on or below the uniform line, up to the luck of a seed's calibration images; a line a seed."
     )

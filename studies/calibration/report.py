@@ -170,7 +170,7 @@ def _credibility_table(table: "pd.DataFrame", settings: Settings, foreign: Seque
         found = credibility(table, setting, space)
         rows.append([setting, space, *(mean_entry(by_seed(pick(found, group=group))) for group in ("", *foreign))])
     headers = columns("setting", "mean of", *map(figures.named, ("", *foreign)))
-    return Table("credibility", "Means over seeds, with their 95% intervals.", headers, rows)
+    return Table("means", "Means over seeds, with their 95% intervals.", headers, rows)
 
 
 def _prediction_table(table: "pd.DataFrame", settings: Settings) -> Table:
