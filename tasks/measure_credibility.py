@@ -101,7 +101,7 @@ def cell(training: Cell[train_classifier.Config], config: Config, data: Path) ->
         registry.versions("tasks/measure-credibility", "snnl_core"),
         ";".join(imagesets.fingerprint(name, data) for name in others),
         (training,),
-        cost=4 + (15 if config.pictures else 0) + 3e-9 * searched * bank * spec.size**2 * spec.channels,
+        cost=4 + (15 if config.pictures else 0) + 2.5e-10 * searched * bank * spec.size**2 * spec.channels,
     )
 
 
