@@ -16,13 +16,17 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 import torch
+from scipy import stats
 from torch import Tensor
 
-from metrics._arguments import check_unit
+from metrics._arguments import check_unit, check_vector
+from snnl_core.conformal import Calibration, Mode, uniform
 
 CODE_VERSION = 1
 LEVELS = (0.01, 0.05, 0.1, 0.2, 0.5)
 PROBABILITY = 0.95
+REPEATS = 200
+"""Random splits into calibration scores and others."""
 Row = dict[str, str | float | int]
 
 
@@ -52,6 +56,58 @@ def measure(
             {"metric": "p_at_most", "level": level, "value": share, "low": low, "high": high, "n": len(p_values)}
         )
     return rows
+
+
+def resampled(
+    scores: Tensor,
+    n_calibration: int,
+    mode: Mode,
+    generator: torch.Generator,
+    *,
+    repeats: int = REPEATS,
+    levels: Sequence[float] = LEVELS,
+) -> list[Row]:
+    """Rows (metric, level, value, low, high, n) of the share of p-values at most each level, mean over random splits.
+
+    Scores are split into calibration ones and the rest again and again, which makes the two exchangeable whatever they
+    are: `smoothed` p-values then have the level as their mean share, `valid` ones at most that. The interval is
+    Student's of the mean over the splits, of which n is the number.
+
+    Args:
+        scores: nonconformity of each sample under its true label (m,).
+        n_calibration: how many of them to calibrate with, from 1 to m - 1.
+        mode: the formula, see `snnl_core.conformal`.
+        generator: of the CPU, draws the splits.
+        repeats: splits, at least 2.
+        levels: those of the rows, each in (0, 1).
+
+    Raises:
+        TypeError, ValueError: scores are not real numbers (m,), or an argument is outside its range.
+    """
+    check_vector("scores", scores)
+    if not 1 <= n_calibration < len(scores) or repeats < 2:
+        sizes = f"n_calibration = {n_calibration}, repeats = {repeats}"
+        raise ValueError(f"{sizes}: of {len(scores)} scores some must calibrate and some be left, twice at least.")
+    found = []
+    for _ in range(repeats):
+        order = torch.randperm(len(scores), generator=generator)
+        chosen, rest = scores[order[:n_calibration]], scores[order[n_calibration:]]
+        calibration = Calibration(chosen, torch.zeros(n_calibration, dtype=torch.int64), 1)
+        p_values = calibration.p_values(rest[:, None], mode, uniform=uniform(len(rest), generator))
+        found.append(empirical_distribution(p_values[:, 0], levels))
+    means = torch.stack(found)
+    half = float(stats.t.ppf((1 + PROBABILITY) / 2, repeats - 1)) * means.std(0) / math.sqrt(repeats)
+    return [
+        {
+            "metric": "p_at_most",
+            "level": level,
+            "value": value,
+            "low": value - width,
+            "high": value + width,
+            "n": repeats,
+        }
+        for level, value, width in zip(levels, means.mean(0).tolist(), half.tolist(), strict=True)
+    ]
 
 
 def empirical_distribution(p_values: Tensor, levels: Sequence[float]) -> Tensor:

@@ -14,12 +14,10 @@ from tasks._schedule import quadratic
 
 if TYPE_CHECKING:
     import numpy as np
-    from torch import Tensor, nn
 
     from snnl_core import Entanglement
 
 VERSION = 1
-BATCH = 250
 
 
 class Config(Settings):
@@ -59,6 +57,7 @@ def run(folder: CellFolder) -> None:
     """
     import numpy as np
 
+    from classifiers._features import features_of
     from classifiers._snapshots import kept_classifiers, load_classifier
     from lab.files import replacing
     from lab.training.draws import subset
@@ -70,17 +69,18 @@ def run(folder: CellFolder) -> None:
     config, run = Config.parse(folder.config), train_classifier.Config.parse(training.config)
     held_out = imagesets.load(run.imageset, "test", root=folder.data_root, download=folder.download)
     picked = subset(len(held_out), config.n, 0, "measured", "test")
-    x, labels = held_out.batch(picked), held_out.classes(picked)
+    images, labels = held_out.pixels(picked), held_out.classes(picked)
     about = {"model": run.classifier, "imageset": run.imageset, "seed": run.seed, "setting": run.setting}
     kept, device = kept_classifiers(training.path), evaluation_device(training)
     classes = len(run.spec_of_images.classes)
+    pixels = imagesets.to_float(images)
     names: list[str] = []
     pairs = []
     for done, snapshot in enumerate(kept):
         folder.event("progress", done=done, total=len(kept), text=f"{done} of {len(kept)} snapshots")
-        layers = features_of(load_classifier(snapshot, run).to(device), x, config.max_features)
+        layers = features_of(load_classifier(snapshot, run).to(device), images, config.max_features)
         names, matrices = list(layers), []
-        for name, found in entanglements({"pixels": x, **layers} if not done else layers, labels):
+        for name, found in entanglements({"pixels": pixels, **layers} if not done else layers, labels):
             where = {"kind": "reference", "space": "pixels"} if name == "pixels" else {"kind": "layers", "layer": name}
             when = {"kimg": snapshot.kimg, "step": snapshot.step, "split": "test", "n": config.n}
             for metric, value in values_of(found).items():
@@ -110,22 +110,3 @@ def class_pairs_of(found: "Entanglement", classes: int) -> "np.ndarray":
     drawn = found.classes.numpy()
     matrix[np.ix_(drawn, drawn)] = found.class_pairs.numpy()
     return matrix
-
-
-def features_of(network: "nn.Module", x: "Tensor", max_features: int) -> "dict[str, Tensor]":
-    """The hidden layers' features of images (n, c, h, w) in [-1, 1], in order, and the logits: each (n, d), on the CPU.
-
-    Maps of more than `max_features` numbers an image are averaged (`snnl_core.pooling`).
-    """
-    import torch
-
-    from snnl_core.pooling import pool_maps
-
-    device = next(network.parameters()).device
-    parts: dict[str, list[Tensor]] = {}
-    with torch.no_grad():
-        for images in x.split(BATCH):
-            logits, features = network(images.to(device).to(memory_format=torch.channels_last))
-            for name, feature in {**features, "logits": logits}.items():
-                parts.setdefault(name, []).append(pool_maps(feature, max_features).float().cpu())
-    return {name: torch.cat(part) for name, part in parts.items()}

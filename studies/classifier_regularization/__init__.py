@@ -27,9 +27,9 @@ from lab.cells.cell import Cell
 from lab.reporting.verdicts import Claim
 from lab.studying.space import Searchable
 from studies._config import BF16
+from studies._recipe import Recipe
 from studies.classifier_regularization import search
 from studies.classifier_regularization.effects import MARGIN, gain
-from studies.classifier_regularization.recipe import Recipe
 from studies.classifier_regularization.report import report
 from tasks import evaluate_classifier, train_classifier
 

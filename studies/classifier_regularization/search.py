@@ -16,7 +16,7 @@ from lab.cells.cell import Cell
 from lab.cells.folder import CellFolder
 from lab.errors import UsageError, unknown_name
 from lab.studying.space import Choice, Range, Space, Values
-from studies.classifier_regularization.recipe import Recipe
+from studies._recipe import Recipe
 from tasks import train_classifier
 
 SEARCHED = ("alpha", "temperature", "learning_rate", "snnl_layers")

@@ -16,17 +16,20 @@ import torch
 from torch import nn
 
 import classifiers._loop as loop
-from classifiers._loop import Training, TrainingConfig, begin, train_step
-from lab import registry
+from classifiers._config import TrainingConfig
+from classifiers._loop import ClassifierTraining, begin, train_step
 from lab.cells.folder import CellFolder
+from lab.cells.work import work
 from lab.processes import rank, world_size
-from lab.training.compute import Compute
-from tasks.evaluate_classifier import training_cell
+from tasks import train_classifier
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from chunked import ChunkedBatchNorm
 
 STEPS, STOP = 3, 5
+CELL = SimpleNamespace(
+    data_root=Path(), download=False, record={"local": {}}, path=Path("nowhere"), note=lambda **facts: None
+)
 LAYERS = {
     "cnn": ["conv1", "fc2"],
     "mlp": ["fc1", "fc2", "fc3"],
@@ -52,13 +55,10 @@ WRONG = {
 def trained(case: str, wrong: str = "") -> dict:
     """What a few steps leave: weights, statistics, losses, and what validating finds."""
     name, values = case.partition(",")[0], CASES[case]
-    recipe = registry.config_class("classifiers", name).parse({"optimizer": "sgd", "batch": 32, **values["settings"]})
-    config = TrainingConfig(
-        classifier=name, settings=recipe.plain(), imageset="digits", seed=0, epochs=1, validation=0.1005,
-        alpha=values.get("alpha", 0.0), layers=LAYERS[name], temperature=values.get("temperature", "minimize"),
-        snapshots=(), precision="float32", device="cpu",
-    )  # fmt: skip
-    training = begin(config, SimpleNamespace(data_root=Path(), download=False, record={"local": {}}))
+    settings = {"optimizer": "sgd", "batch": 32, **values["settings"]}
+    about = {"classifier": name, "epochs": 1, "validation": 0.1005, "snnl_layers": LAYERS[name]}
+    config = TrainingConfig.parse({**about, "precision": "float32", "device": "cpu", **values, "settings": settings})
+    training = begin(config, CELL)
     for module in training.state.bare.modules():
         if world_size() == 1 and isinstance(module, nn.BatchNorm2d):
             module.__class__ = ChunkedBatchNorm
@@ -81,39 +81,38 @@ def all_trained() -> dict:
     return found
 
 
-def state_of(training: Training) -> dict:
+def state_of(training: ClassifierTraining) -> dict:
     """All tensors of a training."""
     found = loop.validate(training)
     validated = {f"validation.{metric}": torch.tensor(value) for metric, value in found.items()}
     training.settle()
-    state = training.state
-    return {**state.bare.state_dict(), **state.objective.state_dict(), **training.history, **validated}
+    state, history = training.state, {" ".join(curve).strip(): values for curve, values in training.history.items()}
+    return {**state.bare.state_dict(), **state.objective.state_dict(), **history, **validated}
 
 
 def cell(folder: Path, place: str) -> CellFolder:
     """A training of two processes with norms, entangled layers and validation."""
-    work = training_cell(
-        "resnet", "digits", seed=0, epochs=1, alpha=-0.02, layers=("block1", "block3"), snapshots=(0,),
-        compute=Compute(precision="float32", device="cpu", processes=2), settings={"depth": 1}, validation=0.1,
-    )  # fmt: skip
+    about = {"classifier": "resnet", "settings": {"depth": 1}, "alpha": -0.02, "snnl_layers": ("block1", "block3")}
+    how = {"epochs": 1, "snapshots": (0,), "precision": "float32", "device": "cpu", "processes": 2}
+    cell = train_classifier.cell(train_classifier.Config.parse({**about, **how}), folder)
     local = {"data": str(folder), "download": False, "checkpoint_minutes": 0}
-    return CellFolder.create(work, folder / place, local)
+    return CellFolder.create(cell, folder / place, local)
 
 
 def stop(folder: Path) -> None:
     """Do one cell in part and the other whole."""
 
-    def stops(training: Training) -> None:
+    def stops(training: ClassifierTraining) -> None:
         if training.state.step == STOP:
             raise KeyboardInterrupt
         train_step(training)
 
     with mock.patch.object(loop, "train_step", stops):
         try:
-            cell(folder, "broken").work()
+            work(cell(folder, "broken"))
         except KeyboardInterrupt:
             print("stopped")
-    cell(folder, "whole").work()
+    work(cell(folder, "whole"))
 
 
 def main(what: str, where: str) -> None:
@@ -125,7 +124,7 @@ def main(what: str, where: str) -> None:
     elif what == "stop":
         stop(Path(where))
     else:
-        cell(Path(where), "broken").work()
+        work(cell(Path(where), "broken"))
 
 
 if __name__ == "__main__":

@@ -25,11 +25,12 @@ from results import differences, results
 
 from lab import registry
 from lab.cells import environment
-from lab.studying import study
-from lab.training.compute import Compute
-from lab.config import Config
 from lab.cells.folder import CellFolder
-from tasks.measure_gan import growing_schedule, measuring_cell, training_cell
+from lab.cells.work import work as do
+from lab.config import Config
+from lab.studying import study
+from lab.studying.plan import Plan, Planned
+from tasks import measure_gan, train_gan
 
 DEAD = 137
 LOCAL = {"data": "nowhere", "download": False, "checkpoint_minutes": 0}
@@ -98,14 +99,12 @@ def in_a_fork(work, runs, n=0):
 
 
 def _training(gan, kimg):
-    settings = {"width": 2, "latent": 4, "batch": 16}
-    compute = Compute(precision="float32", device="cpu")
-    snapshots = growing_schedule(kimg, 0.016)
-    return training_cell(gan, "digits", seed=0, kimg=kimg, snapshots=snapshots, compute=compute, settings=settings)
+    about = {"gan": gan, "settings": {"width": 2, "latent": 4, "batch": 16}, "kimg": kimg, "snapshot_kimg": 0.016}
+    return train_gan.cell(train_gan.Config.parse({**about, "precision": "float32", "device": "cpu"}), Path("nowhere"))
 
 
 def _do(cell, runs):
-    CellFolder.create(cell, runs / "cells", LOCAL).work()
+    do(CellFolder.create(cell, runs / "cells", LOCAL))
 
 
 class Study:
@@ -119,17 +118,19 @@ class Study:
 
     @staticmethod
     def report(config, table, cells):
-        from lab.reporting.report import Column, Figure, Report, Section, Table, new_figure
+        from lab.reporting.plots import new_figure
+        from lab.reporting.report import Figure, Report, Section
+        from lab.reporting.tables import Column, Table
 
         drawing = new_figure(2, 2)
         losses = table[table["metric"] == "generator_loss"]
         drawing.subplots().plot(losses["step"], losses["value"])
         items = [Figure("losses", "Losses.", drawing, losses), Table("t", "T.", [Column("n")], [[len(table)]])]
-        return Report("Title", "Question?", [], [Section("Losses", "", items)])
+        return Report("Title", "Question?", [Section("Losses", "", items)])
 
 
 def _draw(runs):
-    plan = study.Plan("tiny", Config(), runs, [study.Planned(_training("dcgan", 0.048), "done")])
+    plan = Plan("tiny", Config(), runs, [Planned(_training("dcgan", 0.048), "done")])
     study.run_study(plan, local=LOCAL, progress=False)
 
 
@@ -139,7 +140,7 @@ WORK = {
     "longer": (lambda runs: _do(_training("wgan-gp", 0.048), runs), lambda runs: _do(_training("wgan-gp", 0.08), runs)),
     "measure": (
         lambda runs: _do(_training("dcgan", 0.048), runs),
-        lambda runs: _do(measuring_cell(_training("dcgan", 0.048), 30), runs),
+        lambda runs: _do(measure_gan.cell(_training("dcgan", 0.048), 30), runs),
     ),
     "report": (lambda runs: _do(_training("dcgan", 0.048), runs), _draw),
 }

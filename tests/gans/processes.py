@@ -12,20 +12,24 @@ from torch.nn.parallel import DistributedDataParallel
 
 import imagesets
 from gans import wgan_gp
-from gans._loop import Training, TrainingConfig, begin, train_step
+from gans._config import TrainingConfig
+from gans._loop import GanTraining, begin, train_step
 from lab.processes import rank, share, world_size
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from chunked import ChunkedBatchNorm
 
 BATCH, STEPS = 16, 3
+CELL = SimpleNamespace(
+    data_root=Path(), download=False, record={"local": {}}, path=Path("nowhere"), note=lambda **facts: None
+)
 SETTINGS = {"width": 4, "latent": 8, "batch": BATCH, "critic_steps": 2}
 
 
 def critic() -> nn.Module:
     """The same critic in every process."""
     torch.manual_seed(0)
-    return wgan_gp.Discriminator(wgan_gp.Config(width=4), imagesets.spec("digits")).double()
+    return wgan_gp.Discriminator(wgan_gp.Config(width=4), imagesets.spec("digits", Path())).double()
 
 
 def images() -> tuple[torch.Tensor, torch.Tensor]:
@@ -117,11 +121,11 @@ class NoNorm(nn.Module):
         return x * self.weight[:, None, None] + self.bias[:, None, None]
 
 
-def on_the_bare_model(training: Training) -> None:
+def on_the_bare_model(training: GanTraining) -> None:
     training.state.discriminator = training.state.bare_discriminator
 
 
-def static_graph(training: Training) -> None:
+def static_graph(training: GanTraining) -> None:
     training.state.discriminator._set_static_graph()
 
 
@@ -131,12 +135,11 @@ WRONG = {"everything on the bare model": on_the_bare_model, "static graph": stat
 
 def trained(gan: str, *, norm: bool, chunked: bool, wrong: str = "") -> dict:
     """Everything that a few steps of the loop leave: weights, average, and the optimizers' moments."""
-    config = TrainingConfig(
-        gan=gan, settings=SETTINGS, imageset="digits", seed=0, kimg=1, snapshots=(), precision="float32", device="cpu"
-    )
+    about = {"gan": gan, "settings": SETTINGS, "kimg": 1, "snapshots": ()}
+    config = TrainingConfig.parse({**about, "precision": "float32", "device": "cpu"})
     own = ChunkedBatchNorm if chunked else nn.BatchNorm2d
     with mock.patch.object(nn, "BatchNorm2d", own if norm else NoNorm):
-        training = begin(config, SimpleNamespace(data_root=Path(), download=False, record={"local": {}}))
+        training = begin(config, CELL)
     if wrong:
         WRONG[wrong](training)
     for _ in range(STEPS):
@@ -144,7 +147,7 @@ def trained(gan: str, *, norm: bool, chunked: bool, wrong: str = "") -> dict:
     return state_of(training)
 
 
-def state_of(training: Training) -> dict:
+def state_of(training: GanTraining) -> dict:
     """All tensors of a training."""
     state = training.state
     found = {}
@@ -153,7 +156,7 @@ def state_of(training: Training) -> dict:
     for name, optimizer in (("g", state.generator_optimizer), ("d", state.discriminator_optimizer)):
         for index, slot in optimizer.state_dict()["state"].items():
             found |= {f"{name}.{index}.{key}": value for key, value in slot.items()}
-    losses = {key: torch.stack([step[key] for step in training.losses]) for key in training.losses[0]}
+    losses = {key[0]: torch.stack([step[key] for step in training.losses]) for key in training.losses[0]}
     found |= {f"losses.{key}": training.accelerator.reduce(value, "mean") for key, value in losses.items()}
     return found
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import imagesets
+from classifiers import _features
 from classifiers._snapshots import kept_classifiers, load_classifier
 from lab.cells.folder import CellFolder
 from lab.cells.rows import build_table, pick
@@ -133,14 +134,15 @@ def test_large_maps_are_averaged_and_batches_change_nothing(monkeypatch):
         def forward(self, x):
             return self.weight * x.mean((1, 2, 3))[:, None], {"maps": x, "flat": x.flatten(1)}
 
-    x = torch.randn(7, 4, 6, 6, generator=torch.Generator().manual_seed(0))
-    found = measure_layers.features_of(Network(), x, 40)
+    images = torch.randint(256, (7, 4, 6, 6), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    x = imagesets.to_float(images)
+    found = _features.features_of(Network(), images, 40)
     assert list(found) == ["maps", "flat", "logits"]
     assert [feature.shape for feature in found.values()] == [(7, 4 * 9), (7, 144), (7, 1)]
     pooled = x.reshape(7, 4, 3, 2, 3, 2).mean((3, 5)).flatten(1)
     assert torch.allclose(found["maps"], pooled, atol=1e-6)
-    monkeypatch.setattr(measure_layers, "BATCH", 2)
-    again = measure_layers.features_of(Network(), x, 40)
+    monkeypatch.setattr(_features, "BATCH", 2)
+    again = _features.features_of(Network(), images, 40)
     assert all(torch.equal(again[name], feature) for name, feature in found.items())
 
 

@@ -1,4 +1,4 @@
-"""How the study of regularisation, and the search of its settings, train a classifier, but for alpha and seed."""
+"""How studies of one classifier train it, but for alpha and seed."""
 
 from typing import Annotated, Any
 

@@ -1,0 +1,163 @@
+"""Does entangling a classifier's hidden layers help it to know what is foreign to it?
+
+Claims of Frosst, Papernot and Hinton (2019): with the classes entangled in the hidden layers, deep k-nearest neighbours
+(Papernot and McDaniel 2018) tell foreign images apart better, and their credibility is better calibrated on these.
+
+What is done: entangled (alpha < 0), baseline (0) and disentangled (alpha > 0) classifiers are trained with the same
+seeds. Neighbours are searched among the images trained on; p-values and temperatures come from validation images. Every
+score is taken of test images and of foreign ones, none of which chose anything.
+What to expect: a score of distances tells most foreign sets apart, softmax fewer; credibility is a p-value, so it is
+uniform on test images, not high.
+What it costs: about four minutes on two processor cores (preset laptop).
+
+    python cli.py study calibration
+    python cli.py study calibration --imageset mnist --epochs 5 --settings schedule=cosine --seeds 3 --n 2000 --k 75
+"""
+
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+
+from imagesets import Name
+from lab import registry
+from lab.cells.cell import Cell
+from lab.reporting.verdicts import Claim
+from studies._config import BF16
+from studies._recipe import Recipe
+from studies.calibration.effects import SCORE, credibility_gap, neighbours_shortfall, separation
+from studies.calibration.report import report
+from tasks import _foreign, measure_credibility, train_classifier
+
+__all__ = ["PRESETS", "Config", "claims", "plan", "report"]
+
+
+class Config(Recipe):
+    """The grid of the study."""
+
+    imageset: Name = Field(description="image set that is learned; folder:PATH or zip:PATH for your own")
+    alphas: tuple[float, ...] = Field(
+        min_length=1,
+        description="weights of the loss, separated by commas: a negative one entangles the classes, a positive one "
+        "disentangles them; the baseline, 0, always runs",
+    )
+    seeds: int = Field(ge=1, description="how many seeds (0, 1, ...), the same for every alpha")
+    n: int = Field(ge=2, description="test images, and foreign images of each set")
+    k: int = Field(75, ge=1, description="neighbours in each hidden layer")
+    neighbor_distance: Literal["cosine", "sqeuclidean"] = Field(
+        "cosine", description="distance by which neighbours are near: 1 - cos, or squared Euclidean"
+    )
+    calibration: int = Field(
+        1000, ge=1, description="validation images to calibrate p-values, and temperatures; half of them each at most"
+    )
+    bank: int | None = Field(
+        None, ge=1, description="training images to search, drawn by seed; not given: all that were trained on"
+    )
+    foreign: tuple[_foreign.Foreign, ...] | None = Field(
+        None,
+        min_length=1,
+        description="foreign images, separated by commas: image sets, rotated-45, rotated-90, shuffled, inverted, "
+        "noise; not given: those that suit the image set and are at hand",
+    )
+    detectors: bool = Field(False, description="Mahalanobis scores and ViM as well, by the extra ood")
+
+    @field_validator("alphas")
+    @classmethod
+    def _no_baseline_among_them(cls, alphas: tuple[float, ...]) -> tuple[float, ...]:
+        if 0 in alphas:
+            raise ValueError("0 is the baseline, which always runs: name the others alone")
+        return registry.distinct(float(f"{alpha:g}") for alpha in alphas)  # as tables tell them apart
+
+    @property
+    def settings_by_alpha(self) -> dict[float, str]:
+        """What the rows say of trainings with each alpha, the baseline's 0 first."""
+        return {alpha: self.training(self.imageset, alpha, 0).setting for alpha in (0.0, *self.alphas)}
+
+    def measuring(self, foreign: tuple[str, ...], seed: int) -> measure_credibility.Config:
+        """What is measured of a training; the first seed keeps pictures as well."""
+        shared = self.model_dump(include={"n", "k", "calibration", "bank", "detectors"})
+        own = {"foreign": foreign, "distance": self.neighbor_distance, "pictures": seed == 0}
+        return measure_credibility.Config.parse({**shared, **own})
+
+
+GRID = {**BF16, "alphas": (-0.00658, 0.00658)}
+"""Alphas that were chosen on validation images of Fashion-MNIST, by `tune` (docs/results.md)."""
+PRESETS: dict[str, dict[str, Any]] = {
+    "smoke": {"alphas": (-0.00658, 0.00658), "imageset": "digits", "seeds": 1, "epochs": 2, "n": 150, "k": 20},
+    "laptop": {**GRID, "imageset": "digits", "seeds": 5, "epochs": 20, "n": 500, "k": 25},
+    "paper": {**GRID, "imageset": "mnist", "seeds": 3, "epochs": 5, "n": 10000, "settings": ("schedule=cosine",)},
+}
+
+SEPARATION_MARGIN = 0.01
+"""Of AUROC."""
+GAP_MARGIN = 0.02
+"""Of mean credibility."""
+ACCURACY_MARGIN = 0.5
+"""Percentage points."""
+
+
+def plan(config: Config, data: Path) -> list[Cell]:
+    """Train every alpha and the baseline with every seed, and measure each. Usual foreign sets may be left out, aloud.
+
+    Raises:
+        UsageError: an unknown name, an impossible setting, too few images, or foreign ones of another shape.
+        WorkbenchError: a user's own images, or foreign ones that were named, are not below `data`.
+    """
+    foreign = config.foreign
+    if foreign is None:
+        usual = _foreign.usual(config.imageset)
+        foreign = tuple(name for name in usual if _foreign.at_hand(name, data))
+        for name in usual:
+            if name not in foreign:
+                print(f"{name} is not below {data}: left out of the foreign sets.", file=sys.stderr)
+    trainings = [
+        train_classifier.cell(config.training(config.imageset, alpha, seed), data)
+        for seed in range(config.seeds)
+        for alpha in (0.0, *config.alphas)
+    ]
+    return [
+        measure_credibility.cell(training, config.measuring(foreign, training.config.seed), data)
+        for training in trainings
+    ]
+
+
+def claims(config: Config) -> list[Claim]:
+    """What is claimed, and by which margin, before anything runs."""
+    settings = config.settings_by_alpha
+    without = settings[0.0]
+    entangled = [
+        claim
+        for alpha, setting in settings.items()
+        if alpha < 0
+        for claim in (
+            Claim(
+                f"Entangled with alpha = {alpha:g}, the neighbours tell foreign images apart better.",
+                f"AUROC of {SCORE}, over layers, mean over the foreign sets, with the loss minus baseline, paired by "
+                "seed",
+                SEPARATION_MARGIN,
+                "exceeds",
+                partial(separation, setting=setting, without=without),
+            ),
+            Claim(
+                f"Entangled with alpha = {alpha:g}, credibility is better calibrated on foreign images.",
+                "mean credibility on test images minus that on foreign ones, mean over their sets, with the loss minus "
+                "baseline, paired by seed",
+                GAP_MARGIN,
+                "exceeds",
+                partial(credibility_gap, setting=setting, without=without),
+            ),
+        )
+    ]
+    accurate = [
+        Claim(
+            f"With alpha = {alpha:g}, the neighbours are as accurate as the network.",
+            "test accuracy in percentage points, neighbours minus network, paired by seed",
+            -ACCURACY_MARGIN,
+            "exceeds",
+            partial(neighbours_shortfall, setting=setting),
+        )
+        for alpha, setting in settings.items()
+    ]
+    return [*entangled, *accurate]

@@ -1,0 +1,52 @@
+"""What the claims are judged by, from the table alone."""
+
+from typing import TYPE_CHECKING
+
+from lab.cells.rows import pick
+from lab.reporting.statistics import Estimate, by_seed, paired_by_seed
+from tasks.measure_credibility import DKNN, NETWORK
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCORE = "neighbor-distance"
+"""The score of the claim on foreign images, named before any run: the mean distance to the k neighbours."""
+
+
+def detected(
+    table: "pd.DataFrame", setting: str, score: str = SCORE, layer: str = "", metric: str = "auroc"
+) -> "pd.DataFrame":
+    """The rows of a measure of a score, of every foreign set; without a layer, over the layers."""
+    return pick(table, kind="foreign", setting=setting, space=score, layer=layer, metric=metric)
+
+
+def credibility(table: "pd.DataFrame", setting: str, space: str = "credibility") -> "pd.DataFrame":
+    """The rows of a mean, on test images (group empty) and on every foreign set."""
+    return pick(table, kind="credibility", setting=setting, space=space, metric="mean")
+
+
+def predicted(table: "pd.DataFrame", setting: str, space: str, metric: str) -> "pd.Series[float]":
+    """A measure of predictions on test images, by seed."""
+    return by_seed(pick(table, kind="prediction", setting=setting, space=space, metric=metric))
+
+
+def separation(table: "pd.DataFrame", setting: str, without: str) -> Estimate | None:
+    """The gain in AUROC of the claim's score, mean over the foreign sets, paired by seed."""
+    return paired_by_seed(*(detected(table, one).groupby("seed")["value"].mean() for one in (setting, without)))
+
+
+def credibility_gap(table: "pd.DataFrame", setting: str, without: str) -> Estimate | None:
+    """The gain in mean credibility on test images over that on foreign ones, mean over their sets, paired by seed."""
+
+    def gap(one: str) -> "pd.Series[float]":
+        rows = credibility(table, one)
+        outside = rows[rows["group"] != ""].groupby("seed")["value"].mean()
+        return by_seed(rows[rows["group"] == ""]) - outside
+
+    return paired_by_seed(gap(setting), gap(without))
+
+
+def neighbours_shortfall(table: "pd.DataFrame", setting: str) -> Estimate | None:
+    """Test accuracy of the neighbours minus that of the network in percentage points, paired by seed."""
+    found = [100 * predicted(table, setting, space, "accuracy") for space in (DKNN, NETWORK)]
+    return paired_by_seed(*found)

@@ -1,0 +1,246 @@
+"""The figures on credibility: histograms, reliability, risk and coverage, ROC curves, maps and exemplars.
+
+They are drawn from the cells' small files; `found` has those of each setting, one a seed, in the order of the seeds.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from lab.reporting.plots import GREY, colours, legend, new_figure
+from lab.reporting.report import Figure
+
+if TYPE_CHECKING:
+    import numpy as np
+    from matplotlib.axes import Axes
+
+Arrays = Mapping[str, "np.ndarray[Any, Any]"]
+Found = Mapping[str, Sequence[Arrays]]
+RELIABLE = {
+    "softmax": "softmax",
+    "softmax-scaled": "softmax, temperature scaled",
+    "dknn-scaled": "neighbours' votes, scaled",
+    "credibility": "credibility (a p-value)",
+}
+"""What reliability is drawn of, and what it is called."""
+RISKS = {"softmax": "softmax", "dknn": "neighbours' votes", "credibility": "credibility"}
+FEWEST = 10
+"""Images in a bin, over all seeds, below which its accuracy is not drawn."""
+
+
+def named(group: str) -> str:
+    """What people call a foreign set, or the test images."""
+    return group or "test"
+
+
+def histograms(found: Found, foreign: Sequence[str]) -> Figure:
+    """The share of images by credibility, on test images and on every foreign set, a panel a setting."""
+    import numpy as np
+
+    figure = new_figure(9.0, 3.0)
+    axes = _panels(figure, len(found))
+    data = []
+    for axis, (setting, seeds) in zip(axes, found.items(), strict=False):
+        for group, colour in colours(["", *foreign]).items():
+            counts = np.mean([one[f"credibility/{group}"] / one[f"credibility/{group}"].sum() for one in seeds], axis=0)
+            edges = np.linspace(0, 1, len(counts) + 1)
+            axis.stairs(counts, edges, color=colour, linewidth=1.0 + (group == ""), label=named(group))
+            data += [
+                {"setting": setting, "images": named(group), "from": low, "share": share}
+                for low, share in zip(edges, counts, strict=False)
+            ]
+        axis.set_title(setting, loc="left")
+        axis.set_xlabel("credibility")
+    axes[0].set_ylabel("share of images")
+    legend(axes[-1], fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
+    caption = (
+        "Credibility of test images and of foreign ones: mean share over seeds. Valid p-values of true labels are "
+    )
+    return Figure(
+        "credibility", f"{caption}uniform; credibility, the largest p-value, lies above.", figure, _frame(data)
+    )
+
+
+def reliability(found: Found) -> Figure:
+    """Accuracy by confidence of softmax, scaled and of credibility, and the p-values beside the uniform line."""
+    figure = new_figure(9.6, 3.0)
+    axes = _panels(figure, len(RELIABLE) + 1)
+    data: list[dict[str, Any]] = []
+    for axis, (view, title) in zip(axes, RELIABLE.items(), strict=False):
+        for (setting, seeds), colour in zip(found.items(), colours(found).values(), strict=True):
+            confidence, accuracy, count = _pooled([one[f"reliability/{view}"] for one in seeds])
+            axis.plot(confidence, accuracy, color=colour, marker="o", markersize=2.5, linewidth=1.2, label=setting)
+            data += [
+                {"of": view, "setting": setting, "confidence": x, "accuracy": y, "n": int(n)}
+                for x, y, n in zip(confidence, accuracy, count, strict=True)
+            ]
+        axis.set_title(title, loc="left", fontsize=8)
+        axis.set_xlabel("confidence" if view != "credibility" else "credibility")
+        if view != "credibility":
+            _diagonal(axis)
+    for (setting, seeds), colour in zip(found.items(), colours(found).values(), strict=True):
+        for one in seeds:
+            level, share = one["p_values"].T
+            axes[-1].plot(level, share, color=colour, linewidth=0.8, alpha=0.6)
+            data += [{"of": "p_values", "setting": setting, "level": x, "share": y} for x, y in zip(level, share)]  # noqa: B905
+    _diagonal(axes[-1])
+    axes[-1].set_title("p-values of true labels", loc="left", fontsize=8)
+    axes[-1].set_xlabel("level")
+    axes[0].set_ylabel("accuracy, or share at most")
+    legend(axes[0], fontsize=7)
+    caption = (
+        f"Accuracy by confidence, bins of all seeds together, but those of fewer than {FEWEST} images. Credibility "
+        "claims no share of right predictions, so it has no diagonal: its promise is the last panel, where p-values of "
+        "true labels lie on or below the uniform line, up to the luck of a seed's calibration images; a line a seed."
+    )
+    return Figure("reliability", caption, figure, _frame(data))
+
+
+def risk_coverage(found: Found) -> Figure:
+    """The error rate among the most confident predictions, a panel a confidence, a line a seed."""
+    figure = new_figure(9.0, 2.8)
+    axes = _panels(figure, len(RISKS))
+    data = []
+    for axis, (view, title) in zip(axes, RISKS.items(), strict=True):
+        data += _lines(axis, found, f"risk/{view}", ("coverage", "risk"), view)
+        axis.set_title(title, loc="left")
+        axis.set_xlabel("coverage")
+    axes[0].set_ylabel("share of errors")
+    legend(axes[0])
+    caption = "Errors among the predictions that are made at all, from the most confident on: a line a seed."
+    return Figure("risk-coverage", caption, figure, _frame(data))
+
+
+def roc(found: Found, foreign: Sequence[str], scores: Mapping[str, str]) -> Figure:
+    """ROC curves of some scores, by name with a line style, a panel a foreign set."""
+    columns = min(4, len(foreign))
+    rows = -(-len(foreign) // columns)
+    figure = new_figure(9.0, 0.4 + 2.4 * rows)
+    grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+    data = []
+    for axis, group in zip(grid.flat, foreign, strict=False):
+        for score, style in scores.items():
+            data += _lines(axis, found, f"roc/{score}/{group}", ("fpr", "tpr"), f"{score}/{group}", style)
+        _diagonal(axis)
+        axis.set_title(group, loc="left")
+    for axis in grid.flat[len(foreign) :]:
+        axis.set_visible(False)
+    for axis in grid[-1]:
+        axis.set_xlabel("test images flagged")
+    for line in grid:
+        line[0].set_ylabel("foreign flagged")
+    legend(grid[0][0], fontsize=7)
+    lines = ", ".join(f"{score} {'solid' if style == '-' else 'dashed'}" for score, style in scores.items())
+    return Figure(
+        "roc", f"Foreign images flagged by test images flagged: {lines}; a line a seed.", figure, _frame(data)
+    )
+
+
+def maps(found: Mapping[str, Arrays], foreign: Sequence[str]) -> Figure:
+    """The t-SNE map of the last hidden layer, in and out, a panel a setting."""
+    figure = new_figure(9.0, 3.4)
+    axes = _panels(figure, len(found))
+    data = []
+    for axis, (setting, one) in zip(axes, found.items(), strict=False):
+        for group, colour in colours(["", *foreign]).items():
+            x, y = one["coordinates"][one["group"] == group].T
+            axis.scatter(x, y, s=5 if group else 9, color=colour if group else GREY, linewidths=0, label=named(group))
+            data += [{"setting": setting, "images": named(group), "x": a, "y": b} for a, b in zip(x, y, strict=True)]
+        axis.set_title(setting, loc="left")
+        axis.set_xticks([])
+        axis.set_yticks([])
+    legend(axes[-1], fontsize=7, markerscale=2, loc="center left", bbox_to_anchor=(1, 0.5))
+    caption = "Last hidden layer of the first seed by t-SNE: test images grey, foreign ones coloured."
+    return Figure("map", caption, figure, _frame(data))
+
+
+def exemplars(setting: str, number: int, one: Arrays, classes: Sequence[str]) -> Figure:
+    """Images of most and least credibility, their nearest training images in each layer, and the labels of these."""
+    import numpy as np
+
+    layers, kept = [str(name) for name in one["layers"]], _kept(one["group"])
+    near = one["neighbor_images"].shape[2]
+    figure = new_figure(9.0, 0.5 + 0.78 * len(kept))
+    grid = figure.subplots(len(kept), 1 + len(layers) * near, squeeze=False)
+    data = []
+    for row, i in zip(grid, kept, strict=True):
+        label, predicted = int(one["label"][i]), str(classes[int(one["predicted"][i])])
+        true = classes[label] if label >= 0 else named(str(one["group"][i]))
+        _image(row[0], one["images"][i], f"{true}\n{predicted}? {one['credibility'][i]:.2f}")
+        neighbours = one["neighbor_images"][i].reshape(-1, *one["images"].shape[1:])
+        labels = one["neighbor_labels"][i].ravel()
+        for axis, image, other in zip(row[1:], neighbours, labels, strict=True):
+            _image(axis, image, str(classes[int(other)]))
+        for layer, several in zip(layers, np.split(labels, len(layers)), strict=True):
+            facts = {"images": named(str(one["group"][i])), "index": int(one["index"][i]), "truth": true}
+            told = {"predicted": predicted, "credibility": float(one["credibility"][i]), "layer": layer}
+            data.append({**facts, **told, "neighbours": " ".join(str(classes[int(one)]) for one in several)})
+    for place, layer in enumerate(layers):
+        grid[-1][1 + place * near].set_xlabel(layer, loc="left")
+    caption = (
+        f"{setting}, first seed. Left: the image, what it is, what the neighbours say and how credible; right: its "
+        f"{near} nearest training images in each of {', '.join(layers)}, with their labels. First the most credible "
+        "test images, then the least credible, then the most credible of each foreign set."
+    )
+    return Figure(f"exemplars-{number}", caption, figure, _frame(data))
+
+
+def _kept(groups: "np.ndarray[Any, Any]") -> list[int]:
+    """All exemplars of the test images, and the first of each foreign set."""
+    seen: set[str] = set()
+    kept = []
+    for place, group in enumerate(map(str, groups)):
+        if not group or group not in seen:
+            kept.append(place)
+        seen.add(group)
+    return kept
+
+
+def _image(axis: "Axes", image: "np.ndarray[Any, Any]", title: str) -> None:
+    shown = image[0] if len(image) == 1 else image.transpose(1, 2, 0)
+    axis.imshow(shown, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    axis.set_title(title, fontsize=5.5, pad=1.5)
+    axis.set_xticks([])
+    axis.set_yticks([])
+    axis.grid(visible=False)
+
+
+def _lines(
+    axis: "Axes", found: Found, key: str, names: tuple[str, str], of: str, style: str = "-"
+) -> list[dict[str, Any]]:
+    """Draw a curve of each setting and seed; gives the data."""
+    data = []
+    for (setting, seeds), colour in zip(found.items(), colours(found).values(), strict=True):
+        for place, one in enumerate(seeds):
+            x, y = one[key].T
+            label = setting if style == "-" else ""
+            axis.plot(x, y, color=colour, linewidth=0.9, alpha=0.7, linestyle=style, label=label)
+            data += [
+                {"of": of, "setting": setting, "line": place, names[0]: a, names[1]: b}
+                for a, b in zip(x, y, strict=True)
+            ]
+    return data
+
+
+def _pooled(tables: "Sequence[np.ndarray[Any, Any]]") -> "tuple[np.ndarray[Any, Any], ...]":
+    """Confidence, accuracy and count of the bins of all seeds together, those with enough images."""
+    import numpy as np
+
+    stacked = np.stack(tables)
+    count = stacked[..., 2].sum(0)
+    sums = np.nansum(stacked[..., :2] * stacked[..., 2:], axis=0)
+    enough = count >= FEWEST
+    return sums[enough, 0] / count[enough], sums[enough, 1] / count[enough], count[enough]
+
+
+def _panels(figure: Any, count: int) -> "list[Axes]":
+    return list(figure.subplots(1, max(2, count), squeeze=False, sharey=True)[0][:count])
+
+
+def _diagonal(axis: "Axes") -> None:
+    axis.plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=1.0)
+
+
+def _frame(data: list[dict[str, Any]]) -> Any:
+    import pandas as pd
+
+    return pd.DataFrame(data)
