@@ -33,19 +33,23 @@ def _make(name: str) -> click.Command:
     @click.option("--config", "file", type=options.A_FILE, help="JSON file of settings, as tune writes; options win.")
     @options.of(module.Config)
     @options.jobs
+    @options.executor
     @click.option("--published", is_flag=True, help="Take finished cells that ship in results/ as done.")
     @click.option("--dry-run", is_flag=True, help="List the cells and an estimate of the time; do nothing.")
     @(options.training if trains else options.together())
     @options.runs
     @options.json
-    def command(jobs: int | None, published: bool, dry_run: bool, runs: Path, as_json: bool, **values: Any) -> None:
+    def command(
+        jobs: int | None, executor: str, published: bool, dry_run: bool, runs: Path, as_json: bool, **values: Any
+    ) -> None:
+        registry.check("executors", executor)
         plan, local = _plan(name, runs, published, **values)
         if _is_slow(plan):
             say(SLOW)
         if dry_run:
             return _print_plan(plan, jobs, as_json)
         say(_outlook(plan, jobs) if plan.to_do else f"All {len(plan.cells)} cells are done; drawing the report.")
-        print_result(run_study(plan, local=local, jobs=jobs), as_json)
+        print_result(run_study(plan, local=local, jobs=jobs, executor=executor), as_json)
 
     return command
 

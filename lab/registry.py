@@ -21,13 +21,15 @@ from lab.errors import WorkbenchError, unknown_name
 ROOT = Path(__file__).resolve().parent.parent
 KINDS = {
     "classifiers": "classifier",
+    "executors": "executor",
     "gans": "gan",
     "imagesets": "imageset",
     "metrics": "metric",
     "studies": "study",
     "tasks": "task",
 }
-"""The folders, and what one of their entries is called."""
+"""The kinds, and what one of their entries is called. A kind's folder has its name, but for `PLACES`."""
+PLACES = {"executors": "lab/running/executors"}
 
 
 @dataclass(frozen=True)
@@ -52,14 +54,19 @@ def entries(kind: str, having: str | None = None) -> list[Entry]:
     """
     if kind not in KINDS:
         raise unknown_name("kind", kind, KINDS)
-    files = sorted(path for path in (ROOT / kind).glob("*.py") if not path.name.startswith("_"))
-    folders = (path for path in (ROOT / kind).glob("*/__init__.py") if not path.parent.name.startswith("_"))
+    files = sorted(path for path in folder_of(kind).glob("*.py") if not path.name.startswith("_"))
+    folders = (path for path in folder_of(kind).glob("*/__init__.py") if not path.parent.name.startswith("_"))
     found = {path.stem: path for path in files} | {path.parent.name: path for path in folders}
     return [
         Entry(kind, stem.replace("_", "-"), _docstring(path))
         for stem, path in sorted(found.items())
         if having is None or _assigned(path, having) is not None
     ]
+
+
+def folder_of(kind: str) -> Path:
+    """Where the entries of a kind lie."""
+    return ROOT / PLACES.get(kind, kind)
 
 
 def check(kind: str, name: str, having: str | None = None) -> str:
@@ -94,7 +101,7 @@ def load(kind: str, name: str) -> ModuleType:
     Raises:
         UsageError: the name is unknown.
     """
-    module = f"{kind}.{name.replace('-', '_')}"
+    module = f"{PLACES.get(kind, kind).replace('/', '.')}.{name.replace('-', '_')}"
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
@@ -116,7 +123,7 @@ def version(entry: str) -> int:
     """
     assigned = _assigned(source(entry), "VERSION")
     if assigned is None:
-        raise WorkbenchError(f"{entry} has no VERSION")
+        raise WorkbenchError(f"{source(entry)} has no version: add VERSION = 1.")
     return int(ast.literal_eval(assigned))
 
 
@@ -153,8 +160,14 @@ def config_class(kind: str, name: str) -> type[Config]:
     module = f"{kind}.{name.replace('-', '_')}"
     kept: list[ast.stmt] = [node for node in _parse(source(f"{kind}/{name}")).body if _is_light(node, kind)]
     namespace: dict[str, Any] = {"__name__": module}
-    exec(compile(ast.Module(kept, []), f"{module} (Config alone)", "exec"), namespace)
-    found: type[Config] = namespace["Config"]
+    try:
+        exec(compile(ast.Module(kept, []), f"{module} (Config alone)", "exec"), namespace)
+        found: type[Config] = namespace["Config"]
+    except (KeyError, NameError) as error:
+        raise WorkbenchError(
+            f"{source(f'{kind}/{name}')} needs a class Config made of builtins and what the file imports from typing, "
+            f"pydantic, lab and {kind}._config alone: {error} is missing."
+        ) from error
     return found
 
 

@@ -22,6 +22,7 @@ def changed(module, old, new):
 def test_the_code_of_an_entry_is_the_one_that_was_accepted(entry):
     known = json.loads(digests.FILE.read_text()).get(entry, {})
     here = {"version": digests.version(entry, CODE), "digest": digests.digest(entry, CODE)}
+    assert known, f"{entry} is new: python tests/digests.py accept"
     assert here == known, (
         f"The code behind {entry} is not that of version {known.get('version')}. If results change, raise VERSION in "
         "it; then, or if they do not, run: python tests/digests.py accept"

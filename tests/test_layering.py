@@ -139,6 +139,8 @@ def test_every_folder_is_packaged():
     """A folder within one, too: else it is missing where the workbench is installed."""
     packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
     folders = {path.parent.relative_to(ROOT) for path in MODULES if path.parent != ROOT}
-    assert sorted(packages) == sorted(".".join(folder.parts) for folder in folders)
+    missing = {".".join(folder.parts) for folder in folders} - set(packages)
+    assert not missing, f"add to packages in pyproject.toml: {sorted(missing)}"
+    assert len(packages) == len(folders)
     assert all((ROOT / folder / "__init__.py").is_file() for folder in folders)
     assert {path.parent.name for path in ROOT.glob("*/__init__.py")} == set(ROOMS) - {"cli"}

@@ -33,7 +33,7 @@ def describe(config: dict[str, Any]) -> dict[str, Any]:
 def git_state() -> dict[str, Any]:
     """The commit of the code and whether files differ from it; None where there is no git."""
     commit = _git("rev-parse", "HEAD")
-    status = _git("status", "--porcelain", "--untracked-files=no")
+    status = _git("status", "--porcelain", "--", "*.py")
     return {"commit": commit, "dirty": None if status is None else bool(status)}
 
 

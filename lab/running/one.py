@@ -9,7 +9,7 @@ from lab.cells.cell import Cell
 from lab.cells.folder import CellFolder
 from lab.errors import WorkbenchError
 from lab.processes import world_size
-from lab.running.here import Here
+from lab.running.executors import here
 from lab.running.progress import Display
 
 
@@ -35,5 +35,5 @@ def do_folder(path: Path, *, cost: float = 60.0) -> CellFolder:
     with ExitStack() as shown:
         if world_size() == 1 and not folder.done:
             shown.enter_context(Display({path: cost}, jobs=1)).started(folder)
-        Here().submit(folder).result()
+        here.Executor().submit(folder).result()
     return folder

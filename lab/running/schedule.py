@@ -15,7 +15,10 @@ MISSING = Failure(WorkbenchError.kind, "what it needs is not there")
 
 
 class Executor(Protocol):
-    """A place where cells are done. Nothing but the folder passes between it and a cell."""
+    """A place where cells are done. Nothing but the folder passes between it and a cell.
+
+    It is made with how many cells are to be done side by side, and on which kind of device: `cpu` or `cuda`.
+    """
 
     def submit(self, folder: CellFolder) -> Future[None]:
         """Begin to do a cell.

@@ -21,7 +21,6 @@ from lab.reporting.verdicts import Verdict, judge
 from lab.running import schedule
 from lab.running.progress import Display
 from lab.running.schedule import Outcome
-from lab.running.slots import LocalSlots
 from lab.studying.plan import Plan
 
 
@@ -48,8 +47,10 @@ class Result:
         }
 
 
-def run_study(plan: Plan, *, local: dict[str, Any], jobs: int | None = None, progress: bool = True) -> Result:
-    """Do the cells that are left, in local slots, and write the report. Cells that fail leave the others going.
+def run_study(
+    plan: Plan, *, local: dict[str, Any], jobs: int | None = None, executor: str = "slots", progress: bool = True
+) -> Result:
+    """Do the cells that are left, and write the report. Cells that fail leave the others going.
 
     Another command may do the same study at the same time: each takes cells that the other is not at work on.
 
@@ -59,7 +60,7 @@ def run_study(plan: Plan, *, local: dict[str, Any], jobs: int | None = None, pro
     if plan.to_do:
         machine.check_device(plan.device)
     with _begun(plan):
-        outcome = do_cells(plan, local=local, jobs=jobs, progress=progress)
+        outcome = do_cells(plan, local=local, jobs=jobs, executor=executor, progress=progress)
         counts = {"total": len(plan.cells), "run": len(outcome.done), "cached": len(plan.cells) - len(plan.to_do)}
         if outcome.common_cause and not counts["cached"]:
             raise WorkbenchError(outcome.common_cause)
@@ -67,16 +68,19 @@ def run_study(plan: Plan, *, local: dict[str, Any], jobs: int | None = None, pro
         return draw_study(plan.folder, counts={**counts, "failed": len(failed)}, failed=failed)
 
 
-def do_cells(plan: Plan, *, local: dict[str, Any], jobs: int | None = None, progress: bool = True) -> Outcome:
-    """Do the cells that are left, in local slots."""
+def do_cells(
+    plan: Plan, *, local: dict[str, Any], jobs: int | None = None, executor: str = "slots", progress: bool = True
+) -> Outcome:
+    """Do the cells that are left, by the executor of a name."""
     folders = {cell.key: CellFolder.create(cell, layout.cells(plan.runs), local) for cell in plan.to_do}
     if not folders:
         return Outcome()
     slots = plan.slots(jobs)
     display = Display({folders[cell.key].path: cell.cost for cell in plan.to_do}, min(slots, len(folders)))
     shown: AbstractContextManager[Any] = display if progress else nullcontext()
+    place = registry.load("executors", executor).Executor(slots, plan.device)
     with shown:
-        return schedule.do(list(folders.values()), LocalSlots(slots, plan.device), slots, display.started)
+        return schedule.do(list(folders.values()), place, slots, display.started)
 
 
 def draw_study(folder: Path, *, counts: dict[str, int] | None = None, failed: dict[str, str] | None = None) -> Result:

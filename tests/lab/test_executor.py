@@ -17,8 +17,9 @@ from lab.cells.folder import CellFolder
 from lab.cells.work import alone
 from lab.errors import DivergedError, WorkbenchError
 from lab.running import schedule
-from lab.running.here import Here
-from lab.running.slots import LocalSlots, gpus_of
+from lab.running.executors.here import Executor as Here
+from lab.running.executors.slots import Executor as LocalSlots
+from lab.running.executors.slots import gpus_of
 
 LOCAL = {"data": "data", "download": False}
 

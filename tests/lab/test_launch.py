@@ -19,7 +19,7 @@ from lab.cells.folder import CellFolder
 from lab.cells.work import work
 from lab.errors import DivergedError, WorkbenchError
 from lab.running import launch, schedule, torchrun
-from lab.running.slots import LocalSlots
+from lab.running.executors.slots import Executor as LocalSlots
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.usefixtures("importable")

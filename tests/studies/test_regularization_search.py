@@ -8,8 +8,7 @@ from imagesets import digits
 from lab.cells.folder import CellFolder
 from lab.cells.work import work
 from lab.errors import UsageError, WorkbenchError
-from lab.running.here import Here
-from lab.studying import study as running
+from lab.running.executors import here, slots
 from lab.studying.plan import study_config
 from lab.studying.preset import read_preset
 from lab.studying.search import search as run_search
@@ -113,7 +112,7 @@ def no_test_images(monkeypatch):
         return load(root, split, download)
 
     monkeypatch.setattr(digits, "load", only_train)
-    monkeypatch.setattr(running, "LocalSlots", lambda slots, device: Here())
+    monkeypatch.setattr(slots, "Executor", here.Executor)
 
 
 @pytest.mark.usefixtures("no_test_images")

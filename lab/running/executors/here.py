@@ -8,8 +8,11 @@ from lab.processes import world_size
 from lab.running import launch
 
 
-class Here:
-    """An executor that has done a cell when `submit` returns."""
+class Executor:
+    """A cell is done when `submit` returns."""
+
+    def __init__(self, count: int = 1, device: str = "cpu") -> None:
+        """However many places are asked for, there is one."""
 
     def submit(self, folder: CellFolder) -> Future[None]:
         """Do a cell; an interrupt is raised at once, and not by the future."""

@@ -18,8 +18,8 @@ from lab.files import explaining
 from lab.running import launch
 
 
-class LocalSlots:
-    """An executor of so many worker processes on this machine."""
+class Executor:
+    """So many worker processes on this machine."""
 
     def __init__(self, count: int, device: str) -> None:
         """Part the machine among `count` slots.
