@@ -16,7 +16,7 @@ from torch import Tensor
 
 import imagesets
 from classifiers._config import TrainingConfig
-from classifiers._features import LOGITS, features_of
+from classifiers._credibility import Observer, Seen
 from classifiers._snapshots import kept_classifiers, load_classifier
 from imagesets import ImageSet
 from lab.cells.folder import CellFolder
@@ -25,7 +25,7 @@ from lab.reporting.report import Gallery, GalleryRow, Report, Section
 from lab.training.draws import carve, subset
 from lab.training.frame import evaluation_device
 from outside.credibility import telling
-from snnl_core import DeepKNN, DeepKNNPrediction
+from snnl_core import DeepKNN
 from snnl_core.pooling import MAX_FEATURES
 
 MAX_BANK, MAX_CALIBRATION = 10_000, 1_000
@@ -42,8 +42,7 @@ class Exemplars:
         network: the classifier's name.
         names: of the n images.
         images: as the network sees them, uint8 (n, c, h, w).
-        logits: the network's own (n, classes).
-        found: what the neighbours say; labels are numbers of `classes`.
+        seen: what network and neighbours say; labels are numbers of `classes`.
         train: the train split.
         bank: which of its images were searched (b,).
         classes: the classes' names.
@@ -52,8 +51,7 @@ class Exemplars:
     network: str
     names: Sequence[str]
     images: Tensor
-    logits: Tensor
-    found: DeepKNNPrediction
+    seen: Seen
     train: ImageSet
     bank: Tensor
     classes: tuple[str, ...]
@@ -61,7 +59,7 @@ class Exemplars:
     @cached_property
     def rows(self) -> list[dict[str, Any]]:
         """A row for each image: what the neighbours predict, what the network itself, credibility and confidence."""
-        found, own = self.found, self.logits.argmax(1).tolist()
+        found, own = self.seen.found, self.seen.logits.argmax(1).tolist()
         values = (self.names, found.labels.tolist(), own, found.credibility.tolist(), found.confidence.tolist())
         return [
             {"image": name, "prediction": self.classes[label], "network": self.classes[said], "credibility": p,
@@ -72,10 +70,10 @@ class Exemplars:
     def neighbors(self, row: int) -> dict[str, list[dict[str, Any]]]:
         """An image's nearest training images by layer, nearest first: index in the train split, label and distance."""
         layers = {}
-        for layer, places in self.found.neighbors.items():
+        for layer, places in self.seen.found.neighbors.items():
             indices = self.bank[places[row]]
             labels = [self.classes[label] for label in self.train.classes(indices).tolist()]
-            columns = zip(indices.tolist(), labels, self.found.distances[layer][row].tolist(), strict=True)
+            columns = zip(indices.tolist(), labels, self.seen.found.distances[layer][row].tolist(), strict=True)
             layers[layer] = [{"index": i, "label": label, "distance": distance} for i, label, distance in columns]
         return layers
 
@@ -140,17 +138,15 @@ def exemplars(
     bank = fitted[subset(len(fitted), n_bank or min(len(fitted), MAX_BANK), run.seed, "bank")]
     held = kept[subset(len(kept), min(len(kept), MAX_CALIBRATION), run.seed, "calibration")]
     say(
-        f"Of {len(fitted)} training images {len(bank)} are searched; of {len(kept)} validation images {len(held)} calibrate."
+        f"{len(bank)} of {len(fitted)} training images are searched, {len(held)} of {len(kept)} validation images "
+        "calibrate."
     )
     network = load_classifier(snapshot, run).to(evaluation_device(folder))
-    seen = [features_of(network, part, MAX_FEATURES) for part in (train.pixels(bank), train.pixels(held), images)]
-    _, _, logits = (features.pop(LOGITS) for features in seen)
-    knn = DeepKNN(k)
+    observer = Observer(network, DeepKNN(k), MAX_FEATURES)
     with telling(f"{cell} (see --n-bank and --k)", say):
-        # Of images that occur twice in a set, one may have been trained on: they are exchangeable all the same.
-        knn.fit(seen[0], train.classes(bank)).calibrate(seen[1], train.classes(held), allow_overlap=True)
-        found = knn.predict(seen[2], logits[:, knn.classes])
-    return Exemplars(run.classifier, [_name(path) for path in files], images, logits, found, train, bank, spec.classes)
+        observer.fit(train.pixels(bank), train.classes(bank)).calibrate(train.pixels(held), train.classes(held))
+        seen = observer.see(images)
+    return Exemplars(run.classifier, [_name(path) for path in files], images, seen, train, bank, spec.classes)
 
 
 def _name(path: Path) -> str:

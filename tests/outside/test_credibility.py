@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from lab.errors import UsageError, WorkbenchError
+from metrics import validity
 from outside.credibility import measure_credibility
 
 K = 5
@@ -51,6 +52,9 @@ def test_files_of_points_give_what_counting_gives(tmp_path):
     assert {row["level"]: row["value"] for row in found.validity} == {
         level: pytest.approx((true <= level).mean()) for level in (0.01, 0.05, 0.1, 0.2, 0.5)
     }
+    assert [(row["low"], row["high"]) for row in found.validity] == [
+        validity.band(row["level"], 20, 40) for row in found.validity
+    ]
     summary = found.summary
     assert summary["n"] == 20 and summary["accuracy"] == np.mean(found.found.labels.numpy() == LABELS[inputs])
     assert summary["credibility"] == pytest.approx(p_values.max(1).mean())
