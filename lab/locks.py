@@ -74,10 +74,12 @@ def held(lock: Path, patience: float, busy: Callable[[], None]) -> Iterator[None
 @contextmanager
 def at_work(folder: Path) -> Iterator[None]:
     """Let others see, for as long as the block runs, that this command is at work in a folder."""
-    for number in count(1):
-        with suppress(Taken), exclusive(folder / f"at-work-{number}", 0):
-            yield
-            break
+    with ExitStack() as holding:
+        for number in count(1):
+            with suppress(Taken):
+                holding.enter_context(exclusive(folder / f"at-work-{number}", 0))
+                break
+        yield
     is_at_work(folder)  # a look removes what dead commands left
 
 

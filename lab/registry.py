@@ -102,6 +102,8 @@ def load(kind: str, name: str) -> ModuleType:
         UsageError: the name is unknown.
     """
     module = f"{PLACES.get(kind, kind).replace('/', '.')}.{name.replace('-', '_')}"
+    if "_" in name:  # of files, and of what is no entry
+        check(kind, name)
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:

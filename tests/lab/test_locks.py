@@ -86,6 +86,11 @@ def test_an_error_ends_the_work(tmp_path):
     assert not locks.is_at_work(tmp_path)
 
 
+def test_what_the_work_itself_finds_taken_is_told(tmp_path):
+    with pytest.raises(locks.Taken, match="the work's own"), locks.at_work(tmp_path):
+        raise locks.Taken("the work's own")
+
+
 def test_the_lock_is_another_thing(tmp_path):
     with FileLock(tmp_path / "lock"):
         assert locks.is_locked(tmp_path) and not locks.is_at_work(tmp_path)

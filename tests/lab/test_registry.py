@@ -46,13 +46,28 @@ def test_unknown_names_show_the_nearest():
         registry.entries("models")
 
 
+@pytest.mark.parametrize("name", ["wgan_gp", "_loop"])
+def test_a_name_is_that_of_the_list(name):
+    with pytest.raises(UsageError, match="Unknown gan"):
+        registry.load("gans", name)
+
+
 def test_versions():
     assert registry.version("snnl_core") >= 1
     assert registry.versions("gans/wgan-gp", "tasks/train-gan").keys() == {"gans/wgan-gp", "tasks/train-gan"}
-    with pytest.raises(WorkbenchError, match="has no VERSION"):
+    with pytest.raises(WorkbenchError, match=r"has no version: add VERSION = 1"):
         registry.version("lab/errors")
     with pytest.raises(UsageError, match="did you mean 'dcgan'"):
         registry.version("gans/dcgam")
+
+
+@pytest.mark.parametrize("text, lacks", [("x = 1", "'Config'"), ("class Config:\n    x = torch.nn", "'torch'")])
+def test_a_file_without_a_light_config_is_told(monkeypatch, tmp_path, text, lacks):
+    (tmp_path / "gans").mkdir()
+    (tmp_path / "gans" / "half.py").write_text(f'"""Half."""\nimport torch\n{text}\n')
+    monkeypatch.setattr(registry, "ROOT", tmp_path)
+    with pytest.raises(WorkbenchError, match=rf"half.py needs a class Config .*{lacks}"):
+        registry.config_class("gans", "half")
 
 
 def test_a_folder_is_an_entry_and_what_it_imports_in_vain_is_told(monkeypatch, tmp_path):
