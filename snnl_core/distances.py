@@ -1,6 +1,7 @@
 """Pairwise distances in full precision, and what every entry point demands of points and labels."""
 
 import math
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
@@ -71,15 +72,12 @@ def _unit(x: Tensor) -> Tensor:
 @contextmanager
 def full_precision(device: torch.device) -> Iterator[None]:
     """Matrix products as precise as their numbers, whatever autocast or TF32 the caller has switched on."""
-    before = [getattr(owner, name) for owner, name, _ in PRECISE]
+    _INSIDE.enter()
     try:
-        for owner, name, precise in PRECISE:
-            setattr(owner, name, precise)
         with torch.autocast(device.type, enabled=False):
             yield
     finally:
-        for (owner, name, _), value in zip(PRECISE, before, strict=True):
-            setattr(owner, name, value)
+        _INSIDE.leave()
 
 
 def _precise() -> list[tuple[Any, str, Any]]:
@@ -91,6 +89,31 @@ def _precise() -> list[tuple[Any, str, Any]]:
 
 
 PRECISE = _precise()
+
+
+class _Inside:
+    """Who computes in full precision: the first of several threads sets it, and the last one restores what was."""
+
+    def __init__(self) -> None:
+        self._lock, self._count, self._before = threading.Lock(), 0, list[Any]()
+
+    def enter(self) -> None:
+        with self._lock:
+            if not self._count:
+                self._before = [getattr(owner, name) for owner, name, _ in PRECISE]
+                for owner, name, precise in PRECISE:
+                    setattr(owner, name, precise)
+            self._count += 1
+
+    def leave(self) -> None:
+        with self._lock:
+            self._count -= 1
+            if not self._count:
+                for (owner, name, _), value in zip(PRECISE, self._before, strict=True):
+                    setattr(owner, name, value)
+
+
+_INSIDE = _Inside()
 
 
 def squared_distances(a: Tensor, b: Tensor) -> Tensor:

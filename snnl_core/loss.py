@@ -46,7 +46,8 @@ def soft_nearest_neighbor_loss(
             that is alone in its class gets 0.
 
     Returns:
-        A scalar, or (n,) for `none`; 0 and differentiable when no point has another of its class.
+        A scalar, or (n,) for `none`; 0 and differentiable when no point has another of its class. Of half-precision
+        points it is float32, as cross-entropy is under autocast: float16 ends at 65504.
 
     Raises:
         TypeError: x is not floating, or the labels are not integers.
@@ -56,7 +57,7 @@ def soft_nearest_neighbor_loss(
         raise ValueError(f"unknown reduction {reduction!r}; known: {', '.join(get_args(Reduction))}.")
     points, labels = check_points(x, labels)
     beta = inverse(temperature, points)
-    return _apply(prepare(points, distance), labels, beta, reduction).to(x.dtype)
+    return _apply(prepare(points, distance), labels, beta, reduction)
 
 
 class SoftNearestNeighborLoss(nn.Module):
@@ -112,7 +113,7 @@ class SoftNearestNeighborLoss(nn.Module):
         loss = _apply(points, labels, beta, "mean")
         found = beta.found if isinstance(beta, _Minimize) else float(beta.detach())
         self.last_temperature = 1 / found if found else math.inf
-        return loss.to(x.dtype)
+        return loss
 
     def extra_repr(self) -> str:
         """The settings."""

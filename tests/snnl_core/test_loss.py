@@ -1,10 +1,12 @@
 """The loss against a naive loop in float64 and against closed forms."""
 
 import math
+import threading
 
 import pytest
 import torch
 
+from snnl_core import distances
 from snnl_core import soft_nearest_neighbor_loss as snnl
 
 DOUBLE = torch.float64
@@ -57,13 +59,62 @@ def test_equals_the_naive_loop(shape, classes, temperature, distance):
         assert snnl(x, labels, temperature, distance=distance, reduction="sum").item() == pytest.approx(total)
 
 
-@pytest.mark.parametrize("dtype, tolerance", [(torch.float32, 1e-5), (torch.bfloat16, 2e-2), (torch.float16, 2e-3)])
-def test_lower_precision_is_accumulated_in_float32(dtype, tolerance):
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_lower_precision_is_computed_and_told_in_float32(dtype):
     x, labels = draw(0, (40, 6), 3)
     rounded = x.to(dtype)
     found = snnl(rounded, labels, 5.0)
-    assert found.dtype == dtype
-    assert found.item() == pytest.approx(snnl(rounded.double(), labels, 5.0).item(), rel=tolerance)
+    assert found.dtype == torch.float32
+    assert found.item() == pytest.approx(snnl(rounded.double(), labels, 5.0).item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_the_loss_of_half_precision_points_may_be_larger_than_they_can_be(reduction):
+    x, labels = draw(0, (64, 6), 3)
+    half = (300 * x / x.abs().max()).half().requires_grad_()
+    loss = snnl(half, labels, 0.1, reduction=reduction)
+    assert torch.finfo(torch.float16).max < loss.item() < math.inf
+    assert loss.item() == pytest.approx(snnl(half.detach().double(), labels, 0.1, reduction=reduction).item(), rel=1e-5)
+    (gradient,) = torch.autograd.grad(loss, half)
+    assert gradient.dtype == torch.float16 and gradient.isfinite().all()
+
+
+def test_threads_leave_the_precision_of_products_as_they_found_it():
+    """The first one in sets it, and the last one out restores it, however they overlap."""
+    x, labels = draw(0, (200, 50), 3)
+    x = x.float()
+    owner, name, precise = distances.PRECISE[-1]
+    before, seen = getattr(owner, name), []
+    other = next(value for value in ("bf16", "tf32", True) if value != precise and _takes(owner, name, value))
+    try:
+        setattr(owner, name, other)
+        for _ in range(10):
+            barrier = threading.Barrier(2)
+
+            def work(barrier=barrier):
+                barrier.wait()
+                for _ in range(5):
+                    with distances.full_precision(x.device):
+                        seen.append(getattr(owner, name))
+                        snnl(x, labels, 5.0)
+
+            threads = [threading.Thread(target=work) for _ in range(2)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            assert getattr(owner, name) == other
+        assert set(seen) == {precise}
+    finally:
+        setattr(owner, name, before)
+
+
+def _takes(owner, name, value):
+    try:
+        setattr(owner, name, value)
+    except (RuntimeError, TypeError, ValueError):
+        return False
+    return getattr(owner, name) == value
 
 
 def test_autocast_does_not_lower_the_precision():
