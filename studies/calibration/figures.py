@@ -23,6 +23,8 @@ RELIABLE = {
 }
 """What reliability is drawn of, and what it is called."""
 RISKS = {"softmax": "softmax", "dknn": "neighbours' votes", "credibility": "credibility"}
+FIRST = 3
+"""How many images wide the first column of exemplars is: there are words above it."""
 FEWEST = 10
 """Images in a bin, over all seeds, below which its accuracy is not drawn."""
 
@@ -155,33 +157,50 @@ def maps(found: Mapping[str, Arrays], foreign: Sequence[str]) -> Figure:
 
 def exemplars(setting: str, number: int, one: Arrays, classes: Sequence[str]) -> Figure:
     """Images of most and least credibility, their nearest training images in each layer, and the labels of these."""
-    import numpy as np
-
     layers, kept = [str(name) for name in one["layers"]], _kept(one["group"])
-    near = one["neighbor_images"].shape[2]
-    figure = new_figure(9.0, 0.5 + 0.78 * len(kept))
-    grid = figure.subplots(len(kept), 1 + len(layers) * near, squeeze=False)
+    near, size = one["neighbor_images"].shape[2], one["images"].shape[2]
+    sheet, step, width = _sheet(one, kept)
+    figure = new_figure(9.0, 0.4 + 9.0 * sheet.shape[0] / sheet.shape[1])
+    axis = figure.subplots()
+    axis.imshow(sheet, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    axis.set_axis_off()
     data = []
-    for row, i in zip(grid, kept, strict=True):
+    for row, i in enumerate(kept):
         label, predicted = int(one["label"][i]), str(classes[int(one["predicted"][i])])
-        true = classes[label] if label >= 0 else named(str(one["group"][i]))
-        _image(row[0], one["images"][i], f"{true}\n{predicted}? {one['credibility'][i]:.2f}")
-        neighbours = one["neighbor_images"][i].reshape(-1, *one["images"].shape[1:])
-        labels = one["neighbor_labels"][i].ravel()
-        for axis, image, other in zip(row[1:], neighbours, labels, strict=True):
-            _image(axis, image, str(classes[int(other)]))
-        for layer, several in zip(layers, np.split(labels, len(layers)), strict=True):
-            facts = {"images": named(str(one["group"][i])), "index": int(one["index"][i]), "truth": true}
-            told = {"predicted": predicted, "credibility": float(one["credibility"][i]), "layer": layer}
-            data.append({**facts, **told, "neighbours": " ".join(str(classes[int(one)]) for one in several)})
-    for place, layer in enumerate(layers):
-        grid[-1][1 + place * near].set_xlabel(layer, loc="left")
+        truth = str(classes[label]) if label >= 0 else named(str(one["group"][i]))
+        credible = float(one["credibility"][i])
+        top = row * step + step - size - 1
+        axis.text(0, top, f"{truth}: {predicted}? {credible:.2f}", fontsize=6, va="bottom")
+        for place, layer in enumerate(layers):
+            said = " ".join(str(classes[int(other)]) for other in one["neighbor_labels"][i, place])
+            axis.text((FIRST + place * near) * size + place * width, top, said, fontsize=6, va="bottom")
+            facts = {"images": named(str(one["group"][i])), "index": int(one["index"][i]), "truth": truth}
+            data.append({**facts, "predicted": predicted, "credibility": credible, "layer": layer, "neighbours": said})
     caption = (
         f"{setting}, first seed. Left: the image, what it is, what the neighbours say and how credible; right: its "
-        f"{near} nearest training images in each of {', '.join(layers)}, with their labels. First the most credible "
-        "test images, then the least credible, then the most credible of each foreign set."
+        f"{near} nearest training images in {', '.join(layers)}, below their labels. First the most credible test "
+        "images, then the least credible, then the most credible of each foreign set."
     )
     return Figure(f"exemplars-{number}", caption, figure, _frame(data))
+
+
+def _sheet(one: Arrays, kept: Sequence[int]) -> "tuple[np.ndarray[Any, Any], int, int]":
+    """Exemplars as one picture, a row each, white between layers; the height of a row, and the width of a gap."""
+    import numpy as np
+
+    images, near = one["images"], one["neighbor_images"]
+    size, gap = images.shape[2], max(2, images.shape[2] // 4)
+    step = size + 2 * gap
+    sheet = np.full((len(kept) * step, (FIRST + near.shape[1] * near.shape[2]) * size + near.shape[1] * gap, 3), 255)
+    for row, i in enumerate(kept):
+        rows, left = slice(row * step + step - size, (row + 1) * step), FIRST * size
+        sheet[rows, :size] = images[i].transpose(1, 2, 0)
+        for layer in near[i]:
+            for image in layer:
+                sheet[rows, left : left + size] = image.transpose(1, 2, 0)
+                left += size
+            left += gap
+    return sheet, step, gap
 
 
 def _kept(groups: "np.ndarray[Any, Any]") -> list[int]:
@@ -193,15 +212,6 @@ def _kept(groups: "np.ndarray[Any, Any]") -> list[int]:
             kept.append(place)
         seen.add(group)
     return kept
-
-
-def _image(axis: "Axes", image: "np.ndarray[Any, Any]", title: str) -> None:
-    shown = image[0] if len(image) == 1 else image.transpose(1, 2, 0)
-    axis.imshow(shown, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-    axis.set_title(title, fontsize=5.5, pad=1.5)
-    axis.set_xticks([])
-    axis.set_yticks([])
-    axis.grid(visible=False)
 
 
 def _lines(

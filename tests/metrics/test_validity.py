@@ -2,13 +2,14 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from metrics.validity import LEVELS, band, empirical_distribution, measure
+from metrics.validity import LEVELS, band, empirical_distribution, measure, resampled
 
 
 def test_by_hand():
@@ -140,3 +141,47 @@ def test_impossible_levels_are_refused(level, probability):
 def test_impossible_sizes_are_refused(n, n_calibration):
     with pytest.raises(ValueError, match="n and n_calibration must be at least 1"):
         band(0.5, n, n_calibration)
+
+
+def naive_resampled(scores, size, mode, generator, repeats):
+    """The share of p-values at most each level over random splits, by loops."""
+    shares = []
+    for _ in range(repeats):
+        order = torch.randperm(len(scores), generator=generator).tolist()
+        chosen, rest = [scores[i] for i in order[:size]], [scores[i] for i in order[size:]]
+        chances = (1 - torch.rand(len(rest), generator=generator, dtype=torch.float64)).tolist()
+        p_values = []
+        for score, chance in zip(rest, chances, strict=True):
+            above, equal = sum(one > score for one in chosen), sum(one == score for one in chosen)
+            counted = above + equal + 1 if mode == "valid" else above + chance * (equal + 1)
+            p_values.append(counted / (size + 1))
+        shares.append([sum(p <= level for p in p_values) / len(rest) for level in LEVELS])
+    return np.array(shares)
+
+
+@pytest.mark.parametrize("mode", ["valid", "smoothed"])
+def test_resampled_shares_are_those_of_loops(mode):
+    scores = torch.randint(12, (60,), generator=torch.Generator().manual_seed(1))
+    found = resampled(scores, 25, mode, torch.Generator().manual_seed(2), repeats=7)
+    shares = naive_resampled(scores.tolist(), 25, mode, torch.Generator().manual_seed(2), 7)
+    assert [row["level"] for row in found] == list(LEVELS) and {row["n"] for row in found} == {7}
+    assert np.allclose([row["value"] for row in found], shares.mean(0))
+    half = 2.4469 * shares.std(0, ddof=1) / 7**0.5
+    assert np.allclose([row["high"] - row["value"] for row in found], half, atol=1e-4)
+    assert np.allclose([row["value"] - row["low"] for row in found], half, atol=1e-4)
+
+
+def test_resampled_smoothed_p_values_are_exact_whatever_the_scores_and_valid_ones_no_larger():
+    scores = torch.tensor([0] * 300 + [1] * 200 + list(range(2, 102)))  # half of them tie at the least
+    for mode in ("smoothed", "valid"):
+        found = resampled(scores, 100, mode, torch.Generator().manual_seed(3), repeats=400)
+        for row in found:
+            spread = 3 * (row["high"] - row["value"]) + 1e-9
+            assert row["value"] <= row["level"] + spread
+            assert mode == "valid" or row["value"] >= row["level"] - spread
+
+
+@pytest.mark.parametrize("size, repeats", [(0, 5), (10, 5), (4, 1)])
+def test_impossible_splits_are_refused(size, repeats):
+    with pytest.raises(ValueError, match="of 10 scores some must calibrate"):
+        resampled(torch.arange(10), size, "valid", torch.Generator(), repeats=repeats)

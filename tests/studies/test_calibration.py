@@ -119,6 +119,22 @@ def test_scores_are_what_they_say(observed):
     assert noise["neighbor-distance", ""].mean() > 2 * scores["neighbor-distance", ""].mean()
 
 
+def test_detectors_are_added_where_they_are_asked_for(observed):
+    pytest.importorskip("pytorch_ood")
+    observer, images, _, foreign = observed
+    seen, noise = observer.see(images), observer.see(foreign["noise"])
+    inside, outside = (observer.scores(one, detectors=True) for one in (seen, noise))
+    assert set(inside) - set(seen.scores()) == {(name, "") for name in ("mahalanobis", "relative-mahalanobis", "vim")}
+    assert all(values.dtype == torch.float64 and values.shape == (120,) for values in inside.values())
+    among, labels = observer.last.double(), observer.labels
+    means = torch.stack([among[labels == c].mean(0) for c in range(10)])
+    precision = torch.linalg.pinv((among - means[labels]).T.cov(correction=0), rtol=1e-7, hermitian=True)
+    apart = seen.last.double()[:, None] - means
+    naive = torch.einsum("qci,ij,qcj->qc", apart, precision, apart).amin(1)
+    assert torch.allclose(inside["mahalanobis", ""], naive, rtol=1e-2)
+    assert outside["vim", ""].mean() > inside["vim", ""].mean()
+
+
 def test_predictions_are_those_of_network_and_neighbours(finished, observed):
     _, measuring = finished
     observer, images, labels, _ = observed
