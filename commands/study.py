@@ -7,8 +7,7 @@ import click
 
 from commands import _options as options
 from commands._entries import entry_group, help_of, print_entries
-from commands._printing import print_json, say
-from commands.report import print_result
+from commands._printing import print_json, print_result, say
 from imagesets import data_root
 from lab import machine, registry
 from lab.pace import duration
