@@ -42,8 +42,8 @@ def test_a_line_says_whether_its_bound_is_met(rounds):
     ]
     assert [line["met"] for line in lines] == [True, False, None]
     texts = [rounds.text(line).split() for line in lines]
-    assert texts[0] == "loss 0.50000 s 2 G <= 2 met".split()
-    assert texts[1][-3:] == [">=", "2.5", "MISSED"] and texts[2] == "p 0.01 of rows".split()
+    assert texts[0] == ["loss", "0.50000", "s", "2", "G", "<=", "2", "met"]
+    assert texts[1][-3:] == [">=", "2.5", "MISSED"] and texts[2] == ["p", "0.01", "of", "rows"]
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def test_unknown_names_show_the_nearest():
 def test_versions():
     assert registry.version("snnl_core") >= 1
     assert registry.versions("gans/wgan-gp", "tasks/train-gan").keys() == {"gans/wgan-gp", "tasks/train-gan"}
-    with pytest.raises(WorkbenchError, match="has no VERSION"):
+    with pytest.raises(WorkbenchError, match="add VERSION = 1"):
         registry.version("lab/errors")
     with pytest.raises(UsageError, match="did you mean 'dcgan'"):
         registry.version("gans/dcgam")
