@@ -1,4 +1,4 @@
-"""Timing works side by side: in turn, several rounds, with ratios taken within each round.
+"""Timing works side by side: in turn, several rounds, with ratios taken within each round; and the tables of it.
 
 So a machine that speeds up or slows down does not decide. Importing this makes the workbench importable from a
 benchmark that is run as a file.
@@ -8,6 +8,7 @@ import json
 import statistics
 import sys
 import time
+from functools import reduce
 from pathlib import Path
 
 import click
@@ -23,6 +24,18 @@ json_option = click.option(
 def rounds_option(default, text="Rounds in which each is timed once."):
     """The option `--rounds`."""
     return click.option("--rounds", default=default, show_default=True, help=text)
+
+
+def training_options(size, rounds):
+    """The options of a benchmark of a training loop, with the defaults of two of them."""
+    options = (
+        click.option("--size", default=size, show_default=True, help="Side of the images in pixels."),
+        click.option("--batch", default=128, show_default=True, help="Images in a batch."),
+        rounds_option(rounds),
+        click.option("--steps", default=10, show_default=True, help="Steps of a loop in a round."),
+        json_option,
+    )
+    return lambda command: reduce(lambda decorated, option: option(decorated), reversed(options), command)
 
 
 def seconds(work, calls=1):
@@ -53,6 +66,44 @@ def ratio(times, over, under):
 def shown(ratio):
     """A ratio as people read it: its median and its range."""
     return f"{ratio['median']:.2f} [{ratio['low']:.2f}, {ratio['high']:.2f}]"
+
+
+def peak(work):
+    """The seconds that work takes, and how far this process's memory rises in it, in MB; Linux alone tells that."""
+    Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
+    before = status("VmRSS")
+    taken = seconds(work)
+    return taken, status("VmHWM") - before
+
+
+def status(name):
+    """A figure of this process's memory in MB."""
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name))
+    return int(line.split()[1]) / 2**10
+
+
+def row(work, taken, unit, value, at_most=None, at_least=None):
+    """One line of a table; `taken`, in seconds, is 0 where time is beside the point."""
+    met = None if at_most is at_least is None else bool(value <= at_most if at_most is not None else value >= at_least)
+    bounds = {"at_most": at_most, "at_least": at_least, "met": met}
+    return {"work": work, "seconds": taken, "unit": unit, "value": value, **bounds}
+
+
+def text(line):
+    """A line as people read it."""
+    bound = next((f"{sign} {line[key]:g}" for key, sign in (("at_most", "<="), ("at_least", ">=")) if line[key]), "")
+    verdict = {True: "met", False: "MISSED", None: ""}[line["met"]]
+    taken = f"{line['seconds']:>10.5f} s" if line["seconds"] else " " * 12
+    return f"{line['work']:<62} {taken} {line['value']:>10.4g} {line['unit']:<24} {bound:<9} {verdict}"
+
+
+def table(out, lines):
+    """Print each line as it comes, and keep all of them in the file that is asked for, if one is."""
+    kept = []
+    for line in lines:
+        print(text(line), flush=True)
+        kept.append(line)
+    write(out, kept)
 
 
 def write(out, figures):

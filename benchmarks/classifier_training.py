@@ -41,12 +41,8 @@ def plain_loop(network, config, images, precision):
 
 @click.command(help=__doc__)
 @click.option("--classifier", "name", default="cnn", show_default=True, help="The network: cnn, mlp or resnet.")
-@click.option("--size", default=28, show_default=True, help="Side of the images in pixels.")
 @click.option("--channels", default=1, show_default=True, help="1 for grey, 3 for colour.")
-@click.option("--batch", default=128, show_default=True, help="Images in a batch.")
-@_rounds.rounds_option(9)
-@click.option("--steps", default=10, show_default=True, help="Steps of a loop in a round.")
-@_rounds.json_option
+@_rounds.training_options(28, 9)
 def main(name, size, channels, batch, rounds, steps, out):
     """Time the loops in turn and print the ratios."""
     from _training import about_the_machine, classifier_training, noise, stepping

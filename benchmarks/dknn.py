@@ -14,14 +14,11 @@ import json
 import statistics
 import subprocess
 import sys
-import time
 from functools import partial
-from pathlib import Path
 
+import _rounds
 import click
-
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+from _rounds import row
 
 SIZES = {"conv1": 4096, "conv2": 3200, "fc1": 256, "fc2": 128}
 """Values a row: the small CNN's hidden layers, maps averaged to at most 4,096."""
@@ -70,26 +67,20 @@ def faiss_search(layers, bank):
     return found
 
 
-def seconds(work):
-    """The time of one call, and what it gave."""
-    start = time.perf_counter()
-    found = work()
-    return time.perf_counter() - start, found
-
-
 def bench_pipeline(sizes, rounds):
     """The whole work against faiss's search alone."""
     bank, calibration, test = sizes
     layers, labels = features(bank + calibration + test)
-    times = []
-    for _ in range(rounds):
-        own, prediction = seconds(lambda: pipeline(layers, labels, bank, calibration))
-        theirs, found = seconds(lambda: faiss_search(layers, bank))
-        times.append((own, own / theirs))
-    own, ratio = (statistics.median(column) for column in zip(*times, strict=True))
+    found = {}
+    works = {
+        "ours": lambda: found.update(ours=pipeline(layers, labels, bank, calibration).neighbors),
+        "faiss": lambda: found.update(faiss=faiss_search(layers, bank)),
+    }
+    times = list(_rounds.in_turn(works, rounds))
+    own, ratio = _rounds.median(times, "ours"), _rounds.ratio(times, "ours", "faiss")["median"]
     work = f"fit, calibrate and predict, {bank} + {calibration} + {test} rows"
     yield row(work, own, "faiss-cpu, search alone", ratio, at_most=0.5)
-    same = [shared(ours, found[name][calibration:]) for name, ours in prediction.neighbors.items()]
+    same = [shared(ours, found["faiss"][name][calibration:]) for name, ours in found["ours"].items()]
     yield row("neighbours that faiss finds too, the least layer's share", own, "of all", min(same))
 
 
@@ -113,17 +104,9 @@ def bench_memory(sizes, rounds):
 def measure_memory(bank, calibration, test):
     """Print the features' size and the peak above them in MB, and the seconds."""
     layers, labels = features(bank + calibration + test)
-    Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
-    before = memory("VmRSS")
-    taken = seconds(lambda: pipeline(layers, labels, bank, calibration))[0]
+    taken, peak = _rounds.peak(lambda: pipeline(layers, labels, bank, calibration))
     size = sum(x.numel() * x.element_size() for x in layers.values()) / 2**20
-    print(json.dumps({"features": size, "peak": memory("VmHWM") - before, "seconds": taken}))
-
-
-def memory(name):
-    """A figure of this process's memory in MB; Linux alone tells it."""
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name))
-    return int(line.split()[1]) / 2**10
+    print(json.dumps({"features": size, "peak": peak, "seconds": taken}))
 
 
 def bench_p_values(sizes, rounds):
@@ -138,8 +121,8 @@ def bench_p_values(sizes, rounds):
     calibration = Calibration(scores, torch.randint(CLASSES, (m,)), CLASSES)
     for mode in ("valid", "smoothed"):
         work = partial(calibration.p_values, test, mode, uniform=chance)
-        own = statistics.median(seconds(work)[0] for _ in range(3 * rounds))
-        theirs = seconds(lambda: p_values_batch(scores.numpy(), test.numpy(), smoothing=mode == "smoothed"))[0]
+        own = statistics.median(_rounds.seconds(work) for _ in range(3 * rounds))
+        theirs = _rounds.seconds(lambda: p_values_batch(scores.numpy(), test.numpy(), smoothing=mode == "smoothed"))
         yield row(f"{mode} p-values, {n} x {CLASSES} from {m}", own, "s", own, at_most=0.2)
         yield row("the same", own, "crepes", own / theirs)
 
@@ -204,20 +187,6 @@ def hidden_layers(x, labels, fitted, generator):
         return {"first": hidden, "second": second(hidden).relu()}
 
 
-def row(work, taken, unit, value, at_most=None):
-    """One line of the table."""
-    met = None if at_most is None else bool(value <= at_most)
-    return {"work": work, "seconds": taken, "unit": unit, "value": value, "at_most": at_most, "met": met}
-
-
-def text(line):
-    """A line as people read it."""
-    bound = f"<= {line['at_most']:g}" if line["at_most"] else ""
-    verdict = {True: "met", False: "MISSED", None: ""}[line["met"]]
-    taken = f"{line['seconds']:>9.4f} s" if line["seconds"] else " " * 11
-    return f"{line['work']:<62} {taken} {line['value']:>9.4g} {line['unit']:<24} {bound:<8} {verdict}"
-
-
 PARTS = {"pipeline": bench_pipeline, "memory": bench_memory, "p-values": bench_p_values, "faults": bench_faults}
 
 
@@ -226,8 +195,8 @@ PARTS = {"pipeline": bench_pipeline, "memory": bench_memory, "p-values": bench_p
 @click.option("--bank", default=59000, show_default=True, help="Rows to find neighbours among.")
 @click.option("--calibration", default=1000, show_default=True, help="Rows to calibrate with.")
 @click.option("--test", default=10000, show_default=True, help="Rows to predict.")
-@click.option("--rounds", default=3, show_default=True, help="Rounds; `faults` takes ten splits a round.")
-@click.option("--json", "out", type=click.Path(dir_okay=False, path_type=Path), help="Write the figures here.")
+@_rounds.rounds_option(3, "Rounds; `faults` takes ten splits a round.")
+@_rounds.json_option
 @click.option("--measure-memory", nargs=3, type=int, hidden=True)
 def main(only, bank, calibration, test, rounds, out, **inside):
     """Run the parts and print the table."""
@@ -237,13 +206,8 @@ def main(only, bank, calibration, test, rounds, out, **inside):
     if inside["measure_memory"]:
         return measure_memory(*inside["measure_memory"])
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
-    lines = []
-    for part in only or PARTS:
-        for line in PARTS[part]((bank, calibration, test), rounds):
-            lines.append(line)
-            print(text(line), flush=True)
-    if out:
-        out.write_text(json.dumps(lines, indent=1))
+    sizes = (bank, calibration, test)
+    _rounds.table(out, (line for part in only or PARTS for line in PARTS[part](sizes, rounds)))
 
 
 if __name__ == "__main__":

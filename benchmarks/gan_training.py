@@ -41,12 +41,8 @@ def plain_loop(gan, config, spec, images):
 
 @click.command(help=__doc__)
 @click.option("--gan", "name", default="dcgan", show_default=True, help="GAN of the zoo.")
-@click.option("--size", default=32, show_default=True, help="Side of the images in pixels.")
 @click.option("--width", default=64, show_default=True, help="Channels at the widest resolution.")
-@click.option("--batch", default=128, show_default=True, help="Images in a batch.")
-@_rounds.rounds_option(5)
-@click.option("--steps", default=10, show_default=True, help="Steps of a loop in a round.")
-@_rounds.json_option
+@_rounds.training_options(32, 5)
 def main(name, size, width, batch, rounds, steps, out):
     """Time the loops in turn and print the ratios."""
     from _training import about_the_machine, gan_training, noise, stepping

@@ -13,6 +13,7 @@ import _rounds
 import click
 import torch
 from _losses import backward, check_keops, check_same, dense, keops, literal, mixture, nca_loss, product
+from _rounds import row
 from torch import nn
 from torch.nn import functional as F
 
@@ -32,21 +33,6 @@ def ratios(work, others, rounds):
         each()
     times = list(_rounds.in_turn(works, rounds, calls=max(1, round(0.15 / _rounds.seconds(work)))))
     return _rounds.median(times, "ours"), {name: _rounds.ratio(times, "ours", name)["median"] for name in others}
-
-
-def row(work, taken, unit, value, at_most=None, at_least=None):
-    """One line of the table."""
-    met = None if at_most is at_least is None else bool(value <= at_most if at_most is not None else value >= at_least)
-    bounds = {"at_most": at_most, "at_least": at_least, "met": met}
-    return {"work": work, "seconds": taken, "unit": unit, "value": value, **bounds}
-
-
-def text(line):
-    """A line as people read it."""
-    bound = next((f"{sign} {line[key]:g}" for key, sign in (("at_most", "<="), ("at_least", ">=")) if line[key]), "")
-    verdict = {True: "met", False: "MISSED", None: ""}[line["met"]]
-    found = f"{line['work']:<58} {line['seconds']:>10.5f} s {line['value']:>10.3g}"
-    return f"{found} {line['unit']:<16} {bound:<9} {verdict}"
 
 
 def bench_tiles(rounds):
@@ -196,12 +182,7 @@ def main(only, with_keops, rounds, out):
         check_keops()
         parts.append(bench_keops)
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
-    lines = []
-    for part in parts:
-        for line in part(rounds):
-            lines.append(line)
-            print(text(line), flush=True)
-    _rounds.write(out, lines)
+    _rounds.table(out, (line for part in parts for line in part(rounds)))
 
 
 if __name__ == "__main__":

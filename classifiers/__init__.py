@@ -1,1 +1,1 @@
-"""Classifiers: one file per network; `_train.py` is the one supervised loop."""
+"""Classifiers: one file per network; `_loop.py` is the one supervised loop."""

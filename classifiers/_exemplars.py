@@ -99,7 +99,7 @@ class Exemplars:
             rows.append(GalleryRow(f"nearest in {layer}", pictures))
         said = f"{row['prediction']} with credibility {row['credibility']:.3f} and confidence {row['confidence']:.3f}"
         caption = f"The neighbours say {said}; the network itself says {row['network']}."
-        return Section(row["image"], "", [Gallery(f"image-{i}", caption, rows)])
+        return Section(row["image"], "", [Gallery(caption, rows)])
 
 
 def exemplars(

@@ -2,9 +2,13 @@
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from lab.cells.folder import CellFolder
+    from lab.studying.study import Result
 
 
 def say(text: str) -> None:
@@ -35,3 +39,25 @@ def print_rows(columns: list[str], rows: Sequence[dict[str, Any]]) -> None:
         return number(value) if isinstance(value, float) else str(value)
 
     print_table([columns, *([word(column, row[column]) for column in columns] for row in rows)])
+
+
+def print_cell(folder: "CellFolder", as_json: bool, following: str = "") -> None:
+    """Print what a cell took and left, and the command to go on with."""
+    say(f"Done: {folder.path} ({folder.seconds:.1f} s of work)")
+    if following:
+        say(f"Next: {following.format(folder.path)}")
+    print_json({"folder": str(folder.path), "seconds": folder.seconds, "rows": len(folder.rows())}, as_json)
+
+
+def print_result(result: "Result", as_json: bool) -> None:
+    """Print what a study came to; exits with 3 where cells failed."""
+    for verdict in result.verdicts:
+        say(f"{verdict.verdict}: {verdict.claim.text} {verdict.effect} ({verdict.reason})")
+    for name, reason in result.failed.items():
+        say(f"failed: {name}: {reason}")
+    say(f"Report: {result.report}")
+    again = f"snnl report {result.folder} draws it anew"
+    say(f"Next: {'the same command does the cells that are left' if result.failed else again}")
+    print_json(result.plain(), as_json)
+    if result.failed:
+        raise SystemExit(3)

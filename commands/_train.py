@@ -9,7 +9,7 @@ import click
 from commands import Listed
 from commands import _options as options
 from commands._entries import entry_group, help_of
-from commands.cell import print_cell
+from commands._printing import print_cell
 from lab import registry
 from lab.running.one import do_cell
 

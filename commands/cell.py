@@ -5,8 +5,7 @@ from pathlib import Path
 import click
 
 from commands import _options as options
-from commands._printing import print_json, say
-from lab.cells.folder import CellFolder
+from commands._printing import print_cell
 from lab.processes import rank
 from lab.running.one import do_folder
 
@@ -19,11 +18,3 @@ def command(folder: Path, as_json: bool) -> None:
     done = do_folder(folder)
     if rank() == 0:
         print_cell(done, as_json)
-
-
-def print_cell(folder: CellFolder, as_json: bool, following: str = "") -> None:
-    """Print what a cell took and left, and the command to go on with."""
-    say(f"Done: {folder.path} ({folder.seconds:.1f} s of work)")
-    if following:
-        say(f"Next: {following.format(folder.path)}")
-    print_json({"folder": str(folder.path), "seconds": folder.seconds, "rows": len(folder.rows())}, as_json)

@@ -22,7 +22,6 @@ from tasks import evaluate_classifier, train_classifier
 if TYPE_CHECKING:
     from classifiers._exemplars import Exemplars
 
-HTML = click.Path(dir_okay=False, path_type=Path)
 SHOWN = 5
 """How many neighbours of an image are printed for each layer."""
 
@@ -36,7 +35,7 @@ command.add_command(click.Command("list", callback=partial(print_entries, "class
 @click.argument("images", nargs=-1, required=True, type=options.A_FILE)
 @click.option("--n-bank", type=click.IntRange(1), help="Training images to search.  [default: 10000, or all there are]")
 @click.option("--k", type=click.IntRange(1), default=75, help="Neighbours in each hidden layer.")
-@click.option("--out", type=HTML, help="Write a page that shows the images and their neighbours, too.")
+@click.option("--out", type=options.NEW_FILE, help="Write a page that shows the images and their neighbours, too.")
 @options.reading
 @options.json
 def credibility(folder: Path, images: tuple[Path, ...], out: Path | None, as_json: bool, **settings: Any) -> None:

@@ -7,7 +7,6 @@ import click
 from commands import _options as options
 from commands._train import train_group
 
-PNG = click.Path(dir_okay=False, path_type=Path)
 command = click.Group("gan", help=__doc__)
 command.add_command(train_group("gans", "--kimg"))
 
@@ -15,7 +14,7 @@ command.add_command(train_group("gans", "--kimg"))
 @command.command()
 @options.folder
 @click.option("-n", "count", type=click.IntRange(1), default=64, help="How many images.")
-@click.option("--out", type=PNG, default=Path("grid.png"), help="The PNG to write.")
+@click.option("--out", type=options.NEW_FILE, default=Path("grid.png"), help="The PNG to write.")
 @options.seed("Seed of the latent noise.")
 @click.option("--kimg", type=click.FloatRange(0), help="Take the snapshot nearest to this.  [default: the last]")
 def sample(folder: Path, count: int, out: Path, seed: int, kimg: float | None) -> None:

@@ -17,7 +17,6 @@ FEW_INPUTS = 20
 AT_LEAST_1 = click.IntRange(1)
 DISTANCES, NORMALIZE = click.Choice(["sqeuclidean", "cosine"]), click.Choice(["imagenet", "none"])
 MODES = click.Choice(["valid", "smoothed", "paper"])
-NPZ = click.Path(dir_okay=False, path_type=Path)
 MODEL = (
     "The network: torchvision:NAME, or FILE.py:NAME for a class or function that builds one of your own. FILE.py is "
     "code that you ask to run: take only what you trust."
@@ -25,6 +24,7 @@ MODEL = (
 COLOURS = (
     "By ImageNet's colours, in three channels; none: values in [0, 1].  [default: imagenet for torchvision, else none]"
 )
+KEPT = "Write features and labels to this .npz, too, as measure credibility reads them."
 measuring_options = options.together(
     click.option("--distance", type=DISTANCES, default="sqeuclidean", help="Squared Euclidean, or 1 - cos."),
     click.option("--anchors", type=AT_LEAST_1, help="Estimate from so many random points against all.  [default: all]"),
@@ -46,7 +46,7 @@ command = click.Group("measure", help=__doc__)
 @click.option("--normalize", type=NORMALIZE, help=COLOURS)
 @options.seed("Seed of the choice of images and anchors, and of random weights.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Where to compute.")
-@click.option("--out", type=NPZ, help="Write features and labels to this .npz, too, as measure credibility reads them.")
+@click.option("--out", type=options.NEW_FILE, help=KEPT)
 @measuring_options
 @options.reading
 @options.json
@@ -94,7 +94,7 @@ def features(file: Path, as_json: bool, **settings: Any) -> None:
 @click.option("--class-conditional", is_flag=True, help="Compare with calibration points of the label's own class.")
 @click.option("--allow-overlap", is_flag=True, help="Calibrate with points of --train too: p-values get too small.")
 @options.seed("Seed of what smoothed p-values draw.")
-@click.option("--out", type=NPZ, help="Write the whole prediction to this .npz, too.")
+@click.option("--out", type=options.NEW_FILE, help="Write the whole prediction to this .npz, too.")
 @options.json
 def credibility(out: Path | None, as_json: bool, **settings: Any) -> None:
     """Print how well training points support the predictions for others (Deep k-nearest neighbours), of three files

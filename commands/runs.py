@@ -11,7 +11,7 @@ from commands import _options as options
 from commands._printing import print_json, print_table, say
 from lab.cells import removal
 from lab.cells.export import export as copy
-from lab.cells.runs import Runs, list_runs, show_run, size_text
+from lab.cells.runs import Run, Runs, show_run, size_text
 from lab.errors import UsageError
 from lab.pace import duration
 
@@ -23,10 +23,10 @@ command = click.Group("runs", help=__doc__)
 @options.json
 def list_folders(runs: Path, as_json: bool) -> None:
     """List studies and cells: their state, how long ago they were written to, and their size on disk."""
-    found = list_runs(runs)
-    _print_runs(found)
-    say(f"{len(found)} in {runs}. Next: snnl runs show FOLDER")
-    print_json({"runs": found}, as_json)
+    found = Runs(runs)
+    about = _print_runs(found, found.all)
+    say(f"{len(about)} in {runs}. Next: snnl runs show FOLDER")
+    print_json({"runs": about}, as_json)
 
 
 @command.command()
@@ -51,9 +51,8 @@ def remove(folders: tuple[Path, ...], runs: Path, dry_run: bool, yes: bool, as_j
     taken = removal.to_remove(found, folders)
     if not (dry_run or yes or sys.stdin.isatty()):
         raise UsageError("Nothing was removed: there is no terminal to ask on; --yes removes without asking.")
-    about = [found.summary(run) for run in taken]
+    about = _print_runs(found, taken)
     size = sum(run["size"] for run in about)
-    _print_runs(about)
     gone = not dry_run and (yes or click.confirm(f"Remove these {len(about)} folders?", err=True))
     if gone:
         removal.remove(runs, taken)
@@ -69,9 +68,12 @@ def export(folder: Path, target: Path) -> None:
     click.echo(f"{copy(folder, target)}")
 
 
-def _print_runs(found: Sequence[dict[str, Any]]) -> None:
-    rows = [[run["folder"], run["state"], duration(run["age"]), size_text(run["size"])] for run in found]
+def _print_runs(found: Runs, listed: Sequence[Run]) -> list[dict[str, Any]]:
+    """Print some of the runs that were found; their summaries."""
+    about = [found.summary(run) for run in listed]
+    rows = [[run["folder"], run["state"], duration(run["age"]), size_text(run["size"])] for run in about]
     print_table([["folder", "state", "age", "size"], *rows])
+    return about
 
 
 def _print_nested(found: dict[str, Any], indent: str = "") -> None:

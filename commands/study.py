@@ -7,8 +7,7 @@ import click
 
 from commands import _options as options
 from commands._entries import entry_group, help_of, print_entries
-from commands._printing import print_json, say
-from commands.report import print_result
+from commands._printing import print_json, print_result, say
 from imagesets import data_root
 from lab import machine, registry
 from lab.pace import duration
@@ -75,6 +74,8 @@ def _is_slow(plan: Plan) -> bool:
 
 def _outlook(plan: Plan, jobs: int | None) -> str:
     slots, left = plan.slots(jobs), len(plan.to_do)
+    if not left:
+        return f"0 of {len(plan.cells)} cells to do."
     guess = duration(estimate(plan.to_do, slots))
     hint = f" {len(plan.published)} of them ship in results/: --published takes those." if plan.published else ""
     return f"{left} of {len(plan.cells)} cells to do, {min(slots, left)} side by side, about {guess}.{hint}"

@@ -1,1 +1,1 @@
-"""The zoo: one file per GAN; `_train.py` is the one adversarial loop."""
+"""The zoo: one file per GAN; `_loop.py` is the one adversarial loop."""

@@ -39,7 +39,7 @@ def fetch(name: str, root: Path, download: bool, **settings: Any) -> Any:
     Reading takes no lock and writes nothing; a download is locked, so that two processes do not do it at once.
 
     Raises:
-        Exception: whatever torchvision meets: `lab.imageset.load` says what to do.
+        Exception: whatever torchvision meets: `imagesets.load` says what to do.
     """
     from torchvision import datasets
 

@@ -32,9 +32,8 @@ class Config(BaseModel):
             return cls.model_validate(values)
         except ValidationError as error:
             problems = error.errors()
-            within = {
-                problem["loc"][:1] for problem in problems if problem["loc"][1:]
-            }  # a part that fails is missed, too
+            # A part that fails is missed, too: the whole is said to be too short.
+            within = {problem["loc"][:1] for problem in problems if problem["loc"][1:]}
             told = [problem for problem in problems if problem["type"] != "too_short" or problem["loc"] not in within]
             raise UsageError("; ".join(map(_reason, told))) from None
 

@@ -1,4 +1,4 @@
-"""Writing so that a file is either the old one or the whole new one, never a torn one, even if the power fails."""
+"""Writing so that a file is the old one or the whole new one, never a torn one, even if the power fails; JSON files."""
 
 import contextlib
 import errno
@@ -39,6 +39,18 @@ def write_json(path: Path, value: Any) -> None:
     """Write a value as JSON with sorted keys; NaN and infinities, which JSON lacks, become null."""
     text = json.dumps(without_nan(value), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
     atomic_write(path, text + "\n")
+
+
+def read_json(path: Path, problem: str) -> dict[str, Any]:
+    """The object in a JSON file.
+
+    Raises:
+        WorkbenchError: there is none; the message says that the folder is `problem`.
+    """
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise WorkbenchError(f"{path.parent} is {problem}.") from error
 
 
 def without_nan(value: Any) -> Any:

@@ -7,8 +7,7 @@ from typing import Any
 
 def content_hash(value: Any) -> str:
     """A hash (16 hexadecimal digits) of a JSON-ready value, independent of the order of keys."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return text_hash(json.dumps(value, sort_keys=True, separators=(",", ":")))[:16]
 
 
 def text_hash(text: str) -> str:

@@ -1,4 +1,4 @@
-"""What the machine can do, found out without torch, so that a plan can resolve `auto`."""
+"""What the machine can do, found out without torch; `check_device` alone imports it."""
 
 import os
 import subprocess

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 FOREIGN = ("ACCELERATE_", "FORK_LAUNCHED", "FSDP_", "MEGATRON_LM_", "MPI_", "MV2_", "OMPI_", "PARALLELISM_", "PMI_")
 """How variables begin by which Accelerate, and launchers that it knows, decide how a training is done."""
 TORCHRUN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-LOST = re.compile(
+GONE = re.compile(
     r"\bgloo\b|\bNCCL\b|\bDist(Backend|Network|Store)?Error\b|caused pair closure|broken pipe"
     r"|connection (was )?(closed|reset|refused)|ConnectionResetError|ConnectionRefusedError",
     re.IGNORECASE,
@@ -48,7 +48,7 @@ def forget_launchers() -> None:
 
 def lost_another(reason: str) -> bool:
     """Whether an error tells no more than that another of the processes has gone, which has a reason of its own."""
-    return LOST.search(reason) is not None
+    return GONE.search(reason) is not None
 
 
 def share(batch: "Tensor") -> "Tensor":

@@ -36,7 +36,6 @@ PLACES = {"executors": "lab/running/executors"}
 class Entry:
     """One entry of a folder: its name on the command line and its docstring ("" if the file does not parse)."""
 
-    kind: str
     name: str
     doc: str
 
@@ -58,7 +57,7 @@ def entries(kind: str, having: str | None = None) -> list[Entry]:
     folders = (path for path in folder_of(kind).glob("*/__init__.py") if not path.parent.name.startswith("_"))
     found = {path.stem: path for path in files} | {path.parent.name: path for path in folders}
     return [
-        Entry(kind, stem.replace("_", "-"), _docstring(path))
+        Entry(stem.replace("_", "-"), _docstring(path))
         for stem, path in sorted(found.items())
         if having is None or _assigned(path, having) is not None
     ]
@@ -152,8 +151,8 @@ def source(entry: str) -> Path:
 def config_class(kind: str, name: str) -> type[Config]:
     """The class `Config` of an entry, built from its source without running the rest, so without torch.
 
-    The class may use only builtins and what the file imports from the standard library, pydantic, `lab`
-    and the folder's own `_config`.
+    The class may use only builtins and what the file imports from `typing`, pydantic, `lab` and the folder's own
+    `_config`.
 
     Raises:
         UsageError: the name is unknown.

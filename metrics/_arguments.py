@@ -1,10 +1,12 @@
-"""What the measurements demand of logits, of labels, and of one number a sample."""
+"""What the measurements demand of logits, of labels, and of one number a sample; and the rows that they give."""
 
 import torch
 from torch import Tensor
 
 from snnl_core.distances import check_integers
 
+Row = dict[str, str | float | int]
+"""A measured value by the name `value`, what was measured as `metric`, and whatever else tells rows apart."""
 LEAST_ROUNDING = 1e-3
 
 

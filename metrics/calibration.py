@@ -8,10 +8,8 @@ the most probable class over 15 equal-width bins of its probability (Guo et al. 
 from torch import Tensor
 from torch.nn import functional as F
 
-from metrics._arguments import check_labelled, rounding
+from metrics._arguments import Row, check_labelled, rounding
 from metrics.reliability import BINS, Binning, calibration_error
-
-Row = dict[str, str | float | int]
 
 
 def measure(logits: Tensor, labels: Tensor) -> list[Row]:

@@ -20,12 +20,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from metrics._arguments import check_vector
+from metrics._arguments import Row, check_vector
 
-CODE_VERSION = 1
 PERCENT = 95
 """Of the positives, so many at least are above the threshold."""
-Row = dict[str, str | float | int]
 
 
 @dataclass(frozen=True)

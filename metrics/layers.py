@@ -8,7 +8,7 @@ features falls as n grows: compare equal n.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from torch import Tensor
 
@@ -47,7 +47,8 @@ def measure(
 ) -> Iterator[LayerEntanglement]:
     """The row of each layer in turn; arguments and errors are those of `entanglements`."""
     for name, found in entanglements(features, labels, distance=distance, anchors=anchors, seed=seed):
-        yield _row(name, features[name][0:1].numel(), found)
+        own = {field.name: getattr(found, field.name) for field in fields(LayerEntanglement)[2:]}
+        yield LayerEntanglement(name, features[name][0:1].numel(), **own)
 
 
 def entanglements(
@@ -78,17 +79,3 @@ def entanglements(
         except ValueError as error:
             raise ValueError(f"layer {name!r}: {error}") from error
         yield name, found
-
-
-def _row(layer: str, features: int, found: Entanglement) -> LayerEntanglement:
-    return LayerEntanglement(
-        layer,
-        features,
-        found.score,
-        found.loss,
-        found.temperature,
-        found.bound,
-        found.at_limit,
-        found.n_valid,
-        found.stderr,
-    )

@@ -10,11 +10,11 @@ over the real anchors of one class, the real side of that class, and their mean 
 import torch
 from torch import Tensor
 
+from metrics._arguments import Row
 from snnl_core import GroupEntanglement, entanglement
 from snnl_core.neighbors import nearest_neighbors
 
 REAL, GENERATED = 0, 1
-Row = dict[str, str | float | int]
 
 
 def measure(real: Tensor, generated: Tensor, real_labels: Tensor | None = None) -> list[Row]:

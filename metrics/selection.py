@@ -12,10 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from metrics._arguments import check_correct, check_vector
-
-CODE_VERSION = 1
-Row = dict[str, str | float | int]
+from metrics._arguments import Row, check_correct, check_vector
 
 
 @dataclass(frozen=True)

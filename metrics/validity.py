@@ -19,15 +19,13 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from metrics._arguments import check_unit, check_vector
+from metrics._arguments import Row, check_unit, check_vector
 from snnl_core.conformal import Calibration, Mode, uniform
 
-CODE_VERSION = 1
 LEVELS = (0.01, 0.05, 0.1, 0.2, 0.5)
 PROBABILITY = 0.95
 REPEATS = 200
 """Random splits into calibration scores and others."""
-Row = dict[str, str | float | int]
 
 
 def measure(

@@ -1,1 +1,1 @@
-"""The studies: one file per question, with its grid of cells, its report and its verdicts."""
+"""The studies: one folder a question, with its grid of cells, its report and its verdicts."""

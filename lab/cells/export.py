@@ -5,7 +5,7 @@ from pathlib import Path
 
 from lab.cells import layout
 from lab.cells.folder import CellFolder
-from lab.cells.record import read_json
+from lab.cells.record import read_study
 from lab.errors import UsageError, WorkbenchError
 from lab.files import atomic_write, write_json
 
@@ -30,11 +30,7 @@ def export(folder: Path, target: Path) -> Path:
 
 
 def _export_study(folder: Path, target: Path) -> Path:
-    try:
-        names = read_json(folder / layout.PLAN, "no study's folder")["cells"]
-        cells = layout.cells(layout.root_of_study(folder))
-    except (WorkbenchError, KeyError, IndexError) as error:
-        raise UsageError(f"{folder} is no study's folder; one looks like runs/studies/NAME/HASH.") from error
+    cells, (_, _, names) = layout.cells(layout.root_of(folder)), read_study(folder)
     for name in names:
         if layout.is_done(cells / name):
             _export_cell(cells / name, target)
@@ -44,7 +40,7 @@ def _export_study(folder: Path, target: Path) -> Path:
 
 
 def _export_cell(cell: Path, target: Path) -> Path:
-    """DONE is the last to be copied: a torn copy is no finished cell. Local paths stay at home."""
+    """The mark is the last to be written: a torn copy is no finished cell. Local paths stay at home."""
     copied = layout.cells(target) / cell.name
     if layout.is_done(copied):
         return copied
@@ -52,8 +48,8 @@ def _export_cell(cell: Path, target: Path) -> Path:
         raise WorkbenchError(f"{copied} is there and is no cell's folder; name another target.")
     copied.mkdir(parents=True, exist_ok=True)
     write_json(copied / layout.CONFIG, {**CellFolder(cell).record, "local": {}})
-    _copy(cell, copied, (pattern for pattern in layout.KEPT_OF_CELL if pattern not in {layout.CONFIG, layout.DONE}))
-    _copy(cell, copied, [layout.DONE])
+    _copy(cell, copied, layout.KEPT_OF_CELL)
+    layout.mark(copied, layout.end_of(cell))
     return copied
 
 

@@ -20,10 +20,10 @@ from lab import locks
 from lab.cells import events, layout
 from lab.cells.cell import Cell
 from lab.cells.failure import Failure, read_failure
-from lab.cells.record import read_json, read_record, record_of
+from lab.cells.record import read_record, record_of
 from lab.cells.rows import COLUMNS
 from lab.errors import WorkbenchError
-from lab.files import atomic_write, write_json
+from lab.files import atomic_write, read_json, write_json
 from lab.hashing import text_hash
 from lab.processes import rank
 
@@ -138,7 +138,7 @@ class CellFolder:
     @property
     def seconds(self) -> float:
         """How long the finished work took."""
-        return float(self._end()["seconds"])
+        return float(layout.end_of(self.path)["seconds"])
 
     @property
     def environment(self) -> dict[str, Any]:
@@ -186,7 +186,7 @@ class CellFolder:
             rows = [dict(json.loads(line)) for line in text.splitlines(keepends=True) if line.endswith("\n")]
         except (ValueError, TypeError) as error:
             raise WorkbenchError(f"{path} is damaged: remove its folder, and have it made anew.") from error
-        if self.done and self._end().get("rows") != text_hash(text):
+        if self.done and layout.end_of(self.path).get("rows") != text_hash(text):
             raise WorkbenchError(f"{path} was edited: remove its folder, and have it made anew.")
         return rows
 
@@ -200,10 +200,7 @@ class CellFolder:
 
     def mark_done(self, seconds: float) -> None:
         """Write down that the work is finished, and with which rows."""
-        write_json(self.path / layout.DONE, {"seconds": round(seconds, 3), "rows": text_hash(self._rows_text())})
-
-    def _end(self) -> dict[str, Any]:
-        return read_json(self.path / layout.DONE, "damaged (DONE): remove it, and have it made anew")
+        layout.mark(self.path, {"seconds": round(seconds, 3), "rows": text_hash(self._rows_text())})
 
     def _rows_text(self) -> str:
         path = self.path / layout.ROWS

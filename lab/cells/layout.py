@@ -1,4 +1,4 @@
-"""Where things lie below a folder of runs, and what the files of a run are called: no other module knows names.
+"""Where things lie below a folder of runs, and what the files of cells and studies are called.
 
 runs/
     cells/LABEL-KEY/       one piece of work: lab.cells.folder
@@ -9,11 +9,13 @@ runs/
 """
 
 from pathlib import Path
+from typing import Any
 
+from lab.files import read_json, write_json
 from lab.registry import ROOT
 
 CONFIG, PLAN = "config.json", "plan.json"
-ENVIRONMENT, EVENTS, ROWS = "environment.json", "events.jsonl", "rows.jsonl"
+ENVIRONMENT, EVENTS, ROWS, TABLE = "environment.json", "events.jsonl", "rows.jsonl", "rows.csv"
 DONE, FAILED, TRACEBACK = "DONE", "FAILED", "traceback.txt"
 LOCK, LOG = "lock", "log.txt"
 CHECKPOINTS, SAMPLES, SNAPSHOTS = "checkpoints", "samples", "snapshots"
@@ -21,9 +23,9 @@ CHECKPOINTS, SAMPLES, SNAPSHOTS = "checkpoints", "samples", "snapshots"
 PUBLISHED = ROOT / "results"
 """Finished cells without their weights that ship with the code."""
 
-KEPT_OF_CELL = (CONFIG, ENVIRONMENT, ROWS, DONE, "*.npz", f"{SAMPLES}/*.png")
+KEPT_OF_CELL = (ENVIRONMENT, ROWS, "*.npz", f"{SAMPLES}/*.png")
 KEPT_OF_STUDY = (CONFIG, PLAN, DONE)
-"""What an export copies."""
+"""What an export copies; of a cell, beside its settings and the mark of finished work."""
 
 
 def cells(root: Path) -> Path:
@@ -46,20 +48,11 @@ def search(root: Path, name: str, key: str) -> Path:
     return root / "searches" / name / key
 
 
-def root_of_study(folder: Path) -> Path:
-    """The folder of runs that a study's folder lies in.
-
-    Raises:
-        IndexError: it lies too near the root of the file system to be one.
-    """
-    return folder.resolve().parents[2]
-
-
 def root_of(folder: Path) -> Path:
-    """The folder of runs that a study's or a cell's folder lies in, as far as the path tells."""
-    parents = folder.resolve().parents
-    of_study = len(parents) > 2 and parents[1].name == "studies" and parents[0].name != "cells"
-    return parents[2] if of_study else parents[min(1, len(parents) - 1)]
+    """The folder of runs that a study's or a cell's folder lies in; the nearest to it where the path is too short."""
+    path = folder.resolve()
+    above = [*path.parents] or [path]
+    return above[min(2 if is_study(path) else 1, len(above) - 1)]
 
 
 def is_done(folder: Path) -> bool:
@@ -75,6 +68,20 @@ def is_cell(folder: Path) -> bool:
 def is_study(folder: Path) -> bool:
     """Whether a folder looks like a study's."""
     return (folder / PLAN).is_file()
+
+
+def mark(folder: Path, end: dict[str, Any]) -> None:
+    """Mark the work of a folder as finished, with what is to be known of its end."""
+    write_json(folder / DONE, end)
+
+
+def end_of(folder: Path) -> dict[str, Any]:
+    """What finished work was marked with.
+
+    Raises:
+        WorkbenchError: the mark cannot be read.
+    """
+    return read_json(folder / DONE, "damaged (DONE): remove it, and have it made anew")
 
 
 def unmark(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a cell's `config.json` says, and whether it was changed since it was written.
+"""What a cell's `config.json` says, and whether it was changed since it was written; and what a study's folder says.
 
 identity        what the key is made of, with the settings that differ from their defaults
 config          every setting, as it was when the cell was planned
@@ -8,13 +8,13 @@ needs_folders   the names of the folders that the cell reads
 seal            a hash of all but `local`
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
 from lab.cells.cell import FORMAT, Cell, ConfigT, folder_name
-from lab.cells.layout import CONFIG
+from lab.cells.layout import CONFIG, PLAN
 from lab.errors import UsageError, WorkbenchError
+from lab.files import read_json
 from lab.hashing import content_hash
 
 SEALED = ("identity", "config", "key", "label", "needs_folders")
@@ -70,16 +70,17 @@ def recorded_cell(folder: Path, settings: type[ConfigT]) -> Cell[ConfigT]:
     return cell
 
 
-def read_json(path: Path, problem: str) -> dict[str, Any]:
-    """The object in a JSON file.
+def read_study(folder: Path) -> tuple[str, dict[str, Any], list[str]]:
+    """The study that a folder is of, its settings as plain values, and the names of its cells.
 
     Raises:
-        WorkbenchError: there is none; the message says that the folder is `problem`.
+        UsageError: it is no study's folder.
     """
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise WorkbenchError(f"{path.parent} is {problem}.") from error
+        plan, settings = (read_json(folder / name, "no study's folder") for name in (PLAN, CONFIG))
+        return plan["study"], settings, plan["cells"]
+    except (WorkbenchError, KeyError) as error:
+        raise UsageError(f"{folder} is no study's folder; one looks like runs/studies/NAME/HASH.") from error
 
 
 def _is_whole(record: dict[str, Any]) -> bool:

@@ -120,12 +120,6 @@ class Runs:
         }
 
 
-def list_runs(root: Path) -> list[dict[str, Any]]:
-    """The summary of every study and cell in a runs folder."""
-    runs = Runs(root)
-    return [runs.summary(run) for run in runs.all]
-
-
 def show_run(folder: Path) -> dict[str, Any]:
     """All that is known of a study's or a cell's folder, JSON-ready.
 

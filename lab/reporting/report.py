@@ -48,7 +48,6 @@ class GalleryRow:
 class Gallery:
     """Rows of PNG pictures."""
 
-    name: str
     caption: str
     rows: Sequence[GalleryRow]
 

@@ -78,14 +78,18 @@ class Display:
         return {folder: last_progress(folder.path) for folder in working}
 
     def _whole(self, active: dict[CellFolder, dict[str, Any]]) -> tuple[float, str]:
-        """The share of the work that is done, and the time left: first by the costs, as it goes on by the pace."""
+        """The share of the work that is done, and the time left: first by the costs, as it goes on by the pace.
+
+        While something is at work, a second at least is left.
+        """
         ended = sum(self._costs[folder.path] for folder in self._running if folder not in active)
         partly = sum(self._costs[folder.path] * _done(event) for folder, event in active.items())
         cost, elapsed = sum(self._costs.values()), time.monotonic() - self._start
         fraction = (ended + partly) / max(cost, 1e-9)
         trust = min(1.0, fraction / 0.1)
-        total = trust * elapsed / (fraction or 1.0) + (1 - trust) * cost / self._jobs
-        return fraction, f"about {duration(max(0.0, total - elapsed))} left"
+        by_cost, by_pace = (1 - fraction) * cost / self._jobs, elapsed / (fraction or 1.0) - elapsed
+        left = (1 - trust) * by_cost + trust * by_pace
+        return fraction, f"about {duration(max(1.0 if active else 0.0, left))} left"
 
 
 def _done(event: dict[str, Any]) -> float:

@@ -11,25 +11,24 @@ side. What is proposed is a function of the journal and of how many trials there
 ends as an undisturbed one does that has as many slots.
 """
 
-import csv
-import io
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from lab.cells import layout
-from lab.cells.cell import Cell
 from lab.cells.folder import CellFolder
 from lab.config import Config
 from lab.errors import DivergedError, WorkbenchError
 from lab.files import atomic_write, explaining, remove_leftovers
 from lab.hashing import content_hash
 from lab.locks import LOOK_SECONDS, held
+from lab.reporting.tables import Table, columns
 from lab.running.schedule import Outcome
 from lab.studying.journal import Journal, check_optuna
-from lab.studying.plan import Plan, plan_cells
+from lab.studying.plan import plan_cells
 from lab.studying.preset import write_preset
 from lab.studying.space import Searchable, Space, Values
 from lab.studying.study import do_cells
@@ -111,8 +110,7 @@ def search(
     """
     check_optuna()
     space = searchable.space(config)
-    trying = _Trying(study, searchable, config, runs, data, local, jobs)
-    example = trying.cells({name: part.example for name, part in space.items()})
+    example = searchable.cells(config, {name: part.example for name, part in space.items()}, data)
     identity = {
         "study": study,
         "settings": config.plain(),
@@ -120,12 +118,17 @@ def search(
         "code": content_hash([[dict(cell.versions), cell.data] for cell in example]),
     }
     folder = folder or layout.search(runs, study, content_hash(identity)[:8])
-    together = max(1, (jobs or trying.plan(example).places) // len(example))
+    together = max(1, (jobs or plan_cells(study, config, example, runs).places) // len(example))
     with explaining(folder), _alone(folder):
         journal = Journal(folder, identity, {name: part.distribution() for name, part in space.items()})
         for proposed in journal.rounds(trials, together):
             tried = {number: _values(space, raw) for number, raw in proposed.items()}
-            for number, score in trying.scores(tried).items():
+            cells = {number: searchable.cells(config, values, data) for number, values in tried.items()}
+            plan = plan_cells(study, config, chain.from_iterable(cells.values()), runs)
+            outcome = do_cells(plan, local=local, jobs=jobs)  # the trials of a round side by side
+            paths = {number: [layout.cells(runs) / cell.folder_name for cell in some] for number, some in cells.items()}
+            scores = {number: _score(searchable, outcome, some) for number, some in paths.items()}
+            for number, score in scores.items():
                 journal.tell(number, score)
                 _keep(Found(study, folder, _trials(journal, space)), searchable, config)
                 words = ", ".join(f"{name} {value}" for name, value in tried[number].items())
@@ -135,45 +138,25 @@ def search(
     return found
 
 
-@dataclass(frozen=True)
-class _Trying:
-    """How values are tried."""
+def _score(searchable: Searchable, outcome: Outcome, paths: Sequence[Path]) -> float:
+    """The score of a trial by its cells' folders: 0 where its settings, and nothing else, are at fault.
 
-    study: str
-    searchable: Searchable
-    config: Config
-    runs: Path
-    data: Path
-    local: dict[str, Any]
-    jobs: int | None
-
-    def cells(self, values: Values) -> list[Cell[Any]]:
-        return self.searchable.cells(self.config, values, self.data)
-
-    def plan(self, cells: Sequence[Cell[Any]]) -> Plan:
-        return plan_cells(self.study, self.config, cells, self.runs)
-
-    def scores(self, tried: dict[int, Values]) -> dict[int, float]:
-        """The score of each trial of a round, its cells done side by side with the others'."""
-        cells = {number: self.cells(values) for number, values in tried.items()}
-        plan = self.plan([cell for some in cells.values() for cell in some])
-        outcome = do_cells(plan, local=self.local, jobs=self.jobs)
-        return {number: self._score(outcome, some) for number, some in cells.items()}
-
-    def _score(self, outcome: Outcome, cells: Sequence[Cell[Any]]) -> float:
-        paths = [layout.cells(self.runs) / cell.folder_name for cell in cells]
-        failed = {path: outcome.failed[path] for path in paths if path in outcome.failed}
-        for path, failure in failed.items():
-            if failure.kind != DivergedError.kind:  # nothing but the settings is at fault, and the score is 0
-                raise WorkbenchError(f"{path.name} failed: {failure} The same command goes on with it.")
-        return 0.0 if failed else self.searchable.score([CellFolder(path) for path in paths])
+    Raises:
+        WorkbenchError: a cell failed of something else.
+    """
+    failed = {path: outcome.failed[path] for path in paths if path in outcome.failed}
+    for path, failure in failed.items():
+        if failure.kind != DivergedError.kind:
+            raise WorkbenchError(f"{path.name} failed: {failure} The same command goes on with it.")
+    return 0.0 if failed else searchable.score([CellFolder(path) for path in paths])
 
 
 def _keep(found: Found, searchable: Searchable, config: Config) -> None:
     """Write the best settings and the table of trials, if there is a trial."""
     if found.trials:
         write_preset(found.preset, found.study, searchable.preset(config, found.best.values))
-        atomic_write(found.folder / "trials.csv", _csv(found.rows()))
+        heading, *rows = found.rows()
+        atomic_write(found.folder / "trials.csv", Table("trials", "", columns(*heading), rows).to_csv())
 
 
 @contextmanager
@@ -193,9 +176,3 @@ def _values(space: Space, proposed: dict[str, Any]) -> Values:
 
 def _trials(journal: Journal, space: Space) -> list[Trial]:
     return [Trial(number, _values(space, raw), score) for number, raw, score in journal.told()]
-
-
-def _csv(rows: Sequence[Sequence[Any]]) -> str:
-    buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerows(rows)
-    return buffer.getvalue()

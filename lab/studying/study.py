@@ -1,6 +1,5 @@
 """Running a study: do the cells that are left, and draw the report from the table and the artifacts."""
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -9,8 +8,9 @@ from typing import Any
 
 from lab import locks, machine, registry
 from lab.cells import layout
-from lab.cells.failure import read_failure
+from lab.cells.failure import Failure, read_failure
 from lab.cells.folder import CellFolder
+from lab.cells.record import read_study
 from lab.cells.rows import build_table
 from lab.config import Config
 from lab.errors import UsageError, WorkbenchError
@@ -41,7 +41,7 @@ class Result:
             "study": self.study,
             "folder": str(self.folder),
             "report": str(self.report),
-            "table": str(self.folder / "rows.csv"),
+            "table": str(self.folder / layout.TABLE),
             "verdicts": [verdict.plain() for verdict in self.verdicts],
             "cells": self.cells,
         }
@@ -89,18 +89,18 @@ def draw_study(folder: Path, *, counts: dict[str, int] | None = None, failed: di
     Raises:
         WorkbenchError: the folder is no study's.
     """
-    name, config, cells = _read(folder)
+    (name, config, cells), told = _read(folder), failed or {}
     with explaining(folder), locks.exclusive(folder / layout.LOCK):
         remove_leftovers(folder)
         found, absent = _find_cells(cells, folder)
-        missing = [f"{cell}: {(failed or {}).get(cell) or reason}" for cell, reason in absent.items()]
+        missing = [f"{cell}: {told.get(cell) or failure or 'not done yet'}" for cell, failure in absent.items()]
         verdicts, page = _draw(folder, name, config, found, missing)
         if missing:
             layout.unmark(folder)
         else:
-            write_json(folder / layout.DONE, {})
-    counts = counts or {"total": len(cells), "run": 0, "cached": len(found), "failed": len(absent)}
-    return Result(name, folder, page, verdicts, counts, failed or {})
+            layout.mark(folder, {})
+    counts = counts or {"total": len(cells), "run": 0, "cached": len(found), "failed": sum(map(bool, absent.values()))}
+    return Result(name, folder, page, verdicts, counts, told)
 
 
 def _draw(
@@ -108,7 +108,7 @@ def _draw(
 ) -> tuple[list[Verdict], Path]:
     module = registry.load("studies", study)
     table = build_table({"study": study, "cell": cell.path.name, **row} for cell in cells for row in cell.rows())
-    with replacing(folder / "rows.csv") as aside:
+    with replacing(folder / layout.TABLE) as aside:
         table.to_csv(aside, index=False)
     report: Report = module.report(config, table, cells)
     report.sections.append(provenance.section(config, table, cells))
@@ -116,16 +116,17 @@ def _draw(
     return verdicts, write_report(report, verdicts, missing, folder)
 
 
-def _find_cells(names: list[str], folder: Path) -> tuple[list[CellFolder], dict[str, str]]:
-    """The finished cells of a study's folder, beside it or published, and the reason for each that is absent."""
-    places = [layout.cells(layout.root_of_study(folder)), layout.cells(layout.PUBLISHED)]
-    found, absent = [], {}
+def _find_cells(names: list[str], folder: Path) -> tuple[list[CellFolder], dict[str, Failure | None]]:
+    """The finished cells of a study's folder, beside it or published, and why each absent one failed, if it did."""
+    places = [layout.cells(layout.root_of(folder)), layout.cells(layout.PUBLISHED)]
+    found: list[CellFolder] = []
+    absent: dict[str, Failure | None] = {}
     for name in names:
         done = [place / name for place in places if layout.is_done(place / name)]
         if done:
             found.append(CellFolder(done[0]))
         else:
-            absent[name] = str(read_failure(places[0] / name) or "not done yet")
+            absent[name] = read_failure(places[0] / name)
     return found, absent
 
 
@@ -145,12 +146,7 @@ def _begun(plan: Plan) -> Iterator[None]:
 
 def _read(folder: Path) -> tuple[str, Config, list[str]]:
     """The study that a folder is of, its settings, and the names of its cells."""
-    try:
-        plan = json.loads((folder / layout.PLAN).read_text(encoding="utf-8"))
-        settings = json.loads((folder / layout.CONFIG).read_text(encoding="utf-8"))
-        name, cells = plan["study"], plan["cells"]
-    except (OSError, ValueError, KeyError) as error:
-        raise UsageError(f"{folder} is no study's folder; one looks like runs/studies/NAME/HASH.") from error
+    name, settings, cells = read_study(folder)
     module = registry.load("studies", name)
     try:
         return name, module.Config.parse(settings), cells

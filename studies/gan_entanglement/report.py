@@ -163,7 +163,7 @@ def _samples(gan: str, trainings: list[CellFolder]) -> Gallery:
         GalleryRow(f"{gan}, {seeds[0]}, over training", over),
         GalleryRow(f"{gan}, every seed at the end", list(zip(seeds, last, strict=True))),
     ]
-    return Gallery(f"samples-{gan}", f"Samples of {gan}.", rows)
+    return Gallery(f"Samples of {gan}.", rows)
 
 
 def _embeddings(cells: list[CellFolder]) -> dict[str, Any]:

@@ -34,6 +34,18 @@ def test_ratios_are_taken_within_each_round(rounds):
     assert rounds.median(times, "other") == 4.0
 
 
+def test_a_line_says_whether_its_bound_is_met(rounds):
+    lines = [
+        rounds.row("loss", 0.5, "G", 2.0, at_most=2.0),
+        rounds.row("loss", 0.5, "dense / ours", 2.0, at_least=2.5),
+        rounds.row("p", 0.0, "of rows", 0.01),
+    ]
+    assert [line["met"] for line in lines] == [True, False, None]
+    texts = [rounds.text(line).split() for line in lines]
+    assert texts[0] == ["loss", "0.50000", "s", "2", "G", "<=", "2", "met"]
+    assert texts[1][-3:] == [">=", "2.5", "MISSED"] and texts[2] == ["p", "0.01", "of", "rows"]
+
+
 @pytest.mark.parametrize(
     "name, arguments, found",
     [

@@ -89,7 +89,7 @@ def test_nothing_outside_the_named_folder_is_touched(study):
 def test_a_dry_run_tells_what_is_done_and_does_nothing(study, snnl, tmp_path):
     home, arguments, *_ = study
     done = snnl(*arguments, "--dry-run", cwd=home)
-    assert "0 of 11 cells to do" in done.stdout and done.stdout.count("done  ") == 11
+    assert "0 of 11 cells to do.\n" in done.stdout and done.stdout.count("done  ") == 11
     fresh = snnl("study", "gan-entanglement", "--preset", "smoke", "--seeds", "4", "--dry-run", cwd=tmp_path)
     assert fresh.stdout.count("to do  ") == 19 and "about" in fresh.stdout
     assert not list(tmp_path.iterdir())

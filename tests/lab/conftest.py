@@ -61,7 +61,7 @@ def make(folder):
         HOSTILE,
         [
             Section(HOSTILE, HOSTILE, [Figure("figure", HOSTILE, figure, pd.DataFrame({"a": [1]})), table]),
-            Section("Pictures", "", [Gallery("g", HOSTILE, [GalleryRow(HOSTILE, [(HOSTILE, picture)])])]),
+            Section("Pictures", "", [Gallery(HOSTILE, [GalleryRow(HOSTILE, [(HOSTILE, picture)])])]),
         ],
     )
     return report, [judge(claim, effect) for effect in effects], [HOSTILE]

@@ -1,6 +1,7 @@
 """What people see while cells are at work."""
 
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -29,6 +30,29 @@ def test_lines_tell_what_runs_how_fast_and_how_long_still(tmp_path, monkeypatch,
         time.sleep(0.2)
     line = capsys.readouterr().err.splitlines()[-1]
     assert "50%" in line and "left" in line and "gan-x: 2 of 4 kimg, 800 images/s" in line
+
+
+@pytest.mark.parametrize(
+    "told, line",
+    [
+        ({}, "  0%, about 10 s left | gan-x: starting"),
+        ({"done": 2, "total": 4, "text": "half"}, " 50%, about 1 min 0 s left | gan-x: half"),
+        ({"done": 4, "total": 4, "text": "all"}, "100%, about 1 s left | gan-x: all"),
+    ],
+)
+def test_what_is_left_is_the_guess_at_first_then_goes_by_the_pace_and_is_never_nothing(
+    tmp_path, monkeypatch, capsys, told, line
+):
+    """A minute has gone by, of a cell that was guessed to take ten seconds."""
+    clock = iter([0.0])
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: next(clock, 60.0)))
+    monkeypatch.setattr(progress, "LINE_SECONDS", 0.05)
+    folder = CellFolder.create(Cell("train-gan", "gan-x", Config()), tmp_path, {})
+    folder.event("progress", **told)
+    with Display({folder.path: 10.0}, jobs=1) as display:
+        display.started(folder)
+        time.sleep(0.2)
+    assert capsys.readouterr().err.splitlines()[-1] == line
 
 
 def test_items_are_given_as_they_come_with_a_line_now_and_then(monkeypatch, capsys):

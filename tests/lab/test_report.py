@@ -98,7 +98,7 @@ def test_a_gallery_shows_its_caption(report, hostile, tmp_path):
 def test_a_page_of_galleries_stands_alone(hostile, tmp_path):
     (tmp_path / "grid.png").write_bytes(b"picture")
     rows = [GalleryRow(hostile, [(hostile, tmp_path / "grid.png"), (hostile, b"picture")])]
-    write_page(Report(hostile, hostile, [Section(hostile, "", [Gallery("g", hostile, rows)])]), tmp_path / "page.html")
+    write_page(Report(hostile, hostile, [Section(hostile, "", [Gallery(hostile, rows)])]), tmp_path / "page.html")
     page = Page((tmp_path / "page.html").read_text(encoding="utf-8"))
     assert page.tags.count("script") == 1 and sum(hostile in text for text in page.texts) >= 6
     assert page.links == ["#s1", *["data:image/png;base64,cGljdHVyZQ=="] * 2]

@@ -10,10 +10,10 @@ from filelock import FileLock
 from making import made
 
 from lab import locks
-from lab.cells import removal
+from lab.cells import layout, removal
 from lab.cells.export import export
 from lab.cells.folder import CellFolder
-from lab.cells.runs import Runs, list_runs, show_run, size_text
+from lab.cells.runs import Runs, show_run, size_text
 from lab.errors import UsageError, WorkbenchError
 from lab.registry import ROOT
 
@@ -53,8 +53,13 @@ def taken(runs, *folders):
     return [run.path.name.rpartition("-")[0] or run.name for run in removal.to_remove(Runs(runs), folders)]
 
 
+def listed(runs):
+    found = Runs(runs)
+    return [found.summary(run) for run in found.all]
+
+
 def states(runs):
-    return {run["name"].rpartition("-")[0] or run["name"]: run["state"] for run in list_runs(runs)}
+    return {run["name"].rpartition("-")[0] or run["name"]: run["state"] for run in listed(runs)}
 
 
 def test_states(runs):
@@ -69,7 +74,7 @@ def test_states(runs):
     assert (now["measure"], now["other"], now["s/one"], now["s/two"]) == ("running", "failed", "done", "failed")
     (place(runs, OTHER) / "config.json").write_text('{"format"')
     assert states(runs)["other"] == "unreadable" and states(runs)["measure"] == "unfinished"
-    assert list_runs(runs / "nowhere") == []
+    assert listed(runs / "nowhere") == []
 
 
 def test_age_and_size(runs):
@@ -78,7 +83,7 @@ def test_age_and_size(runs):
         os.utime(path, (1e9, 1e9))
     (folder / "more").write_bytes(b"x" * 5000)
     os.utime(folder / "more", (1.5e9, 1.5e9))
-    run = next(run for run in list_runs(runs) if run["folder"] == str(folder))
+    run = next(run for run in listed(runs) if run["folder"] == str(folder))
     assert run["size"] == sum(path.stat().st_size for path in folder.iterdir()) > 5000
     assert run["age"] == pytest.approx(time.time() - 1.5e9, abs=60)
     assert [size_text(n) for n in (0, 999, 1000, 1_440_000, 3e15)] == ["0 B", "999 B", "1.0 kB", "1.4 MB", "3000.0 TB"]
@@ -103,6 +108,12 @@ def test_a_study_is_shown(runs):
     for folder in (runs, runs / "cells", runs.parent):
         with pytest.raises(UsageError, match="no study's or cell's folder"):
             show_run(folder)
+
+
+def test_a_folder_too_near_the_root_of_the_file_system_is_no_run():
+    with pytest.raises(UsageError, match="no study's or cell's folder"):
+        show_run(Path("/"))
+    assert [str(layout.root_of(Path(path))) for path in ("/", "/a", "/a/b", "/a/b/c")] == ["/", "/", "/", "/a"]
 
 
 def test_a_study_goes_with_the_cells_that_only_it_needs(runs):
@@ -267,4 +278,4 @@ def test_a_file_that_vanishes_while_runs_are_listed(runs, monkeypatch):
         return lstat(path)
 
     monkeypatch.setattr(Path, "lstat", late)
-    assert len(list_runs(runs)) == 6
+    assert len(listed(runs)) == 6

@@ -8,12 +8,14 @@ from making import made
 
 from lab import machine
 from lab.cells import layout
+from lab.cells.failure import Failure, keep_failure
 from lab.cells.folder import CellFolder
 from lab.cells.removal import to_remove
 from lab.cells.rows import build_table
 from lab.cells.runs import Runs
 from lab.config import Config
 from lab.errors import WorkbenchError
+from lab.files import write_json
 from lab.reporting.provenance import section
 from lab.reporting.report import Report
 from lab.running import schedule
@@ -54,7 +56,8 @@ class Module:
 @pytest.fixture
 def places(tmp_path, monkeypatch):
     """Folders for runs and for published results; the study is the one above."""
-    monkeypatch.setattr(study.registry, "load", lambda kind, name: Module)
+    load = study.registry.load
+    monkeypatch.setattr(study.registry, "load", lambda kind, name: Module if kind == "studies" else load(kind, name))
     monkeypatch.setattr(layout, "PUBLISHED", tmp_path / "results")
     return tmp_path / "runs", tmp_path / "results"
 
@@ -154,6 +157,22 @@ def test_a_study_that_lost_a_cell_is_not_done_any_more(places, monkeypatch):
     (train.path / "DONE").unlink()
     study.draw_study(plan.folder)
     assert not (plan.folder / "DONE").exists()
+
+
+def test_a_report_counts_as_failed_what_has_failed(places):
+    """What was not done yet is absent, and has not failed."""
+    runs, _ = places
+    finish(TRAIN, runs)
+    left = CellFolder.create(MEASURE, runs / "cells", {})
+    folder = layout.study(runs, "x", "half")
+    folder.mkdir(parents=True)
+    write_json(folder / layout.CONFIG, {})
+    write_json(folder / layout.PLAN, {"study": "x", "cells": [TRAIN.folder_name, MEASURE.folder_name]})
+    assert study.draw_study(folder).cells == {"total": 2, "run": 0, "cached": 1, "failed": 0}
+    assert "not done yet" in (folder / "report.html").read_text(encoding="utf-8")
+    keep_failure(left.path, Failure("error", "no luck"))
+    assert study.draw_study(folder).cells["failed"] == 1
+    assert "no luck" in (folder / "report.html").read_text(encoding="utf-8")
 
 
 def test_a_study_is_at_work_from_its_plan_to_its_report(places, monkeypatch):
