@@ -6,7 +6,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,24 @@ def write_json(path: Path, value: Any) -> None:
     """Write a value as JSON with sorted keys; NaN and infinities, which JSON lacks, become null."""
     text = json.dumps(without_nan(value), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
     atomic_write(path, text + "\n")
+
+
+def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
+    """Write arrays as a compressed .npz, whole or not at all."""
+    import numpy as np
+
+    with replacing(path) as aside, aside.open("wb") as file:
+        np.savez_compressed(file, **arrays)
+
+
+def read_arrays(path: Path) -> dict[str, Any]:
+    """The arrays of an .npz by name, none of them of Python objects; empty where there is no file."""
+    import numpy as np
+
+    if not path.exists():
+        return {}
+    with np.load(path, allow_pickle=False) as found:
+        return dict(found)
 
 
 def without_nan(value: Any) -> Any:
