@@ -128,6 +128,11 @@ class TrainingConfig(Supervision):
         return self.spec or registry.load("imagesets", self.imageset).SPEC
 
     @property
+    def about(self) -> dict[str, str | int]:
+        """What rows say of the training."""
+        return {"model": self.classifier, "imageset": self.imageset, "seed": self.seed, "setting": self.setting}
+
+    @property
     def setting(self) -> str:
         """What the rows of a training say of its objective: alpha, and what else is not as usual.
 

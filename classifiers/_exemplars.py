@@ -17,14 +17,15 @@ from torch import Tensor
 import imagesets
 from classifiers._config import TrainingConfig
 from classifiers._credibility import Observer, Seen
-from classifiers._snapshots import kept_classifiers, load_classifier
+from classifiers._images import check_validation
+from classifiers._snapshots import load_classifier
 from imagesets import ImageSet
 from lab.cells.folder import CellFolder
-from lab.errors import UsageError
+from lab.errors import telling
 from lab.reporting.report import Gallery, GalleryRow, Report, Section
 from lab.training.draws import carve, subset
 from lab.training.frame import evaluation_device
-from outside.credibility import telling
+from lab.training.snapshots import snapshots
 from snnl_core import DeepKNN
 from snnl_core.pooling import MAX_FEATURES
 
@@ -60,12 +61,14 @@ class Exemplars:
     def rows(self) -> list[dict[str, Any]]:
         """A row for each image: what the neighbours predict, what the network itself, credibility and confidence."""
         found, own = self.seen.found, self.seen.logits.argmax(1).tolist()
-        values = (self.names, found.labels.tolist(), own, found.credibility.tolist(), found.confidence.tolist())
-        return [
-            {"image": name, "prediction": self.classes[label], "network": self.classes[said], "credibility": p,
-             "confidence": q}
-            for name, label, said, p, q in zip(*values, strict=True)
-        ]  # fmt: skip
+        columns = {
+            "image": self.names,
+            "prediction": [self.classes[label] for label in found.labels.tolist()],
+            "network": [self.classes[label] for label in own],
+            "credibility": found.credibility.tolist(),
+            "confidence": found.confidence.tolist(),
+        }
+        return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
     def neighbors(self, row: int) -> dict[str, list[dict[str, Any]]]:
         """An image's nearest training images by layer, nearest first: index in the train split, label and distance."""
@@ -129,12 +132,11 @@ def exemplars(
     """
     folder = CellFolder(cell)
     run = TrainingConfig.parse(folder.config)
-    snapshot, spec = kept_classifiers(cell)[-1], run.spec_of_images
+    snapshot, spec = snapshots(cell, "classifier")[-1], run.spec_of_images
     images = imagesets.decode(files, spec)
     train = imagesets.load(run.imageset, "train", root=data, download=download)
     fitted, kept = carve(len(train), run.validation, run.seed)
-    if not len(kept):
-        raise UsageError("No images were kept apart to validate on: train with --validation above 0.")
+    check_validation(len(kept))
     bank = fitted[subset(len(fitted), n_bank or min(len(fitted), MAX_BANK), run.seed, "bank")]
     held = kept[subset(len(kept), min(len(kept), MAX_CALIBRATION), run.seed, "calibration")]
     say(

@@ -18,6 +18,12 @@ def check_classes(spec: Spec) -> None:
         raise UsageError(f"A classifier needs images of at least {FEWEST_CLASSES} classes; these have {found}.")
 
 
+def check_validation(n: int) -> None:
+    """Raise UsageError unless some images, n, were kept apart from training."""
+    if not n:
+        raise UsageError("No images were kept apart to validate on: train with --validation above 0.")
+
+
 def check_shown(built: Spec, shown: Spec, name: str) -> None:
     """Raise UsageError unless a network that was built for `built` takes the images `shown`, those of the set `name`.
 

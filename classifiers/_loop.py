@@ -67,11 +67,6 @@ class ClassifierTraining(Training):
         return self.config.classifier
 
     @property
-    def step(self) -> int:
-        """Updates so far."""
-        return self.state.step
-
-    @property
     def last(self) -> int:
         """The number of updates in all."""
         return self.steps_at(self.config.epochs)
@@ -126,11 +121,11 @@ class ClassifierTraining(Training):
 
     def files(self) -> dict[str, bytes]:
         """The state, and what was found in validating."""
-        return {**self.state.files(), VALIDATION: json.dumps(self.validated).encode()}
+        return {**super().files(), VALIDATION: json.dumps(self.validated).encode()}
 
     def restore(self, found: Checkpoint) -> None:
         """Take them over."""
-        self.state.restore(found)
+        super().restore(found)
         validated = json.loads(found.files[VALIDATION])
         self.validated = {int(epoch): values for epoch, values in validated.items()}
 
@@ -139,15 +134,7 @@ class ClassifierTraining(Training):
 
         And what was found in validating, where an epoch ends; of step 0, how large the network is.
         """
-        config = self.config
-        about = {
-            "model": config.classifier,
-            "imageset": config.imageset,
-            "seed": config.seed,
-            "kimg": self.kimg_at(stop),
-            "step": stop,
-            "setting": config.setting,
-        }
+        about = {**self.config.about, "kimg": self.kimg_at(stop), "step": stop}
         training = {"kind": "training", "split": "train", **about}
         if stop == 0:
             yield {**training, "metric": "parameters", "value": self.state.parameters}
@@ -174,7 +161,7 @@ def train(config: TrainingConfig, cell: CellFolder) -> None:
 def begin(config: TrainingConfig, cell: CellFolder) -> ClassifierTraining:
     """Load the images and make the network of a run that starts at step 0."""
     accelerator, arithmetic = frame.begin(config, cell)
-    images = imagesets.load(config.imageset, "train", root=cell.data_root, download=cell.download)
+    images = imagesets.load(config.imageset, "train", **cell.data)
     fit, held = carve(len(images), config.validation, config.seed)
     torch.manual_seed(derive_seed(config.seed, "weights"))
     network: nn.Module = registry.load("classifiers", config.classifier).build(config.settings, config.spec_of_images)

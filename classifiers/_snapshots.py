@@ -1,27 +1,15 @@
 """Classifiers of a training: loaded again, and what they say of images."""
 
-from pathlib import Path
-
 import torch
 from torch import Tensor, nn
 
 import imagesets
 from classifiers._config import TrainingConfig
 from lab import registry
-from lab.training import snapshots
 from lab.training.snapshots import Snapshot
 from lab.training.tensors import load_weights
 
 BATCH = 256
-
-
-def kept_classifiers(cell: Path) -> list[Snapshot]:
-    """The classifiers that a training cell kept, in order of training.
-
-    Raises:
-        WorkbenchError: there is none.
-    """
-    return snapshots.snapshots(cell, "classifier")
 
 
 def load_classifier(snapshot: Snapshot, config: TrainingConfig) -> nn.Module:

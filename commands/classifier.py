@@ -17,6 +17,7 @@ from lab.cells.folder import CellFolder
 from lab.cells.record import recorded_cell
 from lab.errors import UsageError
 from lab.running.one import do_folder
+from lab.training.snapshots import snapshots
 from tasks import evaluate_classifier, train_classifier
 
 if TYPE_CHECKING:
@@ -88,9 +89,7 @@ def _training(folder: Path) -> Cell[train_classifier.Config]:
     if CellFolder(folder).task != "train-classifier":
         raise UsageError(f"{folder} is not the folder of a classifier in training.")
     training = recorded_cell(folder, train_classifier.Config)
-    from classifiers._snapshots import kept_classifiers  # after what needs no torch
-
-    kept_classifiers(folder)
+    snapshots(folder, "classifier")
     return training
 
 

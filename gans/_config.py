@@ -1,7 +1,7 @@
 """Settings that every GAN shares, and those of a training. Free of torch, so that a plan can read them."""
 
 import itertools
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field, SerializeAsAny, ValidationInfo, field_validator, model_validator
 
@@ -14,6 +14,11 @@ from lab.training.compute import Compute
 
 class GanConfig(Config):
     """The recipe of a GAN: its networks' size and its two optimizers."""
+
+    DEPENDS_ON_LENGTH: ClassVar[bool] = False
+    """Whether a longer run begins otherwise than a shorter one."""
+    DIFFERENTIATES_TWICE: ClassVar[bool] = False
+    """Whether the discriminator's loss differentiates a gradient, which torch.compile cannot: it is left as it is."""
 
     latent: int = Field(100, ge=1, description="dimensions of the latent noise")
     width: int = Field(
@@ -84,6 +89,11 @@ class TrainingConfig(Compute):
             return self.snapshots
         times = (round(self.snapshot_kimg * i**2, 3) for i in itertools.count())
         return (*itertools.takewhile(lambda time: time < self.kimg, times), self.kimg)
+
+    @property
+    def about(self) -> dict[str, str | int]:
+        """What rows say of the training."""
+        return {"model": self.gan, "imageset": self.imageset, "seed": self.seed}
 
     @property
     def spec_of_images(self) -> Spec:

@@ -18,13 +18,13 @@ from torch import Tensor
 
 import imagesets
 from gans._config import TrainingConfig
-from gans._snapshots import generate, kept_files, save_grid
+from gans._kept import kept_files
+from gans._snapshots import generate, save_grid
 from gans._state import GanState
 from lab import registry
 from lab.cells.folder import CellFolder
 from lab.processes import share
 from lab.training import frame
-from lab.training.checkpoint import Checkpoint
 from lab.training.draws import batch_indices, derive_seed, random_generator
 from lab.training.frame import Training
 from lab.training.tensors import save_weights
@@ -49,11 +49,6 @@ class GanTraining(Training):
     def name(self) -> str:
         """The GAN's name."""
         return self.config.gan
-
-    @property
-    def step(self) -> int:
-        """Updates of the generator so far."""
-        return self.state.step
 
     @property
     def last(self) -> int:
@@ -88,26 +83,9 @@ class GanTraining(Training):
         images = generate(ema, GRID_IMAGES, self.config.settings.latent, seed, self.accelerator.device.type)
         save_grid(images, folder / grid)
 
-    def files(self) -> dict[str, bytes]:
-        """Networks and optimizers."""
-        return self.state.files()
-
-    def restore(self, found: Checkpoint) -> None:
-        """Take over networks and optimizers."""
-        self.state.restore(found)
-
     def rows(self, start: int, stop: int) -> Iterator[dict[str, Any]]:
         """The mean of each loss over the steps after `start` up to `stop`; of step 0, how large the networks are."""
-        config = self.config
-        about = {
-            "kind": "training",
-            "model": config.gan,
-            "imageset": config.imageset,
-            "seed": config.seed,
-            "kimg": self.kimg_at(stop),
-            "step": stop,
-            "split": "train",
-        }
+        about = {"kind": "training", **self.config.about, "kimg": self.kimg_at(stop), "step": stop, "split": "train"}
         if stop == 0:
             for network, count in self.state.parameters().items():
                 yield {**about, "metric": f"{network}_parameters", "value": count}
@@ -123,14 +101,14 @@ def train(config: TrainingConfig, cell: CellFolder) -> None:
         DivergedError: a loss became NaN or infinite; the message names step and loss.
     """
     training = begin(config, cell)
-    frame.train(training, cell, () if getattr(training.gan, "DEPENDS_ON_LENGTH", False) else LENGTH)
+    frame.train(training, cell, () if config.settings.DEPENDS_ON_LENGTH else LENGTH)
 
 
 def begin(config: TrainingConfig, cell: CellFolder) -> GanTraining:
     """Load the images and make the networks of a run that starts at step 0."""
     gan = registry.load("gans", config.gan)
     accelerator, arithmetic = frame.begin(config, cell)
-    images = imagesets.load(config.imageset, "train", root=cell.data_root, download=cell.download)
+    images = imagesets.load(config.imageset, "train", **cell.data)
     state = GanState(gan, config, accelerator)
     return GanTraining(
         accelerator=accelerator, arithmetic=arithmetic, config=config, gan=gan, images=images, state=state

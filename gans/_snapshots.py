@@ -1,4 +1,4 @@
-"""Generators of a training: kept, loaded again, and images drawn from them."""
+"""Generators of a training: loaded again, and images drawn from them."""
 
 from pathlib import Path
 
@@ -10,27 +10,11 @@ import imagesets
 from gans._config import TrainingConfig
 from lab import registry
 from lab.cells.folder import CellFolder
-from lab.cells.layout import SAMPLES
 from lab.errors import WorkbenchError
 from lab.files import replacing
-from lab.training import snapshots
-from lab.training.draws import random_generator
-from lab.training.snapshots import Snapshot, snapshot_file
+from lab.training.draws import derive_seed, random_generator
+from lab.training.snapshots import Snapshot, snapshots
 from lab.training.tensors import load_weights
-
-
-def kept_files(kimg: float, step: int) -> tuple[Path, Path]:
-    """What is kept of a generator, below a training cell's folder: its weights, and a grid of images."""
-    return snapshot_file(kimg, step), Path(SAMPLES, f"kimg-{kimg:011.3f}.png")
-
-
-def generators(cell: Path) -> list[Snapshot]:
-    """The generators that a training cell kept, in order of training.
-
-    Raises:
-        WorkbenchError: there is none.
-    """
-    return snapshots.snapshots(cell, "generator")
 
 
 def load_generator(snapshot: Snapshot, config: TrainingConfig) -> nn.Module:
@@ -51,6 +35,12 @@ def generate(generator: nn.Module, n: int, latent: int, seed: int, device: str =
     noise = torch.randn(n, latent, generator=random_generator(seed, "sample"))
     generator = generator.to(device)
     return torch.cat([imagesets.to_uint8(generator(z.to(device))).cpu() for z in noise.split(batch)])
+
+
+def generated_by(snapshot: Snapshot, run: TrainingConfig, n: int) -> Tensor:
+    """n images, uint8 (n, c, h, w), of a training's snapshot, from the same latents for every snapshot."""
+    generator = load_generator(snapshot, run)
+    return generate(generator, n, run.settings.latent, derive_seed(run.seed, "measured"))
 
 
 def save_grid(images: Tensor, path: Path) -> None:
@@ -74,9 +64,9 @@ def sample_grid(cell: Path, n: int, out: Path, *, seed: int = 0, kimg: float | N
         WorkbenchError: the folder is no training cell's, or holds no generator.
     """
     folder = CellFolder(cell)
-    if "gan" not in folder.config:
+    if folder.task != "train-gan":
         raise WorkbenchError(f"{cell} is not the folder of a GAN in training.")
-    config, found = TrainingConfig.parse(folder.config), generators(cell)
+    config, found = TrainingConfig.parse(folder.config), snapshots(cell, "generator")
     snapshot = found[-1] if kimg is None else min(found, key=lambda one: abs(one.kimg - kimg))
     generator = load_generator(snapshot, config)
     save_grid(generate(generator, n, config.settings.latent, seed), out)

@@ -35,7 +35,7 @@ class GanState(TrainingState):
         self._bare = [accelerator.unwrap_model(network) for network in (self.generator, self.discriminator)]
         if run.compile:
             self._bare[0].compile()
-            if not getattr(gan, "DIFFERENTIATES_TWICE", False):
+            if not config.DIFFERENTIATES_TWICE:
                 self._bare[1].compile()
 
     @property

@@ -4,39 +4,171 @@
 `settle` decodes a user's own images, and `decode` some files alone.
 """
 
-from imagesets._sets import (
-    SOURCES,
-    Name,
-    check,
-    check_n,
-    data_root,
-    decode,
-    fingerprint,
-    label,
-    load,
-    recorded_spec,
-    settle,
-    spec,
-)
-from imagesets._spec import OWN, SIZES, ImageSet, Spec, to_float, to_uint8
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
-__all__ = [
-    "OWN",
-    "SIZES",
-    "SOURCES",
-    "ImageSet",
-    "Name",
-    "Spec",
-    "check",
-    "check_n",
-    "data_root",
-    "decode",
-    "fingerprint",
-    "label",
-    "load",
-    "recorded_spec",
-    "settle",
-    "spec",
-    "to_float",
-    "to_uint8",
-]
+from pydantic import AfterValidator
+
+from imagesets._spec import OWN
+from imagesets._spec import SIZES as SIZES
+from imagesets._spec import ImageSet as ImageSet
+from imagesets._spec import Spec as Spec
+from imagesets._spec import to_float as to_float
+from imagesets._spec import to_uint8 as to_uint8
+from lab import registry
+from lab.errors import UsageError, WorkbenchError, first_line, unknown_name
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SOURCES = ("folder:", "zip:")
+
+
+def data_root(given: Path | None) -> Path:
+    """The folder of the data: the given one, else that of the variable SNNL_DATA, else `data`."""
+    return given or Path(os.environ.get("SNNL_DATA") or "data")
+
+
+def check(name: str) -> str:
+    """The name, if it is an image set's or looks like a user's own.
+
+    Raises:
+        UsageError: it is neither; the message tells the nearest known name.
+    """
+    if not name.startswith((*SOURCES, OWN)):
+        registry.check("imagesets", name)
+    return name
+
+
+Name = Annotated[str, AfterValidator(check)]
+"""An image set's name, in settings."""
+
+
+def settle(
+    name: str,
+    root: Path,
+    *,
+    size: int | None = None,
+    channels: int | None = None,
+    skip_bad: bool = False,
+    say: Callable[[str], None] = lambda text: None,
+) -> str:
+    """The name by which cells know an image set: `folder:PATH` and `zip:PATH` are decoded and become `images:KEY`.
+
+    The key is that of the files' content and of the settings, not of their place.
+
+    Args:
+        name: of an image set.
+        root: the folder of the data; decoded images are kept below it.
+        size: side in pixels of the decoded images; None for the nearest that networks are built for.
+        channels: 1 or 3; None for 1 where all files are grey.
+        skip_bad: go on without files that cannot be decoded.
+        say: is told, in lines, what is decoded.
+
+    Raises:
+        UsageError: an unknown name, or another size or number of channels than a fixed image set has.
+        WorkbenchError: a file cannot be read or decoded, or there are too few images.
+    """
+    check(name)
+    if name.startswith(SOURCES):
+        from imagesets._own.sets import prepare
+
+        return prepare(name, root, size=size, channels=channels, skip_bad=skip_bad, say=say)
+    own = spec(name, root)
+    for option, asked, has in (("size", size, own.size), ("channels", channels, own.channels)):
+        if asked not in (None, has):
+            raise UsageError(f"{name} has {option} {has}; --{option} {asked} is for folder:PATH and zip:PATH.")
+    if skip_bad:
+        raise UsageError(f"--skip-bad is for folder:PATH and zip:PATH, not for {name}.")
+    return name
+
+
+def spec(name: str, root: Path) -> Spec:
+    """What the image set `name` holds, without loading it; a user's own one is looked for below `root`.
+
+    Raises:
+        UsageError: the name is unknown.
+        WorkbenchError: a user's own set is not below `root`.
+    """
+    found: Spec = _source(name, root).SPEC
+    return found
+
+
+def recorded_spec(name: str, root: Path) -> Spec | None:
+    """What a cell's settings say of an image set beside its name: nothing of one of this folder."""
+    return spec(name, root) if name.startswith(OWN) else None
+
+
+def fingerprint(name: str, root: Path) -> str:
+    """A text that identifies the bytes of the images: part of the identity of every cell that reads them.
+
+    Raises:
+        UsageError: the name is unknown.
+        WorkbenchError: a user's own set is not below `root`.
+    """
+    return str(_source(name, root).fingerprint(root))
+
+
+def check_n(name: str, n: int, splits: Sequence[str], root: Path) -> None:
+    """Raise UsageError unless each of the splits holds n images."""
+    held = {split: spec(name, root).n.get(split, 0) for split in splits}
+    split = min(splits, key=lambda one: held[one])
+    if n > held[split]:
+        which = "smaller" if len(splits) > 1 else split
+        raise UsageError(f"{name} has {held[split]} images in its {which} split; --n {n} is more than that.")
+
+
+def load(name: str, split: str, *, root: Path, download: bool = True) -> ImageSet:
+    """One split of an image set, from `root` or downloaded to it, with its bytes checked where they are known.
+
+    Raises:
+        UsageError: the name or the split is unknown.
+        WorkbenchError: the data are not there and cannot be downloaded, or are damaged.
+    """
+    source = _source(name, root)
+    if split not in source.SPEC.splits:
+        raise unknown_name(f"split of {name}", split, source.SPEC.splits)
+    try:
+        found: ImageSet = source.load(root, split, download)
+    except (WorkbenchError, ImportError):
+        raise
+    except Exception as error:  # damaged files and broken connections raise errors of every kind
+        raise WorkbenchError(_advice(name, root, download, error)) from error
+    return found
+
+
+def decode(paths: Sequence[Path], like: Spec) -> "Tensor":
+    """Image files as uint8 (n, c, h, w), with the channels and the size of the images of a set.
+
+    Raises:
+        WorkbenchError: one cannot be read, or is no image; the message names it.
+    """
+    import torch
+
+    from imagesets._own.pixels import decode_files
+
+    return torch.from_numpy(decode_files(paths, like.size, like.channels))
+
+
+def label(name: str) -> str:
+    """The name as a part of folders' names."""
+    return name.replace(":", "-")
+
+
+def _source(name: str, root: Path) -> Any:
+    """What has `SPEC`, `fingerprint` and `load`: an entry of this folder, or a user's own images."""
+    if name.startswith(OWN):
+        from imagesets._own.sets import OwnImages
+
+        return OwnImages(name, root)
+    return registry.load("imagesets", name)
+
+
+def _advice(name: str, root: Path, download: bool, error: Exception) -> str:
+    what = f"{name} is not complete below {root}, or damaged,"
+    if download:
+        failure = f"and could not be downloaded ({first_line(error)})"
+        return f"{what} {failure}. Name the folder that holds it with --data or SNNL_DATA."
+    return f"{what} and --no-download forbids fetching it. Allow it, or name another folder with --data or SNNL_DATA."

@@ -1,7 +1,9 @@
 """Errors that a user can do something about: one line, no traceback, a known exit code."""
 
 import difflib
-from collections.abc import Iterable
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 MANY = 12
 """Of more names than these, only the nearest are listed."""
@@ -38,6 +40,23 @@ def unknown_name(what: str, name: str, known: Iterable[str]) -> UsageError:
     listed = sorted(difflib.get_close_matches(name, choices, n=MANY, cutoff=0)) if len(choices) > MANY else choices
     known_ones = ", ".join(listed) or "none"
     return UsageError(f"Unknown {what} {name!r}{hint} Known{' among others' * (len(choices) > MANY)}: {known_ones}.")
+
+
+@contextmanager
+def telling(whose: object, say: Callable[[str], None]) -> Iterator[None]:
+    """What the engine refuses or warns of, told in the name of `whose`, and in the command line's words.
+
+    Raises:
+        WorkbenchError: the engine refuses something.
+    """
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        try:
+            yield
+        except (TypeError, ValueError) as error:
+            raise WorkbenchError(f"{whose}: {error}".replace("allow_overlap=True", "--allow-overlap")) from error
+    for warning in caught:
+        say(f"Warning: {whose}: {warning.message}")
 
 
 def first_line(error: BaseException) -> str:

@@ -6,7 +6,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,24 @@ def read_json(path: Path, problem: str) -> dict[str, Any]:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise WorkbenchError(f"{path.parent} is {problem}.") from error
+
+
+def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
+    """Write arrays as a compressed .npz, whole or not at all."""
+    import numpy as np
+
+    with replacing(path) as aside, aside.open("wb") as file:
+        np.savez_compressed(file, **arrays)
+
+
+def read_arrays(path: Path) -> dict[str, Any]:
+    """The arrays of an .npz by name, none of them of Python objects; empty where there is no file."""
+    import numpy as np
+
+    if not path.exists():
+        return {}
+    with np.load(path, allow_pickle=False) as found:
+        return dict(found)
 
 
 def without_nan(value: Any) -> Any:

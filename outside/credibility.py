@@ -1,18 +1,16 @@
 """Deep k-nearest neighbours of features that were not made here: from files of points by layer, with labels."""
 
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from lab.errors import WorkbenchError
+from lab.errors import WorkbenchError, telling
 from lab.training.draws import random_generator
 from metrics import validity
-from outside.files import read_labelled_layers, read_layers, write_arrays
+from outside.files import read_labelled_layers, read_layers, write_tensors
 from snnl_core import DeepKNN, DeepKNNPrediction
 from snnl_core.conformal import Mode
 from snnl_core.distances import Distance
@@ -79,7 +77,7 @@ class Credibility:
         for name, value in vars(self.found).items():
             parts = value.items() if isinstance(value, dict) else ()
             arrays |= {f"{name}/{layer}": part for layer, part in parts} or {name: value}
-        write_arrays(path, arrays)
+        write_tensors(path, arrays)
 
 
 def measure_credibility(
@@ -128,23 +126,6 @@ def measure_credibility(
     with telling(test, say):
         found = knn.predict(layers, generator=random_generator(seed, "smoothed"))
     return Credibility(knn, found, labels, (len(of_fitted), len(of_held_out)))
-
-
-@contextmanager
-def telling(whose: object, say: Say) -> Iterator[None]:
-    """What the engine refuses or warns of, told in the name of `whose`, and in the command line's words.
-
-    Raises:
-        WorkbenchError: the engine refuses something.
-    """
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
-        try:
-            yield
-        except (TypeError, ValueError) as error:
-            raise WorkbenchError(f"{whose}: {error}".replace("allow_overlap=True", "--allow-overlap")) from error
-    for warning in caught:
-        say(f"Warning: {whose}: {warning.message}")
 
 
 def describe(layer: tuple[str, Tensor]) -> str:

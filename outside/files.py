@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from lab.errors import UsageError, WorkbenchError, first_line
-from lab.files import replacing
+from lab.files import write_arrays
 
 LABELS = "labels"
 WRAPPERS = ("state_dict", "model")
@@ -58,10 +58,9 @@ def read_labelled_layers(path: Path) -> tuple[dict[str, Tensor], Tensor]:
     return layers, labels
 
 
-def write_arrays(path: Path, arrays: Mapping[str, Tensor]) -> None:
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     """Write tensors as a compressed .npz, whole or not at all; of layers and labels `read_layers` reads it again."""
-    with replacing(path) as aside, aside.open("wb") as file:
-        np.savez_compressed(file, **{name: x.cpu().numpy() for name, x in arrays.items()})  # type: ignore[arg-type]
+    write_arrays(path, {name: x.cpu().numpy() for name, x in tensors.items()})
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

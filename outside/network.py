@@ -18,7 +18,7 @@ from lab.training.draws import subset
 from metrics.layers import LayerEntanglement, measure
 from outside import hooks, own
 from outside import torchvision as networks
-from outside.files import LABELS, write_arrays
+from outside.files import LABELS, write_tensors
 from outside.points import check_classes
 from snnl_core.distances import Distance
 from snnl_core.pooling import MAX_FEATURES, pool_maps
@@ -120,7 +120,7 @@ def measure_network(
     shown = paced(batches, -(-len(chosen) // BATCH), "batches")
     found = extract(extractor, shown, max_features, place)
     if out:
-        write_arrays(out, {**found, LABELS: images.labels[chosen]})
+        write_tensors(out, {**found, LABELS: images.labels[chosen]})
     rows = measure(found, images.labels[chosen], distance=distance, anchors=anchors, seed=seed)
     try:
         done = list(paced(rows, len(found), "layers measured"))

@@ -17,6 +17,12 @@ class TrainingStudy(Compute):
     IMAGES: ClassVar[str] = "imageset"
     """The field that names them: one, or several."""
 
+    @property
+    def images(self) -> tuple[str, ...]:
+        """Their names."""
+        named: str | tuple[str, ...] = getattr(self, self.IMAGES)
+        return (named,) if isinstance(named, str) else named
+
     def settled(self, settle: Callable[[str], str]) -> Self:
         """The settings with the name by which cells know it in place of each image set's."""
         named: str | tuple[str, ...] = getattr(self, self.IMAGES)

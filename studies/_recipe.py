@@ -1,13 +1,23 @@
 """How studies of one classifier train it, but for alpha and seed."""
 
+from collections.abc import Iterable
 from typing import Annotated, Any
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
+from classifiers._config import Supervision, TrainingConfig
 from lab import registry
 from studies._config import TrainingStudy
-from tasks.train_classifier import Config as TrainingConfig
-from tasks.train_classifier import Supervision
+
+
+def _without_baseline(alphas: tuple[float, ...]) -> tuple[float, ...]:
+    if 0 in alphas:
+        raise ValueError("0 is the baseline, which always runs: name the others alone")
+    return registry.distinct(float(f"{alpha:g}") for alpha in alphas)  # as tables tell them apart
+
+
+Alphas = Annotated[tuple[float, ...], AfterValidator(_without_baseline)]
+"""Weights of the loss beside the baseline's 0, each once."""
 
 
 class Recipe(Supervision, TrainingStudy):
@@ -40,3 +50,7 @@ class Recipe(Supervision, TrainingStudy):
         shared = self.model_dump(include={*Supervision.model_fields})
         own = {"classifier": self.classifier, "settings": self.classifier_settings()}
         return TrainingConfig.parse({**shared, **own, "imageset": images, "alpha": alpha, "seed": seed})
+
+    def settings_by_alpha(self, alphas: Iterable[float]) -> dict[float, str]:
+        """What rows say of trainings with each alpha, the baseline's 0 first; it is the same for all images."""
+        return {alpha: self.training(self.images[0], alpha, 0).setting for alpha in (0.0, *alphas)}

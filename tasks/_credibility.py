@@ -8,13 +8,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tasks.measure_credibility import DKNN, NETWORK, SCALED
-
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
     from classifiers._credibility import Seen
     from snnl_core import DeepKNN
+
+NETWORK, DKNN = "softmax", "dknn"
+"""Whose probabilities rows are of."""
+SCALED = {NETWORK: "softmax-scaled", DKNN: "dknn-scaled"}
+"""What they are called once their temperature was fitted."""
 
 Row = dict[str, Any]
 Scores = Mapping[tuple[str, str], "Tensor"]
@@ -102,14 +105,9 @@ def validity_rows(knn: "DeepKNN", seen: "Seen", labels: "Tensor", generator: "Ge
             found["resampled"] = validity.resampled(pooled, size, mode, generator)
         for kind, rows in found.items():
             for row in rows:
-                about = {"kind": kind, "space": mode, "group": level_name(float(row["level"])), "n": row["n"]}
+                about = {"kind": kind, "space": mode, "group": f"{float(row['level']):g}", "n": row["n"]}
                 for side, end in (("share", "value"), ("low", "low"), ("high", "high")):
                     yield {**about, "side": side, "metric": row["metric"], "value": row[end]}
-
-
-def level_name(level: float) -> str:
-    """What rows call a level."""
-    return f"{level:g}"
 
 
 def credibility_rows(seen: Mapping[str, "Seen"]) -> Iterator[Row]:

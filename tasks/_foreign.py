@@ -104,5 +104,5 @@ def load(name: str, test: "Tensor", folder: CellFolder, seed: int) -> "Tensor":
 
     if name in MADE:
         return MADE[name](test, random_generator(seed, "foreign", name))
-    found = imagesets.load(name, "test", root=folder.data_root, download=folder.download)
+    found = imagesets.load(name, "test", **folder.data)
     return found.pixels(subset(len(found), len(test), seed, "foreign", name))

@@ -4,16 +4,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.measure_credibility import CURVES, EXEMPLARS, MAP
+from lab.files import write_arrays
+from tasks._plane import plane
 
 if TYPE_CHECKING:
-    import numpy as np
     from torch import Tensor
 
     from classifiers._credibility import Seen
     from imagesets import ImageSet
     from tasks._credibility import Scores, View
 
+CURVES, MAP, EXEMPLARS = "curves.npz", "map.npz", "exemplars.npz"
+"""What is kept."""
 BINS = 20
 """Of a histogram on [0, 1]."""
 POINTS = 200
@@ -68,22 +70,18 @@ def keep_curves(
     levels = torch.linspace(0, 1, 101, dtype=torch.float64)
     own = found.p_values.gather(1, labels[:, None])[:, 0]
     kept["p_values"] = torch.stack([levels, empirical_distribution(own, levels.tolist())], 1)
-    _save(folder / CURVES, **{name: values.numpy().astype("float32") for name, values in kept.items()})
+    write_arrays(folder / CURVES, {name: values.numpy().astype("float32") for name, values in kept.items()})
 
 
 def keep_map(folder: Path, features: Mapping[str, "Tensor"], seed: int) -> None:
     """`map.npz`: `coordinates` (m, 2) of the last hidden layer by t-SNE, and `group` (m,), the foreign set or empty."""
     import numpy as np
-    from sklearn.decomposition import PCA
-    from sklearn.manifold import TSNE
 
     drawn = {name: values[:MAPPED].numpy() for name, values in features.items()}
     together = np.concatenate(list(drawn.values()))
-    reduced = PCA(min(50, *together.shape), random_state=seed).fit_transform(together)
-    perplexity = min(30, (len(together) - 1) // 3)
-    coordinates = TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(reduced)
+    coordinates = plane(together, min(30, (len(together) - 1) // 3), seed)
     groups = np.repeat(list(drawn), [len(one) for one in drawn.values()])
-    _save(folder / MAP, coordinates=coordinates.astype("float32"), group=groups)
+    write_arrays(folder / MAP, {"coordinates": coordinates, "group": groups})
 
 
 def keep_exemplars(
@@ -123,7 +121,8 @@ def keep_exemplars(
             found.setdefault(key, []).append(value)
         found.setdefault("group", []).append(np.repeat([name], len(picked)))
     layers = list(seen[""].found.neighbors)
-    _save(folder / EXEMPLARS, layers=layers, **{key: np.concatenate(parts) for key, parts in found.items()})
+    arrays = {key: np.concatenate(parts) for key, parts in found.items()}
+    write_arrays(folder / EXEMPLARS, {"layers": layers, **arrays})
 
 
 def _by_credibility(seen: "Seen") -> "Tensor":
@@ -137,12 +136,3 @@ def _thinned(points: "Tensor") -> "Tensor":
     import torch
 
     return points[torch.linspace(0, len(points) - 1, min(POINTS, len(points))).round().long()]
-
-
-def _save(path: Path, **arrays: "np.ndarray[Any, Any] | list[str]") -> None:
-    import numpy as np
-
-    from lab.files import replacing
-
-    with replacing(path) as aside, aside.open("wb") as file:
-        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]

@@ -16,12 +16,15 @@ from lab import registry
 from lab.cells.cell import Cell
 from lab.cells.folder import CellFolder
 from lab.config import Config as Settings
+from lab.files import write_arrays
 from tasks._schedule import quadratic
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 VERSION = 1
+KEPT = "descents.npz"
+"""What is kept: `run`."""
 FRAMES = 5
 """Pictures of a descent."""
 SPREAD = 0.2
@@ -89,9 +92,6 @@ def run(folder: CellFolder) -> None:
     """Rows of every descent over its steps; `descents.npz` keeps the frames, by descent: (frames, n, 2)."""
     import numpy as np
 
-    from lab.files import replacing
-
-    folder.keep_rows([])
     config = Config.parse(folder.config)
     times = schedule(config.steps, config.measurements)
     kept: dict[str, Any] = {"steps": frames(times)}
@@ -107,8 +107,7 @@ def run(folder: CellFolder) -> None:
                 drawn.append(points.numpy().astype(np.float32))
             points = move(points)
         kept |= {name: np.stack(drawn), f"{name}/modes": modes.numpy()}
-    with replacing(folder.path / "descents.npz") as aside, aside.open("wb") as file:
-        np.savez_compressed(file, **kept)
+    write_arrays(folder.path / KEPT, kept)
 
 
 def start(kind: str, n: int, classes: int, seed: int) -> "tuple[Tensor, Tensor]":

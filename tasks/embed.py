@@ -6,10 +6,15 @@ from lab import registry
 from lab.cells.cell import Cell
 from lab.cells.folder import CellFolder
 from lab.config import Config as Settings
+from lab.files import write_arrays
+from lab.training.snapshots import snapshots
 from tasks import train_gan
-from tasks._images import draw, generated_by
+from tasks._images import draw
+from tasks._plane import plane
 
 VERSION = 1
+EMBEDDING = "embedding.npz"
+"""What is kept: `run`."""
 
 
 class Config(Settings):
@@ -38,27 +43,21 @@ def cell(training: Cell[train_gan.Config]) -> Cell[Config]:
 def run(folder: CellFolder) -> None:
     """Write `embedding.npz`: one t-SNE map of real, early and late images (coordinates, kind, kimg)."""
     import numpy as np
-    from sklearn.decomposition import PCA
-    from sklearn.manifold import TSNE
 
-    from gans._snapshots import generators
-    from lab.files import replacing
+    from gans._snapshots import generated_by
 
     (training,) = folder.needs
     config, run = Config.parse(folder.config), train_gan.Config.parse(training.config)
-    kept = generators(training.path)
+    kept = snapshots(training.path, "generator")
     early = min(kept, key=lambda snapshot: abs(snapshot.kimg - config.early * kept[-1].kimg))
     points = min(config.points, run.spec_of_images.n["test"])
     real, _ = draw(folder, run.imageset, "test", points, config.seed)
     folder.event("progress", done=0, total=1, text=f"t-SNE of {3 * points} points")
     groups = [real, generated_by(early, run, points), generated_by(kept[-1], run, points)]
     flat = np.concatenate([group.flatten(1).numpy() for group in groups]).astype(np.float32) / 255
-    reduced = PCA(min(50, *flat.shape), random_state=0).fit_transform(flat)
-    coordinates = TSNE(perplexity=min(30, points), init="pca", random_state=0).fit_transform(reduced)
-    with replacing(folder.path / "embedding.npz") as aside, aside.open("wb") as file:
-        np.savez_compressed(
-            file,
-            coordinates=coordinates.astype(np.float32),
-            kind=np.repeat(["real", "early", "late"], points),
-            kimg=[early.kimg, kept[-1].kimg],
-        )
+    kept_arrays = {
+        "coordinates": plane(flat, min(30, points), 0),
+        "kind": np.repeat(["real", "early", "late"], points),
+        "kimg": [early.kimg, kept[-1].kimg],
+    }
+    write_arrays(folder.path / EMBEDDING, kept_arrays)

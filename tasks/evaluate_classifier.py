@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 import imagesets
-from classifiers._images import check_shown
+from classifiers._images import check_shown, check_validation
 from imagesets import Name, Spec
 from lab import registry
 from lab.cells.cell import Cell
@@ -15,6 +15,7 @@ from lab.cells.folder import CellFolder
 from lab.config import HIDDEN
 from lab.config import Config as Settings
 from lab.errors import UsageError
+from lab.training.snapshots import snapshots
 from tasks import train_classifier
 
 VERSION = 1
@@ -50,8 +51,8 @@ def cell(
     shown = imagesets.spec(other, data) if other else run.spec_of_images
     if "test" in splits and "test" not in shown.splits:
         raise UsageError(f"{images or run.imageset} has no test split: there is nothing to evaluate on.")
-    if "validation" in splits and not round(run.spec_of_images.n["train"] * run.validation):
-        raise UsageError("No images were kept apart to validate on: train with --validation above 0.")
+    if "validation" in splits:
+        check_validation(round(run.spec_of_images.n["train"] * run.validation))
     if other:
         _check_other(run.spec_of_images, shown, other, splits)
         config = config.replaced(spec=imagesets.recorded_spec(other, data))
@@ -70,29 +71,27 @@ def run(folder: CellFolder) -> None:
     """Rows of `metrics.calibration`; float32 arithmetic."""
     import torch
 
-    from classifiers._snapshots import kept_classifiers, load_classifier, logits_of
+    from classifiers._snapshots import load_classifier, logits_of
     from lab.training.draws import carve
     from lab.training.frame import evaluation_device
     from metrics.calibration import measure
 
-    folder.keep_rows([])
     (training,) = folder.needs
     config, run = Config.parse(folder.config), train_classifier.Config.parse(training.config)
-    snapshot, device = kept_classifiers(training.path)[-1], evaluation_device(training)
+    snapshot, device = snapshots(training.path, "classifier")[-1], evaluation_device(training)
     network = load_classifier(snapshot, run).to(device)
-    about = {"kind": "classifier", "model": run.classifier, "seed": run.seed, "setting": run.setting}
-    when = {"kimg": snapshot.kimg, "step": snapshot.step}
     shown = config.imageset or run.imageset
+    about = {"kind": "classifier", **run.about, "imageset": shown, **snapshot.when}
     for done, split in enumerate(config.splits):
         folder.event("progress", done=done, total=len(config.splits), text=f"on {split}")
         source = "test" if split == "test" else "train"
-        images = imagesets.load(shown, source, root=folder.data_root, download=folder.download)
+        images = imagesets.load(shown, source, **folder.data)
         picked = torch.arange(len(images))
         if source == "train":
             picked = carve(len(images), run.validation, run.seed)[split == "validation"]
         logits = logits_of(network, images.pixels(picked), device)
         for row in measure(logits, images.classes(picked)):
-            folder.row(**about, **when, imageset=shown, split=split, **row)
+            folder.row(**about, split=split, **row)
 
 
 def _check_other(built: Spec, shown: Spec, images: str, splits: Sequence[str]) -> None:

@@ -18,42 +18,42 @@ from lab.cells.cell import Cell
 from lab.cells.folder import CellFolder
 from lab.config import Config as Settings
 from lab.errors import UsageError
+from lab.training.snapshots import snapshots
+from tasks import _credibility as measured
 from tasks import _foreign, train_classifier
+from tasks import _pictures as pictures
+from tasks._images import draw
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 VERSION = 1
-NETWORK, DKNN = "softmax", "dknn"
-"""Whose probabilities rows are of."""
-SCALED = {NETWORK: "softmax-scaled", DKNN: "dknn-scaled"}
-"""What they are called once their temperature was fitted."""
-CURVES, MAP, EXEMPLARS = "curves.npz", "map.npz", "exemplars.npz"
-"""What is kept for figures."""
 FEWEST_VALIDATION = 4
 """Of so many images at least, two calibrate and two scale."""
 
 
-class Config(Settings):
-    """What neighbours are searched, and which images are shown."""
+class Measuring(Settings):
+    """How much is measured, and against how much."""
 
-    foreign: tuple[_foreign.Foreign, ...] = Field(min_length=1, description="foreign images, by name")
     n: int = Field(ge=2, description="test images, and foreign images of each set")
     k: int = Field(75, ge=1, description="neighbours in each hidden layer")
-    distance: Literal["cosine", "sqeuclidean"] = Field(
-        "cosine", description="distance of features: 1 - cos, or squared Euclidean"
-    )
     calibration: int = Field(
-        1000,
-        ge=1,
-        description="validation images that p-values compare with, and others that temperatures are fitted on; at most "
-        "half of them each",
+        1000, ge=1, description="validation images to calibrate p-values, and temperatures; half of them each at most"
     )
     bank: int | None = Field(
         None, ge=1, description="training images to search, drawn by seed; not given: all that were trained on"
     )
-    max_features: int = Field(4096, ge=1, description="larger maps are averaged to at most so many numbers an image")
     detectors: bool = Field(False, description="Mahalanobis scores and ViM as well, by the extra ood")
+
+
+class Config(Measuring):
+    """What neighbours are searched, and which images are shown."""
+
+    foreign: tuple[_foreign.Foreign, ...] = Field(min_length=1, description="foreign images, by name")
+    distance: Literal["cosine", "sqeuclidean"] = Field(
+        "cosine", description="distance of features: 1 - cos, or squared Euclidean"
+    )
+    max_features: int = Field(4096, ge=1, description="larger maps are averaged to at most so many numbers an image")
     pictures: bool = Field(False, description="keep a t-SNE map, and exemplars with their neighbours")
 
 
@@ -121,24 +121,18 @@ def split(n: int, config: Config, validation: float, seed: int) -> Parts:
 def run(folder: CellFolder) -> None:
     """Rows of predictions, validity, credibility and detection; `curves.npz`, and pictures where they are asked for."""
     from classifiers._credibility import Observer
-    from classifiers._snapshots import kept_classifiers, load_classifier
-    from lab.training.draws import random_generator, subset
+    from classifiers._snapshots import load_classifier
+    from lab.training.draws import random_generator
     from lab.training.frame import evaluation_device
     from snnl_core import DeepKNN
-    from tasks import _credibility as measured
-    from tasks import _pictures as pictures
 
-    folder.keep_rows([])
     (training,) = folder.needs
     config, run = Config.parse(folder.config), train_classifier.Config.parse(training.config)
-    source, test = (
-        imagesets.load(run.imageset, name, root=folder.data_root, download=folder.download)
-        for name in ("train", "test")
-    )
+    source = imagesets.load(run.imageset, "train", **folder.data)
+    images, labels = draw(folder, run.imageset, "test", config.n, 0)
+    assert labels is not None, "a classifier was trained on them"
     parts = split(len(source), config, run.validation, run.seed)
-    picked = subset(len(test), config.n, 0, "measured", "test")
-    images, labels = test.pixels(picked), test.classes(picked)
-    snapshot = kept_classifiers(training.path)[-1]
+    snapshot = snapshots(training.path, "classifier")[-1]
     network = load_classifier(snapshot, run).to(evaluation_device(training))
 
     _tell(folder, config, 0, "training images")
@@ -153,8 +147,7 @@ def run(folder: CellFolder) -> None:
         shown[name] = _foreign.load(name, images, folder, run.seed)
         seen[name] = observer.see(shown[name])
 
-    about = {"model": run.classifier, "imageset": run.imageset, "seed": run.seed, "setting": run.setting}
-    when = {"kimg": snapshot.kimg, "step": snapshot.step, "split": "test"}
+    about = {**run.about, **snapshot.when, "split": "test"}
     views = measured.views(seen[""], *scaling)
     scores = {name: observer.scores(one, detectors=config.detectors) for name, one in seen.items()}
     for row in (
@@ -163,7 +156,7 @@ def run(folder: CellFolder) -> None:
         *measured.credibility_rows(seen),
         *measured.foreign_rows(scores),
     ):
-        folder.row(**about, **when, **row)
+        folder.row(**about, **row)
     pictures.keep_curves(folder.path, views, seen, scores, labels)
     if config.pictures:
         pictures.keep_map(folder.path, {name: one.last for name, one in seen.items()}, run.seed)

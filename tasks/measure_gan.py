@@ -8,8 +8,9 @@ from lab import registry
 from lab.cells.cell import Cell
 from lab.cells.folder import CellFolder
 from lab.config import Config as Settings
+from lab.training.snapshots import snapshots
 from tasks import train_gan
-from tasks._images import draw, generated_by
+from tasks._images import draw
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,21 +41,19 @@ def cell(training: Cell[train_gan.Config], n: int) -> Cell[Config]:
 
 def run(folder: CellFolder) -> None:
     """Rows of `metrics.real_generated` for every snapshot, against each split."""
-    from gans._snapshots import generators
+    from gans._snapshots import generated_by
     from metrics.real_generated import measure
 
-    folder.keep_rows([])
     (training,) = folder.needs
     config, run = Config.parse(folder.config), train_gan.Config.parse(training.config)
     real: dict[str, tuple[Tensor, Tensor | None]] = {
         split: draw(folder, run.imageset, split, config.n, config.seed) for split in config.splits
     }
-    kept = generators(training.path)
+    kept = snapshots(training.path, "generator")
     for done, snapshot in enumerate(kept):
         folder.event("progress", done=done, total=len(kept), text=f"{done} of {len(kept)} snapshots")
         generated = generated_by(snapshot, run, config.n)
-        about = {"kind": "gan", "model": run.gan, "imageset": run.imageset, "seed": run.seed, "space": "pixels"}
-        when = {"kimg": snapshot.kimg, "step": snapshot.step}
+        about = {"kind": "gan", **run.about, "space": "pixels", **snapshot.when}
         for split, (images, labels) in real.items():
             for row in measure(images, generated, labels):
-                folder.row(**about, **when, split=split, **row)
+                folder.row(**about, split=split, **row)

@@ -9,7 +9,10 @@ from lab import registry
 from lab.cells.cell import Cell
 from lab.cells.folder import CellFolder
 from lab.config import Config as Settings
+from lab.files import write_arrays
+from lab.training.snapshots import snapshots
 from tasks import train_classifier
+from tasks._images import draw
 from tasks._schedule import quadratic
 
 if TYPE_CHECKING:
@@ -18,6 +21,10 @@ if TYPE_CHECKING:
     from snnl_core import Entanglement
 
 VERSION = 1
+CLASS_PAIRS = "class_pairs.npz"
+"""What is kept: `run`."""
+PIXELS = "pixels"
+"""What is measured beside the layers, once."""
 
 
 class Config(Settings):
@@ -58,20 +65,15 @@ def run(folder: CellFolder) -> None:
     import numpy as np
 
     from classifiers._features import features_of
-    from classifiers._snapshots import kept_classifiers, load_classifier
-    from lab.files import replacing
-    from lab.training.draws import subset
+    from classifiers._snapshots import load_classifier
     from lab.training.frame import evaluation_device
     from metrics.layers import entanglements
 
-    folder.keep_rows([])
     (training,) = folder.needs
     config, run = Config.parse(folder.config), train_classifier.Config.parse(training.config)
-    held_out = imagesets.load(run.imageset, "test", root=folder.data_root, download=folder.download)
-    picked = subset(len(held_out), config.n, 0, "measured", "test")
-    images, labels = held_out.pixels(picked), held_out.classes(picked)
-    about = {"model": run.classifier, "imageset": run.imageset, "seed": run.seed, "setting": run.setting}
-    kept, device = kept_classifiers(training.path), evaluation_device(training)
+    images, labels = draw(folder, run.imageset, "test", config.n, 0)
+    assert labels is not None, "a classifier was trained on them"
+    kept, device = snapshots(training.path, "classifier"), evaluation_device(training)
     classes = len(run.spec_of_images.classes)
     pixels = imagesets.to_float(images)
     names: list[str] = []
@@ -80,16 +82,20 @@ def run(folder: CellFolder) -> None:
         folder.event("progress", done=done, total=len(kept), text=f"{done} of {len(kept)} snapshots")
         layers = features_of(load_classifier(snapshot, run).to(device), images, config.max_features)
         names, matrices = list(layers), []
-        for name, found in entanglements({"pixels": pixels, **layers} if not done else layers, labels):
-            where = {"kind": "reference", "space": "pixels"} if name == "pixels" else {"kind": "layers", "layer": name}
-            when = {"kimg": snapshot.kimg, "step": snapshot.step, "split": "test", "n": config.n}
+        for name, found in entanglements({PIXELS: pixels, **layers} if not done else layers, labels):
+            about = {**place_of(name), **run.about, **snapshot.when, "split": "test", "n": config.n}
             for metric, value in values_of(found).items():
-                folder.row(**where, metric=metric, value=value, **about, **when)
-            if name != "pixels":
+                folder.row(metric=metric, value=value, **about)
+            if name != PIXELS:
                 matrices.append(class_pairs_of(found, classes))
         pairs.append(np.stack(matrices))
-    with replacing(folder.path / "class_pairs.npz") as aside, aside.open("wb") as file:
-        np.savez_compressed(file, class_pairs=np.stack(pairs), layers=names, epochs=[one.epoch for one in kept])
+    arrays = {"class_pairs": np.stack(pairs), "layers": names, "epochs": [one.epoch for one in kept]}
+    write_arrays(folder.path / CLASS_PAIRS, arrays)
+
+
+def place_of(layer: str) -> dict[str, str]:
+    """The columns that tell a layer's rows, or those of the pixels."""
+    return {"kind": "reference", "space": PIXELS} if layer == PIXELS else {"kind": "layers", "layer": layer}
 
 
 def values_of(found: "Entanglement") -> dict[str, float]:

@@ -43,7 +43,6 @@ def run(folder: CellFolder) -> None:
     from lab.training.draws import random_generator
     from metrics.real_generated import measure
 
-    folder.keep_rows([])
     config = Config.parse(folder.config)
     for number in range(config.draws):
         folder.event("progress", done=number, total=config.draws, text=f"{number} of {config.draws} draws")

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import imagesets
-from classifiers._config import Supervision
 from classifiers._config import TrainingConfig as Config
 from classifiers._images import check_classes
 from lab import registry
@@ -15,7 +14,7 @@ VERSION = 1
 FOLLOWING = "snnl classifier evaluate {}"
 """What to do next with the folder of the cell."""
 
-__all__ = ["FOLLOWING", "VERSION", "Config", "Supervision", "cell", "run"]
+__all__ = ["FOLLOWING", "VERSION", "Config", "cell", "run"]
 
 
 def cell(config: Config, data: Path) -> Cell[Config]:

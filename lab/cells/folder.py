@@ -98,14 +98,10 @@ class CellFolder:
         return int(self.record["identity"]["processes"])
 
     @property
-    def data_root(self) -> Path:
-        """The folder of the data; it does not decide the result."""
-        return Path(self.record["local"]["data"])
-
-    @property
-    def download(self) -> bool:
-        """Whether data that are not there may be downloaded."""
-        return bool(self.record["local"]["download"])
+    def data(self) -> dict[str, Any]:
+        """Where data are (`root`), and whether those that are not there may be downloaded: no part of the result."""
+        local = self.record["local"]
+        return {"root": Path(local["data"]), "download": bool(local["download"])}
 
     @property
     def checkpoint_seconds(self) -> float:
@@ -191,9 +187,9 @@ class CellFolder:
         return rows
 
     def keep_rows(self, rows: list[dict[str, Any]]) -> None:
-        """Replace the rows: a task begins with this, so that those of a broken attempt are not counted twice.
+        """Replace the rows: `work` by none, so that those of a broken attempt are not counted twice.
 
-        Work that goes on from a checkpoint keeps the rows from before it; other work keeps none.
+        Work that goes on from a checkpoint takes those from before it.
         """
         if rank() == 0:
             atomic_write(self.path / layout.ROWS, "".join(json.dumps(row) + "\n" for row in rows))

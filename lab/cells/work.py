@@ -43,8 +43,7 @@ def work(folder: CellFolder) -> None:
         start = time.monotonic()
         _run(folder)
         forget_failure(folder.path)  # left by a process of another command, which came too late
-        if (folder.path / layout.ROWS).exists():
-            sync_file(folder.path / layout.ROWS)
+        sync_file(folder.path / layout.ROWS)
         folder.mark_done(time.monotonic() - start)
 
 
@@ -71,6 +70,7 @@ def _run(folder: CellFolder) -> None:
     try:
         with explaining(folder.path):
             _check_versions(folder)
+            folder.keep_rows([])  # of an attempt that was broken off; a training finds its own in its checkpoint
             registry.load("tasks", folder.task).run(folder)
     except Exception as error:
         failure = failure_of(error, folder.path)

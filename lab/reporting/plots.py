@@ -1,5 +1,6 @@
 """What the figures of reports have in common: their style, curves and values over seeds, and the data beside them."""
 
+import math
 from collections.abc import Iterable
 from itertools import cycle
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,6 +17,10 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Okabe and Ito's colours, which the colour-blind can tell apart."""
 GREY = "0.45"
 """Of what others are held against: controls, references."""
+KIMG = "training (kimg)"
+"""The label of an axis: thousands of images shown."""
+WIDTH = 9.0
+"""Of a page, in inches."""
 
 STYLE: dict[str, Any] = {
     "axes.axisbelow": True,
@@ -45,6 +50,32 @@ def new_figure(width: float, height: float) -> "Drawing":
     # Set for good, not within a context: drawing and saving read it again later.
     mpl.rcParams.update(STYLE)  # type: ignore[arg-type]
     return Drawing(figsize=(width, height), layout="constrained")
+
+
+def panels(count: int, columns: int, height: float, xlabel: str, ylabel: str) -> "tuple[Drawing, list[Axes]]":
+    """A drawing of `count` panels with the same axes, row by row, and the panels; each row is `height` inches high.
+
+    The lowest panel of each column has the label and the ticks of x, where the last row is not full, too.
+    """
+    rows = math.ceil(count / columns)
+    drawing = new_figure(WIDTH, 0.5 + height * rows)
+    grid = drawing.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+    for place, axis in enumerate(grid.flat):
+        axis.set_visible(place < count)
+        if place + columns >= count:
+            axis.set_xlabel(xlabel)
+            axis.tick_params(labelbottom=True)
+    for row in grid:
+        row[0].set_ylabel(ylabel)
+    return drawing, list(grid.flat[:count])
+
+
+def side_by_side(drawing: "Drawing", count: int, *, sharey: bool = True) -> "list[Axes]":
+    """A row of panels in a drawing; one alone takes half of it."""
+    axes = list(drawing.subplots(1, max(2, count), squeeze=False, sharey=sharey)[0])
+    for axis in axes[count:]:
+        axis.set_visible(False)
+    return axes[:count]
 
 
 def colours(names: Iterable[NameT]) -> dict[NameT, str]:

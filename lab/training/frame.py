@@ -24,6 +24,7 @@ from lab.training import checkpoint
 from lab.training.checkpoint import Checkpoint
 from lab.training.compute import Compute
 from lab.training.resume import agreed_start, take_over
+from lab.training.state import TrainingState
 from lab.training.tensors import packed, unpacked
 from lab.training.tracking import accelerator_settings, curve, tracking
 
@@ -40,6 +41,7 @@ class Training(ABC):
     """One run of a loop: what it trains, on what, and how far."""
 
     accelerator: Accelerator
+    state: TrainingState
     arithmetic: tuple[str, str]
     """The device and the precision of the networks' passes."""
     losses: list[dict[Curve, Tensor]] = field(default_factory=list)
@@ -51,11 +53,6 @@ class Training(ABC):
     @abstractmethod
     def name(self) -> str:
         """The network's name."""
-
-    @property
-    @abstractmethod
-    def step(self) -> int:
-        """The steps done."""
 
     @property
     @abstractmethod
@@ -86,16 +83,21 @@ class Training(ABC):
         """Write what is kept after the present step; of several processes the first one is asked."""
 
     @abstractmethod
-    def files(self) -> dict[str, bytes]:
-        """All that the training is but for its history, as the files of a checkpoint."""
-
-    @abstractmethod
-    def restore(self, found: Checkpoint) -> None:
-        """Become what `files` gave when the checkpoint was saved."""
-
-    @abstractmethod
     def rows(self, start: int, stop: int) -> Iterator[dict[str, Any]]:
         """The rows of the steps after `start` up to `stop`, made from the history; before the first, of step 0."""
+
+    @property
+    def step(self) -> int:
+        """The steps done."""
+        return self.state.step
+
+    def files(self) -> dict[str, bytes]:
+        """All that the training is but for its history, as the files of a checkpoint."""
+        return self.state.files()
+
+    def restore(self, found: Checkpoint) -> None:
+        """Become what `files` gave when the checkpoint was saved."""
+        self.state.restore(found)
 
     @property
     def measured(self) -> Collection[int]:

@@ -22,6 +22,11 @@ class Snapshot:
     step: int
     epoch: int = 0
 
+    @property
+    def when(self) -> dict[str, float]:
+        """What rows say of the time."""
+        return {"kimg": self.kimg, "step": self.step}
+
 
 def snapshot_file(kimg: float, step: int, epoch: int | None = None) -> Path:
     """Where weights are kept, below a training cell's folder."""

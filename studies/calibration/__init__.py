@@ -19,14 +19,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from imagesets import Name
-from lab import registry
 from lab.cells.cell import Cell
 from lab.reporting.verdicts import Claim
 from studies._config import BF16
-from studies._recipe import Recipe
+from studies._recipe import Alphas, Recipe
 from studies.calibration.effects import SCORE, credibility_gap, neighbours_shortfall, separation
 from studies.calibration.report import report
 from tasks import _foreign, measure_credibility, train_classifier
@@ -34,26 +33,18 @@ from tasks import _foreign, measure_credibility, train_classifier
 __all__ = ["PRESETS", "Config", "claims", "plan", "report"]
 
 
-class Config(Recipe):
+class Config(measure_credibility.Measuring, Recipe):
     """The grid of the study."""
 
     imageset: Name = Field(description="image set that is learned; folder:PATH or zip:PATH for your own")
-    alphas: tuple[float, ...] = Field(
+    alphas: Alphas = Field(
         min_length=1,
         description="weights of the loss, separated by commas: a negative one entangles the classes, a positive one "
         "disentangles them; the baseline, 0, always runs",
     )
     seeds: int = Field(ge=1, description="how many seeds (0, 1, ...), the same for every alpha")
-    n: int = Field(ge=2, description="test images, and foreign images of each set")
-    k: int = Field(75, ge=1, description="neighbours in each hidden layer")
     neighbor_distance: Literal["cosine", "sqeuclidean"] = Field(
         "cosine", description="distance by which neighbours are near: 1 - cos, or squared Euclidean"
-    )
-    calibration: int = Field(
-        1000, ge=1, description="validation images to calibrate p-values, and temperatures; half of them each at most"
-    )
-    bank: int | None = Field(
-        None, ge=1, description="training images to search, drawn by seed; not given: all that were trained on"
     )
     foreign: tuple[_foreign.Foreign, ...] | None = Field(
         None,
@@ -61,23 +52,10 @@ class Config(Recipe):
         description="foreign images, separated by commas: image sets, rotated-45, rotated-90, shuffled, inverted, "
         "noise; not given: those that suit the image set and are at hand",
     )
-    detectors: bool = Field(False, description="Mahalanobis scores and ViM as well, by the extra ood")
-
-    @field_validator("alphas")
-    @classmethod
-    def _no_baseline_among_them(cls, alphas: tuple[float, ...]) -> tuple[float, ...]:
-        if 0 in alphas:
-            raise ValueError("0 is the baseline, which always runs: name the others alone")
-        return registry.distinct(float(f"{alpha:g}") for alpha in alphas)  # as tables tell them apart
-
-    @property
-    def settings_by_alpha(self) -> dict[float, str]:
-        """What the rows say of trainings with each alpha, the baseline's 0 first."""
-        return {alpha: self.training(self.imageset, alpha, 0).setting for alpha in (0.0, *self.alphas)}
 
     def measuring(self, foreign: tuple[str, ...], seed: int) -> measure_credibility.Config:
         """What is measured of a training; the first seed keeps pictures as well."""
-        shared = self.model_dump(include={"n", "k", "calibration", "bank", "detectors"})
+        shared = self.model_dump(include={*measure_credibility.Measuring.model_fields})
         own = {"foreign": foreign, "distance": self.neighbor_distance, "pictures": seed == 0}
         return measure_credibility.Config.parse({**shared, **own})
 
@@ -125,7 +103,7 @@ def plan(config: Config, data: Path) -> list[Cell]:
 
 def claims(config: Config) -> list[Claim]:
     """What is claimed, and by which margin, before anything runs."""
-    settings = config.settings_by_alpha
+    settings = config.settings_by_alpha(config.alphas)
     without = settings[0.0]
     entangled = [
         claim

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from lab.cells.rows import pick
 from lab.reporting.statistics import Estimate, by_seed, paired_by_seed
-from tasks.measure_credibility import DKNN, NETWORK
+from tasks._credibility import DKNN, NETWORK
 
 if TYPE_CHECKING:
     import pandas as pd

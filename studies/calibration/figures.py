@@ -3,10 +3,10 @@
 They are drawn from the cells' small files; `found` has those of each setting, one a seed, in the order of the seeds.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lab.reporting.plots import GREY, colours, legend, new_figure
+from lab.reporting.plots import GREY, colours, legend, new_figure, panels, side_by_side
 from lab.reporting.report import Figure
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def histograms(found: Found, foreign: Sequence[str]) -> Figure:
     import numpy as np
 
     figure = new_figure(9.0, 3.0)
-    axes = _panels(figure, len(found))
+    axes = side_by_side(figure, len(found))
     data = []
     for axis, (setting, seeds) in zip(axes, found.items(), strict=False):
         for group, colour in colours(["", *foreign]).items():
@@ -56,19 +56,18 @@ def histograms(found: Found, foreign: Sequence[str]) -> Figure:
     legend(axes[-1], fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
     caption = (
         "Credibility of test images and of foreign ones: mean share over seeds. Valid p-values of true labels are "
+        "uniform; credibility, the largest p-value, lies above."
     )
-    return Figure(
-        "credibility", f"{caption}uniform; credibility, the largest p-value, lies above.", figure, _frame(data)
-    )
+    return Figure("credibility", caption, figure, _frame(data))
 
 
 def reliability(found: Found) -> Figure:
     """Accuracy by confidence of softmax, scaled and of credibility, and the p-values beside the uniform line."""
     figure = new_figure(9.6, 3.0)
-    axes = _panels(figure, len(RELIABLE) + 1)
+    axes = side_by_side(figure, len(RELIABLE) + 1)
     data: list[dict[str, Any]] = []
     for axis, (view, title) in zip(axes, RELIABLE.items(), strict=False):
-        for (setting, seeds), colour in zip(found.items(), colours(found).values(), strict=True):
+        for setting, seeds, colour in _coloured(found):
             confidence, accuracy, count = _pooled([one[f"reliability/{view}"] for one in seeds])
             axis.plot(confidence, accuracy, color=colour, marker="o", markersize=2.5, linewidth=1.2, label=setting)
             data += [
@@ -79,7 +78,7 @@ def reliability(found: Found) -> Figure:
         axis.set_xlabel("confidence" if view != "credibility" else "credibility")
         if view != "credibility":
             _diagonal(axis)
-    for (setting, seeds), colour in zip(found.items(), colours(found).values(), strict=True):
+    for setting, seeds, colour in _coloured(found):
         for one in seeds:
             level, share = one["p_values"].T
             axes[-1].plot(level, share, color=colour, linewidth=0.8, alpha=0.6)
@@ -100,7 +99,7 @@ def reliability(found: Found) -> Figure:
 def risk_coverage(found: Found) -> Figure:
     """The error rate among the most confident predictions, a panel a confidence, a line a seed."""
     figure = new_figure(9.0, 2.8)
-    axes = _panels(figure, len(RISKS))
+    axes = side_by_side(figure, len(RISKS))
     data = []
     for axis, (view, title) in zip(axes, RISKS.items(), strict=True):
         data += _lines(axis, found, f"risk/{view}", ("coverage", "risk"), view)
@@ -114,23 +113,14 @@ def risk_coverage(found: Found) -> Figure:
 
 def roc(found: Found, foreign: Sequence[str], scores: Mapping[str, str]) -> Figure:
     """ROC curves of some scores, by name with a line style, a panel a foreign set."""
-    columns = min(4, len(foreign))
-    rows = -(-len(foreign) // columns)
-    figure = new_figure(9.0, 0.4 + 2.4 * rows)
-    grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+    figure, axes = panels(len(foreign), min(4, len(foreign)), 2.4, "test images flagged", "foreign flagged")
     data = []
-    for axis, group in zip(grid.flat, foreign, strict=False):
+    for axis, group in zip(axes, foreign, strict=True):
         for score, style in scores.items():
             data += _lines(axis, found, f"roc/{score}/{group}", ("fpr", "tpr"), f"{score}/{group}", style)
         _diagonal(axis)
         axis.set_title(group, loc="left")
-    for axis in grid.flat[len(foreign) :]:
-        axis.set_visible(False)
-    for axis in grid[-1]:
-        axis.set_xlabel("test images flagged")
-    for line in grid:
-        line[0].set_ylabel("foreign flagged")
-    legend(grid[0][0], fontsize=7)
+    legend(axes[0], fontsize=7)
     lines = ", ".join(f"{score} {'solid' if style == '-' else 'dashed'}" for score, style in scores.items())
     return Figure(
         "roc", f"Foreign images flagged by test images flagged: {lines}; a line a seed.", figure, _frame(data)
@@ -140,7 +130,7 @@ def roc(found: Found, foreign: Sequence[str], scores: Mapping[str, str]) -> Figu
 def maps(found: Mapping[str, Arrays], foreign: Sequence[str]) -> Figure:
     """The t-SNE map of the last hidden layer, in and out, a panel a setting."""
     figure = new_figure(9.0, 3.4)
-    axes = _panels(figure, len(found))
+    axes = side_by_side(figure, len(found))
     data = []
     for axis, (setting, one) in zip(axes, found.items(), strict=False):
         for group, colour in colours(["", *foreign]).items():
@@ -219,7 +209,7 @@ def _lines(
 ) -> list[dict[str, Any]]:
     """Draw a curve of each setting and seed; gives the data."""
     data = []
-    for (setting, seeds), colour in zip(found.items(), colours(found).values(), strict=True):
+    for setting, seeds, colour in _coloured(found):
         for place, one in enumerate(seeds):
             x, y = one[key].T
             label = setting if style == "-" else ""
@@ -242,8 +232,10 @@ def _pooled(tables: "Sequence[np.ndarray[Any, Any]]") -> "tuple[np.ndarray[Any, 
     return sums[enough, 0] / count[enough], sums[enough, 1] / count[enough], count[enough]
 
 
-def _panels(figure: Any, count: int) -> "list[Axes]":
-    return list(figure.subplots(1, max(2, count), squeeze=False, sharey=True)[0][:count])
+def _coloured(found: Found) -> Iterator[tuple[str, Sequence[Arrays], str]]:
+    """Each setting, what there is of its seeds, and its colour."""
+    for setting, colour in colours(found).items():
+        yield setting, found[setting], colour
 
 
 def _diagonal(axis: "Axes") -> None:

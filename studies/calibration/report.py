@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from lab.cells.folder import CellFolder
 from lab.cells.rows import pick
+from lab.files import read_arrays
 from lab.reporting.report import Report, Section
 from lab.reporting.statistics import by_seed, paired_by_seed
 from lab.reporting.tables import Better, Column, Rows, Table, columns, mean_entry, seed_table
@@ -13,7 +14,8 @@ from studies._config import classes_of
 from studies.calibration import figures
 from studies.calibration.effects import SCORE, credibility, detected, predicted
 from tasks import _foreign
-from tasks.measure_credibility import CURVES, DKNN, EXEMPLARS, MAP, NETWORK, SCALED
+from tasks._credibility import DKNN, NETWORK, SCALED
+from tasks._pictures import CURVES, EXEMPLARS, MAP
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,7 +57,7 @@ def report(config: "Config", table: "pd.DataFrame", artifacts: list[CellFolder])
     """The whole report, from the rows and the cells' files alone; whatever has not been measured is left out."""
     rows = pick(table, kind="foreign")
     foreign = list(rows["group"].unique())
-    settings = [one for one in config.settings_by_alpha.values() if len(pick(rows, setting=one))]
+    settings = [one for one in config.settings_by_alpha(config.alphas).values() if len(pick(rows, setting=one))]
     asked = config.foreign or _foreign.usual(config.imageset)
     absent = [name for name in asked if settings and name not in foreign]
     left_out = f"\n\nNot measured, as they were not at hand: {', '.join(absent)}." if absent else ""
@@ -75,15 +77,13 @@ def _sections(
 ) -> list[Section]:
     curves, maps, exemplars = (_files(table, settings, artifacts, name) for name in (CURVES, MAP, EXEMPLARS))
     classes = classes_of(artifacts)
-    first = {setting: found[0] for setting, found in exemplars.items()}
-    drawn = curves or None
-    return [
+    sections = [
         Section(
             "Foreign images",
             f"{SCORE} is the mean cosine distance to the k neighbours (or the distance that was asked for), without a "
             "layer the mean over the hidden layers. Differences are with the loss minus baseline, paired by seed.",
             [
-                *([figures.roc(curves, foreign, ROC)] if drawn else []),
+                *([figures.roc(curves, foreign, ROC)] if curves else []),
                 *(_foreign_table(table, settings, foreign, *how) for how in TABLES),
                 _seeds(table, settings, foreign),
             ],
@@ -91,7 +91,7 @@ def _sections(
         Section(
             "Credibility",
             "Mean credibility beside the mean maximum softmax probability, on test images and on foreign ones.",
-            [*([figures.histograms(curves, foreign)] if drawn else []), _credibility_table(table, settings, foreign)],
+            [*([figures.histograms(curves, foreign)] if curves else []), _credibility_table(table, settings, foreign)],
         ),
         Section(
             "Calibration and accuracy",
@@ -99,43 +99,33 @@ def _sections(
             "of each. Temperatures are fitted on validation images that neither network nor neighbours were fitted or "
             "calibrated on. ECE has 15 bins.",
             [
-                *([figures.reliability(curves), figures.risk_coverage(curves)] if drawn else []),
+                *([figures.reliability(curves), figures.risk_coverage(curves)] if curves else []),
                 _prediction_table(table, settings),
                 _validity_table(table, settings),
             ],
         ),
-        *(
-            [Section("Maps", "The penultimate layer.", [figures.maps({k: v[0] for k, v in maps.items()}, foreign)])]
-            if maps
-            else []
-        ),
-        *(
-            [
-                Section(
-                    "Exemplars",
-                    "What supports a prediction: the training images that are nearest in each layer.",
-                    [figures.exemplars(name, i, one, classes) for i, (name, one) in enumerate(first.items())],
-                )
-            ]
-            if first and classes
-            else []
-        ),
     ]
+    if maps:
+        drawn = figures.maps({setting: found[0] for setting, found in maps.items()}, foreign)
+        sections.append(Section("Maps", "The penultimate layer.", [drawn]))
+    if exemplars and classes:
+        text = "What supports a prediction: the training images that are nearest in each layer."
+        shown = [figures.exemplars(name, i, found[0], classes) for i, (name, found) in enumerate(exemplars.items())]
+        sections.append(Section("Exemplars", text, shown))
+    return sections
 
 
 def _files(
     table: "pd.DataFrame", settings: Settings, cells: Sequence[CellFolder], name: str
 ) -> Mapping[str, list[figures.Arrays]]:
     """The arrays in the files of a name, of each setting that has any, in the order of the seeds."""
-    import numpy as np
-
     paths = {cell.path.name: cell.path / name for cell in cells}
     found: dict[str, list[figures.Arrays]] = {}
     for setting in settings:
         rows = pick(table, kind="foreign", setting=setting).sort_values("seed")
         for cell in rows["cell"].unique():
-            if cell in paths and paths[cell].exists():
-                found.setdefault(setting, []).append(dict(np.load(paths[cell], allow_pickle=False)))
+            if cell in paths and (arrays := read_arrays(paths[cell])):
+                found.setdefault(setting, []).append(arrays)
     return found
 
 

@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from imagesets import Name
 from lab import registry
@@ -27,7 +27,7 @@ from lab.cells.cell import Cell
 from lab.reporting.verdicts import Claim
 from lab.studying.space import Searchable
 from studies._config import BF16
-from studies._recipe import Recipe
+from studies._recipe import Alphas, Recipe
 from studies.classifier_regularization import search
 from studies.classifier_regularization.effects import MARGIN, gain
 from studies.classifier_regularization.report import report
@@ -44,23 +44,12 @@ class Config(Recipe):
     imagesets: Annotated[tuple[Name, ...], registry.DISTINCT] = Field(
         min_length=1, description="image sets, separated by commas; folder:PATH or zip:PATH for your own"
     )
-    alphas: tuple[float, ...] = Field(
+    alphas: Alphas = Field(
         min_length=1,
         description="weights of the loss, separated by commas: a negative one entangles the classes, as in the paper, "
         "a positive one disentangles them; the baseline, 0, always runs",
     )
     seeds: int = Field(ge=1, description="how many seeds (0, 1, ...), the same for every alpha")
-
-    @field_validator("alphas")
-    @classmethod
-    def _no_baseline_among_them(cls, alphas: tuple[float, ...]) -> tuple[float, ...]:
-        if 0 in alphas:
-            raise ValueError("0 is the baseline, which always runs: name the others alone")
-        return registry.distinct(float(f"{alpha:g}") for alpha in alphas)  # as tables tell them apart
-
-    def setting(self, alpha: float) -> str:
-        """What the rows of trainings with this alpha say of them."""
-        return self.training(self.imagesets[0], alpha, 0).setting
 
 
 GRID = {"alphas": (-0.01, -0.003, 0.003), "seeds": 5}
@@ -98,14 +87,14 @@ def plan(config: Config, data: Path) -> list[Cell]:
 
 def claims(config: Config) -> list[Claim]:
     """What is claimed of each negative alpha on each image set, and by which margin, before anything runs."""
-    without = config.setting(0.0)
+    settings = config.settings_by_alpha(config.alphas)
     return [
         Claim(
             f"Entangling the hidden layers with alpha = {alpha:g} {words} on {images}.",
             "test accuracy in percentage points, with the loss minus baseline, paired by seed",
             margin,
             "exceeds",
-            partial(gain, images=images, setting=config.setting(alpha), without=without),
+            partial(gain, images=images, setting=settings[alpha], without=settings[0.0]),
         )
         for images in config.imagesets
         for alpha in config.alphas

@@ -55,7 +55,7 @@ Settings = Mapping[float, str]
 
 def report(config: "Config", table: "pd.DataFrame", artifacts: list[CellFolder]) -> Report:
     """The whole report, from the rows alone; whatever has not been measured is left out."""
-    settings = {alpha: config.setting(alpha) for alpha in (0.0, *config.alphas)}
+    settings = config.settings_by_alpha(config.alphas)
     measured = [images for images in config.imagesets if len(tested(table, images, settings[0.0], "accuracy"))]
     directions = "\n\n".join(f"alpha = {alpha:g}: {DIRECTIONS[sign(alpha)]}." for alpha in settings)
     return Report(

@@ -4,7 +4,18 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from lab.cells.rows import pick
-from lab.reporting.plots import GREY, PALETTE, colours, legend, new_figure, plotted, seed_curves, seed_dots
+from lab.reporting.plots import (
+    GREY,
+    KIMG,
+    PALETTE,
+    colours,
+    legend,
+    new_figure,
+    plotted,
+    seed_curves,
+    seed_dots,
+    side_by_side,
+)
 from lab.reporting.report import Figure
 
 if TYPE_CHECKING:
@@ -12,7 +23,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 BAND = "0.85"
-KIMG = "training (kimg)"
 
 
 def over_training(table: "pd.DataFrame", gans: Sequence[str]) -> Figure:
@@ -128,11 +138,11 @@ def maps(embeddings: dict[str, Any]) -> Figure:
 def losses(table: "pd.DataFrame", gans: Sequence[str]) -> Figure:
     """The discriminator's and the generator's loss over training."""
     figure = new_figure(9.0, 3.0)
-    axes = figure.subplots(1, max(2, len(gans)), squeeze=False)[0]
+    axes = side_by_side(figure, len(gans), sharey=False)
     metrics = {"discriminator_loss": PALETTE[2], "generator_loss": PALETTE[3]}
     rows = pick(table, kind="training")
     rows = rows[rows["metric"].isin(list(metrics))]
-    for axis, gan in zip(axes, gans, strict=False):
+    for axis, gan in zip(axes, gans, strict=True):
         for metric, colour in metrics.items():
             seed_curves(axis, pick(rows, model=gan, metric=metric), "kimg", colour, metric.replace("_", " "))
         axis.set_title(gan, loc="left")

@@ -4,14 +4,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gans._kept import kimg_of
 from lab.cells import layout
 from lab.cells.folder import CellFolder
 from lab.cells.rows import pick
+from lab.files import read_arrays
 from lab.reporting.report import Gallery, GalleryRow, Report, Section
 from lab.reporting.statistics import Estimate, first_by_seed, last_by_seed, paired_by_seed, welch_difference
 from lab.reporting.tables import Better, Column, Table, columns, mean_entry, seed_rows
 from studies._config import classes_of
 from studies.gan_entanglement import figures
+from tasks.embed import EMBEDDING
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -158,7 +161,7 @@ def _samples(gan: str, trainings: list[CellFolder]) -> Gallery:
     first, last = _grids(trainings[0]), [_grids(cell)[-1] for cell in trainings]
     step = max(1, (len(first) - 1) // (GRIDS_SHOWN - 1))
     shown = [*first[:-1][::step][: GRIDS_SHOWN - 1], first[-1]]
-    over = [(f"{float(path.stem.removeprefix('kimg-')):.3g} kimg", path) for path in shown]
+    over = [(f"{kimg_of(path):.3g} kimg", path) for path in shown]
     rows = [
         GalleryRow(f"{gan}, {seeds[0]}, over training", over),
         GalleryRow(f"{gan}, every seed at the end", list(zip(seeds, last, strict=True))),
@@ -167,7 +170,6 @@ def _samples(gan: str, trainings: list[CellFolder]) -> Gallery:
 
 
 def _embeddings(cells: list[CellFolder]) -> dict[str, Any]:
-    import numpy as np
-
-    found = {cell.label.removeprefix("embed-gan-"): cell.path / "embedding.npz" for cell in cells}
-    return {name: dict(np.load(path, allow_pickle=False)) for name, path in found.items() if path.exists()}
+    own = {cell.label.removeprefix("embed-gan-"): cell.path for cell in cells if cell.task == "embed"}
+    found = {name: read_arrays(path / EMBEDDING) for name, path in own.items()}
+    return {name: arrays for name, arrays in found.items() if arrays}

@@ -1,11 +1,10 @@
 """The figures of the report on layers: each draws from rows or matrices and keeps what it plots."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lab.cells.rows import pick
-from lab.reporting.plots import GREY, colours, legend, new_figure, plotted, seed_curves
+from lab.reporting.plots import GREY, KIMG, colours, legend, new_figure, panels, plotted, seed_curves, side_by_side
 from lab.reporting.report import Figure
 
 if TYPE_CHECKING:
@@ -14,31 +13,22 @@ if TYPE_CHECKING:
 
 COLUMNS = 3
 MAP = "viridis"
-KIMG = "training (kimg)"
 FEW_CLASSES = 20
 """Up to so many, classes are named at the axes."""
 
 
 def curves(table: "pd.DataFrame", classifier: str, layers: Sequence[str], settings: Sequence[str]) -> Figure:
     """The score of each layer over training, a panel a layer, with every seed."""
-    count = math.ceil(len(layers) / COLUMNS)
-    figure = new_figure(9.0, 0.6 + 2.1 * count)
-    grid = figure.subplots(count, COLUMNS, sharex=True, sharey=True, squeeze=False)
+    figure, axes = panels(len(layers), COLUMNS, 2.1, KIMG, "score")
     rows = pick(table, model=classifier, metric="entanglement")
     pixels = pick(rows, kind="reference", space="pixels")["value"]
-    for axis, layer in zip(grid.flat, layers, strict=False):
+    for axis, layer in zip(axes, layers, strict=True):
         if len(pixels):
             axis.axhline(pixels.mean(), color=GREY, linestyle=":", linewidth=1.2, label="pixels")
         _curves(axis, pick(rows, kind="layers", layer=layer), settings)
         axis.set_title(layer, loc="left")
         axis.set_ylim(-0.03, 1.03)
-    for axis in grid.flat[len(layers) :]:
-        axis.set_visible(False)
-    for axis in grid[-1]:
-        axis.set_xlabel(KIMG)
-    for row in grid:
-        row[0].set_ylabel("score")
-    legend(grid[0][0])
+    legend(axes[0])
     caption = f"Entanglement of the classes in each layer of {classifier} over training, on held-out images."
     return Figure(f"layers-{classifier}", caption, figure, plotted(rows))
 
@@ -108,14 +98,12 @@ def class_pairs(
 def accuracy(table: "pd.DataFrame", classifiers: Sequence[str], settings: Sequence[str]) -> Figure:
     """Validation accuracy over the epochs, a panel a classifier."""
     figure = new_figure(9.0, 2.8)
-    axes = figure.subplots(1, max(2, len(classifiers)), squeeze=False, sharey=True)[0]
+    axes = side_by_side(figure, len(classifiers))
     rows = pick(table, kind="classifier", split="validation", metric="accuracy")
-    for axis, classifier in zip(axes, classifiers, strict=False):
+    for axis, classifier in zip(axes, classifiers, strict=True):
         _curves(axis, pick(rows, model=classifier), settings)
         axis.set_title(classifier, loc="left")
         axis.set_xlabel(KIMG)
-    for axis in axes[len(classifiers) :]:
-        axis.set_visible(False)
     axes[0].set_ylabel("accuracy")
     legend(axes[0])
     caption = "Accuracy on validation images over training: seeds thin, their mean thick."

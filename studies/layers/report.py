@@ -5,18 +5,20 @@ from typing import TYPE_CHECKING, Any
 
 from lab.cells.folder import CellFolder
 from lab.cells.rows import pick
+from lab.files import read_arrays
 from lab.reporting.report import Figure, Report, Section
 from lab.reporting.statistics import Estimate, by_seed, first_by_seed, last_by_seed, paired_by_seed
 from lab.reporting.tables import Column, Table, columns, mean_entry, seed_table
 from studies._config import classes_of
 from studies.layers import figures
+from tasks.measure_layers import CLASS_PAIRS, PIXELS, place_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from studies.layers import Config
 
-PIXELS, LOGITS = "pixels", "logits"
+LOGITS = "logits"
 """What is measured and is no hidden layer."""
 MEASURES = {
     "entanglement": "score",
@@ -38,13 +40,14 @@ def report(config: "Config", table: "pd.DataFrame", artifacts: list[CellFolder])
     """The whole report, from the rows and the cells' artifacts alone; whatever has not been measured is left out."""
     reading = (
         f"{READING} Every measurement is of the same n = {config.n} held-out images; maps are averaged to at most "
+        "4096 numbers an image."
     )
     measured = [name for name in config.classifiers if layers_of(table, name)]
     return Report(
         "Entanglement of classes in the layers of classifiers over training",
         "Which layers of a classifier part the classes as it learns, and does maximising entanglement keep them mixed?",
         [
-            Section("How to read it", f"{reading}4096 numbers an image."),
+            Section("How to read it", reading),
             *(_section(name, table, artifacts, config.settings) for name in measured),
             *([_accuracy(table, measured, config.settings)] if measured else []),
         ],
@@ -92,8 +95,7 @@ def scores(
     table: "pd.DataFrame", classifier: str, setting: str, layer: str, metric: str = "entanglement"
 ) -> "pd.DataFrame":
     """The rows of a measure of one layer, or of the pixels, over the training."""
-    where = {"kind": "reference", "space": PIXELS} if layer == PIXELS else {"kind": "layers", "layer": layer}
-    return pick(table, model=classifier, setting=setting, metric=metric, **where)
+    return pick(table, model=classifier, setting=setting, metric=metric, **place_of(layer))
 
 
 def falls(table: "pd.DataFrame", classifier: str, setting: str, layer: str) -> "pd.Series[float]":
@@ -164,8 +166,6 @@ def _fall_table(table: "pd.DataFrame", classifier: str, layers: Sequence[str], s
 
 def _class_pairs(cells: list[CellFolder], rows: "pd.DataFrame") -> list[dict[str, Any]]:
     """The class-pair matrices of the cells that the rows are from, one a seed."""
-    import numpy as np
-
     sources = set(rows["cell"])
-    paths = [cell.path / "class_pairs.npz" for cell in cells if cell.path.name in sources]
-    return [dict(np.load(path, allow_pickle=False)) for path in paths if path.exists()]
+    found = [read_arrays(cell.path / CLASS_PAIRS) for cell in cells if cell.path.name in sources]
+    return [arrays for arrays in found if arrays]

@@ -17,7 +17,7 @@ SIDE = 2.15
 """Half a picture's side: the disk that the points stay in has radius 2."""
 
 
-def pictures(key: str, names: Mapping[str, str], frames: Mapping[str, Any], caption: str) -> Figure:
+def pictures(key: str, names: Mapping[str, tuple[str, str]], frames: Mapping[str, Any], caption: str) -> Figure:
     """The points of some descents over the steps, first seed: one row a descent, one column a frame."""
     import pandas as pd
 
@@ -32,11 +32,11 @@ def pictures(key: str, names: Mapping[str, str], frames: Mapping[str, Any], capt
             axis.set_title(f"step {step}", loc="left", fontsize=8.5)
             about = {"setting": name, "step": step, "class": which % classes, "mode": which // classes}
             data.append(pd.DataFrame(points, columns=["x", "y"]).assign(**about))
-        row[0].set_ylabel(title.replace(", ", ",\n"))
+        row[0].set_ylabel(",\n".join(title))
     return Figure(key, caption, figure, pd.concat(data))
 
 
-def scores(table: "pd.DataFrame", names: Mapping[str, str]) -> Figure:
+def scores(table: "pd.DataFrame", names: Mapping[str, tuple[str, str]]) -> Figure:
     """The score and the share of nearest neighbours of the own class, of every descent over its steps."""
     figure = new_figure(9.0, 5.6)
     grid = figure.subplots(2, len(names), sharex=True, sharey="row")
@@ -49,19 +49,19 @@ def scores(table: "pd.DataFrame", names: Mapping[str, str]) -> Figure:
             axis.set_ylim(-0.04, 1.06)
         row[0].set_ylabel(word)
     for top, bottom, title in zip(*grid, names.values(), strict=True):
-        top.set_title(title.replace(", ", ",\n"), loc="left")
+        top.set_title(",\n".join(title), loc="left")
         bottom.set_xlabel("step")
     caption = "Score above, share of points whose nearest neighbour is of their class below. Dotted: shuffled labels."
     return Figure("scores", caption, figure, plotted(table[table["metric"].isin(list(metrics))]))
 
 
-def mode_distances(table: "pd.DataFrame", names: Mapping[str, str]) -> Figure:
+def mode_distances(table: "pd.DataFrame", names: Mapping[str, tuple[str, str]]) -> Figure:
     """The distance between the modes of a class over the steps, in descents that have two."""
     figure = new_figure(5.4, 3.4)
     axis = figure.subplots()
     rows = pick(table, kind="toy", metric="mode_distance")
     for (name, title), colour in zip(names.items(), PALETTE, strict=False):
-        _curves(axis, pick(rows, setting=name), colour, title.rpartition(", ")[2])
+        _curves(axis, pick(rows, setting=name), colour, title[1])
     axis.set(xlabel="step", ylabel="distance between modes")
     axis.set_ylim(bottom=0)
     legend(axis)

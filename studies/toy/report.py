@@ -4,10 +4,12 @@ from typing import TYPE_CHECKING, Any
 
 from lab.cells.folder import CellFolder
 from lab.cells.rows import pick
+from lab.files import read_arrays
 from lab.reporting.report import Report, Section
 from lab.reporting.statistics import first_by_seed, last_by_seed
 from lab.reporting.tables import Table, columns, mean_entry, seed_table
 from studies.toy import figures
+from tasks import descend
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -15,13 +17,13 @@ if TYPE_CHECKING:
     from studies.toy import Config
 
 NAMES = {
-    "random-minimise": "random start, minimised",
-    "random-maximise": "random start, maximised",
-    "apart-maximise": "classes apart, maximised",
-    "modes-minimise": "two modes a class, minimised",
-    "modes-triplet": "two modes a class, triplet loss",
+    "random-minimise": ("random start", "minimised"),
+    "random-maximise": ("random start", "maximised"),
+    "apart-maximise": ("classes apart", "maximised"),
+    "modes-minimise": ("two modes a class", "minimised"),
+    "modes-triplet": ("two modes a class", "triplet loss"),
 }
-"""The descents in order, and what people call them."""
+"""The descents in order, and what people call their start and how they move."""
 MEASURES = {"entanglement": "score", "one_nn_accuracy": "own nearest", "mode_distance": "modes"}
 
 READING = (
@@ -61,7 +63,7 @@ def at_end(table: "pd.DataFrame", name: str, metric: str, kind: str = "toy") -> 
 
 def _measured(table: "pd.DataFrame", cells: list[CellFolder]) -> list[Section]:
     frames = _frames(min(cells, key=lambda cell: int(cell.config["seed"])))
-    twos = {name: title for name, title in NAMES.items() if name.startswith("modes")}
+    twos = {name: title for name, title in NAMES.items() if descend.DESCENTS[name].start == "modes"}
     ones = {name: title for name, title in NAMES.items() if name not in twos}
     moving = "Points in the plane as the loss is minimised or maximised (first seed); colours are classes."
     both = "Classes of two modes (disks and crosses) under both losses (first seed); colours are classes."
@@ -93,7 +95,7 @@ def _ends(table: "pd.DataFrame") -> Table:
     for name, title in NAMES.items():
         found = [ends(table, name, metric) for metric in MEASURES for ends in (at_start, at_end)]
         found.insert(2, at_end(table, name, "entanglement", "control"))
-        rows.append([title, *map(mean_entry, found)])
+        rows.append([", ".join(title), *map(mean_entry, found)])
     places = [f"{word}, {end}" for word in MEASURES.values() for end in ("start", "end")]
     headers = columns("descent", *places[:2], "labels shuffled, end", *places[2:])
     caption = (
@@ -104,13 +106,14 @@ def _ends(table: "pd.DataFrame") -> Table:
 
 
 def _seeds(table: "pd.DataFrame") -> Table:
-    ends = {(NAMES[name], MEASURES[metric]): at_end(table, name, metric) for name in NAMES for metric in MEASURES}
+    ends = {
+        (", ".join(title), MEASURES[metric]): at_end(table, name, metric)
+        for name, title in NAMES.items()
+        for metric in MEASURES
+    }
     measured = {key: values for key, values in ends.items() if len(values)}
     return seed_table("seeds", "Every seed at the end.", ["descent", "measure"], measured)
 
 
 def _frames(cell: CellFolder) -> dict[str, Any]:
-    import numpy as np
-
-    with np.load(cell.path / "descents.npz", allow_pickle=False) as found:
-        return {"classes": cell.config["classes"], **found}
+    return {"classes": cell.config["classes"], **read_arrays(cell.path / descend.KEPT)}

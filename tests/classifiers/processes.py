@@ -28,7 +28,7 @@ from chunked import ChunkedBatchNorm
 
 STEPS, STOP = 3, 5
 CELL = SimpleNamespace(
-    data_root=Path(), download=False, record={"local": {}}, path=Path("nowhere"), note=lambda **facts: None
+    data={"root": Path(), "download": False}, record={"local": {}}, path=Path("nowhere"), note=lambda **facts: None
 )
 LAYERS = {
     "cnn": ["conv1", "fc2"],

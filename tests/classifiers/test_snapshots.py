@@ -8,9 +8,9 @@ import torch
 import imagesets
 from classifiers import resnet
 from classifiers._config import TrainingConfig
-from classifiers._snapshots import kept_classifiers, load_classifier, logits_of
+from classifiers._snapshots import load_classifier, logits_of
 from lab.errors import WorkbenchError
-from lab.training.snapshots import snapshot_file
+from lab.training.snapshots import snapshot_file, snapshots
 from lab.training.tensors import save_weights
 
 NOWHERE = Path("/nowhere")  # the digits come with scikit-learn
@@ -28,12 +28,16 @@ def saved(tmp_path):
 
 
 def test_they_come_in_order_with_what_was_seen(saved):
-    assert [(s.epoch, s.kimg, s.step) for s in kept_classifiers(saved[1])] == [(0, 0, 0), (2, 6.4, 50), (10, 32, 250)]
+    assert [(s.epoch, s.kimg, s.step) for s in snapshots(saved[1], "classifier")] == [
+        (0, 0, 0),
+        (2, 6.4, 50),
+        (10, 32, 250),
+    ]
 
 
 def test_a_loaded_one_says_what_the_saved_one_says_in_any_batches(saved):
     images = torch.randint(0, 256, (13, 1, 16, 16), dtype=torch.uint8)
-    network = load_classifier(kept_classifiers(saved[1])[-1], CONFIG)
+    network = load_classifier(snapshots(saved[1], "classifier")[-1], CONFIG)
     assert not network.training
     found = logits_of(network, images)
     expected = saved[0].eval()(imagesets.to_float(images))[0]
@@ -51,11 +55,11 @@ def test_a_network_in_training_stays_there_unmoved(saved):
 
 
 def test_damaged_and_absent_ones_are_told(saved, tmp_path):
-    found = kept_classifiers(saved[1])[-1]
+    found = snapshots(saved[1], "classifier")[-1]
     with pytest.raises(WorkbenchError, match="damaged or of another network"):
         load_classifier(found, CONFIG.replaced(settings={"depth": 2}))
     found.path.write_bytes(b"cut off")
     with pytest.raises(WorkbenchError, match="damaged or of another network"):
         load_classifier(found, CONFIG)
     with pytest.raises(WorkbenchError, match="holds no classifier: train it first"):
-        kept_classifiers(tmp_path / "elsewhere")
+        snapshots(tmp_path / "elsewhere", "classifier")

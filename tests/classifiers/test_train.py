@@ -10,12 +10,13 @@ from torch.nn import functional as F
 import classifiers._loop as loop
 import imagesets
 from classifiers import cnn
-from classifiers._snapshots import kept_classifiers, load_classifier
+from classifiers._snapshots import load_classifier
 from lab import registry
 from lab.cells.folder import CellFolder
 from lab.cells.work import work
 from lab.errors import UsageError, WorkbenchError
 from lab.training.draws import batch_indices, carve, derive_seed
+from lab.training.snapshots import snapshots
 from snnl_core import SoftNearestNeighborLoss, entanglement
 from tasks import train_classifier
 
@@ -41,7 +42,7 @@ def config_of(folder):
 
 
 def weights(folder):
-    return load_file(kept_classifiers(folder.path)[-1].path)
+    return load_file(snapshots(folder.path, "classifier")[-1].path)
 
 
 def same(one, other):
@@ -81,7 +82,7 @@ def hidden_score(folder):
     """The mean score of the hidden layers on the test split."""
     images = imagesets.load("digits", "test", root=folder.path)
     with torch.no_grad():
-        features = load_classifier(kept_classifiers(folder.path)[-1], config_of(folder))(
+        features = load_classifier(snapshots(folder.path, "classifier")[-1], config_of(folder))(
             images.batch(torch.arange(500))
         )[1]
     scores = [entanglement(feature, images.labels).score for feature in features.values()]
@@ -166,7 +167,7 @@ def test_validation_images_are_kept_apart_and_the_test_split_is_never_read(tmp_p
 def test_rows_of_validation_are_what_the_kept_weights_say(tmp_path):
     made = train(tmp_path, epochs=2, snapshots=(1,))
     images, (_, held) = imagesets.load("digits", "train", root=tmp_path), carve(1297, 0.1, seed=0)
-    for snapshot in kept_classifiers(made.path):
+    for snapshot in snapshots(made.path, "classifier"):
         with torch.no_grad():
             logits = load_classifier(snapshot, config_of(made))(images.batch(held))[0]
         found = {
@@ -182,11 +183,11 @@ def test_rows_of_validation_are_what_the_kept_weights_say(tmp_path):
 def test_without_validation_everything_is_trained_on(tmp_path):
     made = train(tmp_path, validation=0)
     assert {row["split"] for row in made.rows()} == {"train"}
-    assert kept_classifiers(made.path)[-1].step == round(1297 / 64)
+    assert snapshots(made.path, "classifier")[-1].step == round(1297 / 64)
 
 
 def test_snapshots_are_kept_after_the_asked_for_epochs_and_at_the_end(tmp_path):
-    found = kept_classifiers(train(tmp_path, epochs=3, snapshots=(0, 2, 3)).path)
+    found = snapshots(train(tmp_path, epochs=3, snapshots=(0, 2, 3)).path, "classifier")
     assert [(s.epoch, s.step) for s in found] == [(0, 0), (2, 36), (3, 55)]
     assert found[1].kimg == 2.304
     torch.manual_seed(derive_seed(0, "weights"))
@@ -252,7 +253,7 @@ def test_unknown_layers_of_a_network_that_is_to_be_built_end_before_training(tmp
         UsageError, match=r"hidden layer 'layer9'; did you mean 'layer4'\? Known: layer1, layer2, layer3"
     ):
         work(made)
-    assert not (made.path / "rows.jsonl").exists()
+    assert made.rows() == []
 
 
 def test_networks_are_compiled_on_request(tmp_path, monkeypatch):
@@ -276,7 +277,7 @@ def test_every_classifier_takes_steps_with_its_layers_entangled(tmp_path, name):
     work(made)
     layers = {row["layer"] for row in made.rows() if row["metric"] == "snnl"}
     assert len(layers) > 1 and layers == {row["layer"] for row in made.rows() if row["metric"] == "temperature"}
-    assert kept_classifiers(made.path)[-1].step == 2
+    assert snapshots(made.path, "classifier")[-1].step == 2
 
 
 def test_dropout_is_a_function_of_seed_and_step(tmp_path):

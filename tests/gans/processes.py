@@ -21,7 +21,7 @@ from chunked import ChunkedBatchNorm
 
 BATCH, STEPS = 16, 3
 CELL = SimpleNamespace(
-    data_root=Path(), download=False, record={"local": {}}, path=Path("nowhere"), note=lambda **facts: None
+    data={"root": Path(), "download": False}, record={"local": {}}, path=Path("nowhere"), note=lambda **facts: None
 )
 SETTINGS = {"width": 4, "latent": 8, "batch": BATCH, "critic_steps": 2}
 

@@ -61,7 +61,7 @@ def test_the_discriminator_learns_to_tell_sets_apart(name):
     optimizer = torch.optim.Adam(discriminator.parameters(), 2e-3, (config.beta1, config.beta2))
     real, fake = torch.full((16, 1, 16, 16), 0.5), torch.full((16, 1, 16, 16), -0.5)
     noise = torch.Generator().manual_seed(0)
-    for _ in range(30):
+    for _ in range(60):
         jitter = 0.1 * torch.randn(2, 16, 1, 16, 16, generator=noise)
         loss, _ = module.discriminator_loss(discriminator, real + jitter[0], fake + jitter[1], config)
         optimizer.zero_grad()

@@ -4,11 +4,12 @@ import pytest
 import torch
 from PIL import Image
 
-from gans._snapshots import generators, sample_grid, save_grid
+from gans._snapshots import sample_grid, save_grid
 from lab.cells.cell import Cell
 from lab.cells.folder import CellFolder
 from lab.config import Config
 from lab.errors import WorkbenchError
+from lab.training.snapshots import snapshots
 
 
 @pytest.mark.parametrize("n, side", [(1, (1, 1)), (4, (2, 2)), (5, (3, 2)), (64, (8, 8))])
@@ -24,7 +25,7 @@ def test_a_grid_shows_every_image_in_reading_order(tmp_path, n, side, channels, 
 
 def test_folders_without_a_generator_are_named(tmp_path):
     with pytest.raises(WorkbenchError, match="holds no generator"):
-        generators(tmp_path)
+        snapshots(tmp_path, "generator")
     other = CellFolder.create(Cell("measure", "measure", Config()), tmp_path, {})
     with pytest.raises(WorkbenchError, match="not the folder of a GAN"):
         sample_grid(other.path, 4, tmp_path / "grid.png")

@@ -8,10 +8,11 @@ from safetensors.torch import load_file
 
 import gans._loop as loop
 import imagesets
-from gans._snapshots import generate, generators, load_generator
+from gans._snapshots import generate, load_generator
 from lab.cells.folder import CellFolder
 from lab.cells.work import work
 from lab.errors import WorkbenchError
+from lab.training.snapshots import snapshots
 from tasks import train_gan
 
 GANS = ("dcgan", "wgan-gp")
@@ -80,7 +81,7 @@ def test_a_huge_learning_rate_really_diverges(tmp_path):
 
 def test_snapshots_are_the_averaged_generator_at_the_asked_for_times(tmp_path):
     made = train(tmp_path, "dcgan")
-    found = generators(made.path)
+    found = snapshots(made.path, "generator")
     assert [(s.kimg, s.step) for s in found] == [(0.0, 0), (0.32, 5), (1.28, 20)]
     ema = {name.removeprefix("ema."): w for name, w in weights(made).items() if name.startswith("ema.")}
     assert same(load_file(found[-1].path), ema)

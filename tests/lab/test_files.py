@@ -6,10 +6,11 @@ import math
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from lab.errors import WorkbenchError
-from lab.files import atomic_write, explaining, remove_leftovers, replacing, write_json
+from lab.files import atomic_write, explaining, read_arrays, remove_leftovers, replacing, write_arrays, write_json
 
 
 def test_a_failed_write_keeps_the_old_file_and_leaves_nothing(tmp_path):
@@ -71,3 +72,20 @@ def test_only_what_killed_writers_left_is_removed(tmp_path):
         (tmp_path / name).touch()
     remove_leftovers(tmp_path)
     assert sorted(path.name for path in tmp_path.rglob("*")) == [".keep", "deep", "my.tmp", "rows.jsonl"]
+
+
+def test_arrays_come_back_by_name_and_no_file_holds_none(tmp_path):
+    path = tmp_path / "arrays.npz"
+    assert read_arrays(path) == {}
+    write_arrays(path, {"x/a": np.arange(6.0).reshape(2, 3), "names": ["one", "two"]})
+    found = read_arrays(path)
+    assert list(found) == ["x/a", "names"]
+    assert found["x/a"].dtype == np.float64 and found["x/a"].tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert found["names"].tolist() == ["one", "two"]
+    assert [one.name for one in tmp_path.iterdir()] == ["arrays.npz"]
+
+
+def test_arrays_of_python_objects_are_not_read(tmp_path):
+    write_arrays(tmp_path / "objects.npz", {"x": np.array([{}], dtype=object)})
+    with pytest.raises(ValueError, match="allow_pickle"):
+        read_arrays(tmp_path / "objects.npz")

@@ -25,7 +25,7 @@ def test_a_folder_tells_what_to_do(tmp_path):
     folder = CellFolder.create(CELL, tmp_path, LOCAL)
     again = CellFolder(tmp_path / CELL.folder_name)
     assert again.config == {"seed": 3}
-    assert (again.task, str(again.data_root), again.download) == ("train", "/somewhere", True)
+    assert (again.task, again.data) == ("train", {"root": Path("/somewhere"), "download": True})
     assert again.record["key"] == CELL.key
     assert not folder.done and folder.failure is None and folder.environment == {}
 
@@ -196,17 +196,18 @@ def test_going_on_brings_what_does_not_decide_the_result_up_to_date(tmp_path, mo
     CellFolder.create(CELL, tmp_path, LOCAL)
     local = {"data": "/elsewhere", "download": False, "checkpoint_minutes": 2}
     folder = CellFolder.create(CELL, tmp_path, local)
-    assert (str(folder.data_root), folder.download, folder.checkpoint_seconds) == ("/elsewhere", False, 120)
+    assert (folder.data, folder.checkpoint_seconds) == ({"root": Path("/elsewhere"), "download": False}, 120)
     do(folder, monkeypatch, lambda cell: None)
     assert CellFolder.create(CELL, tmp_path, LOCAL).record["local"] == local, "what is done is left alone"
 
 
 def test_work_begins_without_what_a_killed_attempt_left(tmp_path, monkeypatch):
     folder = CellFolder.create(CELL, tmp_path, LOCAL)
-    for name in (".rows.jsonl.77.tmp", "FAILED", "traceback.txt"):
+    for name in (".rows.jsonl.77.tmp", "FAILED", "traceback.txt", "rows.jsonl"):
         (folder.path / name).write_text("old")
     do(folder, monkeypatch, lambda cell: None)
-    assert {path.name for path in folder.path.iterdir()} == {"config.json", "environment.json", "DONE"}
+    assert {path.name for path in folder.path.iterdir()} == {"config.json", "environment.json", "rows.jsonl", "DONE"}
+    assert folder.rows() == []
 
 
 def test_a_full_disk_ends_the_cell_with_one_line_and_it_can_go_on(tmp_path, monkeypatch):
@@ -214,11 +215,15 @@ def test_a_full_disk_ends_the_cell_with_one_line_and_it_can_go_on(tmp_path, monk
     if not Path("/dev/full").exists():
         pytest.skip("there is no /dev/full")
     folder = CellFolder.create(CELL, tmp_path, LOCAL)
-    (folder.path / "rows.jsonl").symlink_to("/dev/full")
+
+    def fill(cell):
+        (cell.path / "rows.jsonl").unlink()
+        (cell.path / "rows.jsonl").symlink_to("/dev/full")
+        cell.row(metric="m", value=1.0)
+
     with pytest.raises(WorkbenchError, match=r"No room for .*No space left.* Free some; the same command goes on"):
-        do(folder, monkeypatch, lambda cell: cell.row(metric="m", value=1.0))
+        do(folder, monkeypatch, fill)
     assert "No room" in str(folder.failure) and not folder.done
-    (folder.path / "rows.jsonl").unlink()
     do(folder, monkeypatch, lambda cell: cell.row(metric="m", value=1.0))
     assert folder.done and folder.failure is None
 

@@ -6,7 +6,17 @@ import pandas as pd
 import pytest
 
 from lab.cells.rows import build_table
-from lab.reporting.plots import PALETTE, colours, legend, new_figure, plotted, seed_curves, seed_dots
+from lab.reporting.plots import (
+    PALETTE,
+    colours,
+    legend,
+    new_figure,
+    panels,
+    plotted,
+    seed_curves,
+    seed_dots,
+    side_by_side,
+)
 from lab.reporting.statistics import mean_interval
 
 
@@ -75,3 +85,21 @@ def test_data_beside_a_figure_have_no_empty_columns():
     assert list(plotted(table).columns) == ["kind", "seed", "layer", "metric", "value"]
     assert plotted(table)["value"].tolist() == [0, 1]
     assert "value" in plotted(table[:0]).columns, "a file of no rows has a heading"
+
+
+@pytest.mark.parametrize("count, columns, lowest", [(5, 3, [2, 3, 4]), (6, 3, [3, 4, 5]), (2, 2, [0, 1]), (1, 1, [0])])
+def test_the_lowest_panel_of_every_column_has_the_axis_of_x(count, columns, lowest):
+    drawing, axes = panels(count, columns, 2.0, "x", "y")
+    assert len(axes) == count and sum(axis.get_visible() for axis in drawing.axes) == count
+    assert [i for i, axis in enumerate(axes) if axis.get_xlabel() == "x"] == lowest
+    assert [i for i, axis in enumerate(axes) if axis.xaxis.get_tick_params()["labelbottom"]] == lowest
+    assert [i for i, axis in enumerate(axes) if axis.get_ylabel() == "y"] == list(range(0, count, columns))
+    axes[0].set_xlim(3, 4)
+    assert all(axis.get_xlim() == (3, 4) for axis in axes)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_no_blank_panel_is_seen_beside_one(count):
+    drawing = new_figure(4, 2)
+    axes = side_by_side(drawing, count)
+    assert [axis for axis in drawing.axes if axis.get_visible()] == axes and len(axes) == count

@@ -13,6 +13,17 @@ from lab.cells.folder import CellFolder
 from lab.errors import DivergedError
 from lab.training import frame
 from lab.training.frame import make_accelerator
+from lab.training.state import TrainingState
+
+
+class Nothing(TrainingState):
+    """Nothing but the steps done."""
+
+    def networks(self):
+        return {}
+
+    def rest(self):
+        return {}
 
 
 @dataclass(kw_only=True)
@@ -20,7 +31,6 @@ class Counting(frame.Training):
     """Each step leaves its number; it is kept after step 7 and measured after 5 and 10."""
 
     name = "counting"
-    step: int = 0
     last: int = 10
     images_per_step = 4
     measured = (5, 10)
@@ -39,7 +49,7 @@ class Counting(frame.Training):
     def take_step(self):
         if self.step == self.stop:
             raise KeyboardInterrupt
-        self.step += 1
+        self.state.step += 1
         loss = self.values.get(self.step, self.step)
         self.losses.append({("loss", ""): torch.tensor(float(loss)), ("free", "fc1"): torch.tensor(math.inf)})
 
@@ -54,10 +64,11 @@ class Counting(frame.Training):
         (folder / f"kept-{self.step}").write_text("kept")
 
     def files(self):
-        return {"found.json": json.dumps(self.found).encode()}
+        return {**super().files(), "found.json": json.dumps(self.found).encode()}
 
     def restore(self, found):
-        self.step, self.found = found.step, json.loads(found.files["found.json"])
+        super().restore(found)
+        self.found = json.loads(found.files["found.json"])
 
     def rows(self, start, stop):
         if stop == 0:
@@ -80,7 +91,8 @@ def cell(tmp_path):
 @pytest.fixture
 def counting():
     def make(**settings):
-        return Counting(accelerator=make_accelerator("cpu"), arithmetic=("cpu", "float32"), **settings)
+        accelerator = make_accelerator("cpu")
+        return Counting(accelerator=accelerator, arithmetic=("cpu", "float32"), state=Nothing(), **settings)
 
     return make
 

@@ -13,7 +13,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 import imagesets
 from classifiers._credibility import Observer
-from classifiers._snapshots import kept_classifiers, load_classifier
+from classifiers._snapshots import load_classifier
 from imagesets import ImageSet
 from lab.cells.folder import CellFolder
 from lab.cells.rows import build_table, pick
@@ -23,6 +23,7 @@ from lab.errors import UsageError, WorkbenchError
 from lab.reporting.report import write_report
 from lab.reporting.verdicts import judge
 from lab.training.draws import carve, subset
+from lab.training.snapshots import snapshots
 from snnl_core import DeepKNN
 from studies import calibration
 from tasks import _foreign, measure_credibility, train_classifier
@@ -60,8 +61,8 @@ def finished(tmp_path_factory):
 def observed(finished):
     """The same network observed anew, step by step: (observer, test images, labels, foreign images by name)."""
     training, measuring = finished
-    network = load_classifier(kept_classifiers(training.path)[-1], TRAINING.config)
-    source, test = (imagesets.load("digits", split, root=measuring.data_root) for split in ("train", "test"))
+    network = load_classifier(snapshots(training.path, "classifier")[-1], TRAINING.config)
+    source, test = (imagesets.load("digits", split, **measuring.data) for split in ("train", "test"))
     parts = measure_credibility.split(len(source), MEASURE, 0.2, 3)
     observer = Observer(network, DeepKNN(9), 4096)
     observer.fit(source.pixels(parts.bank), source.classes(parts.bank))
@@ -198,7 +199,7 @@ def test_exemplars_are_the_most_and_the_least_credible_with_their_neighbours(fin
     _, measuring = finished
     observer, images, labels, _ = observed
     found = observer.see(images).found
-    source = imagesets.load("digits", "train", root=measuring.data_root)
+    source = imagesets.load("digits", "train", **measuring.data)
     with np.load(measuring.path / "exemplars.npz") as kept:
         assert list(kept["group"]) == [""] * 6 + ["rotated-45"] * 3 + ["noise"] * 3
         assert kept["images"].shape == (12, 1, 16, 16) and kept["neighbor_images"].shape == (12, 2, 4, 1, 16, 16)

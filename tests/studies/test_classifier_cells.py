@@ -9,12 +9,13 @@ from PIL import Image
 from torch.nn import functional as F
 
 import imagesets
-from classifiers._snapshots import kept_classifiers, load_classifier
+from classifiers._snapshots import load_classifier
 from imagesets import Spec, digits, mnist
 from lab.cells.folder import CellFolder
 from lab.cells.work import work
 from lab.errors import UsageError, WorkbenchError
 from lab.training.draws import carve
+from lab.training.snapshots import snapshots
 from tasks import evaluate_classifier, train_classifier
 
 LOCAL = {"data": "nowhere", "download": False}
@@ -146,7 +147,7 @@ def test_evaluating_tells_what_the_last_weights_say_of_each_split(trained, tmp_p
     planned, folder = trained
     evaluated = evaluating(trained, ALL)
     work(evaluated)
-    network = load_classifier(kept_classifiers(folder.path)[-1], planned.config)
+    network = load_classifier(snapshots(folder.path, "classifier")[-1], planned.config)
     fit, held = carve(1297, 0.2, seed=0)
     for split, picked in {"test": torch.arange(500), "validation": held, "train": fit}.items():
         images = imagesets.load("digits", "test" if split == "test" else "train", root=tmp_path)

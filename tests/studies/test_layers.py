@@ -9,7 +9,7 @@ import torch
 
 import imagesets
 from classifiers import _features
-from classifiers._snapshots import kept_classifiers, load_classifier
+from classifiers._snapshots import load_classifier
 from lab.cells.folder import CellFolder
 from lab.cells.rows import build_table, pick
 from lab.cells.work import work
@@ -18,6 +18,7 @@ from lab.errors import UsageError
 from lab.reporting.report import write_report
 from lab.reporting.verdicts import judge
 from lab.training.draws import subset
+from lab.training.snapshots import snapshots
 from snnl_core import entanglement
 from studies import layers
 from studies.layers.figures import class_pairs
@@ -66,7 +67,7 @@ def test_every_layer_is_measured_at_every_snapshot_and_the_pixels_once(finished)
     table = build_table(measuring.rows())
     measured = pick(table, kind="layers")
     assert list(measured["layer"].unique()) == LAYERS
-    steps = [snapshot.step for snapshot in kept_classifiers(training.path)]
+    steps = [snapshot.step for snapshot in snapshots(training.path, "classifier")]
     assert sorted(measured["step"].unique()) == steps and len(steps) == 2
     metrics = {"entanglement", "entanglement_loss", "entanglement_bound", "inverse_temperature"}
     assert len(measured) == len(LAYERS) * len(steps) * len(metrics)
@@ -78,9 +79,9 @@ def test_every_layer_is_measured_at_every_snapshot_and_the_pixels_once(finished)
 
 def test_numbers_and_matrices_are_those_of_the_engine(finished):
     training, measuring = finished
-    held_out = imagesets.load("digits", "test", root=measuring.data_root)
+    held_out = imagesets.load("digits", "test", **measuring.data)
     picked = subset(len(held_out), 120, 0, "measured", "test")
-    last = kept_classifiers(training.path)[-1]
+    last = snapshots(training.path, "classifier")[-1]
     network = load_classifier(last, TRAINING.config)
     with torch.no_grad():
         logits, features = network(held_out.batch(picked))
@@ -104,7 +105,7 @@ def test_classes_of_which_no_image_was_drawn_are_left_empty(finished):
     work(few)
     with np.load(few.path / "class_pairs.npz", allow_pickle=False) as kept:
         pairs = kept["class_pairs"]
-    labels = imagesets.load("digits", "test", root=few.data_root).labels[subset(500, 12, 0, "measured", "test")]
+    labels = imagesets.load("digits", "test", **few.data).labels[subset(500, 12, 0, "measured", "test")]
     there = torch.zeros(10, dtype=torch.bool)
     there[labels] = True
     assert pairs.shape[2:] == (10, 10) and 0 < there.sum() < 10

@@ -10,12 +10,12 @@ import pytest
 
 import classifiers._loop
 import gans._loop
-from gans import dcgan
-from gans._snapshots import generators
+from lab import registry
 from lab.cells.folder import CellFolder
 from lab.cells.work import work
 from lab.errors import WorkbenchError
 from lab.training import checkpoint
+from lab.training.snapshots import snapshots
 from tasks import train_classifier, train_gan
 
 
@@ -181,7 +181,7 @@ def test_a_run_that_does_not_lead_to_this_one_is_not_gone_on_from(tmp_path, monk
 
 def test_a_recipe_that_depends_on_the_length_is_not_lengthened(tmp_path, monkeypatch):
     train(tmp_path)
-    monkeypatch.setattr(dcgan, "DEPENDS_ON_LENGTH", True, raising=False)
+    monkeypatch.setattr(registry.config_class("gans", "dcgan"), "DEPENDS_ON_LENGTH", True)
     assert steps_of(cell(tmp_path, length=2), monkeypatch)[0] == 0
 
 
@@ -216,7 +216,7 @@ def test_a_checkpoint_of_another_config_is_told_of_and_not_taken(tmp_path, monke
 def test_a_generator_removed_since_is_made_again(tmp_path, monkeypatch, capfd):
     alone, broken = train(tmp_path / "alone"), cell(tmp_path / "broken")
     stop_at(broken, monkeypatch, 4)
-    generators(broken.path)[-1].path.unlink()
+    snapshots(broken.path, "generator")[-1].path.unlink()
     assert steps_of(broken, monkeypatch)[0] == 3
     assert whole(broken) == whole(alone)
     assert "step-00000004 is skipped" in capfd.readouterr().err
