@@ -6,24 +6,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
-COLUMNS = (
-    "study",
-    "cell",
-    "kind",
-    "model",
-    "imageset",
-    "seed",
-    "kimg",
-    "step",
-    "split",
-    "space",
-    "layer",
-    "side",
-    "group",
-    "setting",
-    "metric",
-    "value",
-    "n",
+COLUMNS = tuple(
+    "study cell kind model imageset seed kimg step split space layer side group setting metric value n".split()
 )
 """The columns, in order. kimg: thousands of real images shown to the network; step: its updates; n: samples a side."""
 

@@ -13,12 +13,24 @@ def test_layers_of_a_foreign_network_are_printed(snnl):
     assert done.returncode == 0, done.stderr
     header, *rows, last = done.stdout.splitlines()
     assert header.split() == [
-        "layer", "features", "score", "loss", "temperature", "bound", "at_limit", "n_valid", "stderr",
-    ]  # fmt: skip
+        "layer",
+        "features",
+        "score",
+        "loss",
+        "temperature",
+        "bound",
+        "at_limit",
+        "n_valid",
+        "stderr",
+    ]
     found = json.loads(last)
     assert {key: value for key, value in found.items() if key != "layers"} == {
-        "model": "torchvision:resnet18", "imageset": "digits", "split": "test", "n": 60, "seed": 0,
-    }  # fmt: skip
+        "model": "torchvision:resnet18",
+        "imageset": "digits",
+        "split": "test",
+        "n": 60,
+        "seed": 0,
+    }
     assert [row.split()[0] for row in rows] == [layer["layer"] for layer in found["layers"]]
     assert set(found["layers"][0]) == {*header.split()}
     assert found["layers"][0]["features"] == 64 * 2 * 2 and 0 < found["layers"][0]["score"] < 1
@@ -77,8 +89,11 @@ def test_a_network_of_ones_own_is_measured_and_the_help_says_that_it_is_run(snnl
     done = snnl(*command, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert [line.split()[:2] for line in done.stdout.splitlines()[1:]] == [
-        ["0", "256"], ["1", "9"], ["2", "9"], ["3", "10"],
-    ]  # fmt: skip
+        ["0", "256"],
+        ["1", "9"],
+        ["2", "9"],
+        ["3", "10"],
+    ]
     parts = (word for part in ("--train", "--calibrate", "--test") for word in (part, "my.npz"))
     done = snnl("measure", "credibility", *parts, "--k", "1", "--allow-overlap", "--json", cwd=tmp_path)
     found = json.loads(done.stdout.splitlines()[-1])

@@ -38,8 +38,10 @@ def test_runs_are_listed_shown_and_removed(study, snnl, tmp_path):
     refused = snnl("runs", "remove", training, "--runs", "my runs", "--yes", cwd=tmp_path)
     assert refused.returncode == 1 and "is needed by gan-entanglement/" in refused.stderr
     for arguments, code, words in (
-        ([], 2, "--yes"), (["--dry-run"], 0, "Not removed: 12 folders"), (["--yes"], 0, "Removed: 12 folders"),
-    ):  # fmt: skip
+        ([], 2, "--yes"),
+        (["--dry-run"], 0, "Not removed: 12 folders"),
+        (["--yes"], 0, "Removed: 12 folders"),
+    ):
         done = snnl("runs", "remove", folder, "--runs", "my runs", *arguments, cwd=tmp_path)
         assert done.returncode == code and words in done.stderr, done.stderr
         assert any(tmp_path.rglob("DONE")) == (arguments != ["--yes"])

@@ -26,9 +26,20 @@ def test_auto_follows_the_hardware(monkeypatch, flags, gpus, device, precision):
 
 @pytest.mark.parametrize(
     "given, slots, threads",
-    [("", 1, 8), ("", 3, 2), ("", 99, 1), ("3", 1, 3), ("3", 2, 3), ("3", 4, 2), ("16", 1, 8), ("2,4", 1, 2),
-     ("many", 1, 8), ("0", 2, 4), ("-1", 2, 4)],
-)  # fmt: skip
+    [
+        ("", 1, 8),
+        ("", 3, 2),
+        ("", 99, 1),
+        ("3", 1, 3),
+        ("3", 2, 3),
+        ("3", 4, 2),
+        ("16", 1, 8),
+        ("2,4", 1, 2),
+        ("many", 1, 8),
+        ("0", 2, 4),
+        ("-1", 2, 4),
+    ],
+)
 def test_a_slot_has_its_share_of_the_cores_but_no_more_threads_than_asked_for(monkeypatch, given, slots, threads):
     monkeypatch.setattr(machine, "cores", lambda: 8)
     monkeypatch.setenv("OMP_NUM_THREADS", given)

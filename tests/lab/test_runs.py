@@ -64,9 +64,13 @@ def states(runs):
 
 def test_states(runs):
     assert states(runs) == {
-        "s/one": "unfinished", "s/two": "unfinished",
-        "train": "done", "embed": "done", "measure": "unfinished", "other": "unfinished",
-    }  # fmt: skip
+        "s/one": "unfinished",
+        "s/two": "unfinished",
+        "train": "done",
+        "embed": "done",
+        "measure": "unfinished",
+        "other": "unfinished",
+    }
     (place(runs, OTHER) / "FAILED").write_text("no luck")
     (runs / "studies" / "s" / "one" / "DONE").write_text("{}")
     with FileLock(place(runs, MEASURE) / "lock"):
@@ -231,8 +235,19 @@ def test_a_removal_that_is_cut_off_leaves_nothing_that_counts_as_done(runs, monk
 
 def test_a_single_finished_cell_is_exported_without_weights(runs, tmp_path):
     folder = place(runs, TRAIN)
-    for name in ("samples/a.png", "samples/.b.png.7.tmp", "x.npz", ".x.npz.7.tmp", "snapshots/w.safetensors",
-                 "checkpoints/o.pt", "trackers/snnl/events", "lock", "log.txt", "events.jsonl", "FAILED"):  # fmt: skip
+    for name in (
+        "samples/a.png",
+        "samples/.b.png.7.tmp",
+        "x.npz",
+        ".x.npz.7.tmp",
+        "snapshots/w.safetensors",
+        "checkpoints/o.pt",
+        "trackers/snnl/events",
+        "lock",
+        "log.txt",
+        "events.jsonl",
+        "FAILED",
+    ):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text("x")
     copied = export(folder, tmp_path / "kept")

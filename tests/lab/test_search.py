@@ -90,9 +90,7 @@ def test_the_best_is_found_and_becomes_a_preset(tmp_path):
     assert all(-1 <= trial.values["x"] <= -1e-3 for trial in found.trials)
     later, earlier = ([t.score for t in some] for some in (found.trials[7:], found.trials[:5]))
     assert max(later) > max(earlier), "the process has learned nothing"
-    assert json.loads(found.preset.read_text()) == {
-        "study": "parabola", "config": {"alphas": [found.best.values["x"]]},
-    }  # fmt: skip
+    assert json.loads(found.preset.read_text()) == {"study": "parabola", "config": {"alphas": [found.best.values["x"]]}}
     rows = list(csv.reader((found.folder / "trials.csv").open()))
     assert rows[0] == ["trial", "x", "kind", "score"] and len(rows) == 15
     different = {tuple(trial.values.items()) for trial in found.trials}
@@ -220,15 +218,30 @@ def test_a_trial_half_proposed_is_left_out(tmp_path):
     [
         ({"config": Settings(peak=0.2)}, r"peak: 0.05 there, 0.2 here"),
         ({"study": "circle"}, r"study: 'parabola' there, 'circle' here"),
-        ({"searchable": replace(PARABOLA, space=lambda config: {"kind": Choice(("good", "bad"))},
-                                cells=lambda config, values, data: cells(config, {**values, "x": -1.0}, data))}, "x: "),
-        ({"searchable": replace(PARABOLA, space=lambda config: space(config) | {"x": Range(1e-3, 2.0, sign=-1)})},
-         "x: .*'high': 1.0.* there, .*'high': 2.0"),
-        ({"searchable": replace(PARABOLA, cells=lambda *given: [replace(cell, data="another")
-                                                                for cell in cells(*given)])},
-         "another version of the code"),
+        (
+            {
+                "searchable": replace(
+                    PARABOLA,
+                    space=lambda config: {"kind": Choice(("good", "bad"))},
+                    cells=lambda config, values, data: cells(config, {**values, "x": -1.0}, data),
+                )
+            },
+            "x: ",
+        ),
+        (
+            {"searchable": replace(PARABOLA, space=lambda config: space(config) | {"x": Range(1e-3, 2.0, sign=-1)})},
+            "x: .*'high': 1.0.* there, .*'high': 2.0",
+        ),
+        (
+            {
+                "searchable": replace(
+                    PARABOLA, cells=lambda *given: [replace(cell, data="another") for cell in cells(*given)]
+                )
+            },
+            "another version of the code",
+        ),
     ],
-)  # fmt: skip
+)
 def test_another_search_is_refused(tmp_path, change, words):
     folder = tmp_path / "here"
     run(tmp_path, trials=1, folder=folder)

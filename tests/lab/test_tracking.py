@@ -130,8 +130,11 @@ def test_trackers_know_their_cell_and_stay_offline_unless_told_otherwise(tmp_pat
     trackers = str(work.path / "trackers")
     assert seen["mode"] == "offline" and seen["cache"].startswith(trackers)
     assert seen["made with"] == {
-        "dir": trackers, "id": work.record["key"], "name": "gan-dcgan-digits-s0", "resume": "allow",
-    }  # fmt: skip
+        "dir": trackers,
+        "id": work.record["key"],
+        "name": "gan-dcgan-digits-s0",
+        "resume": "allow",
+    }
     assert seen["steps"] == list(range(1, 11)) and seen["finished"]
     assert not {"WANDB_MODE", "WANDB_CACHE_DIR"} & set(os.environ)
 

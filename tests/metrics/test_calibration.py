@@ -123,16 +123,18 @@ LOGITS, LABELS = torch.zeros(4, 3), torch.tensor([0, 1, 2, 0])
 
 @pytest.mark.parametrize(
     "logits, labels, error, message",
-    [(LOGITS.long(), LABELS, TypeError, "must be floating, not torch.int64"),
-     (LOGITS, LABELS.float(), TypeError, "labels must be integers"),
-     (LOGITS, LABELS[:3], ValueError, r"not \(4, 3\) and \(3,\)"),
-     (LOGITS[0], LABELS, ValueError, r"not \(3,\) and \(4,\)"),
-     (LOGITS[:0], LABELS[:0], ValueError, "at least one"),
-     (LOGITS, LABELS + 1, ValueError, "labels must be in 0 to 2, not 1 to 3"),
-     (LOGITS, LABELS - 1, ValueError, "labels must be in 0 to 2, not -1 to 1"),
-     (LOGITS + math.nan, LABELS, ValueError, "must be finite"),
-     (LOGITS - math.inf, LABELS, ValueError, "must be finite")],
-)  # fmt: skip
+    [
+        (LOGITS.long(), LABELS, TypeError, "must be floating, not torch.int64"),
+        (LOGITS, LABELS.float(), TypeError, "labels must be integers"),
+        (LOGITS, LABELS[:3], ValueError, r"not \(4, 3\) and \(3,\)"),
+        (LOGITS[0], LABELS, ValueError, r"not \(3,\) and \(4,\)"),
+        (LOGITS[:0], LABELS[:0], ValueError, "at least one"),
+        (LOGITS, LABELS + 1, ValueError, "labels must be in 0 to 2, not 1 to 3"),
+        (LOGITS, LABELS - 1, ValueError, "labels must be in 0 to 2, not -1 to 1"),
+        (LOGITS + math.nan, LABELS, ValueError, "must be finite"),
+        (LOGITS - math.inf, LABELS, ValueError, "must be finite"),
+    ],
+)
 def test_bad_input_is_refused(logits, labels, error, message):
     for function in (measure, accuracy, *OF_PROBABILITIES):
         with pytest.raises(error, match=message):

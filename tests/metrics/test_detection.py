@@ -188,13 +188,15 @@ FUNCTIONS = [measure, roc_curve, auroc, aupr_id_pos, aupr_ood_pos, fpr95_id_pos,
 @pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: function.__name__)
 @pytest.mark.parametrize(
     "bad, error, message",
-    [(IN.bool(), TypeError, "must be real numbers, not torch.bool"),
-     (IN.to(torch.complex64), TypeError, "must be real numbers, not torch.complex64"),
-     (IN[:0], ValueError, r"must be \(n,\), at least one, not \(0,\)"),
-     (IN[None], ValueError, r"must be \(n,\), at least one, not \(1, 4\)"),
-     (IN[0], ValueError, r"must be \(n,\), at least one, not \(\)"),
-     (torch.tensor([1, math.nan]), ValueError, "must not be NaN; 1 of 2 are")],
-)  # fmt: skip
+    [
+        (IN.bool(), TypeError, "must be real numbers, not torch.bool"),
+        (IN.to(torch.complex64), TypeError, "must be real numbers, not torch.complex64"),
+        (IN[:0], ValueError, r"must be \(n,\), at least one, not \(0,\)"),
+        (IN[None], ValueError, r"must be \(n,\), at least one, not \(1, 4\)"),
+        (IN[0], ValueError, r"must be \(n,\), at least one, not \(\)"),
+        (torch.tensor([1, math.nan]), ValueError, "must not be NaN; 1 of 2 are"),
+    ],
+)
 def test_bad_input_is_refused(function, bad, error, message):
     with pytest.raises(error, match=f"scores_in {message}"):
         function(bad, OUT)

@@ -121,15 +121,17 @@ WEIGHT, BIAS = torch.ones(3, 12), torch.zeros(3)
 
 @pytest.mark.parametrize(
     "features, queries, error, message",
-    [(FEATURES.long(), QUERIES, TypeError, "features must be floating, not torch.int64"),
-     (FEATURES, QUERIES.long(), TypeError, "queries must be floating, not torch.int64"),
-     (FEATURES[0], QUERIES, ValueError, r"not \(12,\) and \(200, 12\)"),
-     (FEATURES, QUERIES[:, :5], ValueError, r"not \(1200, 12\) and \(200, 5\)"),
-     (FEATURES[:0], QUERIES, ValueError, "at least one"),
-     (FEATURES, QUERIES[:0], ValueError, "at least one"),
-     (FEATURES * math.nan, QUERIES, ValueError, "1200 of 1200 rows are not"),
-     (FEATURES, QUERIES * math.inf, ValueError, "200 of 200 rows are not")],
-)  # fmt: skip
+    [
+        (FEATURES.long(), QUERIES, TypeError, "features must be floating, not torch.int64"),
+        (FEATURES, QUERIES.long(), TypeError, "queries must be floating, not torch.int64"),
+        (FEATURES[0], QUERIES, ValueError, r"not \(12,\) and \(200, 12\)"),
+        (FEATURES, QUERIES[:, :5], ValueError, r"not \(1200, 12\) and \(200, 5\)"),
+        (FEATURES[:0], QUERIES, ValueError, "at least one"),
+        (FEATURES, QUERIES[:0], ValueError, "at least one"),
+        (FEATURES * math.nan, QUERIES, ValueError, "1200 of 1200 rows are not"),
+        (FEATURES, QUERIES * math.inf, ValueError, "200 of 200 rows are not"),
+    ],
+)
 def test_bad_features_are_refused(features, queries, error, message):
     for function in (mahalanobis, relative_mahalanobis):
         with pytest.raises(error, match=message):

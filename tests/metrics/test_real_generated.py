@@ -88,10 +88,12 @@ def digits():
 
 @pytest.mark.parametrize(
     "spread, joint, sides",
-    [(1.0, 0.97, {"real": (0.97, 1), "generated": (0.97, 1)}),
-     (0.5, 0.97, {"real": (0.97, 1), "generated": (0, 0.1)}),
-     (1.5, 0.97, {"real": (0, 0.4), "generated": (0.97, 1)})],
-)  # fmt: skip
+    [
+        (1.0, 0.97, {"real": (0.97, 1), "generated": (0.97, 1)}),
+        (0.5, 0.97, {"real": (0.97, 1), "generated": (0, 0.1)}),
+        (1.5, 0.97, {"real": (0, 0.4), "generated": (0.97, 1)}),
+    ],
+)
 def test_the_spread_of_real_images_shows_on_one_side_alone(digits, spread, joint, sides):
     real, (images, labels), means = digits
     found = values(real, (means[labels] + spread * (images - means[labels]), None))

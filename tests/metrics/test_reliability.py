@@ -121,15 +121,17 @@ def test_an_edge_is_one_in_every_precision(dtype):
 
 @pytest.mark.parametrize(
     "confidence, correct, error, message",
-    [(CONFIDENCE.long(), CORRECT, TypeError, "confidence must be floating, not torch.int64"),
-     (CONFIDENCE, CORRECT.long(), TypeError, "correct must be bool, not torch.int64"),
-     (CONFIDENCE[:0], CORRECT[:0], ValueError, r"confidence must be \(n,\), at least one, not \(0,\)"),
-     (CONFIDENCE[None], CORRECT, ValueError, r"not \(1, 5\)"),
-     (CONFIDENCE, CORRECT[:4], ValueError, r"correct must be \(5,\), one for each confidence, not \(4,\)"),
-     (CONFIDENCE * math.nan, CORRECT, ValueError, "must not be NaN; 5 of 5 are"),
-     (CONFIDENCE * 2, CORRECT, ValueError, r"must be in \[0, 1\], not 0.2 to 2\."),
-     (CONFIDENCE - 0.5, CORRECT, ValueError, r"not -0.4 to 0.5\.")],
-)  # fmt: skip
+    [
+        (CONFIDENCE.long(), CORRECT, TypeError, "confidence must be floating, not torch.int64"),
+        (CONFIDENCE, CORRECT.long(), TypeError, "correct must be bool, not torch.int64"),
+        (CONFIDENCE[:0], CORRECT[:0], ValueError, r"confidence must be \(n,\), at least one, not \(0,\)"),
+        (CONFIDENCE[None], CORRECT, ValueError, r"not \(1, 5\)"),
+        (CONFIDENCE, CORRECT[:4], ValueError, r"correct must be \(5,\), one for each confidence, not \(4,\)"),
+        (CONFIDENCE * math.nan, CORRECT, ValueError, "must not be NaN; 5 of 5 are"),
+        (CONFIDENCE * 2, CORRECT, ValueError, r"must be in \[0, 1\], not 0.2 to 2\."),
+        (CONFIDENCE - 0.5, CORRECT, ValueError, r"not -0.4 to 0.5\."),
+    ],
+)
 def test_bad_input_is_refused(confidence, correct, error, message):
     for function in (reliability_table, calibration_error):
         with pytest.raises(error, match=message):

@@ -105,13 +105,15 @@ def test_probabilities_near_one_are_told_apart():
 @pytest.mark.parametrize("score", FROM_LOGITS, ids=lambda score: score.__name__)
 @pytest.mark.parametrize(
     "bad, error, message",
-    [(torch.ones(2, 3).long(), TypeError, "logits must be floating, not torch.int64"),
-     (torch.ones(3), ValueError, r"must be \(n, classes\), at least one, not \(3,\)"),
-     (torch.ones(0, 3), ValueError, r"not \(0, 3\)"),
-     (torch.ones(2, 0), ValueError, r"not \(2, 0\)"),
-     (torch.full((2, 3), math.nan), ValueError, "logits must be finite"),
-     (torch.full((2, 3), math.inf), ValueError, "logits must be finite")],
-)  # fmt: skip
+    [
+        (torch.ones(2, 3).long(), TypeError, "logits must be floating, not torch.int64"),
+        (torch.ones(3), ValueError, r"must be \(n, classes\), at least one, not \(3,\)"),
+        (torch.ones(0, 3), ValueError, r"not \(0, 3\)"),
+        (torch.ones(2, 0), ValueError, r"not \(2, 0\)"),
+        (torch.full((2, 3), math.nan), ValueError, "logits must be finite"),
+        (torch.full((2, 3), math.inf), ValueError, "logits must be finite"),
+    ],
+)
 def test_bad_logits_are_refused(score, bad, error, message):
     with pytest.raises(error, match=message):
         score(bad)
@@ -126,15 +128,17 @@ def test_an_impossible_temperature_is_refused(temperature):
 @pytest.mark.parametrize("score", FROM_DISTANCES, ids=lambda score: score.__name__)
 @pytest.mark.parametrize(
     "bad, k, error, message",
-    [(DISTANCES.long(), None, TypeError, "distances must be floating, not torch.int64"),
-     (DISTANCES[0], None, ValueError, r"must be \(n, neighbours\), at least one, not \(3,\)"),
-     (DISTANCES[:0], None, ValueError, r"not \(0, 3\)"),
-     (DISTANCES - 1, None, ValueError, "must be at least 0"),
-     (DISTANCES * math.nan, None, ValueError, "must be at least 0"),
-     (DISTANCES.flip(1), None, ValueError, "ascending in each row"),
-     (DISTANCES, 0, ValueError, "k = 0 of 3 neighbours: k must be from 1 to 3"),
-     (DISTANCES, 4, ValueError, "k = 4 of 3 neighbours: k must be from 1 to 3")],
-)  # fmt: skip
+    [
+        (DISTANCES.long(), None, TypeError, "distances must be floating, not torch.int64"),
+        (DISTANCES[0], None, ValueError, r"must be \(n, neighbours\), at least one, not \(3,\)"),
+        (DISTANCES[:0], None, ValueError, r"not \(0, 3\)"),
+        (DISTANCES - 1, None, ValueError, "must be at least 0"),
+        (DISTANCES * math.nan, None, ValueError, "must be at least 0"),
+        (DISTANCES.flip(1), None, ValueError, "ascending in each row"),
+        (DISTANCES, 0, ValueError, "k = 0 of 3 neighbours: k must be from 1 to 3"),
+        (DISTANCES, 4, ValueError, "k = 4 of 3 neighbours: k must be from 1 to 3"),
+    ],
+)
 def test_bad_distances_are_refused(score, bad, k, error, message):
     with pytest.raises(error, match=message):
         score(bad, k)

@@ -88,14 +88,16 @@ def test_infinite_confidences_are_ranks_as_any():
 
 @pytest.mark.parametrize(
     "confidence, correct, error, message",
-    [(CONFIDENCE.bool(), CORRECT, TypeError, "confidence must be real numbers, not torch.bool"),
-     (CONFIDENCE.to(torch.complex64), CORRECT, TypeError, "not torch.complex64"),
-     (CONFIDENCE, CORRECT.float(), TypeError, "correct must be bool, not torch.float32"),
-     (CONFIDENCE[:0], CORRECT[:0], ValueError, r"at least one, not \(0,\)"),
-     (CONFIDENCE[None], CORRECT[None], ValueError, r"confidence must be \(n,\), at least one, not \(1, 4\)"),
-     (CONFIDENCE, CORRECT[:3], ValueError, r"not \(3,\)"),
-     (CONFIDENCE / CORRECT.new_tensor([1, 1, 1, 0]).float() * 0, CORRECT, ValueError, "NaN; 1 of 4 are")],
-)  # fmt: skip
+    [
+        (CONFIDENCE.bool(), CORRECT, TypeError, "confidence must be real numbers, not torch.bool"),
+        (CONFIDENCE.to(torch.complex64), CORRECT, TypeError, "not torch.complex64"),
+        (CONFIDENCE, CORRECT.float(), TypeError, "correct must be bool, not torch.float32"),
+        (CONFIDENCE[:0], CORRECT[:0], ValueError, r"at least one, not \(0,\)"),
+        (CONFIDENCE[None], CORRECT[None], ValueError, r"confidence must be \(n,\), at least one, not \(1, 4\)"),
+        (CONFIDENCE, CORRECT[:3], ValueError, r"not \(3,\)"),
+        (CONFIDENCE / CORRECT.new_tensor([1, 1, 1, 0]).float() * 0, CORRECT, ValueError, "NaN; 1 of 4 are"),
+    ],
+)
 def test_bad_input_is_refused(confidence, correct, error, message):
     for function in (measure, aurc, excess_aurc, risk_coverage_curve):
         with pytest.raises(error, match=message):

@@ -42,8 +42,10 @@ def test_against_scipy(scale, noise):
     logits, labels = draw(0, scale=scale, noise=noise)
     found = minimize_scalar(
         lambda log_beta: float(cross_entropy(logits / scale * math.exp(log_beta), labels)),
-        bounds=(-12, 12), method="bounded", options={"xatol": 1e-10},
-    )  # fmt: skip
+        bounds=(-12, 12),
+        method="bounded",
+        options={"xatol": 1e-10},
+    )
     assert temperature_of(logits, labels) == pytest.approx(scale * math.exp(-found.x), rel=1e-5)
 
 
@@ -61,9 +63,12 @@ def test_logits_too_large_by_a_factor_are_found_out(factor, dtype):
 
 @settings(max_examples=60, deadline=None)
 @given(
-    seed=st.integers(0, 2**31), n=st.integers(1, 60), classes=st.integers(2, 6),
-    noise=st.sampled_from([0.05, 0.5, 1.0]), factor=st.sampled_from([1e-6, 0.3, 7.0, 1e8]),
-)  # fmt: skip
+    seed=st.integers(0, 2**31),
+    n=st.integers(1, 60),
+    classes=st.integers(2, 6),
+    noise=st.sampled_from([0.05, 0.5, 1.0]),
+    factor=st.sampled_from([1e-6, 0.3, 7.0, 1e8]),
+)
 def test_the_likelihood_is_least_there(seed, n, classes, noise, factor):
     """At no other temperature of a wide grid is it lower; scaled logits, other constants and orders change nothing."""
     logits, labels = draw(seed, n, classes, noise=noise)
@@ -113,13 +118,15 @@ LOGITS, LABELS = torch.randn(4, 3), torch.tensor([0, 1, 2, 0])
 
 @pytest.mark.parametrize(
     "logits, labels, error, message",
-    [(LOGITS.long(), LABELS, TypeError, "must be floating, not torch.int64"),
-     (LOGITS, LABELS.float(), TypeError, "labels must be integers"),
-     (LOGITS, LABELS[:3], ValueError, r"not \(4, 3\) and \(3,\)"),
-     (LOGITS[:0], LABELS[:0], ValueError, "at least one"),
-     (LOGITS, LABELS + 1, ValueError, "labels must be in 0 to 2, not 1 to 3"),
-     (LOGITS * math.nan, LABELS, ValueError, "must be finite")],
-)  # fmt: skip
+    [
+        (LOGITS.long(), LABELS, TypeError, "must be floating, not torch.int64"),
+        (LOGITS, LABELS.float(), TypeError, "labels must be integers"),
+        (LOGITS, LABELS[:3], ValueError, r"not \(4, 3\) and \(3,\)"),
+        (LOGITS[:0], LABELS[:0], ValueError, "at least one"),
+        (LOGITS, LABELS + 1, ValueError, "labels must be in 0 to 2, not 1 to 3"),
+        (LOGITS * math.nan, LABELS, ValueError, "must be finite"),
+    ],
+)
 def test_bad_input_is_refused(logits, labels, error, message):
     with pytest.raises(error, match=message):
         temperature_of(logits, labels)

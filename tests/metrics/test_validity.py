@@ -118,13 +118,15 @@ P = torch.tensor([0.2, 0.4])
 
 @pytest.mark.parametrize(
     "bad, error, message",
-    [(P.long(), TypeError, "p_values must be floating, not torch.int64"),
-     (P[:0], ValueError, r"p_values must be \(n,\), at least one, not \(0,\)"),
-     (P[None], ValueError, r"not \(1, 2\)"),
-     (P * math.nan, ValueError, "must not be NaN; 2 of 2 are"),
-     (P + 1, ValueError, r"must be in \[0, 1\], not 1.2 to 1.4"),
-     (P - 1, ValueError, r"not -0.8 to -0.6")],
-)  # fmt: skip
+    [
+        (P.long(), TypeError, "p_values must be floating, not torch.int64"),
+        (P[:0], ValueError, r"p_values must be \(n,\), at least one, not \(0,\)"),
+        (P[None], ValueError, r"not \(1, 2\)"),
+        (P * math.nan, ValueError, "must not be NaN; 2 of 2 are"),
+        (P + 1, ValueError, r"must be in \[0, 1\], not 1.2 to 1.4"),
+        (P - 1, ValueError, r"not -0.8 to -0.6"),
+    ],
+)
 def test_bad_p_values_are_refused(bad, error, message):
     for function in (measure, lambda p: empirical_distribution(p, [0.5])):
         with pytest.raises(error, match=message):

@@ -130,7 +130,7 @@ NAN = np.where(np.arange(80).reshape(20, 4) == 13, np.nan, 1.0)
         ("test", {"a": np.ones((20, 4), complex)}, "test.npz: a and labels must be real numbers"),
         ("test", {"a": np.array([{}] * 20)}, "test.npz cannot be read as an archive of arrays"),
     ],
-)  # fmt: skip
+)
 def test_files_that_do_not_fit_are_one_line(tmp_path, part, change, words):
     with pytest.raises(WorkbenchError) as refused:
         measure_credibility(*files(tmp_path, **{part: change}), k=K)

@@ -184,9 +184,18 @@ def test_impossible_settings_are_refused(settings):
 
 @pytest.mark.parametrize(
     "shape, limit, d",
-    [((3, 8, 16, 16), 200, 8 * 25), ((3, 8, 16, 16), 2048, 2048), ((3, 8, 16, 16), 7, 8), ((3, 8, 2, 50), 512, 8 * 16),
-     ((3, 900), 100, 900), ((3, 20, 30), 100, 600), ((3,), 100, 1), ((3, 8, 16, 16), None, 2048), ((0, 8, 9, 9), 8, 8)],
-)  # fmt: skip
+    [
+        ((3, 8, 16, 16), 200, 8 * 25),
+        ((3, 8, 16, 16), 2048, 2048),
+        ((3, 8, 16, 16), 7, 8),
+        ((3, 8, 2, 50), 512, 8 * 16),
+        ((3, 900), 100, 900),
+        ((3, 20, 30), 100, 600),
+        ((3,), 100, 1),
+        ((3, 8, 16, 16), None, 2048),
+        ((0, 8, 9, 9), 8, 8),
+    ],
+)
 def test_maps_are_averaged_to_the_largest_square_that_fits(shape, limit, d):
     assert pool_maps(torch.randn(shape), limit).shape == (shape[0], d)
 

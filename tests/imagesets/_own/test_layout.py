@@ -14,8 +14,12 @@ from imagesets._own import decode
 def test_a_flat_folder_has_no_labels_and_one_in_six_is_held_out(opened, folder, both):
     found = opened(folder)
     assert found.SPEC.plain() == {
-        "channels": 3, "size": 20, "classes": [], "splits": ["train", "test"], "n": {"train": 15, "test": 3},
-    }  # fmt: skip
+        "channels": 3,
+        "size": 20,
+        "classes": [],
+        "splits": ["train", "test"],
+        "n": {"train": 15, "test": 3},
+    }
     images, labels = both(found)
     assert labels is None and len(set(found.names)) == 18
     for name, image in zip(found.names, images, strict=True):
