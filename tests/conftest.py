@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -78,10 +80,20 @@ def incomplete(snnl, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def redrawn(snnl, tmp_path_factory):
-    """The published studies' reports, drawn as on a fresh clone: the finished process of each, by its hash."""
-    home = tmp_path_factory.mktemp("published")
-    shutil.copytree(ROOT / "results", home / "results")
-    return {path.name: snnl("report", path, "--json") for path in sorted((home / "results" / "studies").glob("*/*"))}
+    """The published studies' reports, drawn as on a fresh clone: the finished process of each, by its hash.
+
+    Of several processes that test, the first one that wants them draws them for all.
+    """
+    base = tmp_path_factory.getbasetemp()
+    home = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "published"
+    home.mkdir(exist_ok=True)
+    known = home / "finished.pickle"
+    with FileLock(home / "drawing"):
+        if not known.exists():
+            shutil.copytree(ROOT / "results", home / "results")
+            folders = sorted((home / "results" / "studies").glob("*/*"))
+            known.write_bytes(pickle.dumps({path.name: snnl("report", path, "--json") for path in folders}))
+    return pickle.loads(known.read_bytes())
 
 
 @pytest.fixture(scope="session")
