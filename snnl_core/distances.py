@@ -116,12 +116,6 @@ class _Inside:
 _INSIDE = _Inside()
 
 
-def squared_distances(a: Tensor, b: Tensor) -> Tensor:
-    """|a_i - b_j|^2 >= 0, (n, d) x (m, d) -> (n, m). The error is of the order of eps * max |a|^2."""
-    product = torch.addmm(a.square().sum(1, keepdim=True) + b.square().sum(1), a, b.T, alpha=-2)
-    return product.clamp_min(0)
-
-
 def median(distances: Tensor) -> float:
     """The median of the distances that are not 0 where most are; 1 where all are, as then any scale will serve."""
     if not len(distances) or not float(distances.median()):
