@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from metrics._arguments import Row
-from snnl_core import GroupEntanglement, entanglement
+from snnl_core import Entanglement, GroupEntanglement, entanglement
 from snnl_core.neighbors import nearest_neighbors
 
 REAL, GENERATED = 0, 1
@@ -30,19 +30,33 @@ def measure(real: Tensor, generated: Tensor, real_labels: Tensor | None = None) 
     """
     if real.shape != generated.shape:
         raise ValueError(f"real {tuple(real.shape)} and generated {tuple(generated.shape)} must have the same shape.")
-    n = len(real)
+    points, side = joined(real, generated)
+    found = entangle(points, side, real_labels)
+    return [*entanglement_rows(found), *_neighbor_rows(points, side, len(real))]
+
+
+def joined(real: Tensor, generated: Tensor) -> tuple[Tensor, Tensor]:
+    """Both sets as points (2n, d), the real ones first, and which side each is of (2n,)."""
     points = torch.cat([_points(real), _points(generated)])
-    side = torch.tensor([REAL, GENERATED], device=points.device).repeat_interleave(n)
+    return points, torch.tensor([REAL, GENERATED], device=points.device).repeat_interleave(len(real))
+
+
+def entangle(points: Tensor, side: Tensor, real_labels: Tensor | None = None) -> Entanglement:
+    """The entanglement of what `joined` gives, whose groups are the classes (n,) of the real points."""
     groups = torch.full_like(side, -1)
     if real_labels is not None:
-        groups[:n] = real_labels
-    found = entanglement(points, side, groups=groups)
+        groups[: len(real_labels)] = real_labels
+    return entanglement(points, side, groups=groups)
+
+
+def entanglement_rows(found: Entanglement) -> list[Row]:
+    """Rows (side, group, metric, value, n) of entanglement jointly, by side and by class, and of the coverage."""
+    n = len(found.per_sample) // 2
     return [
         *_side_rows("joint", found, n),
         *_side_rows("real", found.by_class[REAL], n),
         *_side_rows("generated", found.by_class[GENERATED], n),
         *_class_rows({int(name): found.by_group[name] for name in sorted(found.by_group)}, n),
-        *_neighbor_rows(points, side, n),
     ]
 
 
@@ -67,9 +81,15 @@ def _class_rows(by_class: dict[int, GroupEntanglement], n: int) -> list[Row]:
 
 def _neighbor_rows(points: Tensor, side: Tensor, n: int) -> list[Row]:
     _, nearest = nearest_neighbors(points, points, 1, exclude_self=True)
-    right = (side[nearest[:, 0]] == side).double()
-    values = {"joint": right.mean(), "real": right[side == REAL].mean(), "generated": right[side == GENERATED].mean()}
-    return [_row(name, "", "one_nn_accuracy", float(value), n) for name, value in values.items()]
+    right = side[nearest[:, 0]] == side
+    return one_nn_rows(right[:n], right[n:])
+
+
+def one_nn_rows(real: Tensor, generated: Tensor) -> list[Row]:
+    """Rows of the 1-NN accuracy, given whether the nearest point of each real and generated one (n,) is of its side."""
+    sides = {"joint": torch.cat([real, generated]), "real": real, "generated": generated}
+    shares = {name: float(right.double().mean()) for name, right in sides.items()}
+    return [_row(name, "", "one_nn_accuracy", share, len(real)) for name, share in shares.items()]
 
 
 def _row(side: str, group: str, metric: str, value: float, n: int) -> Row:

@@ -1,0 +1,53 @@
+"""Copies of training points are found, whole or nearly so, and gaps are differences of like rows."""
+
+import pytest
+import torch
+from clouds import cloud
+
+from metrics._sets import TooFewError
+from metrics.memorization import gaps, training_neighbors
+
+
+def share(points, training):
+    return training_neighbors(points, training).rows("generated")[0]["value"]
+
+
+def test_copies_and_near_copies_are_memorised_and_held_out_points_seldom():
+    training, held_out = cloud(0, 300, 12), cloud(1, 100, 12)
+    nudged = training[:100] + 0.01 * cloud(2, 100, 12)
+    assert share(training[:100], training) == share(nudged, training) == 1
+    half = share(held_out, training)
+    assert half < 0.5
+    assert share(torch.cat([held_out[:80], training[:20]]), training) == pytest.approx(
+        (80 * share(held_out[:80], training) + 20) / 100
+    )
+
+
+def test_a_copy_counts_even_if_the_training_image_is_there_twice():
+    training = cloud(0, 30, 4).repeat(2, 1)
+    found = training_neighbors(training[:5], training)
+    assert found.own.tolist() == [0] * 5 and bool(found.memorized.all())
+    assert found.position.tolist() == [0, 1, 2, 3, 4]
+
+
+def test_distances_are_those_of_the_definition():
+    training, points = cloud(0, 40), cloud(1, 25)
+    apart, within = torch.cdist(points, training), torch.cdist(training, training).fill_diagonal_(torch.inf)
+    found = training_neighbors(points, training)
+    assert torch.equal(found.position, apart.argmin(1))
+    torch.testing.assert_close(found.distance, apart.amin(1))
+    torch.testing.assert_close(found.own, within.amin(1)[apart.argmin(1)])
+    ratio = found.distance / found.own
+    assert torch.equal(found.order, ratio.argsort(stable=True))
+
+
+def test_gaps_are_of_rows_that_belong_together():
+    about = {"side": "joint", "group": "", "n": 10}
+    held = [{**about, "metric": name, "value": 3.0} for name in ("fid", "fid_low", "kid")]
+    other = [{**about, "metric": "fid", "value": 1.0}, {**about, "metric": "kid", "value": 1.0, "n": 9}]
+    assert gaps(held, other) == [{**about, "metric": "fid_gap", "value": 2.0}]
+
+
+def test_one_training_point_is_too_few():
+    with pytest.raises(TooFewError, match="memorized: needs 2"):
+        training_neighbors(cloud(0, 5), cloud(1, 1))
