@@ -1,5 +1,6 @@
-"""Measure a network or features of your own: how entangled classes are, how well training points support labels."""
+"""Measure a network, features or images of your own: entanglement, support by training points, real and generated."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,8 @@ import click
 from commands import _options as options
 from commands._printing import print_json, print_rows, say
 from imagesets import SOURCES, settle
+from lab.running.one import do_cell
+from tasks._spaces import evaluator
 
 MEASURED = ("score", "loss", "temperature", "bound", "at_limit", "n_valid")
 FEW_CLASSES = 20
@@ -25,6 +28,13 @@ COLOURS = (
     "By ImageNet's colours, in three channels; none: values in [0, 1].  [default: imagenet for torchvision, else none]"
 )
 KEPT = "Write features and labels to this .npz, too, as measure credibility reads them."
+FEATURES = (
+    "Where to compare: pixels, inception, torchvision:NAME, FILE.py:NAME, a TorchScript file, or the folder of a "
+    "classifier's or a GAN's training.  [default: a classifier of the images' classes, trained once; else pixels]"
+)
+WEIGHTS = "Of a network made elsewhere: its .safetensors, or torch state dict."
+PAGE = "Write a page with figures and images to this folder, too."
+IMAGES_N = "How many images a side.  [default: half of the real ones, or all generated ones; at most 10000]"
 measuring_options = options.together(
     click.option("--distance", type=DISTANCES, default="sqeuclidean", help="Squared Euclidean, or 1 - cos."),
     click.option("--anchors", type=AT_LEAST_1, help="Estimate from so many random points against all.  [default: all]"),
@@ -114,3 +124,72 @@ def credibility(out: Path | None, as_json: bool, **settings: Any) -> None:
             click.echo(f"\n{title}")
             print_rows([*rows[0]], rows)
     print_json(found.plain(), as_json)
+
+
+@command.command()
+@click.argument("real")
+@click.argument("generated")
+@click.option("--features", help=FEATURES)
+@click.option("--weights", type=options.A_FILE, help=WEIGHTS)
+@click.option("--n", type=click.IntRange(2), help=IMAGES_N)
+@click.option(
+    "--size", type=AT_LEAST_1, help="Side to resize the images to, in pixels.  [default: their own, up to 256]"
+)
+@click.option("--normalize", type=NORMALIZE, help=COLOURS)
+@options.own_images
+@options.seed("Seed of the choice of images, and of a GAN's latent noise.")
+@click.option("--out", type=options.ANY_FOLDER, help=PAGE)
+@options.runs
+@options.reading
+@options.json
+def images(
+    real: str,
+    generated: str,
+    features: str | None,
+    weights: Path | None,
+    n: int | None,
+    size: int | None,
+    normalize: Any,
+    seed: int,
+    out: Path | None,
+    runs: Path,
+    data: Path,
+    download: bool,
+    as_json: bool,
+    **decoding: Any,
+) -> None:
+    """Print how like GENERATED images are to REAL ones, by every measure, beside what other real images give.
+
+    Each is a folder or .zip of images, an .npz (uint8), an image set, or the folder of a GAN's training.
+    """
+    from evaluation.measured import measure_images
+    from evaluation.named import space_called
+    from evaluation.page import report
+    from evaluation.sources import open_images
+    from lab.reporting.report import write_report
+
+    root = data.resolve()
+    opening = {**decoding, "data": root, "download": download, "size": size, "seed": seed, "say": say}
+    ones = open_images(real, **opening)
+    others = open_images(generated, **opening, count=n or max(2, len(ones) // 2))
+    local = {"data": str(root), "download": download}
+    reference = features or _default_space([ones.labelled, others.labelled], runs, local)
+    space = space_called(reference, weights=weights, size=size, normalize=normalize, data=root, download=download)
+    found = measure_images(ones, others, space, n=n, seed=seed, runs=runs, say=say)
+    for text in found.remarks:
+        say(f"Warning: {text}")
+    for text in found.left_out:
+        say(f"Left out: {text}")
+    print_rows(["measure", "side", "value", "floor", "gap"], found.rows)
+    if out:
+        say(f"Report: {write_report(report(found), [], found.left_out, out)}")
+    print_json(found.plain(), as_json)
+
+
+def _default_space(labelled: Iterable[str | None], runs: Path, local: dict[str, Any]) -> str:
+    """The folder of a classifier of the images' classes, which is trained if need be; else the pixels."""
+    known = next(filter(None, labelled), None)
+    if known is None:
+        say("These images have no classes to be told apart by, so pixels are compared; --features names a network.")
+        return "pixels"
+    return str(do_cell(evaluator(known, Path(local["data"])), runs, local).path)

@@ -96,6 +96,23 @@ def spec(name: str, root: Path) -> Spec:
     return found
 
 
+def has_given_splits(name: str, root: Path) -> bool:
+    """Whether the splits of an image set came with it, and were not drawn here."""
+    return bool(getattr(_source(name, root), "given_splits", True))
+
+
+def usual_side(name: str) -> int:
+    """The median shorter side, in pixels, of some files of `folder:PATH` or `zip:PATH`.
+
+    Raises:
+        UsageError: the path is no folder, or no archive.
+        WorkbenchError: it cannot be read, or holds no image files.
+    """
+    from imagesets._own.sets import usual_side
+
+    return usual_side(name)
+
+
 def recorded_spec(name: str, root: Path) -> Spec | None:
     """What a cell's settings say of an image set beside its name: nothing of one of this folder."""
     return spec(name, root) if name.startswith(OWN) else None

@@ -16,8 +16,8 @@ GROUPS = 20
 CONFIDENCE = 0.95
 
 
-class TooFewError(ValueError):
-    """There are fewer points than a measure needs; others may go on."""
+class LeftOutError(ValueError):
+    """A measure cannot be had of these points, of which there are too few, mostly; others may go on."""
 
 
 def check_sets(real: Tensor, generated: Tensor) -> None:
@@ -32,9 +32,9 @@ def check_sets(real: Tensor, generated: Tensor) -> None:
 
 
 def need(what: str, needed: int, n: int, why: str = "") -> None:
-    """Raise TooFewError, naming the measure, unless the smaller set has as many points, n, as are needed."""
+    """Raise LeftOutError, naming the measure, unless the smaller set has as many points, n, as are needed."""
     if n < needed:
-        raise TooFewError(f"{what}: needs {needed} points a side{why and f' ({why})'}; there are {n}.")
+        raise LeftOutError(f"{what}: needs {needed} points a side{why and f' ({why})'}; there are {n}.")
 
 
 def row(metric: str, value: float, n: int, side: str = "joint", group: str = "") -> Row:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from metrics import diversity, frechet, histogram, kernel, manifolds, sliced
 from metrics._arguments import Row
-from metrics._sets import TooFewError, check_sets, need, row
+from metrics._sets import LeftOutError, check_sets, need, row
 from metrics.memorization import TrainingNeighbors, gaps, training_neighbors
 from metrics.neighborhoods import Neighborhoods
 from metrics.real_generated import entangle, entanglement_rows, joined, one_nn_rows
@@ -81,7 +81,7 @@ def compare(
     Raises:
         TypeError: the points are not floating.
         ValueError: shapes do not fit, a row is not finite, or squared distances overflow.
-        TooFewError: a set has one point alone.
+        LeftOutError: a set has one point alone.
     """
     check_sets(real, generated)
     if real.shape != generated.shape:
@@ -117,7 +117,7 @@ def _compare(near: Neighborhoods, real_labels: Tensor | None, predicted: Predict
     for family in families:
         try:
             rows += family()
-        except TooFewError as error:
+        except LeftOutError as error:
             left_out.append(str(error))
     copied = near.to_real.distances[:, 0] == 0
     rows.append(row("copied", float(copied.double().mean()), near.n, "generated"))
@@ -135,7 +135,7 @@ def _missing(rows: Sequence[Row], near: Neighborhoods) -> list[str]:
     """What a family left out of its own rows."""
     measured, needed = {one["metric"] for one in rows}, frechet.least(near.real.shape[1])
     left_out = []
-    if "fid_infinity" not in measured:
+    if "fid" in measured and "fid_infinity" not in measured:
         left_out.append(f"fid_infinity, interval of fid: needs {needed} points a side; there are {near.n}.")
     if "spread" not in measured:
         left_out.append("spread: needs real points that are not all there twice.")

@@ -16,10 +16,12 @@ import torch
 from torch import Tensor
 
 from metrics._arguments import Row
-from metrics._sets import Jackknife, check_sets, need, parts, row
+from metrics._sets import Jackknife, LeftOutError, check_sets, need, parts, row
 from snnl_core.distances import full_precision
 
 POINTS_PER_FEATURE = 2
+LARGEST = 4096
+"""Features beyond which a covariance takes too much time and memory."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ def measure(real: Tensor, generated: Tensor) -> list[Row]:
     Raises:
         TypeError: the points are not floating.
         ValueError: shapes do not fit, or a row is not finite.
-        TooFewError: a set has one point alone.
+        LeftOutError: a set has one point alone, or there are more than 4096 features.
     """
     n, values = min(len(real), len(generated)), {"fid": fid(real, generated)}
     if n >= least(real.shape[1]):
@@ -123,3 +125,5 @@ def _leaving_out(side: list[Tensor]) -> list[Gaussian]:
 def _check(real: Tensor, generated: Tensor) -> None:
     check_sets(real, generated)
     need("fid", 2, min(len(real), len(generated)))
+    if real.shape[1] > LARGEST:
+        raise LeftOutError(f"fid: needs at most {LARGEST} features; there are {real.shape[1]}.")

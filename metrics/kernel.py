@@ -33,7 +33,7 @@ def jackknife(real: Tensor, generated: Tensor) -> Jackknife:
     Raises:
         TypeError: the points are not floating.
         ValueError: shapes do not fit, or a row is not finite.
-        TooFewError: a set has fewer than four points.
+        LeftOutError: a set has fewer than four points.
     """
     check_sets(real, generated)
     need("kid", FEWEST, min(len(real), len(generated)))

@@ -38,7 +38,7 @@ def measure(near: Neighborhoods) -> list[Row]:
     Exact: a pair that float32 cannot decide is decided in float64.
 
     Raises:
-        TooFewError: a set has no more than five points.
+        LeftOutError: a set has no more than five points.
     """
     need("precision, recall, density, coverage", DENSITY_K + 1, near.n, "each a ball to its fifth neighbour")
     found = count(near)

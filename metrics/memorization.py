@@ -17,8 +17,8 @@ from metrics._sets import check_sets, need, row
 from metrics.neighborhoods import nearest
 from snnl_core.neighbors import nearest_neighbors
 
-ERRORS = ("_low", "_high", "_stderr")
-"""What an interval or a standard error is called after its measure: a gap has none of its own."""
+NO_VALUES = ("_low", "_high", "_stderr", "inverse_temperature")
+"""How rows end that say how sure or where a value is: they have no gap."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def training_neighbors(points: Tensor, training: Tensor) -> TrainingNeighbors:
     Raises:
         TypeError: the points are not floating.
         ValueError: shapes do not fit, or a row is not finite.
-        TooFewError: there is one training point alone.
+        LeftOutError: there is one training point alone.
     """
     check_sets(training, points)
     need("memorized", 2, len(training))
@@ -81,7 +81,7 @@ def gaps(held_out: Sequence[Row], training: Sequence[Row]) -> list[Row]:
     return [
         {**one, "metric": f"{one['metric']}_gap", "value": float(one["value"]) - known[_identity(one)]}
         for one in held_out
-        if _identity(one) in known and not str(one["metric"]).endswith(ERRORS)
+        if _identity(one) in known and not str(one["metric"]).endswith(NO_VALUES)
     ]
 
 

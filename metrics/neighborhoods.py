@@ -50,7 +50,7 @@ class Neighborhoods:
         Raises:
             TypeError: the points are not floating.
             ValueError: shapes do not fit, a row is not finite, or squared distances overflow.
-            TooFewError: a set has one point alone.
+            LeftOutError: a set has one point alone.
         """
         check_sets(real, generated)
         need("a neighbour", 2, min(len(real), len(generated)))

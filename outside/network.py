@@ -114,8 +114,8 @@ def measure_network(
         f"{normalize}; maps averaged to at most {max_features} features."
     )
     channels = 3 if foreign or normalize == "imagenet" else images.images.shape[1]
-    batches = (_prepare(images.batch(part), size, normalize, channels) for part in chosen.split(BATCH))
-    first = _prepare(images.batch(chosen[:2]), size, normalize, channels).to(place)
+    batches = (prepare(images.batch(part), size, normalize, channels) for part in chosen.split(BATCH))
+    first = prepare(images.batch(chosen[:2]), size, normalize, channels).to(place)
     extractor = _layered(model, network, layers, first, say)
     shown = paced(batches, -(-len(chosen) // BATCH), "batches")
     found = extract(extractor, shown, max_features, place)
@@ -151,6 +151,16 @@ def extract(
     return {name: torch.cat(layer) for name, layer in parts.items()}
 
 
+def prepare(images: Tensor, size: int, normalize: Normalize, channels: int = 3) -> Tensor:
+    """Images (b, c, h, w) in [-1, 1] in the asked-for number of channels, size and range."""
+    x = images.add(1).div(2).expand(-1, channels, -1, -1)
+    if size != x.shape[-1]:
+        x = nn.functional.interpolate(x, size=(size, size), mode="bilinear", antialias=True)
+    if normalize == "none":
+        return x
+    return (x - x.new_tensor(MEAN)[:, None, None]) / x.new_tensor(STD)[:, None, None]
+
+
 def _layered(
     model: str, network: nn.Module, asked: Sequence[str] | None, images: Tensor, say: Callable[[str], None]
 ) -> nn.Module:
@@ -170,16 +180,6 @@ def _layered(
     if not names:
         raise WorkbenchError(f"{model} has no module whose output is a tensor with one row an image; see --layers.")
     return extractor({name: name for name in names})
-
-
-def _prepare(images: Tensor, size: int, normalize: Normalize, channels: int = 3) -> Tensor:
-    """Images (b, c, h, w) in [-1, 1] in the asked-for number of channels, size and range."""
-    x = images.add(1).div(2).expand(-1, channels, -1, -1)
-    if size != x.shape[-1]:
-        x = nn.functional.interpolate(x, size=(size, size), mode="bilinear", antialias=True)
-    if normalize == "none":
-        return x
-    return (x - x.new_tensor(MEAN)[:, None, None]) / x.new_tensor(STD)[:, None, None]
 
 
 @torch.inference_mode()

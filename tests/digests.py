@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 FILE = Path(__file__).with_suffix(".json")
 VERSIONED = ("classifiers", "gans", "tasks")
-PACKAGES = (*VERSIONED, "imagesets", "lab", "metrics", "outside", "snnl_core")
+PACKAGES = (*VERSIONED, "evaluation", "imagesets", "lab", "metrics", "outside", "snnl_core")
 DECIDING = ("lab.training", "lab.processes")
 """Of `lab`, what decides results: draws, arithmetic, loops, the parts of processes."""
 

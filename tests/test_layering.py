@@ -8,11 +8,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 FLOOR = {"checks", "config", "errors", "files", "hashing", "locks", "machine", "pace", "processes", "registry"}
+MODELS = {"gans", "classifiers", "outside", "imagesets", "metrics", "snnl_core", "lab"}
 ROOMS = {
     "cli": {"commands", "lab"},
-    "commands": {"studies", "tasks", "gans", "classifiers", "outside", "imagesets", "metrics", "snnl_core", "lab"},
-    "studies": {"tasks", "gans", "classifiers", "outside", "imagesets", "metrics", "snnl_core", "lab"},
-    "tasks": {"gans", "classifiers", "outside", "imagesets", "metrics", "snnl_core", "lab"},
+    "commands": {"studies", "tasks", "evaluation", *MODELS},
+    "studies": {"tasks", "evaluation", *MODELS},
+    "tasks": {"evaluation", *MODELS},
+    "evaluation": MODELS,
     "gans": {"outside", "imagesets", "metrics", "snnl_core", "lab"},
     "classifiers": {"outside", "imagesets", "metrics", "snnl_core", "lab"},
     "outside": {"imagesets", "metrics", "snnl_core", "lab"},
@@ -32,7 +34,7 @@ LAB = {
 }
 """What each room of `lab` may import besides itself and the floor."""
 LIGHT = ("cli", "commands", "studies", "tasks", "lab")
-HEAVY = {"torch", "torchvision", "accelerate", "snnl_core", "metrics", "safetensors"}
+HEAVY = {"torch", "torchvision", "torch_fidelity", "accelerate", "evaluation", "snnl_core", "metrics", "safetensors"}
 TORCHLESS_OF_TRAINING = {"compute", "checkpoint", "snapshots", "tracking", "__init__"}
 CODE = re.compile(r"[a-z_]+(\.[a-z_]+)+:[A-Za-z_]+")
 

@@ -118,7 +118,7 @@ def decode(work: Work, name: str) -> tuple[Facts, np.ndarray]:
         WorkbenchError: there are too few images, or one is bad and bad ones are not to be skipped.
     """
     check_size(work.layout, work.path)
-    sides, grey = _look(work)
+    sides, grey = look(work.listing, work.layout.order)
     usual = max((side for side in SIZES if side <= statistics.median_low(sides)), default=SIZES[0])
     size = work.size or usual
     work.say(f"Decoding {len(work.layout.order):,} images of {work.path} to {size} x {size} pixels.")
@@ -148,13 +148,13 @@ def is_set(root: Path, key: str) -> bool:
     return (root / FOLDER / key / "set.json").is_file()
 
 
-def _look(work: Work) -> tuple[list[int], bool]:
-    """The shorter sides of some files, evenly spread, and whether all of these are grey."""
-    order = np.sort(work.layout.order)
+def look(listing: Listing, rows: np.ndarray) -> tuple[list[int], bool]:
+    """The shorter sides of some of the files in these rows, evenly spread, and whether all of these are grey."""
+    order = np.sort(rows)
     found = []
-    for address in work.listing.addresses(order[:: max(1, len(order) // SAMPLED)][:SAMPLED]):
+    for address in listing.addresses(order[:: max(1, len(order) // SAMPLED)][:SAMPLED]):
         with contextlib.suppress(Exception):  # a bad file is named when it is decoded
-            found.append(pixels.look(work.listing.reader.read(address)))
+            found.append(pixels.look(listing.reader.read(address)))
     return [side for side, _ in found] or [SIZES[0]], all(grey for _, grey in found)
 
 

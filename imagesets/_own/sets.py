@@ -10,6 +10,7 @@
 """
 
 import json
+import statistics
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from imagesets._own.decode import FOLDER, Work, decode, find_by_content, is_set
+from imagesets._own.decode import FOLDER, Work, decode, find_by_content, is_set, look
 from imagesets._own.layout import arrange
 from imagesets._own.listing import Listing, counted, list_images
 from imagesets._own.manifest import Facts, Manifest
@@ -62,6 +63,13 @@ def prepare(
     return own.name
 
 
+def usual_side(name: str) -> int:
+    """The median shorter side of some files of `folder:PATH` or `zip:PATH`; errors are those of `prepare`."""
+    kind, _, given = name.partition(":")
+    listing = list_images(kind, Path(given).expanduser())
+    return statistics.median_low(look(listing, np.arange(len(listing.names)))[0])
+
+
 class OwnImages:
     """A decoded set, as a module of a registered one looks: `SPEC`, `fingerprint` and `load`."""
 
@@ -86,6 +94,11 @@ class OwnImages:
                 f"The decoded images {name} are not below {root}: run the command that names their folder or archive "
                 "(folder:PATH or zip:PATH), or name another folder with --data or SNNL_DATA."
             ) from error
+
+    @property
+    def given_splits(self) -> bool:
+        """Whether the splits are the user's own, and not drawn by a hash of the names."""
+        return bool(self.record["given_splits"])
 
     def fingerprint(self, root: Path) -> str:
         """The name: it holds the key of the content."""

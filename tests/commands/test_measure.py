@@ -106,3 +106,32 @@ def test_the_limit_of_features_is_that_of_the_engine():
 
     option = next(o for o in measure.command.commands["layers"].params if o.name == "max_features")
     assert option.default == MAX_FEATURES
+
+
+def test_real_and_generated_images_are_compared_in_the_features_of_a_classifier(tmp_path, monkeypatch):
+    import numpy as np
+    from click.testing import CliRunner
+
+    from imagesets import load
+    from tasks import _spaces
+
+    quick = {"classifier": "cnn", "settings": {"width": 2}, "epochs": 1, "precision": "float32", "device": "cpu"}
+    monkeypatch.setattr(_spaces, "EVALUATOR", quick)
+    monkeypatch.chdir(tmp_path)
+    np.savez("made.npz", images=load("digits", "train", root=tmp_path).images[:60].numpy())
+    asked = ["images", "digits", "made.npz", "--out", "page", "--json"]
+    done = CliRunner().invoke(measure.command, asked)
+    assert done.exit_code == 0, done.output
+    assert "60 of 500 real and 60 of 60 generated images, in the space cnn-" in done.stderr
+    header, *rows, last = done.stdout.splitlines()
+    found = json.loads(last)
+    assert header.split() == ["measure", "side", "value", "floor", "gap"]
+    told = {tuple(row.split()[:2]): row.split()[2:] for row in rows}
+    assert float(told["entanglement", "joint"][0]) == pytest.approx(found["score"], rel=1e-3)
+    assert float(told["coverage", "real"][1]) == pytest.approx(found["floor"]["coverage"], rel=1e-3)
+    wanted = "score loss temperature bound one_nn_accuracy precision recall density coverage fid kid floor n".split()
+    assert set(wanted) <= set(found) and (found["n"], found["layer"]) == (60, "fc2")
+    assert found["memorized"] == 1, "they are training images"
+    assert (tmp_path / "page" / "report.html").is_file() and "page/report.html" in done.stderr
+    again = CliRunner().invoke(measure.command, [*asked[:3], "--json"])
+    assert json.loads(again.stdout.splitlines()[-1]) == found, "the classifier and the features are found again"

@@ -7,7 +7,7 @@ import torch
 from clouds import cloud, values
 
 from metrics import diversity, frechet, kernel, manifolds, real_generated, sliced
-from metrics._sets import TooFewError
+from metrics._sets import LeftOutError
 from metrics.comparison import Predictions, compare
 from metrics.histogram import measure as histogram
 from metrics.neighborhoods import Neighborhoods
@@ -72,7 +72,7 @@ def test_too_few_points_leave_measures_out_by_name_and_the_others_go_on():
     told = " ".join(found.left_out)
     assert "precision, recall, density, coverage: needs 6 points a side" in told
     assert "fid_infinity" in told and "gaps to training images: needs 5" in told
-    with pytest.raises(TooFewError):
+    with pytest.raises(LeftOutError):
         compare(cloud(0, 1), cloud(1, 1))
 
 

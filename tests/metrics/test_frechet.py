@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 
 from metrics import frechet
-from metrics._sets import TooFewError
+from metrics._sets import LeftOutError
 from metrics.frechet import Gaussian, fid, frechet_distance, jackknife
 
 
@@ -83,7 +83,7 @@ def test_at_infinite_n_the_bias_is_gone(draws):
 def test_few_points_have_no_interval_and_one_no_value():
     found = values(frechet.measure(cloud(0, 11), cloud(1, 11)))
     assert set(found) == {("joint", "fid")}
-    with pytest.raises(TooFewError, match="fid: needs 2 points a side; there are 1"):
+    with pytest.raises(LeftOutError, match="fid: needs 2 points a side; there are 1"):
         frechet.measure(cloud(0, 1), cloud(1, 1))
 
 

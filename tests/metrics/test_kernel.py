@@ -6,7 +6,7 @@ from clouds import cloud, values
 from torch_fidelity.metric_kid import kid_features_to_metric
 
 from metrics import kernel
-from metrics._sets import TooFewError
+from metrics._sets import LeftOutError
 from metrics.kernel import jackknife
 
 
@@ -51,5 +51,5 @@ def test_the_standard_error_is_the_spread_over_draws_and_the_mean_has_no_bias(sh
 
 
 def test_too_few_points_are_told():
-    with pytest.raises(TooFewError, match="kid: needs 4 points a side; there are 3"):
+    with pytest.raises(LeftOutError, match="kid: needs 4 points a side; there are 3"):
         kernel.measure(cloud(0, 3), cloud(1, 3))

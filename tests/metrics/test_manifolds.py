@@ -9,7 +9,7 @@ from prdc import compute_prdc
 from torch_fidelity.metric_prc import prc_features_to_metric
 
 from metrics import manifolds
-from metrics._sets import TooFewError
+from metrics._sets import LeftOutError
 from metrics.neighborhoods import Neighborhoods
 
 
@@ -83,5 +83,5 @@ def test_identical_sets_are_covered_and_denser_than_1_by_a_fifth():
 
 
 def test_too_few_points_are_told():
-    with pytest.raises(TooFewError, match="coverage: needs 6 points a side"):
+    with pytest.raises(LeftOutError, match="coverage: needs 6 points a side"):
         ours(cloud(0, 5), cloud(1, 5))

@@ -4,7 +4,7 @@ import pytest
 import torch
 from clouds import cloud
 
-from metrics._sets import TooFewError
+from metrics._sets import LeftOutError
 from metrics.memorization import gaps, training_neighbors
 
 
@@ -49,5 +49,5 @@ def test_gaps_are_of_rows_that_belong_together():
 
 
 def test_one_training_point_is_too_few():
-    with pytest.raises(TooFewError, match="memorized: needs 2"):
+    with pytest.raises(LeftOutError, match="memorized: needs 2"):
         training_neighbors(cloud(0, 5), cloud(1, 1))

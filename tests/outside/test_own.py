@@ -11,7 +11,7 @@ import imagesets
 from lab.errors import UsageError, WorkbenchError
 from lab.training.draws import subset
 from outside import hooks, own
-from outside.network import _layered, _prepare, extract, measure_network
+from outside.network import _layered, extract, measure_network, prepare
 from snnl_core import entanglement
 
 FILE = """
@@ -115,7 +115,7 @@ def test_a_network_of_ones_own_on_digits_is_the_engine_on_its_features(file, tmp
     digits = imagesets.load("digits", "test", root=tmp_path)
     chosen = subset(500, 60, 5, "images")
     with torch.no_grad():
-        expected = by_hand(own.build(f"{file}:Bends", None, 5), _prepare(digits.batch(chosen), 16, "none", 1))
+        expected = by_hand(own.build(f"{file}:Bends", None, 5), prepare(digits.batch(chosen), 16, "none", 1))
     assert [row.layer for row in found.layers] == list(expected)
     for row in found.layers:
         score = entanglement(expected[row.layer].flatten(1), digits.labels[chosen]).score

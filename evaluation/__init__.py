@@ -1,0 +1,1 @@
+"""Images of any origin, compared in any feature space by every measure."""

@@ -1,0 +1,146 @@
+"""Feature spaces of networks made elsewhere: torchvision's, a user's own, and the Inception network of FID."""
+
+import io
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import imagesets
+from evaluation.spaces import Seen, Space, of_network, points
+from lab.errors import UsageError, WorkbenchError, first_line
+from lab.training.tensors import packed
+from outside import own
+from outside import torchvision as networks
+from outside.files import read_weights
+from outside.network import Normalize, prepare
+
+INCEPTION = "inception"
+POOLED = "2048"
+"""Torch-fidelity's name of the features that FID is defined on."""
+SCRIPT = ".pt"
+COLOURS = 3
+
+
+def torchvision_space(reference: str, weights: Path | None, size: int | None, normalize: Normalize | None) -> Space:
+    """What comes before the head of `torchvision:NAME`; its weights are random ones without a file.
+
+    Images are repeated to three channels, resized to `size` where it is given, and normalised by ImageNet's colours
+    unless told otherwise.
+
+    Raises:
+        UsageError: the name is unknown.
+        WorkbenchError: the file is not of weights, or they do not fit.
+    """
+    network = networks.build(reference, weights, 0)
+    layer = networks.parts(network)[-2]
+    extractor = networks.copying_extractor(network, {layer: layer})
+    shown = _Shown(size, normalize or "imagenet", COLOURS)
+    return _space(reference, extractor, lambda x: extractor(x)[layer], shown, layer)
+
+
+def own_space(reference: str, weights: Path | None, size: int | None, normalize: Normalize | None) -> Space:
+    """The output of a network of one's own: what `FILE.py:NAME` builds, or a TorchScript file `.pt`.
+
+    It is shown images in [0, 1], resized to `size` where it is given, in their own channels; in three, and by
+    ImageNet's colours, where that is asked for.
+
+    Raises:
+        UsageError: the reference is neither, or weights are given for a file that has its own.
+        WorkbenchError: the file cannot be run or read, or the weights do not fit.
+    """
+    network = _script(Path(reference), weights) if reference.endswith(SCRIPT) else own.build(reference, weights, 0)
+    shown = _Shown(size, normalize or "none", COLOURS if normalize == "imagenet" else None)
+    return _space(Path(reference).name, network, network, shown, "")
+
+
+def inception_space(weights: Path | None, data: Path, download: bool) -> Space:
+    """The 2048 features of the Inception network that FID is defined on, as torch-fidelity computes them.
+
+    Args:
+        weights: torch-fidelity's file of them; None for the one below `data`, or in torch.hub's cache.
+        data: folder of the data sets; weights that are nowhere are brought there.
+        download: whether they may be.
+
+    Raises:
+        WorkbenchError: the weights are neither given nor there nor to be had, or do not fit.
+    """
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+    path = weights or _found(data, download)
+    tensors = io.BytesIO(packed(read_weights(path)))  # torch-fidelity would unpickle anything
+    try:
+        with torch.random.fork_rng(devices=[]):
+            network = FeatureExtractorInceptionV3(INCEPTION, [POOLED], feature_extractor_weights_path=tensors)
+    except RuntimeError as error:
+        raise WorkbenchError(f"{path} does not fit torch-fidelity's Inception: {first_line(error)}") from error
+    return of_network(INCEPTION, network, lambda x: Seen(network(_in_colours(x))[0]), layer=POOLED)
+
+
+class _Shown:
+    """How a network is shown images: side in pixels, normalisation, channels; None for those of the images."""
+
+    def __init__(self, size: int | None, normalize: Normalize, channels: int | None) -> None:
+        self.size, self.normalize, self.channels = size, normalize, channels
+
+    def __str__(self) -> str:
+        return f"{'' if self.size is None else f'@{self.size}'}{'' if self.normalize == 'none' else ',imagenet'}"
+
+    def __call__(self, images: Tensor) -> Tensor:
+        channels, side = images.shape[1:3]
+        return prepare(imagesets.to_float(images), self.size or side, self.normalize, self.channels or channels)
+
+
+def _space(kind: str, network: nn.Module, output: Callable[[Tensor], Any], shown: _Shown, layer: str) -> Space:
+    def read(images: Tensor) -> Seen:
+        try:
+            found = output(shown(images))
+        except Exception as error:  # code of others raises errors of every kind
+            shape = " x ".join(map(str, images.shape[1:]))
+            problem = f"{kind} fails on images of {shape} ({first_line(error)})"
+            raise UsageError(f"{problem}. Try another --size, as 224.") from error
+        if not isinstance(found, Tensor) or not found.is_floating_point() or found.shape[:1] != images.shape[:1]:
+            raise WorkbenchError(f"{kind} gives no floating tensor with one row an image, so there are no features.")
+        return Seen(points(found))
+
+    return of_network(kind, network, read, layer=layer, how=str(shown))
+
+
+def _script(path: Path, weights: Path | None) -> nn.Module:
+    if weights is not None:
+        raise UsageError(f"{path} holds its own weights: leave --weights out.")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that TorchScript is going out of use is not the user's to mend
+            network: nn.Module = torch.jit.load(path, map_location="cpu").float().eval()
+    except (RuntimeError, ValueError, OSError) as error:
+        advice = "for a state dict, name its network: FILE.py:NAME with --weights"
+        raise WorkbenchError(f"{path} is no TorchScript file ({first_line(error)}); {advice}.") from error
+    return network
+
+
+def _found(data: Path, download: bool) -> Path:
+    """Inception's weights, brought below the folder of the data if need be."""
+    from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
+
+    name = Path(URL_INCEPTION_V3).name
+    path, cached = data / INCEPTION / name, Path(torch.hub.get_dir(), "checkpoints", name)
+    if path.exists() or cached.exists():
+        return path if path.exists() else cached
+    problem = f"Inception's weights are not below {data}"
+    advice = f"name the file with --weights ({URL_INCEPTION_V3}), or take another space with --features"
+    if not download:
+        raise WorkbenchError(f"{problem}, and --no-download forbids fetching them: {advice}.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(URL_INCEPTION_V3, str(path), hash_prefix=path.stem.rpartition("-")[2])
+    except Exception as error:  # broken connections raise errors of every kind
+        raise WorkbenchError(f"{problem} and cannot be fetched ({first_line(error)}): {advice}.") from error
+    return path
+
+
+def _in_colours(images: Tensor) -> Tensor:
+    return images.expand(-1, COLOURS, -1, -1) if images.shape[1] == 1 else images

@@ -1,0 +1,222 @@
+"""Real against generated images of any origin, by every measure, with the floor of real against real beside it."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from evaluation.sources import Images, Say
+from evaluation.spaces import Seen, Space
+from lab.errors import UsageError, WorkbenchError
+from lab.files import without_nan
+from lab.training.draws import subset
+from metrics.comparison import FEWEST, Comparison, Predictions, compare
+
+MOST = 10_000
+"""Images a side unless told otherwise: entanglement takes time by the square."""
+KEYS = {
+    "one_nn_accuracy": ("one_nn_accuracy", "joint"),
+    "fid": ("fid", "joint"),
+    "fid_infinity": ("fid_infinity", "joint"),
+    "kid": ("kid", "joint"),
+    "kid_stderr": ("kid_stderr", "joint"),
+    "precision": ("precision", "generated"),
+    "recall": ("recall", "real"),
+    "density": ("density", "generated"),
+    "coverage": ("ball_coverage", "real"),
+    "real_side": ("entanglement", "real"),
+    "generated_side": ("entanglement", "generated"),
+    "sliced_wasserstein": ("sliced_wasserstein", "joint"),
+    "mind": ("mind", "joint"),
+    "vendi_real": ("vendi", "real"),
+    "vendi_generated": ("vendi", "generated"),
+    "class_kl": ("class_kl", "generated"),
+    "modes": ("modes", "generated"),
+    "memorized": ("memorized", "generated"),
+}
+"""Measures under the names by which users know them: metric and side of the row."""
+SHOWN = {"coverage": "coverage_of_classes", "ball_coverage": "coverage"}
+"""What measures are called in print, where that is not what rows say."""
+GAP = "_gap"
+MEMORIZED_FLOOR = ("memorized", "real")
+"""Held-out images near to training ones: that row is the floor of the generated ones."""
+
+
+@dataclass(frozen=True)
+class ImagesComparison:
+    """What was measured of n real and n generated images.
+
+    Attributes:
+        real: those that were drawn.
+        generated: likewise, brought to the channels and the size of the real ones.
+        space: where they were compared.
+        found: by every measure.
+        floor: the same real images against n others of theirs; None where there are not so many.
+        predicted: what a classifier says of both, where the space has one.
+        trained: the training images among which memorised ones were looked for, uint8 (t, c, h, w), where known.
+        left_out: why measures are not there.
+        remarks: what a reader must know.
+    """
+
+    real: Images
+    generated: Images
+    space: Space
+    found: Comparison
+    floor: Comparison | None
+    predicted: Predictions | None
+    trained: Tensor | None
+    left_out: Sequence[str]
+    remarks: Sequence[str]
+
+    @property
+    def n(self) -> int:
+        """Images a side."""
+        return len(self.real)
+
+    @property
+    def rows(self) -> list[dict[str, str]]:
+        """A row for each measure that is of no class, as people read it: its value, the floor's, and the gap."""
+        return [
+            {"measure": SHOWN.get(metric, metric), "side": side, **_digits(value, self._floor(metric, side), gap)}
+            for metric, side, value, gap in self._values()
+        ]
+
+    def _values(self) -> Iterator[tuple[str, str, float, float | None]]:
+        for row in self.found.rows:
+            metric, side = str(row["metric"]), str(row["side"])
+            if not (row["group"] or metric.endswith(GAP) or (metric, side) == MEMORIZED_FLOOR):
+                yield metric, side, float(row["value"]), self.found.value(metric + GAP, side)
+
+    def _floor(self, metric: str, side: str) -> float | None:
+        """What real images give in place of the generated ones."""
+        if (metric, side) == ("memorized", "generated"):
+            return self.found.value(*MEMORIZED_FLOOR)
+        return None if self.floor is None else self.floor.value(metric, side)
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON-ready values, null for what was left out."""
+        about = {"real": self.real.name, "generated": self.generated.name, "n": self.n}
+        place = {"space": self.space.name, "layer": self.space.layer}
+        floor = {key: self._floor(*which) for key, which in KEYS.items()}
+        floor |= {} if self.floor is None else _whole(self.floor)
+        measured = {key: self.found.value(*which) for key, which in KEYS.items()}
+        notes = {"left_out": [*self.left_out], "remarks": [*self.remarks]}
+        plain: dict[str, Any] = without_nan(
+            {**about, **place, **_whole(self.found), **measured, "floor": floor, "rows": self.found.rows, **notes}
+        )
+        return plain
+
+
+def measure_images(
+    real: Images,
+    generated: Images,
+    space: Space,
+    *,
+    n: int | None = None,
+    seed: int = 0,
+    runs: Path | None = None,
+    say: Say = lambda text: None,
+) -> ImagesComparison:
+    """Compare n random images of either side, and n others of the real ones for the floor.
+
+    Args:
+        real: of any origin.
+        generated: of any origin; brought to the channels and the size of the real ones.
+        space: where they are compared.
+        n: images a side; None for half of the real ones, or as many as there are generated ones, up to 10,000.
+        seed: draws them.
+        runs: the folder below which features of real images are kept; None to keep none.
+        say: is told, in lines, what is done.
+
+    Raises:
+        UsageError: more are asked for than there are.
+        WorkbenchError: there are fewer than two a side, or points are not finite.
+    """
+    if space.takes is not None:
+        real = real.brought_to(space.takes, space.name, say)
+    generated = generated.brought_to(real.shape, real.name, say)
+    n = _size(real, generated, n)
+    picked, drawn = subset(len(real), min(2 * n, len(real)), seed, "real"), subset(len(generated), n, seed, "generated")
+    where = f"{space.name} {space.layer}".rstrip()
+    say(f"{n} of {len(real)} real and {n} of {len(generated)} generated images, in the space {where}.")
+    every = _see(space, real.images[picked], runs)
+    seen, others = _part(every, slice(n)), space.see(generated.images[drawn])
+    trained = real.trained if generated.trained is None else generated.trained
+    known = None if trained is None else _see(space, trained, runs).features
+    predicted = _predictions(seen, others, space)
+    labels = None if real.labels is None else real.labels[picked[:n]]
+    floor, left_out = None, list[str]()
+    try:
+        found = compare(seen.features, others.features, real_labels=labels, predicted=predicted, training=known)
+        if len(picked) == 2 * n:
+            half = _part(every, slice(n, None))
+            choices = _predictions(seen, half, space)
+            floor = compare(seen.features, half.features, real_labels=labels, predicted=choices)
+        else:
+            left_out.append(f"floor of real against real: needs {2 * n} real images; there are {len(real)}.")
+    except ValueError as error:
+        raise WorkbenchError(f"{real.name} and {generated.name} in {space.name}: {error}") from error
+    return ImagesComparison(
+        replace(real, images=real.images[picked[:n]], labels=None),
+        replace(generated, images=generated.images[drawn], labels=None),
+        space,
+        found,
+        floor,
+        predicted,
+        trained,
+        [*left_out, *found.left_out],
+        [*_shared(real, generated), *found.remarks],
+    )
+
+
+def _digits(value: float, floor: float | None, gap: float | None) -> dict[str, str]:
+    numbers = {"value": value, "floor": floor, "gap": gap}
+    return {name: "-" if number is None else f"{number:.4g}" for name, number in numbers.items()}
+
+
+def _size(real: Images, generated: Images, asked: int | None) -> int:
+    """Images a side: what is asked for, or what leaves as many real ones for the floor."""
+    most = min(len(real), len(generated))
+    if most < FEWEST:
+        raise WorkbenchError(
+            f"{FEWEST} images a side are needed; {real.name} has {len(real)} and {generated.name} {len(generated)}."
+        )
+    if asked is not None and asked > most:
+        raise UsageError(f"--n {asked} is more than the {most} images that the smaller side has.")
+    return asked or max(FEWEST, min(len(real) // 2, len(generated), MOST))
+
+
+def _see(space: Space, images: Tensor, runs: Path | None) -> Seen:
+    return space.see(images) if runs is None else space.see_once(images, runs)
+
+
+def _part(seen: Seen, rows: slice) -> Seen:
+    return Seen(seen.features[rows], None if seen.predicted is None else seen.predicted[rows])
+
+
+def _predictions(real: Seen, generated: Seen, space: Space) -> Predictions | None:
+    if real.predicted is None or generated.predicted is None:
+        return None
+    return Predictions(real.predicted, generated.predicted, space.classes)
+
+
+def _shared(real: Images, generated: Images) -> list[str]:
+    """What is to be said if images of the two sides are the same, bit for bit."""
+    ones, others = ([_digest(image) for image in side.images] for side in (real, generated))
+    if {*ones} == {*others}:
+        return [f"{real.name} and {generated.name} are the same images: every score is at its ceiling."]
+    known = {*ones}
+    shared = sum(digest in known for digest in others)
+    return [f"{shared} of {len(others)} images of {generated.name} are in {real.name}, too."] if shared else []
+
+
+def _digest(image: Tensor) -> bytes:
+    return hashlib.blake2b(image.contiguous().numpy().tobytes(), digest_size=16).digest()
+
+
+def _whole(found: Comparison) -> dict[str, Any]:
+    """Of the entanglement of both sides, what the engine calls it."""
+    return {name: getattr(found.entanglement, name) for name in ("score", "loss", "temperature", "bound")}

@@ -1,0 +1,132 @@
+"""The page of a comparison of images: every measure beside its floor, figures, and the images that say most."""
+
+import io
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from evaluation.measured import ImagesComparison
+from lab.reporting.plots import GREY, PALETTE, legend, new_figure
+from lab.reporting.report import Figure, Gallery, GalleryRow, Report, Section
+from lab.reporting.tables import Column, Table
+
+SHOWN = 10
+"""Images in a row."""
+READING = (
+    "The score is the soft nearest neighbor loss between real and generated images at its best temperature, divided by "
+    "the value that it cannot exceed: 0 for sets that lie apart, 1 for sets that cannot be told apart. A low generated "
+    "side means samples off the data or bunched together, a low real side means data that the samples do not reach. "
+    "The floor is what other real images give in place of the generated ones: no generator can be expected to do "
+    "better. docs/measures.md tells of every measure."
+)
+
+
+def report(found: ImagesComparison) -> Report:
+    """The whole page."""
+    place = f"{found.space.name} {found.space.layer}".rstrip()
+    question = (
+        f"How like {found.real.name} are the images of {found.generated.name}? {found.n} images a side, in the space "
+        f"{place}."
+    )
+    return Report(
+        f"{found.generated.name} against {found.real.name}",
+        question,
+        [
+            Section("How to read it", "\n\n".join([READING, *found.remarks])),
+            Section("Measures", "", [_table(found)]),
+            Section(
+                "Entanglement of single images",
+                "Each image's own loss at the best temperature of all: high where the other side is near, else 0.",
+                [_losses(found), *(_entangled(found, side) for side in ("real", "generated"))],
+            ),
+            *([Section("Classes", "As the classifier sees them.", [_classes(found)])] if found.predicted else []),
+            *([_memorized(found)] if found.trained is not None else []),
+        ],
+    )
+
+
+def _table(found: ImagesComparison) -> Table:
+    headers = [Column("measure"), Column("side"), Column("value"), Column("floor"), Column("gap")]
+    rows = [[*row.values()] for row in found.rows]
+    caption = (
+        f"Every measure, n = {found.n} a side; floor: the same real images against {found.n} others; gap: against "
+        "held-out images minus against training ones. _low and _high end a 95 % interval, _stderr is a standard error."
+    )
+    return Table("measures", caption, headers, rows)
+
+
+def _losses(found: ImagesComparison) -> Figure:
+    """How the losses of single images are spread on either side."""
+    import pandas as pd
+
+    figure = new_figure(8.0, 3.0)
+    axis = figure.subplots()
+    losses, frames = _losses_of(found), []
+    edges = np.linspace(0, max(float(side.max()) for side in losses.values()) or 1, 41)
+    for (side, values), colour in zip(losses.items(), PALETTE, strict=False):
+        counts, _ = np.histogram(values.numpy(), edges)
+        axis.stairs(counts, edges, color=colour, label=side)
+        frames.append(pd.DataFrame({"side": side, "from": edges[:-1], "to": edges[1:], "images": counts}))
+    bound = found.found.entanglement.bound
+    axis.axvline(bound, color=GREY, linestyle=":", linewidth=1.2, label="cannot be told apart")
+    axis.set(xlabel="loss of an image (nats)", ylabel="images")
+    legend(axis)
+    caption = "Losses of single images; their mean over both sides is the loss whose share of the bound is the score."
+    return Figure("losses", caption, figure, pd.concat(frames))
+
+
+def _entangled(found: ImagesComparison, side: str) -> Gallery:
+    images = (found.real if side == "real" else found.generated).images
+    losses = _losses_of(found)[side]
+    order = losses.argsort(stable=True)
+    rows = []
+    for label, which in (("most entangled", order.flip(0)), ("least entangled", order)):
+        shown = which[:SHOWN].tolist()
+        rows.append(GalleryRow(label, [(f"{float(losses[i]):.2f}", png(images[i])) for i in shown]))
+    return Gallery(f"The {side} images that are most and least entangled with the others, each with its loss.", rows)
+
+
+def _losses_of(found: ImagesComparison) -> dict[str, Tensor]:
+    losses = found.found.entanglement.per_sample
+    return {"real": losses[: found.n], "generated": losses[found.n :]}
+
+
+def _classes(found: ImagesComparison) -> Figure:
+    import pandas as pd
+
+    predicted = found.predicted
+    assert predicted is not None
+    figure = new_figure(8.0, 2.8)
+    axis = figure.subplots()
+    places, frames = np.arange(predicted.classes), []
+    sides = {"real": predicted.real, "generated": predicted.generated}
+    for (side, choices), colour, aside in zip(sides.items(), PALETTE, (-0.2, 0.2), strict=False):
+        shares = np.bincount(choices.numpy(), minlength=predicted.classes) / found.n
+        axis.bar(places + aside, shares, 0.4, color=colour, label=side)
+        frames.append(pd.DataFrame({"side": side, "class": places, "share": shares}))
+    axis.set(xlabel="class", ylabel="share of images", xticks=places)
+    legend(axis)
+    return Figure("classes", "Share of each class among real and generated images.", figure, pd.concat(frames))
+
+
+def _memorized(found: ImagesComparison) -> Section:
+    near, trained = found.found.nearest, found.trained
+    assert near is not None and trained is not None
+    shown = near.order[:SHOWN].tolist()
+    ratio = [f"{float(near.distance[i] / near.own[i]):.2f}" if near.own[i] else "copy" for i in shown]
+    generated = [(text, png(found.generated.images[i])) for i, text in zip(shown, ratio, strict=True)]
+    nearest = [(f"number {int(near.position[i])}", png(trained[near.position[i]])) for i in shown]
+    text = (
+        "The generated images that are nearest to a training image, by their distance divided by that of the training "
+        "image to its own nearest: below 1 an image counts as memorised. Held-out images have a share of those, too."
+    )
+    rows = [GalleryRow("generated", generated), GalleryRow("nearest training image", nearest)]
+    return Section("Nearest training images", text, [Gallery("Most memorised first.", rows)])
+
+
+def png(image: Tensor) -> bytes:
+    """An image, uint8 (c, h, w), as a PNG's bytes."""
+    pixels, buffer = image.permute(1, 2, 0).numpy(), io.BytesIO()
+    Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(buffer, format="PNG")
+    return buffer.getvalue()

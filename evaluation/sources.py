@@ -1,0 +1,190 @@
+"""Images by reference: a folder, a zip archive, an .npz, an image set, or the folder of a GAN's training."""
+
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import imagesets
+from gans._config import TrainingConfig
+from gans._snapshots import generate, load_generator
+from imagesets import SOURCES
+from imagesets._spec import OWN
+from lab import registry
+from lab.cells import layout
+from lab.cells.folder import CellFolder
+from lab.errors import UsageError, WorkbenchError, first_line
+from lab.training.snapshots import snapshots
+
+Say = Callable[[str], None]
+KINDS = "a folder or .zip of images, an .npz, an image set, or the folder of a GAN's training"
+ARRAYS = ("images", "arr_0", "x")
+"""What the images of an .npz may be called."""
+LARGEST = 256
+"""Side that larger images are decoded to unless told otherwise."""
+LUMINANCE = (0.299, 0.587, 0.114)
+"""Of red, green and blue (ITU-R BT.601), as Pillow makes grey."""
+
+
+@dataclass(frozen=True)
+class Images:
+    """Images of one origin.
+
+    Attributes:
+        name: as it was given.
+        images: uint8 (n, c, h, w).
+        labels: int64 (n,), or None.
+        classes: the classes' names, by label.
+        labelled: the image set of several classes that these images, or those that a GAN learned, are of; else None.
+        trained: what they, or the GAN that made them, are held out from, uint8 (t, c, h, w), where that is known.
+    """
+
+    name: str
+    images: Tensor
+    labels: Tensor | None = None
+    classes: tuple[str, ...] = ()
+    labelled: str | None = None
+    trained: Tensor | None = field(default=None, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(channels, height, width)."""
+        return tuple(self.images.shape[1:])
+
+    def brought_to(self, wanted: tuple[int, ...], whose: str, say: Say) -> "Images":
+        """The images in the channels and the size of `whose` images; `say` is told what was changed."""
+        if self.shape == wanted:
+            return self
+        say(f"{self.name}: {_text(self.shape)} brought to {_text(wanted)}, those of {whose}.")
+        trained = None if self.trained is None else conformed(self.trained, wanted)
+        return replace(self, images=conformed(self.images, wanted), trained=trained)
+
+
+def open_images(
+    reference: str,
+    *,
+    data: Path,
+    download: bool = True,
+    count: int | None = None,
+    size: int | None = None,
+    channels: int | None = None,
+    skip_bad: bool = False,
+    seed: int = 0,
+    say: Say = lambda text: None,
+) -> Images:
+    """Images by reference.
+
+    Args:
+        reference: a path, `folder:PATH` or `zip:PATH`, or the name of an image set, whose held-out images are meant.
+        data: folder of the data sets; decoded images are kept below it.
+        download: fetch data that are not there.
+        count: how many images a GAN draws; None for as many as its image set holds out.
+        size: side that folders and archives are decoded to; None for theirs, up to 256.
+        channels: 1 or 3, of folders and archives; None for grey where all files are.
+        skip_bad: go on without files that cannot be decoded.
+        seed: of the GAN's latent noise.
+        say: is told, in lines, what is decoded.
+
+    Raises:
+        UsageError: the reference is nothing of these.
+        WorkbenchError: files cannot be read or decoded, there are too few, or a GAN kept no generator.
+    """
+    path = Path(reference).expanduser()
+    if path.is_dir() and layout.is_cell(path):
+        return _generated(reference, path, count, seed, data, download)
+    if path.suffix == ".npz" and path.is_file():
+        return _of_arrays(reference, path)
+    known = [entry.name for entry in registry.entries("imagesets")]
+    if path.exists() and reference not in known:
+        reference = f"{'folder' if path.is_dir() else 'zip'}:{path}"
+    elif reference not in known and not reference.startswith((*SOURCES, OWN)):
+        raise UsageError(f"{reference} is no images: name {KINDS}. Image sets: {', '.join(known)}.")
+    settings: dict[str, Any] = {}
+    if reference.startswith(SOURCES):
+        side = size or min(LARGEST, imagesets.usual_side(reference))
+        settings = {"size": side, "channels": channels, "skip_bad": skip_bad}
+    name = imagesets.settle(reference, data, **settings, say=say)
+    return _of_imageset(reference, name, data, download)
+
+
+def conformed(images: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """uint8 images (n, c, h, w) in another (channels, height, width): colours averaged by luminance, or grey repeated;
+    resized bilinearly, without aliasing.
+    """
+    channels, *size = shape
+    found = []
+    for part in images.split(1024):
+        x = part.float()
+        if channels == 1 and x.shape[1] == 3:
+            x = (x * x.new_tensor(LUMINANCE)[:, None, None]).sum(1, keepdim=True)
+        if list(x.shape[2:]) != size:
+            x = torch.nn.functional.interpolate(x, size=tuple(size), mode="bilinear", antialias=True)
+        found.append(x.expand(-1, channels, -1, -1).round().clamp(0, 255).to(torch.uint8))
+    return torch.cat(found)
+
+
+def _of_imageset(given: str, name: str, data: Path, download: bool) -> Images:
+    """The held-out images of a set with given splits; of one of the user's own without, all of them."""
+    spec = imagesets.spec(name, data)
+    splits = {split: imagesets.load(name, split, root=data, download=download) for split in ("test", "train")}
+    held, trained = splits["test"], splits["train"]
+    labelled = name if len(spec.classes) > 1 else None
+    if imagesets.has_given_splits(name, data):
+        return Images(given, held.images, held.labels, spec.classes, labelled, trained.images)
+    labels = None if held.labels is None or trained.labels is None else torch.cat([held.labels, trained.labels])
+    return Images(given, torch.cat([held.images, trained.images]), labels, spec.classes, labelled)
+
+
+def _generated(given: str, folder: Path, count: int | None, seed: int, data: Path, download: bool) -> Images:
+    cell = CellFolder(folder)
+    if cell.task != "train-gan":
+        raise UsageError(f"{given} is the folder of {cell.task}, and no GAN's training: name {KINDS}.")
+    run = TrainingConfig.parse(cell.config)
+    generator = load_generator(snapshots(folder, "generator")[-1], run)
+    trained = imagesets.load(run.imageset, "train", root=data, download=download).images
+    images = generate(generator, count or run.spec_of_images.n["test"], run.settings.latent, seed)
+    labelled = run.imageset if len(run.spec_of_images.classes) > 1 else None
+    return Images(given, images, labelled=labelled, trained=trained)
+
+
+def _of_arrays(given: str, path: Path) -> Images:
+    """The images of an .npz: uint8 (n, h, w), (n, h, w, channels) or (n, channels, h, w), and `labels` if there are."""
+    try:
+        with np.load(path, allow_pickle=False) as found:
+            name = next((name for name in ARRAYS if name in found.files), None)
+            if name is None:
+                raise WorkbenchError(
+                    f"{path} has no array {' or '.join(ARRAYS)}; it has: {', '.join(found.files) or 'none'}."
+                )
+            images, labels = found[name], found.get("labels")
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise WorkbenchError(f"{path} cannot be read as an archive of arrays: {first_line(error)}") from error
+    pixels = _channels_first(images, f"{path}: {name}")
+    if labels is None:
+        return Images(given, pixels)
+    if labels.shape != (len(pixels),) or labels.dtype.kind not in "iu" or (labels < 0).any():
+        raise WorkbenchError(f"{path}: labels must be whole numbers from 0, one an image, not {labels.shape}.")
+    return Images(given, pixels, torch.from_numpy(labels.astype(np.int64)), tuple(map(str, range(labels.max() + 1))))
+
+
+def _channels_first(images: np.ndarray, where: str) -> Tensor:
+    expected = "uint8 (n, h, w), (n, h, w, channels) or (n, channels, h, w), with 1 or 3 channels"
+    shaped = images[:, None] if images.ndim == 3 else images
+    if images.dtype != np.uint8 or shaped.ndim != 4 or not {1, 3} & {*shaped.shape[1::2]} or not shaped.size:
+        raise WorkbenchError(f"{where} is {images.dtype} {images.shape}; expected {expected}.")
+    if shaped.shape[1] not in (1, 3):
+        shaped = shaped.transpose(0, 3, 1, 2)
+    return torch.from_numpy(np.ascontiguousarray(shaped))
+
+
+def _text(shape: tuple[int, ...]) -> str:
+    channels, height, width = shape
+    return f"{'grey' if channels == 1 else 'colour'} images of {height} x {width}"

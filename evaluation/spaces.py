@@ -1,0 +1,142 @@
+"""Feature spaces: from uint8 images (n, c, h, w) to points (n, d), and to a classifier's choices where there is one.
+
+A space is named after its network and a digest of the weights, so that no two spaces share a name. Looking at images
+leaves torch's random state and the network's modes as they were: however often one measures, training does not change.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+import imagesets
+from lab.files import atomic_write
+from lab.hashing import content_hash
+from snnl_core.pooling import pool_maps
+
+BATCH = 250
+MAX_FEATURES = 512
+"""Larger maps are averaged: most measures want more images than features."""
+PIXELS = "pixels"
+FEATURES = "features"
+"""The folder, below that of the runs, in which features of real images are kept."""
+DIGITS = 8
+"""Of a digest of weights, in hexadecimal."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a space makes of n images: features, float32 (n, d), and the predicted classes (n,) where it has any."""
+
+    features: Tensor
+    predicted: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Space:
+    """A feature space.
+
+    Attributes:
+        name: of the network and its weights, or `pixels`.
+        layer: which of the network's features; empty where there is no choice.
+        classes: how many classes it tells apart; 0 where it predicts none.
+        takes: the images that it takes, (channels, height, width); None for any.
+        look: what it makes of a batch of images, uint8 (b, c, h, w).
+    """
+
+    name: str
+    layer: str
+    classes: int
+    takes: tuple[int, int, int] | None
+    look: Callable[[Tensor], Seen]
+
+    def see(self, images: Tensor) -> Seen:
+        """What it makes of images, uint8 (n, c, h, w), n > 0; on the CPU."""
+        devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
+        with torch.no_grad(), torch.random.fork_rng(devices=devices):
+            parts = [self.look(part) for part in images.split(BATCH)]
+        predicted = [part.predicted.cpu() for part in parts if part.predicted is not None]
+        return Seen(torch.cat([part.features.cpu() for part in parts]), torch.cat(predicted) if predicted else None)
+
+    def see_once(self, images: Tensor, runs: Path) -> Seen:
+        """As `see`, but found again below the folder of the runs if the same images were seen in the same space."""
+        if self.name == PIXELS:
+            return self.see(images)
+        content = hashlib.sha256(images.contiguous().numpy().tobytes()).hexdigest()
+        path = runs / FEATURES / f"{content_hash([self.name, self.layer, list(images.shape), content])}.safetensors"
+        try:
+            kept = load_file(path)
+            return Seen(kept["features"], kept.get("predicted"))
+        except (OSError, SafetensorError, KeyError):  # not there, or damaged: seen anew
+            seen = self.see(images)
+        tensors = {"features": seen.features} | ({} if seen.predicted is None else {"predicted": seen.predicted})
+        path.parent.mkdir(parents=True, exist_ok=True)
+        atomic_write(path, save(tensors))
+        return seen
+
+
+def pixels() -> Space:
+    """The pixels themselves, from -1 for 0 to 1 for 255."""
+    return Space(PIXELS, "", 0, None, lambda images: Seen(imagesets.to_float(images).flatten(1)))
+
+
+def of_network(
+    kind: str,
+    network: nn.Module,
+    read: Callable[[Tensor], Seen],
+    *,
+    layer: str = "",
+    classes: int = 0,
+    takes: tuple[int, int, int] | None = None,
+    how: str = "",
+) -> Space:
+    """The space of a network: `KIND-DIGEST`, and how it is shown images, where that can differ.
+
+    Args:
+        kind: what the network is called.
+        network: it is put into evaluation mode for each batch, and back into its modes.
+        read: features (b, d) and predictions of a batch, uint8 (b, c, h, w), on the network's device.
+        layer: which of its features.
+        classes: how many it predicts.
+        takes: the images that it takes; None for any.
+        how: part of the name.
+    """
+    device = next((tensor.device for tensor in network.state_dict().values()), torch.device("cpu"))
+
+    def look(images: Tensor) -> Seen:
+        with evaluating(network):
+            return read(images.to(device))
+
+    return Space(f"{kind}-{digest(network)}{how}", layer, classes, takes, look)
+
+
+def points(features: Tensor) -> Tensor:
+    """A layer's output (b, ...) as points, float32 (b, d); maps averaged to at most 512 numbers, or their channels."""
+    return pool_maps(features, MAX_FEATURES).float()
+
+
+def digest(network: nn.Module) -> str:
+    """Some digits of a hash of a network's weights and buffers."""
+    found = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        found.update(name.encode())
+        found.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()[:DIGITS]
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Evaluation mode for as long as the block runs; afterwards each module is in the mode that it was in."""
+    modes = {module: module.training for module in network.modules()}
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes.items():
+            module.training = training

@@ -1,0 +1,75 @@
+"""Feature spaces of the workbench's own networks, classifiers and discriminators, by the folders of their training."""
+
+from collections.abc import Callable
+
+import torch
+from safetensors.torch import load
+from torch import Tensor, nn
+
+import imagesets
+from classifiers._config import TrainingConfig as ClassifierTraining
+from classifiers._snapshots import load_classifier
+from evaluation.spaces import Seen, Space, of_network, points
+from gans._config import TrainingConfig as GanTraining
+from lab import registry
+from lab.cells.folder import CellFolder
+from lab.cells.layout import CHECKPOINTS
+from lab.errors import WorkbenchError
+from lab.training import checkpoint
+from lab.training.frame import evaluation_device
+from lab.training.snapshots import snapshots
+
+
+def classifier_space(folder: CellFolder) -> Space:
+    """The last hidden layer of a classifier's last weights, and its predictions.
+
+    Raises:
+        WorkbenchError: the folder keeps no weights, or they are damaged.
+    """
+    run = ClassifierTraining.parse(folder.config)
+    with torch.random.fork_rng(devices=[]):
+        network = load_classifier(snapshots(folder.path, "classifier")[-1], run)
+    network = network.to(evaluation_device(folder))
+    classes = len(run.spec_of_images.classes)
+    layer = _last_layer(network, run.spec_of_images)
+    read, takes = _reader(network, layer, predicts=True), _shape(run.spec_of_images)
+    return of_network(run.classifier, network, read, layer=layer, classes=classes, takes=takes)
+
+
+def discriminator_space(folder: CellFolder) -> Space:
+    """The last features of a GAN's discriminator, as its training's last checkpoint has it.
+
+    Raises:
+        WorkbenchError: the folder keeps no checkpoint, or it is damaged.
+    """
+    run = GanTraining.parse(folder.config)
+    kept = checkpoint.newest_first(folder.path / CHECKPOINTS)
+    if not kept:
+        raise WorkbenchError(f"{folder.path} keeps no checkpoint, and so no discriminator: train it again.")
+    weights = checkpoint.read(kept[0], folder.key).files["discriminator.safetensors"]
+    with torch.random.fork_rng(devices=[]):
+        network: nn.Module = registry.load("gans", run.gan).Discriminator(run.settings, run.spec_of_images)
+    network.load_state_dict(load(weights))
+    network = network.to(evaluation_device(folder)).to(memory_format=torch.channels_last)
+    layer = _last_layer(network, run.spec_of_images)
+    read, takes = _reader(network, layer, predicts=False), _shape(run.spec_of_images)
+    return of_network(f"{run.gan}-discriminator", network, read, layer=layer, takes=takes)
+
+
+def _shape(spec: imagesets.Spec) -> tuple[int, int, int]:
+    return spec.channels, spec.size, spec.size
+
+
+def _last_layer(network: nn.Module, spec: imagesets.Spec) -> str:
+    device = next(network.parameters()).device
+    with torch.no_grad():
+        _, features = network.eval()(torch.zeros(2, *_shape(spec), device=device))
+    return list(features)[-1]
+
+
+def _reader(network: nn.Module, layer: str, *, predicts: bool) -> Callable[[Tensor], Seen]:
+    def read(images: Tensor) -> Seen:
+        output, features = network(imagesets.to_float(images).to(memory_format=torch.channels_last))
+        return Seen(points(features[layer]), output.argmax(1) if predicts else None)
+
+    return read

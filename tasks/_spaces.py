@@ -1,0 +1,56 @@
+"""Feature spaces in which cells compare images: the pixels, or the features of a network that another cell trains."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from lab import registry
+from lab.cells import layout
+from lab.cells.cell import Cell
+from lab.cells.folder import CellFolder
+from tasks import train_classifier
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from evaluation.spaces import Seen, Space
+
+Where = Cell[Any] | Literal["pixels"]
+"""A space as a plan names it: by the training of a classifier, or of a GAN, whose discriminator is meant."""
+Kind = Literal["pixels", "discriminator", "classifier"]
+KINDS: dict[str, Kind] = {"train-gan": "discriminator", "train-classifier": "classifier"}
+EVALUATOR = {"classifier": "cnn", "epochs": 3, "precision": "float32"}
+"""The classifier in whose features images are compared unless another is named."""
+
+
+def evaluator(images: str, data: Path) -> Cell[train_classifier.Config]:
+    """The training of the classifier in whose features an image set is compared unless another is named.
+
+    Raises:
+        UsageError: the images have no two classes, or are too few.
+    """
+    return train_classifier.cell(train_classifier.Config.parse({**EVALUATOR, "imageset": images}), data)
+
+
+def kind_of(space: Where) -> Kind:
+    """The kind of a space."""
+    return KINDS[space.task] if isinstance(space, Cell) else "pixels"
+
+
+def versions(task: str) -> dict[str, int]:
+    """The versions of what decides a comparison."""
+    return registry.versions(f"tasks/{task}", "snnl_core")
+
+
+def space_of(kind: Kind, trained: CellFolder | None) -> "Space":
+    """The space of a kind: the pixels, or what the training of a GAN or a classifier left."""
+    from evaluation.spaces import pixels
+    from evaluation.trained import classifier_space, discriminator_space
+
+    if kind == "pixels" or trained is None:
+        return pixels()
+    return classifier_space(trained) if kind == "classifier" else discriminator_space(trained)
+
+
+def see_real(space: "Space", images: "Tensor", folder: CellFolder) -> "Seen":
+    """What a space makes of real images, kept for all cells below the same folder of runs."""
+    return space.see_once(images, layout.root_of(folder.path))

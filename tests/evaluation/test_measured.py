@@ -1,0 +1,120 @@
+"""Comparisons of images: the floor, what is warned of, and what is left out."""
+
+import json
+import math
+
+import pytest
+import torch
+
+from evaluation.measured import KEYS, measure_images
+from evaluation.page import report
+from evaluation.sources import Images
+from evaluation.spaces import pixels
+from evaluation.trained import classifier_space
+from lab.errors import UsageError, WorkbenchError
+from lab.reporting.report import write_report
+
+PIXELS = pixels()
+
+
+@pytest.fixture(scope="module")
+def real(digits):
+    return Images("digits", digits.images[:160], digits.labels[:160], tuple("0123456789"))
+
+
+@pytest.fixture(scope="module")
+def others(digits):
+    return Images("others", digits.images[160:260])
+
+
+@pytest.fixture(scope="module")
+def whole(real, others, classifier, folder_of, digits):
+    space = classifier_space(folder_of(classifier))
+    real = Images(real.name, real.images, real.labels, real.classes, trained=digits.images[260:])
+    return measure_images(real, others, space)
+
+
+def test_the_floor_is_of_disjoint_halves_of_equal_n(whole, real, others):
+    assert whole.n == 80
+    plain = whole.plain()
+    assert {"score", "loss", "temperature", "bound", "n", *KEYS} <= set(plain)
+    assert set(plain["floor"]) == {"score", "loss", "temperature", "bound", *KEYS}
+    assert plain["floor"]["score"] > 0.8 and plain["score"] > 0.8
+    once, again, otherwise = (measure_images(real, others, PIXELS, seed=seed).found.rows for seed in (1, 1, 2))
+    assert once == again != otherwise
+
+
+def test_every_measure_has_a_floor(whole):
+    plain = whole.plain()
+    assert plain["fid_infinity"] is not None and plain["memorized"] is not None
+    lacking = {key for key, value in plain["floor"].items() if value is None}
+    assert lacking <= {"temperature"}  # infinite where sets cannot be told apart
+    assert json.loads(json.dumps(plain)) == plain
+    rows = {(row["measure"], row["side"]): row for row in whole.rows}
+    assert len(rows) == len(whole.rows) and ("memorized", "real") not in rows
+    assert rows["coverage", "real"]["gap"] != "-" and rows["memorized", "generated"]["floor"] != "-"
+    assert rows["coverage_of_classes", "real"]["floor"] != "-"
+
+
+def test_the_page_shows_figures_and_the_images_that_say_most(whole, tmp_path):
+    page = write_report(report(whole), [], whole.left_out, tmp_path).read_text()
+    assert {path.stem for path in (tmp_path / "figures").iterdir()} == {"losses", "classes"}
+    assert page.count("most entangled") >= 2 and page.count("least entangled") >= 2
+    assert "nearest training image" in page
+    assert page.count("data:image/png") == 2 * 2 * 10 + 2 * 10
+    table = (tmp_path / "tables" / "measures.csv").read_text().splitlines()
+    assert table[0] == "measure,side,value,floor,gap" and len(table) == len(whole.rows) + 1
+
+
+def test_the_most_entangled_images_come_first(whole):
+    losses = whole.found.entanglement.per_sample
+    assert len(losses) == 2 * whole.n
+    (section,) = (one for one in report(whole).sections if one.title == "Entanglement of single images")
+    gallery = section.items[1]
+    most, least = ([float(text) for text, _ in row.images] for row in gallery.rows)
+    assert most == sorted(most, reverse=True) and least == sorted(least) and most[0] >= least[-1]
+    assert most[0] == pytest.approx(float(losses[: whole.n].max()), abs=0.006)
+
+
+def test_with_fewer_real_images_the_floor_is_left_out_by_name(real, others):
+    found = measure_images(real, others, PIXELS, n=100)
+    assert found.floor is None and found.plain()["floor"]["fid"] is None
+    assert "floor of real against real: needs 200 real images; there are 160." in found.left_out
+    assert all(row["floor"] == "-" for row in found.rows)
+
+
+def test_few_images_leave_measures_out_and_the_others_go_on(real, others):
+    few = Images("few", others.images[:3])
+    found = measure_images(real, few, PIXELS)
+    assert found.n == 3 and found.plain()["score"] is not None and found.plain()["precision"] is None
+    assert "precision, recall, density, coverage: needs 6 points a side" in " ".join(found.left_out)
+    with pytest.raises(WorkbenchError, match="2 images a side are needed; digits has 160 and one 1"):
+        measure_images(real, Images("one", others.images[:1]), PIXELS)
+    with pytest.raises(UsageError, match="--n 4 is more than the 3 images"):
+        measure_images(real, few, PIXELS, n=4)
+
+
+def test_identical_and_shared_images_are_warned_of(real, others):
+    same = measure_images(real, Images("copy", real.images.flip(0)), PIXELS, n=160)
+    assert same.remarks[0] == "digits and copy are the same images: every score is at its ceiling."
+    assert same.plain()["score"] > 0.999 and same.plain()["precision"] == 1
+    mixed = Images("mixed", torch.cat([real.images[:7], others.images]))
+    assert "7 of 107 images of mixed are in digits, too." in measure_images(real, mixed, PIXELS).remarks
+    assert not measure_images(real, others, PIXELS).remarks
+
+
+def test_a_collapsed_generator_is_finite_and_told(real, others):
+    found = measure_images(real, Images("stuck", others.images[:1].repeat(100, 1, 1, 1)), PIXELS)
+    assert any("collapsed" in text for text in found.remarks)
+    assert all(math.isfinite(row["value"]) for row in found.found.rows)
+
+
+def test_other_sizes_and_channels_are_brought_together_and_it_is_said(real, others, classifier, folder_of):
+    said = []
+    large = Images("large", others.images.repeat_interleave(2, 2).repeat_interleave(2, 3).expand(-1, 3, -1, -1))
+    found = measure_images(real, large, PIXELS, say=said.append)
+    assert "large: colour images of 32 x 32 brought to grey images of 16 x 16, those of digits." in said
+    assert found.plain()["score"] > 0.8
+    space = classifier_space(folder_of(classifier))
+    measure_images(large, large, space, n=20, say=said.append)
+    assert sum(f"those of {space.name}" in text for text in said) == 1

@@ -1,0 +1,119 @@
+"""Images by reference: each kind is opened, and brought to the shape of others."""
+
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from evaluation.sources import conformed, open_images
+from lab.errors import UsageError, WorkbenchError
+
+
+def opened(reference, tmp_path, **settings):
+    return open_images(str(reference), data=tmp_path / "data", download=False, **settings)
+
+
+def write(images, folder):
+    """PNG files of uint8 images (n, c, h, w)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for i, image in enumerate(images):
+        pixels = image.permute(1, 2, 0).numpy()
+        Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(folder / f"{i:04}.png")
+
+
+def as_set(images):
+    return sorted(image.numpy().tobytes() for image in images)
+
+
+def test_a_folder_and_an_archive_are_opened_whole_and_in_their_own_size(random_images, tmp_path):
+    images = random_images(12, 3, 25)
+    write(images, tmp_path / "mine")
+    with zipfile.ZipFile(tmp_path / "mine.zip", "w") as archive:
+        for path in sorted((tmp_path / "mine").iterdir()):
+            archive.write(path, path.name)
+    for reference in (tmp_path / "mine", f"folder:{tmp_path / 'mine'}", tmp_path / "mine.zip"):
+        found = opened(reference, tmp_path)
+        assert as_set(found.images) == as_set(images)
+        assert found.labels is None and found.labelled is None and found.trained is None
+
+
+def test_a_folder_with_splits_has_images_that_were_trained_on(random_images, tmp_path):
+    images = random_images(16)
+    for i, split in enumerate(("train", "test")):
+        for j, name in enumerate(("cat", "dog")):
+            write(images[8 * i + 4 * j : 8 * i + 4 * j + 4], tmp_path / "mine" / split / name)
+    found = opened(tmp_path / "mine", tmp_path)
+    assert as_set(found.images) == as_set(images[8:]) and as_set(found.trained) == as_set(images[:8])
+    assert found.classes == ("cat", "dog") and found.labelled.startswith("images:")
+
+
+def test_an_image_set_is_its_held_out_images(tmp_path, digits):
+    found = opened("digits", tmp_path)
+    assert torch.equal(found.images, digits.images) and torch.equal(found.labels, digits.labels)
+    assert len(found.trained) == 1297 and found.labelled == "digits"
+
+
+def test_a_gan_draws_images_of_its_last_snapshot(gan, folder_of, tmp_path):
+    path = folder_of(gan).path
+    found, again, others = (opened(path, tmp_path, count=30, seed=seed) for seed in (0, 0, 1))
+    assert found.images.shape == (30, 1, 16, 16) and torch.equal(found.images, again.images)
+    assert not torch.equal(found.images, others.images)
+    assert len(found.trained) == 1297 and found.labelled == "digits"
+
+
+@pytest.mark.parametrize("layout", ["n h w", "n h w c", "n c h w"])
+def test_an_archive_of_arrays_is_read_in_any_layout(random_images, tmp_path, layout):
+    images = random_images(6, 1 if layout == "n h w" else 3, 9)
+    arrays = {"n h w": images[:, 0], "n h w c": images.permute(0, 2, 3, 1), "n c h w": images}
+    np.savez(tmp_path / "mine.npz", arr_0=arrays[layout].numpy(), labels=np.arange(6) % 3)
+    found = opened(tmp_path / "mine.npz", tmp_path)
+    assert torch.equal(found.images, images)
+    assert found.labels.tolist() == [0, 1, 2, 0, 1, 2] and found.classes == ("0", "1", "2")
+
+
+def test_images_are_brought_to_the_shape_of_others_and_it_is_said(random_images, tmp_path):
+    np.savez(tmp_path / "mine.npz", images=random_images(4, 3, 20).numpy())
+    said = []
+    found = opened(tmp_path / "mine.npz", tmp_path).brought_to((1, 16, 16), "digits", said.append)
+    assert found.shape == (1, 16, 16)
+    text = "colour images of 20 x 20 brought to grey images of 16 x 16, those of digits."
+    assert said == [f"{tmp_path / 'mine.npz'}: {text}"]
+    assert found.brought_to((1, 16, 16), "digits", said.append) is found
+
+
+def test_grey_is_luminance_and_colour_is_grey_repeated(random_images):
+    colour = random_images(5, 3, 8)
+    pillow = np.stack([np.asarray(Image.fromarray(x.permute(1, 2, 0).numpy()).convert("L")) for x in colour])
+    assert np.abs(conformed(colour, (1, 8, 8))[:, 0].numpy().astype(int) - pillow).max() <= 1
+    grey = random_images(5, 1, 8)
+    assert torch.equal(conformed(grey, (3, 8, 8)), grey.expand(-1, 3, -1, -1))
+    assert conformed(torch.full((2, 1, 30, 30), 77, dtype=torch.uint8), (1, 16, 16)).unique().tolist() == [77]
+
+
+@pytest.mark.parametrize(
+    "arrays, message",
+    [
+        ({"other": np.zeros(3)}, "has no array images or arr_0 or x; it has: other"),
+        ({"images": np.zeros((4, 8, 8))}, "is float64 (4, 8, 8); expected uint8"),
+        ({"images": np.zeros((4, 8, 8, 5), np.uint8)}, "(4, 8, 8, 5); expected uint8"),
+        ({"images": np.zeros((0, 8, 8), np.uint8)}, "(0, 8, 8); expected uint8"),
+        ({"images": np.zeros((4, 8, 8), np.uint8), "labels": np.zeros(3, int)}, "labels must be whole numbers from 0"),
+    ],
+)
+def test_arrays_that_are_no_images_are_refused(arrays, message, tmp_path):
+    np.savez(tmp_path / "mine.npz", **arrays)
+    with pytest.raises(WorkbenchError) as caught:
+        opened(tmp_path / "mine.npz", tmp_path)
+    assert message in str(caught.value)
+
+
+def test_what_is_no_images_is_refused(classifier, folder_of, tmp_path):
+    with pytest.raises(UsageError, match="nowhere is no images: name a folder"):
+        opened("nowhere", tmp_path)
+    with pytest.raises(UsageError, match="is the folder of train-classifier, and no GAN's training"):
+        opened(folder_of(classifier).path, tmp_path)
+    (tmp_path / "mine.npz").write_bytes(b"no archive")
+    with pytest.raises(WorkbenchError, match="cannot be read as an archive of arrays"):
+        opened(tmp_path / "mine.npz", tmp_path)

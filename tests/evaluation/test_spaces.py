@@ -1,0 +1,215 @@
+"""Feature spaces: what they are called, what they give, and what they leave alone."""
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+from torch.nn import functional as F
+
+import imagesets
+from classifiers._config import TrainingConfig
+from classifiers._snapshots import load_classifier
+from evaluation.named import space_called
+from evaluation.spaces import Seen, of_network, pixels
+from evaluation.trained import classifier_space, discriminator_space
+from lab.errors import UsageError, WorkbenchError
+from lab.training.snapshots import snapshots
+
+
+class Mixed(nn.Module):
+    """A network with dropout and BatchNorm, some of it frozen."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm, self.frozen, self.drop = nn.BatchNorm2d(1), nn.BatchNorm2d(1).eval(), nn.Dropout(0.5)
+
+    def forward(self, x):
+        return self.drop(self.frozen(self.norm(x))).flatten(1)
+
+
+def space_of(network):
+    return of_network("mixed", network, lambda images: Seen(network(imagesets.to_float(images))))
+
+
+def called(reference, tmp_path, **settings):
+    usual = {"weights": None, "size": None, "normalize": None, "data": tmp_path, "download": False}
+    return space_called(str(reference), **{**usual, **settings})
+
+
+def test_pixels_are_themselves(random_images):
+    images = random_images(3, 3)
+    seen = pixels().see(images)
+    assert torch.equal(seen.features, (images.float() / 127.5 - 1).flatten(1)) and seen.predicted is None
+
+
+def test_looking_leaves_random_state_modes_and_buffers_as_they_were(random_images):
+    network, images = Mixed(), random_images(300)
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    space = space_of(network)
+    first, second = (space.see(images).features for _ in range(2))
+    assert torch.equal(torch.rand(2), expected)
+    assert network.training and network.drop.training and not network.frozen.training
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+    assert torch.equal(first, second)
+
+
+def test_the_random_state_is_left_alone_though_a_network_draws(random_images):
+    class Drawing(nn.Module):
+        def forward(self, x):
+            return x.flatten(1) + torch.rand(1)
+
+    before = torch.get_rng_state()
+    space_of(Drawing()).see(random_images(4))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_training_that_is_watched_takes_the_same_steps(random_images):
+    def trained(watched):
+        torch.manual_seed(0)
+        network = nn.Sequential(nn.BatchNorm2d(1), nn.Flatten(), nn.Dropout(0.3), nn.Linear(256, 2))
+        optimizer, x = torch.optim.SGD(network.parameters(), 0.1), imagesets.to_float(random_images(20))
+        for _ in range(3):
+            loss = F.cross_entropy(network(x), torch.arange(20) % 2)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            if watched:
+                space_of(network).see(random_images(7, seed=1))
+        return network.state_dict()
+
+    alone, watched = trained(False), trained(True)
+    assert all(torch.equal(alone[name], watched[name]) for name in alone)
+
+
+def test_other_weights_are_another_space():
+    one, other = Mixed(), Mixed()
+    other.norm.running_mean += 1
+    assert space_of(one).name == space_of(Mixed()).name != space_of(other).name
+
+
+def test_what_was_seen_is_found_again_by_its_content(random_images, tmp_path):
+    looked = []
+
+    def look(images):
+        looked.append(len(images))
+        return Seen(imagesets.to_float(images).flatten(1), images[:, 0, 0, 0].long())
+
+    space = of_network("mixed", Mixed(), look, classes=256)
+    images = random_images(300)
+    first, again = space.see_once(images, tmp_path), space.see_once(images.clone(), tmp_path)
+    assert looked == [250, 50]
+    assert torch.equal(first.features, again.features) and torch.equal(first.predicted, again.predicted)
+    space.see_once(images.flip(0), tmp_path)
+    assert len(looked) == 4
+    (kept, *_) = (tmp_path / "features").iterdir()
+    assert set(load_file(kept)) == {"features", "predicted"}
+    for path in (tmp_path / "features").iterdir():
+        path.write_bytes(b"damaged")
+    assert torch.equal(space.see_once(images, tmp_path).features, first.features) and len(looked) == 6
+
+
+def test_a_classifier_gives_its_last_hidden_layer_and_its_choices(classifier, folder_of, digits):
+    folder = folder_of(classifier)
+    space = classifier_space(folder)
+    assert space.name.startswith("cnn-") and (space.layer, space.classes, space.takes) == ("fc2", 10, (1, 16, 16))
+    seen = space.see(digits.images)
+    network = load_classifier(snapshots(folder.path, "classifier")[-1], TrainingConfig.parse(folder.config))
+    with torch.no_grad():
+        logits, features = network(imagesets.to_float(digits.images))
+    torch.testing.assert_close(seen.features, features["fc2"])
+    assert torch.equal(seen.predicted, logits.argmax(1))
+
+
+def test_a_discriminator_gives_its_last_maps_averaged(gan, folder_of, digits, tmp_path):
+    space = discriminator_space(folder_of(gan))
+    assert space.name.startswith("dcgan-discriminator-") and (space.layer, space.classes) == ("conv2", 0)
+    seen = space.see(digits.images[:300])
+    torch.testing.assert_close(seen.features[250:], space.see(digits.images[250:300]).features)
+    assert seen.features.shape == (300, 8 * 4 * 4) and seen.predicted is None
+    assert called(folder_of(gan).path, tmp_path).name == space.name
+
+
+def test_torchvision_gives_what_comes_before_the_head(digits, tmp_path):
+    space = called("torchvision:resnet18", tmp_path, size=32)
+    assert space.layer == "avgpool" and space.name.endswith("@32,imagenet")
+    seen = space.see(digits.images[:3])
+    assert seen.features.shape == (3, 512)
+    assert space.name != called("torchvision:resnet18", tmp_path, size=48).name
+
+
+NETWORK = """
+import torch
+
+class Halves(torch.nn.Module):
+    def forward(self, x):
+        return x.flatten(1)[:, :4] / 2
+"""
+
+
+def test_the_output_of_a_network_of_ones_own_is_the_features(random_images, tmp_path):
+    (tmp_path / "net.py").write_text(NETWORK)
+    images = random_images(5)
+    space = called(f"{tmp_path / 'net.py'}:Halves", tmp_path)
+    torch.testing.assert_close(space.see(images).features, images.flatten(1)[:, :4] / 510)
+    traced = tmp_path / "net.pt"
+    torch.jit.trace(nn.Flatten(), torch.zeros(2, 1, 16, 16)).save(traced)
+    torch.testing.assert_close(called(traced, tmp_path).see(images).features, images.flatten(1) / 255)
+
+
+def test_inception_is_torch_fidelitys_with_the_weights_of_a_file(random_images, tmp_path, monkeypatch):
+    from torch_fidelity import feature_extractor_inceptionv3 as theirs
+
+    with monkeypatch.context() as patch:
+        patch.setattr(theirs, "load_state_dict_from_url", lambda *_, **__: {})
+        patch.setattr(nn.Module, "load_state_dict", lambda *_, **__: None)
+        network = theirs.FeatureExtractorInceptionV3("random", ["2048"])
+    weights = tmp_path / "weights.pth"
+    torch.save(network.state_dict(), weights)
+    before = torch.get_rng_state()
+    space, images = called("inception", tmp_path, weights=weights), random_images(1)
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.testing.assert_close(space.see(images).features, network(images.expand(-1, 3, -1, -1))[0])
+
+
+def test_inception_without_weights_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    with pytest.raises(WorkbenchError, match=r"--no-download forbids.*name the file with --weights"):
+        called("inception", tmp_path)
+
+    def broken(url, path, hash_prefix):
+        assert hash_prefix == "6726825d"
+        raise OSError("no network")
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", broken)
+    with pytest.raises(WorkbenchError, match=r"cannot be fetched \(no network\).*take another space with --features"):
+        called("inception", tmp_path, download=True)
+    torch.save({"one": torch.zeros(2)}, tmp_path / "other.pth")
+    with pytest.raises(WorkbenchError, match="does not fit torch-fidelity's Inception"):
+        called("inception", tmp_path, weights=tmp_path / "other.pth")
+
+
+@pytest.mark.parametrize(
+    "reference, settings, error, message",
+    [
+        ("nonsense", {}, UsageError, "is no feature space: name pixels, inception"),
+        ("pixels", {"weights": "some.pth"}, UsageError, "--weights is for a network made elsewhere"),
+        ("torchvision:resnt18", {}, UsageError, "did you mean 'resnet18'"),
+        ("missing.pt", {}, WorkbenchError, "is no TorchScript file"),
+        ("missing.pt", {"weights": "some.pth"}, UsageError, "holds its own weights"),
+    ],
+)
+def test_what_is_no_space_is_refused(reference, settings, error, message, tmp_path):
+    with pytest.raises(error, match=message):
+        called(reference, tmp_path, **settings)
+
+
+def test_a_network_that_gives_no_features_is_refused(random_images, tmp_path):
+    (tmp_path / "net.py").write_text(NETWORK.replace("x.flatten(1)[:, :4] / 2", "[x]"))
+    with pytest.raises(WorkbenchError, match="no floating tensor with one row an image"):
+        called(f"{tmp_path / 'net.py'}:Halves", tmp_path).see(random_images(2))
+    (tmp_path / "net.py").write_text(NETWORK.replace("x.flatten(1)[:, :4] / 2", "x @ torch.zeros(3, 3)"))
+    with pytest.raises(UsageError, match="Try another --size"):
+        called(f"{tmp_path / 'net.py'}:Halves", tmp_path).see(random_images(2))
