@@ -7,7 +7,8 @@ import imagesets
 from lab.errors import UsageError, WorkbenchError
 from lab.training.draws import subset
 from outside import torchvision as networks
-from outside.network import _prepare, extract, measure_network
+from outside.layered import prepare
+from outside.network import extract, measure_network
 from snnl_core import entanglement
 
 RESNET = "torchvision:resnet18"
@@ -23,7 +24,7 @@ def test_a_network_on_digits_is_the_engine_on_its_features(tmp_path):
     assert (found.n, found.split, [row.layer for row in found.layers]) == (60, "test", ["x", "fc"])
     digits = imagesets.load("digits", "test", root=tmp_path)
     chosen = subset(500, 60, 5, "images")
-    images = _prepare(digits.batch(chosen), 32, "imagenet")
+    images = prepare(digits.batch(chosen), 32, "imagenet")
     with torch.no_grad():
         logits = networks.build(RESNET, None, 5)(images)
     for row, x in zip(found.layers, (images, logits), strict=True):
@@ -35,10 +36,10 @@ def test_a_network_on_digits_is_the_engine_on_its_features(tmp_path):
 
 def test_images_are_repeated_resized_and_normalised():
     grey = torch.linspace(-1, 1, 4).view(1, 1, 2, 2)
-    plain = _prepare(grey, 2, "none")
+    plain = prepare(grey, 2, "none")
     assert torch.equal(plain, (grey.expand(1, 3, 2, 2) + 1) / 2)
-    assert _prepare(grey, 5, "none").shape == (1, 3, 5, 5)
-    red = _prepare(grey, 2, "imagenet")[0, 0]
+    assert prepare(grey, 5, "none").shape == (1, 3, 5, 5)
+    red = prepare(grey, 2, "imagenet")[0, 0]
     torch.testing.assert_close(red, (plain[0, 0] - 0.485) / 0.229)
 
 

@@ -11,7 +11,8 @@ import imagesets
 from lab.errors import UsageError, WorkbenchError
 from lab.training.draws import subset
 from outside import hooks, own
-from outside.network import _layered, _prepare, extract, measure_network
+from outside.layered import extractor, prepare
+from outside.network import extract, measure_network
 from snnl_core import entanglement
 
 FILE = """
@@ -101,7 +102,7 @@ def test_layers_are_what_modules_give_whatever_is_done_in_place(file, name, trac
     x = torch.rand(6, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         expected = by_hand(network, x)
-    found = extract(_layered(name, network, list(expected), x, said.append), x.split(4), None)
+    found = extract(extractor(name, network, list(expected), x, said.append), x.split(4), None)
     assert list(found) == list(expected)
     for layer, output in expected.items():
         torch.testing.assert_close(found[layer], output.flatten(1))
@@ -115,7 +116,7 @@ def test_a_network_of_ones_own_on_digits_is_the_engine_on_its_features(file, tmp
     digits = imagesets.load("digits", "test", root=tmp_path)
     chosen = subset(500, 60, 5, "images")
     with torch.no_grad():
-        expected = by_hand(own.build(f"{file}:Bends", None, 5), _prepare(digits.batch(chosen), 16, "none", 1))
+        expected = by_hand(own.build(f"{file}:Bends", None, 5), prepare(digits.batch(chosen), 16, "none", 1))
     assert [row.layer for row in found.layers] == list(expected)
     for row in found.layers:
         score = entanglement(expected[row.layer].flatten(1), digits.labels[chosen]).score
