@@ -17,6 +17,7 @@ FEW_INPUTS = 20
 AT_LEAST_1 = click.IntRange(1)
 DISTANCES = click.Choice(["sqeuclidean", "cosine"])
 MODES = click.Choice(["valid", "smoothed", "paper"])
+INDEX = "Approximate neighbours, by an index of faiss: HNSW32, IVF256,Flat:nprobe=16, ...  [default: exact ones]"
 KEPT = "Write features and labels to this .npz, too, as measure credibility reads them."
 measuring_options = options.together(
     click.option("--distance", type=DISTANCES, default="sqeuclidean", help="Squared Euclidean, or 1 - cos."),
@@ -84,6 +85,7 @@ def features(file: Path, as_json: bool, **settings: Any) -> None:
 @click.option("--mode", type=MODES, default="valid", help="Formula of the p-values: docs/dknn.md.")
 @click.option("--class-conditional", is_flag=True, help="Compare with calibration points of the label's own class.")
 @click.option("--allow-overlap", is_flag=True, help="Calibrate with points of --train too: p-values get too small.")
+@click.option("--index", metavar="TEXT", help=INDEX)
 @options.seed("Seed of what smoothed p-values draw.")
 @click.option("--out", type=options.NewFile(".npz"), help="Write the whole prediction to this .npz, too.")
 @options.json
