@@ -5,6 +5,8 @@ faiss has the same rows at unit length, one IndexFlatIP a layer, and does nothin
 is the median over rounds in which both sides are timed one after the other. `memory` is the peak above the features of
 the same work in a process of its own. `p-values` takes them alone. `faults` measures, on scikit-learn's digits and a
 small network, how often the true label's p-value is at most 0.01, 0.05 and 0.1 when it is calculated as often seen.
+`index`, which runs on request, sets approximate indexes of faiss beside the exact search: what fitting costs, what
+predicting, and which share of the nearest neighbours they find in the layer where that is least.
 
     python benchmarks/dknn.py
     python benchmarks/dknn.py --bank 4000 --test 500 --calibration 100 --rounds 1
@@ -23,6 +25,7 @@ from _rounds import row
 SIZES = {"conv1": 4096, "conv2": 3200, "fc1": 256, "fc2": 128}
 """Values a row: the small CNN's hidden layers, maps averaged to at most 4,096."""
 K, CLASSES = 75, 10
+INDEXES = ("HNSW32", "HNSW32:efSearch=300", "IVF256,Flat:nprobe=16")
 
 
 def features(n):
@@ -187,11 +190,33 @@ def hidden_layers(x, labels, fitted, generator):
         return {"first": hidden, "second": second(hidden).relu()}
 
 
+def bench_index(sizes, rounds):
+    """Exact search and approximate indexes, each once: seconds of `fit` and of `predict`, and the recall."""
+    from outside.faiss import faiss_index
+    from snnl_core import DeepKNN
+
+    bank, calibration, test = sizes
+    layers, labels = features(bank + calibration + test)
+    for description in (None, *INDEXES):
+        knn, name = DeepKNN(K, index=faiss_index(description) if description else None), description or "exact"
+        rows = {"fit": slice(bank), "calibrate": slice(bank, bank + calibration)}
+        fit = _rounds.seconds(partial(knn.fit, *pick(layers, labels, rows["fit"])))
+        yield row(f"{name}: fit {bank} rows", fit, "s", fit)
+        knn.calibrate(*pick(layers, labels, rows["calibrate"]))
+        predict = _rounds.seconds(partial(knn.predict, pick(layers, labels, slice(bank + calibration, None))[0]))
+        yield row(f"{name}: predict {test} rows", predict, "s", predict)
+        if description:
+            yield row(f"{name}: recall, the least layer's", 0.0, "of the neighbours", min(knn.recall.values()))
+
+
 PARTS = {"pipeline": bench_pipeline, "memory": bench_memory, "p-values": bench_p_values, "faults": bench_faults}
+ON_REQUEST = {"index": bench_index}
 
 
 @click.command(help=__doc__)
-@click.option("--only", type=click.Choice(list(PARTS)), multiple=True, help="Parts to run.  [default: all]")
+@click.option(
+    "--only", type=click.Choice([*PARTS, *ON_REQUEST]), multiple=True, help="Parts to run.  [default: all but index]"
+)
 @click.option("--bank", default=59000, show_default=True, help="Rows to find neighbours among.")
 @click.option("--calibration", default=1000, show_default=True, help="Rows to calibrate with.")
 @click.option("--test", default=10000, show_default=True, help="Rows to predict.")
@@ -207,7 +232,7 @@ def main(only, bank, calibration, test, rounds, out, **inside):
         return measure_memory(*inside["measure_memory"])
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
     sizes = (bank, calibration, test)
-    _rounds.table(out, (line for part in only or PARTS for line in PARTS[part](sizes, rounds)))
+    _rounds.table(out, (line for part in only or PARTS for line in (PARTS | ON_REQUEST)[part](sizes, rounds)))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from classifiers._features import LOGITS, features_of
+from classifiers._features import LOGITS, device_of, features_of
 from lab.errors import WorkbenchError
 from metrics import scores
 from metrics.detectors import mahalanobis, relative_mahalanobis, vim
@@ -132,7 +132,7 @@ class Observer:
         }
 
     def _features(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        device = next(self.network.parameters()).device
+        device = device_of(self.network)
         found = {name: x.to(device) for name, x in features_of(self.network, images, self.max_features).items()}
         return found.pop(LOGITS), found
 

@@ -1,7 +1,7 @@
 """Which training images support what a trained classifier says of other images: Deep k-nearest neighbours at work.
 
-Neighbours are searched in the hidden layers, among the images that the network was trained on; those that were kept
-apart to validate on calibrate. Both were drawn from the train split, so p-values hold for images like those.
+Neighbours are searched in the hidden layers, among the images that the network was trained on; images that were held
+out from its training calibrate. P-values hold for images like those.
 """
 
 import io
@@ -15,17 +15,11 @@ from PIL import Image
 from torch import Tensor
 
 import imagesets
-from classifiers._config import TrainingConfig
 from classifiers._credibility import Observer, Seen
-from classifiers._images import check_validation
-from classifiers._snapshots import load_classifier
-from imagesets import ImageSet
-from lab.cells.folder import CellFolder
-from lab.errors import telling
+from classifiers._trained import Trained
+from lab.errors import UsageError, telling
 from lab.reporting.report import Gallery, GalleryRow, Report, Section
-from lab.training.draws import carve, subset
-from lab.training.frame import evaluation_device
-from lab.training.snapshots import snapshots
+from lab.training.draws import subset
 from snnl_core import DeepKNN
 from snnl_core.pooling import MAX_FEATURES
 
@@ -40,31 +34,28 @@ class Exemplars:
     """What a classifier and its training images say of n others.
 
     Attributes:
-        network: the classifier's name.
+        trained: the classifier and its images.
         names: of the n images.
         images: as the network sees them, uint8 (n, c, h, w).
-        seen: what network and neighbours say; labels are numbers of `classes`.
-        train: the train split.
-        bank: which of its images were searched (b,).
-        classes: the classes' names.
+        seen: what network and neighbours say; labels are numbers of classes.
+        bank: which images of the train split were searched (b,).
     """
 
-    network: str
+    trained: Trained
     names: Sequence[str]
     images: Tensor
     seen: Seen
-    train: ImageSet
     bank: Tensor
-    classes: tuple[str, ...]
 
     @cached_property
     def rows(self) -> list[dict[str, Any]]:
         """A row for each image: what the neighbours predict, what the network itself, credibility and confidence."""
+        classes = self.trained.spec.classes
         found, own = self.seen.found, self.seen.logits.argmax(1).tolist()
         columns = {
             "image": self.names,
-            "prediction": [self.classes[label] for label in found.labels.tolist()],
-            "network": [self.classes[label] for label in own],
+            "prediction": [classes[label] for label in found.labels.tolist()],
+            "network": [classes[label] for label in own],
             "credibility": found.credibility.tolist(),
             "confidence": found.confidence.tolist(),
         }
@@ -72,10 +63,10 @@ class Exemplars:
 
     def neighbors(self, row: int) -> dict[str, list[dict[str, Any]]]:
         """An image's nearest training images by layer, nearest first: index in the train split, label and distance."""
-        layers = {}
+        classes, layers = self.trained.spec.classes, {}
         for layer, places in self.seen.found.neighbors.items():
             indices = self.bank[places[row]]
-            labels = [self.classes[label] for label in self.train.classes(indices).tolist()]
+            labels = [classes[label] for label in self.trained.train.classes(indices).tolist()]
             columns = zip(indices.tolist(), labels, self.seen.found.distances[layer][row].tolist(), strict=True)
             layers[layer] = [{"index": i, "label": label, "distance": distance} for i, label, distance in columns]
         return layers
@@ -87,8 +78,9 @@ class Exemplars:
     def report(self) -> Report:
         """Each image beside its nearest training images in every layer."""
         question = (
-            f"Which training images support what {self.network} says of these? Credibility is a p-value: the share of "
-            "validation images that are at least as strange. It is not the probability of being right."
+            f"Which training images support what {self.trained.name} says of these? Credibility is a p-value: the "
+            f"share of {self.trained.held} images that are at least as strange. It is not the probability of being "
+            "right."
         )
         return Report("Nearest training images", question, [self._section(i) for i in range(len(self.names))])
 
@@ -96,7 +88,7 @@ class Exemplars:
         row, rows = self.rows[i], [GalleryRow("as the network sees it", [("the image", _png(self.images[i]))])]
         for layer, near in self.neighbors(i).items():
             pictures = [
-                (f"{one['label']}, number {one['index']}", _png(self.train.images[one["index"]]))
+                (f"{one['label']}, number {one['index']}", _png(self.trained.train.images[one["index"]]))
                 for one in near[:SHOWN]
             ]
             rows.append(GalleryRow(f"nearest in {layer}", pictures))
@@ -106,49 +98,41 @@ class Exemplars:
 
 
 def exemplars(
-    cell: Path,
+    trained: Trained,
     files: Sequence[Path],
     *,
-    data: Path,
-    download: bool = True,
     n_bank: int | None = None,
     k: int = 75,
     say: Callable[[str], None] = lambda text: None,
 ) -> Exemplars:
-    """What a training cell's last network and its training images say of image files; float32 arithmetic.
+    """What a network and the images that it was trained on say of image files; float32 arithmetic.
 
     Args:
-        cell: the folder of a classifier's training.
-        files: images, decoded to the size and channels that the network takes.
-        data: folder of the data sets.
-        download: fetch data that are not there.
-        n_bank: how many training images are searched, drawn by the training's seed; None for 10,000, or all.
+        trained: the network and its images.
+        files: images, decoded to the size and channels of those.
+        n_bank: how many of the images that it was trained on are searched, drawn by seed; None for 10,000, or all.
         k: neighbours in each layer.
         say: is told, in a line, what is searched.
 
     Raises:
-        UsageError: no images were kept apart to validate on, or there are fewer training images than `n_bank`.
-        WorkbenchError: files or data cannot be read, or the images that are searched are too few.
+        UsageError: there are fewer images than `n_bank`.
+        WorkbenchError: a file cannot be read, or the images that are searched are too few.
     """
-    folder = CellFolder(cell)
-    run = TrainingConfig.parse(folder.config)
-    snapshot, spec = snapshots(cell, "classifier")[-1], run.spec_of_images
-    images = imagesets.decode(files, spec)
-    train = imagesets.load(run.imageset, "train", root=data, download=download)
-    fitted, kept = carve(len(train), run.validation, run.seed)
-    check_validation(len(kept))
-    bank = fitted[subset(len(fitted), n_bank or min(len(fitted), MAX_BANK), run.seed, "bank")]
-    held = kept[subset(len(kept), min(len(kept), MAX_CALIBRATION), run.seed, "calibration")]
+    images = imagesets.decode(files, trained.spec)
+    train, held_out, n = trained.train, trained.held_out, len(trained.fitted)
+    if n_bank and n_bank > n:
+        raise UsageError(f"--n-bank {n_bank} is more than the {n} images that {trained.place} was trained on.")
+    bank = trained.fitted[subset(n, n_bank or min(n, MAX_BANK), trained.seed, "bank")]
+    held = subset(len(held_out), min(len(held_out), MAX_CALIBRATION), trained.seed, "calibration")
     say(
-        f"{len(bank)} of {len(fitted)} training images are searched, {len(held)} of {len(kept)} validation images "
+        f"{len(bank)} of {n} training images are searched, {len(held)} of {len(held_out)} {trained.held} images "
         "calibrate."
     )
-    network = load_classifier(snapshot, run).to(evaluation_device(folder))
-    observer = Observer(network, DeepKNN(k), MAX_FEATURES)
-    with telling(f"{cell} (see --n-bank and --k)", say):
-        observer.fit(train.pixels(bank), train.classes(bank)).calibrate(train.pixels(held), train.classes(held))
+    observer = Observer(trained.network, DeepKNN(k), MAX_FEATURES)
+    with telling(f"{trained.place} (see --n-bank and --k)", say):
+        observer.fit(train.pixels(bank), train.classes(bank)).calibrate(held_out.pixels(held), held_out.classes(held))
         seen = observer.see(images)
-    return Exemplars(run.classifier, [_name(path) for path in files], images, seen, train, bank, spec.classes)
+    return Exemplars(trained, [_name(path) for path in files], images, seen, bank)
 
 
 def _name(path: Path) -> str:

@@ -18,7 +18,7 @@ def features_of(network: nn.Module, images: Tensor, max_features: int) -> dict[s
     Maps of more than `max_features` numbers an image are averaged (`snnl_core.pooling`). The network stays in its mode
     and where it is.
     """
-    device = next(network.parameters()).device
+    device = device_of(network)
     found: dict[str, Tensor] = {}
     for start in range(0, len(images), BATCH):
         x = imagesets.to_float(images[start : start + BATCH].to(device))
@@ -28,3 +28,8 @@ def features_of(network: nn.Module, images: Tensor, max_features: int) -> dict[s
             whole = found.setdefault(name, part.new_empty(len(images), part.shape[1]))
             whole[start : start + BATCH] = part
     return found
+
+
+def device_of(network: nn.Module) -> torch.device:
+    """Where a network computes; the CPU where it has no parameters."""
+    return next((parameter.device for parameter in network.parameters()), torch.device("cpu"))

@@ -17,8 +17,31 @@ from lab.training.tracking import check_trackers
 Decorator = Callable[[Any], Any]
 ANY_FOLDER = click.Path(file_okay=False, path_type=Path)
 A_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
-NEW_FILE = click.Path(dir_okay=False, path_type=Path)
+A_PATH = click.Path(exists=True, path_type=Path)
 A_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+class NewFile(click.Path):
+    """A file that is written in the end: its folder must be there before the work begins, and its name may need an end.
+
+    Attributes:
+        suffix: that the name must have, as `.npz`; empty for any.
+    """
+
+    def __init__(self, suffix: str = "") -> None:
+        super().__init__(dir_okay=False, path_type=Path)
+        self.suffix = suffix
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        path: Path = super().convert(value, param, ctx)  # type: ignore[assignment]
+        if not path.parent.is_dir():
+            self.fail(f"There is no folder {click.format_filename(path.parent)!r}.", param, ctx)
+        if self.suffix and path.suffix != self.suffix:
+            self.fail(f"{click.format_filename(path)!r} must end in {self.suffix}.", param, ctx)
+        return path
+
+
+NEW_FILE = NewFile()
 
 
 def together(*options: Decorator) -> Decorator:
@@ -60,6 +83,29 @@ own_images = together(
     click.option("--skip-bad", is_flag=True, help="Go on without files that cannot be decoded."),
 )
 """Of every command that takes a user's own images."""
+MODEL = (
+    "The network: torchvision:NAME, or FILE.py:NAME for a class or function that builds one of your own. FILE.py is "
+    "code that you ask to run: take only what you trust."
+)
+WEIGHTS = "Its .safetensors, or torch state dict.  [default: random ones]"
+COLOURS = (
+    "By ImageNet's colours, in three channels; none: values in [0, 1].  [default: imagenet for torchvision, else none]"
+)
+
+
+def foreign_network(layers: str, *, required: bool) -> Decorator:
+    """The options of a network that was made elsewhere; `layers` is what the help says of those."""
+    return together(
+        click.option("--model", required=required, help=MODEL),
+        click.option("--weights", type=A_FILE, help=WEIGHTS),
+        names("--layers", help=layers),
+        click.option(
+            "--size", type=click.IntRange(1), help="Side to resize images to, in pixels.  [default: their own]"
+        ),
+        click.option("--normalize", type=click.Choice(["imagenet", "none"]), help=COLOURS),
+    )
+
+
 training = together(
     click.option("--size", type=click.Choice(SIZES), help=SIDE),
     own_images,

@@ -1,6 +1,6 @@
 """Train a classifier, entangle its hidden layers, evaluate it, and ask which images support it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ from tasks import evaluate_classifier, train_classifier
 
 if TYPE_CHECKING:
     from classifiers._exemplars import Exemplars
+    from classifiers._trained import Trained
 
 SHOWN = 5
 """How many neighbours of an image are printed for each layer."""
@@ -32,26 +33,48 @@ command.add_command(click.Command("list", callback=partial(print_entries, "class
 
 
 @command.command()
-@options.folder
-@click.argument("images", nargs=-1, required=True, type=options.A_FILE)
+@click.argument("first", metavar="[FOLDER]", type=options.A_PATH, required=False)
+@click.argument("images", nargs=-1, metavar="IMAGES...", type=options.A_FILE)
 @click.option("--n-bank", type=click.IntRange(1), help="Training images to search.  [default: 10000, or all there are]")
 @click.option("--k", type=click.IntRange(1), default=75, help="Neighbours in each hidden layer.")
 @click.option("--out", type=options.NEW_FILE, help="Write a page that shows the images and their neighbours, too.")
+@options.foreign_network("Its hidden layers to search in.  [default: its stages, else its modules]", required=False)
+@click.option("--imageset", help="With --model: its train split is searched, its test split calibrates.")
+@options.own_images
 @options.reading
 @options.json
-def credibility(folder: Path, images: tuple[Path, ...], out: Path | None, as_json: bool, **settings: Any) -> None:
+def credibility(
+    first: Path | None,
+    images: tuple[Path, ...],
+    n_bank: int | None,
+    k: int,
+    out: Path | None,
+    model: str | None,
+    data: Path,
+    download: bool,
+    as_json: bool,
+    **elsewhere: Any,
+) -> None:
     """Print how well the training images of a classifier's FOLDER support what it says of IMAGES, files from disk, and
     which are nearest in each hidden layer (Deep k-nearest neighbours).
+
+    With --model and --imageset, in place of FOLDER, it is a network that was made elsewhere.
     """
-    _training(folder)
+    reading: dict[str, Any] = {"data": data, "download": download}
+    if model and first:
+        images = (options.A_FILE(first), *images)
+    if not (first and images):
+        missing = "FOLDER" if not (model or first) else "IMAGES..."
+        raise click.UsageError(f"Missing argument '{missing}'.", click.get_current_context())
+    trained = _elsewhere(model, **reading, **elsewhere) if model else _here(first, elsewhere, **reading)
     from classifiers._exemplars import exemplars
     from lab.reporting.report import write_page
 
-    found = exemplars(folder, images, **settings, say=say)
+    found = exemplars(trained, images, n_bank=n_bank, k=k, say=say)
     if out:
         write_page(found.report(), out)
     print_rows([*found.rows[0]], found.rows)
-    click.echo(f"\nThe {SHOWN} nearest training images, by number and label:")
+    click.echo(f"\nThe {min(SHOWN, k)} nearest training images, by number and label:")
     print_table([["image", "layer", "nearest"], *_nearest(found)])
     print_json(found.plain(), as_json)
 
@@ -82,6 +105,36 @@ def _nearest(found: "Exemplars") -> Iterator[list[str]]:
     for i, name in enumerate(found.names):
         for layer, near in found.neighbors(i).items():
             yield [name, layer, ", ".join(f"{one['index']} ({one['label']})" for one in near[:SHOWN])]
+
+
+def _here(folder: Path, elsewhere: Mapping[str, Any], **reading: Any) -> "Trained":
+    """The classifier of a folder, unless there are options for others."""
+    for name, value in elsewhere.items():
+        if value:
+            raise click.UsageError(f"--{name.replace('_', '-')} is for --model.", click.get_current_context())
+    _training(folder)
+    from classifiers._trained import trained_here
+
+    return trained_here(folder, **reading)
+
+
+def _elsewhere(
+    model: str,
+    imageset: str | None,
+    data: Path,
+    size: int | None,
+    channels: int | None,
+    skip_bad: bool,
+    **settings: Any,
+) -> "Trained":
+    """A network that was made elsewhere, and the images that it was trained on."""
+    if not imageset:
+        raise click.UsageError("--model needs --imageset.", click.get_current_context())
+    decoded_to = size if imageset.startswith(SOURCES) else None  # others are resized, whatever their side
+    images = settle(imageset, data, size=decoded_to, channels=channels, skip_bad=skip_bad, say=say)
+    from classifiers._trained import trained_elsewhere  # after the decoding, whose processes start faster without torch
+
+    return trained_elsewhere(model, images, data=data, size=size, **settings, say=say)
 
 
 def _training(folder: Path) -> Cell[train_classifier.Config]:

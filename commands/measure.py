@@ -18,15 +18,9 @@ FEW_CLASSES = 20
 FEW_INPUTS = 20
 """Up to so many, each has a line."""
 AT_LEAST_1 = click.IntRange(1)
-DISTANCES, NORMALIZE = click.Choice(["sqeuclidean", "cosine"]), click.Choice(["imagenet", "none"])
+DISTANCES = click.Choice(["sqeuclidean", "cosine"])
 MODES = click.Choice(["valid", "smoothed", "paper"])
-MODEL = (
-    "The network: torchvision:NAME, or FILE.py:NAME for a class or function that builds one of your own. FILE.py is "
-    "code that you ask to run: take only what you trust."
-)
-COLOURS = (
-    "By ImageNet's colours, in three channels; none: values in [0, 1].  [default: imagenet for torchvision, else none]"
-)
+INDEX = "Approximate neighbours, by an index of faiss: HNSW32, IVF256,Flat:nprobe=16, ...  [default: exact ones]"
 KEPT = "Write features and labels to this .npz, too, as measure credibility reads them."
 FEATURES = (
     "Where to compare: pixels, inception, torchvision:NAME, FILE.py:NAME, a TorchScript file, or the folder of a "
@@ -44,19 +38,17 @@ command = click.Group("measure", help=__doc__)
 
 
 @command.command()
-@click.option("--model", required=True, help=MODEL)
-@click.option("--weights", type=options.A_FILE, help="Its .safetensors, or torch state dict.  [default: random ones]")
+@options.foreign_network(
+    "Modules or nodes of its graph.  [default: modules; one with most nodes is opened]", required=True
+)
 @click.option("--imageset", required=True, help="The images to show it; folder:PATH or zip:PATH for your own.")
 @options.own_images
 @click.option("--split", default="test", help="Split that the images are of.")
 @click.option("--n", type=click.IntRange(2), help="How many random images.  [default: 1000, or all there are]")
-@options.names("--layers", help="Modules or nodes of its graph.  [default: modules; one with most nodes is opened]")
 @click.option("--max-features", type=AT_LEAST_1, default=4096, help="Average larger maps to so many numbers an image.")
-@click.option("--size", type=AT_LEAST_1, help="Side to resize the images to, in pixels.  [default: their own]")
-@click.option("--normalize", type=NORMALIZE, help=COLOURS)
 @options.seed("Seed of the choice of images and anchors, and of random weights.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Where to compute.")
-@click.option("--out", type=options.NEW_FILE, help=KEPT)
+@click.option("--out", type=options.NewFile(".npz"), help=KEPT)
 @measuring_options
 @options.reading
 @options.json
@@ -99,12 +91,13 @@ def features(file: Path, as_json: bool, **settings: Any) -> None:
 @click.option("--calibrate", type=options.A_FILE, required=True, help="Points held out from all training and choosing.")
 @click.option("--test", type=options.A_FILE, required=True, help="The points to look at; they need no labels.")
 @click.option("--k", type=AT_LEAST_1, default=75, help="Neighbours in each layer.")
-@click.option("--distance", type=DISTANCES, default="cosine", help="1 - cos, or squared Euclidean.")
+@click.option("--distance", type=DISTANCES, default="cosine", help="Squared Euclidean, or 1 - cos.")
 @click.option("--mode", type=MODES, default="valid", help="Formula of the p-values: docs/dknn.md.")
 @click.option("--class-conditional", is_flag=True, help="Compare with calibration points of the label's own class.")
 @click.option("--allow-overlap", is_flag=True, help="Calibrate with points of --train too: p-values get too small.")
+@click.option("--index", metavar="TEXT", help=INDEX)
 @options.seed("Seed of what smoothed p-values draw.")
-@click.option("--out", type=options.NEW_FILE, help="Write the whole prediction to this .npz, too.")
+@click.option("--out", type=options.NewFile(".npz"), help="Write the whole prediction to this .npz, too.")
 @options.json
 def credibility(out: Path | None, as_json: bool, **settings: Any) -> None:
     """Print how well training points support the predictions for others (Deep k-nearest neighbours), of three files

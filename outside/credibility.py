@@ -10,6 +10,7 @@ from torch import Tensor
 from lab.errors import WorkbenchError, telling
 from lab.training.draws import random_generator
 from metrics import validity
+from outside.faiss import faiss_index
 from outside.files import read_labelled_layers, read_layers, write_tensors
 from snnl_core import DeepKNN, DeepKNNPrediction
 from snnl_core.conformal import Mode
@@ -69,6 +70,7 @@ class Credibility:
         settings = {name: getattr(self.knn, name) for name in ("k", "distance", "mode", "class_conditional", "layers")}
         n_train, n_calibration = self.sizes
         about = {**settings, "n_train": n_train, "n_calibration": n_calibration, **self.summary}
+        about |= {"recall": self.knn.recall} if self.knn.recall else {}
         return {**about, "validity": self.validity, "inputs": self.inputs}
 
     def save(self, path: Path) -> None:
@@ -90,6 +92,7 @@ def measure_credibility(
     mode: Mode = "valid",
     class_conditional: bool = False,
     allow_overlap: bool = False,
+    index: str | None = None,
     seed: int = 0,
     say: Say = lambda text: None,
 ) -> Credibility:
@@ -104,6 +107,7 @@ def measure_credibility(
         mode: the p-values' formula.
         class_conditional: compare with calibration points of the label's own class.
         allow_overlap: calibrate even with points that are among the fitted ones.
+        index: of faiss (`outside.faiss`), that finds neighbours approximately; None for exact ones.
         seed: draws what `smoothed` p-values need.
         say: is told, in lines, what is about to be measured, and what to beware of.
 
@@ -111,7 +115,7 @@ def measure_credibility(
         UsageError: a file's name ends otherwise than .npz or .safetensors.
         WorkbenchError: a file cannot be read, or its arrays do not fit, or do not fit those of `train`.
     """
-    knn = DeepKNN(k, distance, mode, class_conditional)
+    knn = DeepKNN(k, distance, mode, class_conditional, index=faiss_index(index) if index else None)
     (fitted, of_fitted), (held_out, of_held_out) = read_labelled_layers(train), read_labelled_layers(calibrate)
     layers, labels = read_layers(test)
     say(f"{len(of_fitted)} points of {train} are fitted, {len(of_held_out)} of {calibrate} calibrate.")
@@ -120,6 +124,9 @@ def measure_credibility(
         knn.fit(fitted, of_fitted)
     with telling(calibrate, say):
         knn.calibrate(held_out, of_held_out, allow_overlap=allow_overlap)
+    if knn.recall:
+        shares = ", ".join(f"{share:.3f} in {name}" for name, share in knn.recall.items())
+        say(f"{index} finds these shares of the k nearest neighbours of points of {calibrate}: {shares}.")
     unknown = [] if labels is None else sorted(set(labels.tolist()) - set(knn.classes.tolist()))
     if unknown:
         raise WorkbenchError(f"{test}: labels {unknown} were not fitted; known: {knn.classes.tolist()}.")

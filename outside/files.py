@@ -119,12 +119,15 @@ def _floating(path: Path, name: str, x: Tensor, labels: Tensor | None) -> Tensor
 
 
 def _whole(labels: Tensor, path: Path) -> Tensor:
+    whole = labels.long()
     if labels.is_floating_point():
-        broken = (labels != labels.round()) | ~labels.isfinite()
-        if broken.any():
-            where = int(broken.nonzero()[0])
-            raise WorkbenchError(f"{path}: labels[{where}] = {labels[where]:g} is no whole number.")
-    return labels.long()
+        broken = whole.to(labels.dtype) != labels
+    else:
+        broken = (whole < 0) & (labels.dtype == torch.uint64)
+    if broken.any():
+        where = int(broken.nonzero()[0])
+        raise WorkbenchError(f"{path}: labels[{where}] = {labels[where].item():g} is no whole number of 64 bits.")
+    return whole
 
 
 @contextmanager

@@ -53,6 +53,11 @@ def parts(called: Sequence[str], within: str = "") -> list[str]:
     return found
 
 
+def logits(called: Sequence[str]) -> tuple[str, str]:
+    """The two layers that give the logits: the last part, if there is any, and the whole network, which has no name."""
+    return (parts(called) or [""])[-1], ""
+
+
 def check_layers(called: Sequence[str], names: Iterable[str]) -> list[str]:
     """The names, each once, if they are of modules that are called.
 

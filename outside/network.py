@@ -2,32 +2,28 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 import imagesets
-from lab.errors import UsageError, WorkbenchError, first_line
+from lab.errors import WorkbenchError
 from lab.files import without_nan
 from lab.machine import check_device, resolve_device
 from lab.pace import paced
 from lab.training.draws import subset
 from metrics.layers import LayerEntanglement, measure
-from outside import hooks, own
-from outside import torchvision as networks
+from outside import own
 from outside.files import LABELS, write_tensors
+from outside.layered import Normalize, channels_first, extractor, prepare, run, usual
 from outside.points import check_classes
 from snnl_core.distances import Distance
 from snnl_core.pooling import MAX_FEATURES, pool_maps
 
-Normalize = Literal["imagenet", "none"]
 DEFAULT_N = 1000
 BATCH = 32
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Of ImageNet's red, green and blue in [0, 1], with which torchvision's weights were trained."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +65,6 @@ def measure_network(
 ) -> NetworkEntanglement:
     """The entanglement of every layer of a network made elsewhere, in float32, on random images of a split.
 
-    Layers are modules and nodes of the network's graph where torch.fx can trace it, else modules, by forward hooks.
-
     Args:
         model: `torchvision:NAME`, or `FILE.py:NAME` for a class or function that is run and builds a network.
         imageset: grey images are repeated to three channels for networks of torchvision and where they are normalised.
@@ -97,28 +91,22 @@ def measure_network(
     place = resolve_device(device)
     check_device(place)
     network = own.build(model, weights, seed).to(place)
-    foreign = model.startswith(networks.SCHEME)
-    normalize = normalize or ("imagenet" if foreign else "none")
-    if layers is not None and not layers:
-        raise UsageError("--layers needs at least one name.")
     images = imagesets.load(imageset, split, root=data, download=download)
     if images.labels is None:
         raise WorkbenchError(f"{imageset} has no labels for {split}, so there are no classes to be entangled.")
     chosen = subset(len(images), min(DEFAULT_N, len(images)) if n is None else n, seed, "images")
     check_classes(images.labels[chosen], f"{imageset} ({split})")
     size = size or images.images.shape[-1]
-    said = f"weights of {weights}" if weights else f"random weights (seed {seed}); --weights names a file"
-    say(f"{model}: {said}.")
+    normalize, channels = usual(model, normalize, images.images.shape[1])
+    say(own.describe(model, weights, seed))
     say(
         f"{len(chosen)} of {len(images)} images of {imageset} ({split}), {size} x {size} pixels, normalisation "
         f"{normalize}; maps averaged to at most {max_features} features."
     )
-    channels = 3 if foreign or normalize == "imagenet" else images.images.shape[1]
     batches = (prepare(images.batch(part), size, normalize, channels) for part in chosen.split(BATCH))
     first = prepare(images.batch(chosen[:2]), size, normalize, channels).to(place)
-    extractor = _layered(model, network, layers, first, say)
     shown = paced(batches, -(-len(chosen) // BATCH), "batches")
-    found = extract(extractor, shown, max_features, place)
+    found = extract(extractor(model, network, layers, first, say), shown, max_features, place)
     if out:
         write_tensors(out, {**found, LABELS: images.labels[chosen]})
     rows = measure(found, images.labels[chosen], distance=distance, anchors=anchors, seed=seed)
@@ -146,60 +134,6 @@ def extract(
     parts: dict[str, list[Tensor]] = {}
     network = network.to(device)
     for batch in batches:
-        for name, layer in _forward(network, batch.to(device)).items():
-            parts.setdefault(name, []).append(pool_maps(_maps(name, layer, len(batch)), max_features))
+        for name, layer in run(network, batch.to(device)).items():
+            parts.setdefault(name, []).append(pool_maps(channels_first(name, layer, len(batch)), max_features))
     return {name: torch.cat(layer) for name, layer in parts.items()}
-
-
-def prepare(images: Tensor, size: int, normalize: Normalize, channels: int = 3) -> Tensor:
-    """Images (b, c, h, w) in [-1, 1] in the asked-for number of channels, size and range."""
-    x = images.add(1).div(2).expand(-1, channels, -1, -1)
-    if size != x.shape[-1]:
-        x = nn.functional.interpolate(x, size=(size, size), mode="bilinear", antialias=True)
-    if normalize == "none":
-        return x
-    return (x - x.new_tensor(MEAN)[:, None, None]) / x.new_tensor(STD)[:, None, None]
-
-
-def _layered(
-    model: str, network: nn.Module, asked: Sequence[str] | None, images: Tensor, say: Callable[[str], None]
-) -> nn.Module:
-    """A network that gives the outputs of the layers asked for, by name, or by default of all that can be measured."""
-    own.check_logits(model, _forward(network, images), len(images))
-    reason = networks.untraceable(network, images)
-    if reason:
-        say(f"{model}: torch.fx cannot trace it ({reason}), so its layers are its modules, by forward hooks.")
-        called = hooks.called(network, images)
-        names = hooks.parts(called) if asked is None else hooks.check_layers(called, asked)
-    else:
-        names = networks.parts(network) if asked is None else networks.check_layers(network, asked)
-    extractor = partial(hooks.Hooked if reason else networks.copying_extractor, network)
-    if asked is None:
-        found = _forward(extractor({name: name for name in names}), images)
-        names = [name for name in names if _is_layer(found[name], len(images))]
-    if not names:
-        raise WorkbenchError(f"{model} has no module whose output is a tensor with one row an image; see --layers.")
-    return extractor({name: name for name in names})
-
-
-@torch.inference_mode()
-def _forward(network: nn.Module, batch: Tensor) -> Any:
-    try:
-        return network(batch)
-    except Exception as error:  # code of others raises errors of every kind
-        images = f"images of {batch.shape[-1]} x {batch.shape[-1]} pixels"
-        raise UsageError(f"The network fails on {images} ({first_line(error)}). Try another --size, as 224.") from error
-
-
-def _is_layer(output: Any, n: int) -> bool:
-    return isinstance(output, Tensor) and output.is_floating_point() and output.shape[:1] == (n,)
-
-
-def _maps(name: str, layer: Any, n: int) -> Tensor:
-    """A layer's output with its channels first, where torchvision's transformers have them last."""
-    if not _is_layer(layer, n):
-        raise UsageError(f"Layer {name!r} gives no floating tensor with one row an image.")
-    if layer.ndim == 3:  # (b, tokens, c)
-        return layer.transpose(1, 2).unsqueeze(3)
-    last = layer.ndim == 4 and layer.shape[1] == layer.shape[2] != layer.shape[3]  # maps are square, as images are
-    return layer.permute(0, 3, 1, 2) if last else layer

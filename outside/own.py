@@ -54,6 +54,14 @@ def build(reference: str, weights: Path | None, seed: int) -> nn.Module:
     return network.float().eval()
 
 
+def describe(reference: str, weights: Path | None, seed: int) -> str:
+    """In a line, which weights the network has that `build` gives."""
+    if weights is not None:
+        return f"{reference}: weights of {weights}."
+    drawn = "random weights" if reference.startswith(torchvision.SCHEME) else "the weights that it is built with"
+    return f"{reference}: {drawn} (seed {seed}); --weights names a file."
+
+
 def check_logits(reference: str, output: Any, n: int) -> None:
     """Raise WorkbenchError unless the output of a network for n images is logits: floating (n, classes)."""
     if not isinstance(output, Tensor) or not output.is_floating_point() or output.ndim != 2 or len(output) != n:

@@ -82,8 +82,9 @@ def stages(network: nn.Module) -> list[str]:
 
 
 def logits(network: nn.Module) -> tuple[str, str]:
-    """The two layers that give the logits: the head, and the last node."""
-    return parts(network)[-1], _nodes(network)[-1]
+    """The two layers that give the logits: the head, if there are parts, and the last node."""
+    last = _nodes(network)[-1]
+    return (parts(network) or [last])[-1], last
 
 
 @torch.no_grad()

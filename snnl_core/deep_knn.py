@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from snnl_core.approximate import SAMPLED, Build, Index, share_found, warn_of_low
+from snnl_core.bank import Rows
 from snnl_core.conformal import Calibration, Mode, check_mode, uniform
 from snnl_core.distances import Distance, prepare
 from snnl_core.layers import (
@@ -22,6 +24,7 @@ from snnl_core.layers import (
     count,
     fingerprints,
     refuse_overlap,
+    warn_of_few_directions,
     warn_of_zeros,
 )
 from snnl_core.parts import Alone, InParts
@@ -37,6 +40,8 @@ class DeepKNN:
     Attributes:
         layers: the fitted layers' names.
         classes: the fitted labels, ascending (classes,).
+        recall: with an index, the share of the k nearest neighbours that it finds, by layer, on up to 200 calibration
+            rows; empty where neighbours are exact, or nothing was calibrated.
     """
 
     def __init__(
@@ -46,6 +51,7 @@ class DeepKNN:
         mode: Mode = "valid",
         class_conditional: bool = False,
         *,
+        index: Build | None = None,
         sharded: bool = False,
     ) -> None:
         """An empty one.
@@ -57,6 +63,8 @@ class DeepKNN:
             mode: the p-values' formula, see `conformal`: `valid`, `smoothed` or `paper`. It may be changed at any time.
             class_conditional: compare with calibration points of the label's own class (Mondrian): valid within each
                 class, from fewer points.
+            index: makes of a layer's fitted rows what proposes their neighbours, which may miss some
+                (`snnl_core.approximate`); None for exact ones. It is no part of the state.
             sharded: every process holds a part of the rows, maybe none, and calls the same methods at the same time;
                 each gets what one process would get from all of them, for its own rows. What one process refuses, all
                 refuse.
@@ -70,6 +78,7 @@ class DeepKNN:
         check_mode(mode)
         self.k, self.distance, self.mode, self.class_conditional = k, distance, mode, class_conditional
         self._parts = InParts() if sharded else Alone()
+        self._build, self._indexes, self.recall = index, dict[str, Index](), dict[str, float]()
         self._bank: Layers = {}
         self._labels = self._codes = self.classes = torch.empty(0, dtype=torch.int64)
         self._calibration: Calibration | None = None
@@ -101,10 +110,14 @@ class DeepKNN:
         everyone = self._parts.gather(own).cpu()
         if len(everyone) < self.k:
             raise ValueError(f"k = {self.k} neighbours of {len(everyone)} fitted rows: give more rows or a smaller k.")
-        self._bank, self._labels, self._calibration = bank, own, None
+        self._bank, self._labels, self._calibration, self.recall = bank, own, None, {}
+        build = self._build if count(bank) else None
+        self._indexes = {name: build(rows.x, self.distance) for name, rows in bank.items()} if build else {}
         self.classes, self._codes = everyone.unique(return_inverse=True)
         if len(self.classes) == 1:
             warnings.warn("all fitted rows are of one class: every input conforms to it.", stacklevel=3)
+        for name, rows in bank.items():
+            warn_of_few_directions(name, self._parts.gather(rows.scale), self.k)
         return self
 
     @torch.no_grad()
@@ -140,10 +153,13 @@ class DeepKNN:
         if not self._parts.place(len(codes))[0]:
             raise ValueError("there is no row to calibrate with.")
         warn_of_zeros(layers)
-        nonconformity = self._nonconformity(layers)[0].cpu()
-        scores = self._parts.gather(nonconformity.gather(1, codes[:, None])[:, 0])
+        nonconformity, _, distances = self._nonconformity(layers)
+        scores = self._parts.gather(nonconformity.cpu().gather(1, codes[:, None])[:, 0])
         self._calibration = Calibration(scores, self._parts.gather(codes), len(self.classes))
         self._calibration.warn(self.classes, class_conditional=self.class_conditional)
+        if self._build:
+            self.recall = {name: self._found(name, rows, distances[name]) for name, rows in layers.items()}
+            warn_of_low(self.recall)
         return self
 
     @torch.no_grad()
@@ -233,10 +249,17 @@ class DeepKNN:
         neighbors, distances = {}, {}
         counts = torch.zeros(count(layers), len(self.classes), dtype=torch.int64, device=_device(layers))
         for name, rows in layers.items():
-            distances[name], neighbors[name] = self._parts.search(rows, self._bank[name], self.k)
+            index = self._indexes.get(name)
+            distances[name], neighbors[name] = self._parts.search(rows, self._bank[name], self.k, index)
             codes = self._codes.to(neighbors[name].device)[neighbors[name]].to(counts.device)
             counts.scatter_add_(1, codes, torch.ones_like(codes))
         return len(layers) * self.k - counts, neighbors, distances
+
+    def _found(self, name: str, rows: Rows, distances: Tensor) -> float:
+        """The share of neighbours that were found in a layer at distances (m, k), on some of the rows (m, d)."""
+        some = slice(None, None, -(-self._parts.place(len(rows))[0] // SAMPLED))
+        exact = self._parts.search(rows[some], self._bank[name], self.k)[0]
+        return float(self._parts.gather(share_found(distances[some], exact)).mean())
 
     def _uniform(self, n: int, generator: torch.Generator | None) -> Tensor:
         total, start = self._parts.place(n)

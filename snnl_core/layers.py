@@ -93,6 +93,17 @@ def warn_of_zeros(layers: Layers) -> None:
             )
 
 
+def warn_of_few_directions(name: str, scales: Tensor, k: int) -> None:
+    """Warn where fewer than k of the fitted rows, by their scales (n,), have a direction."""
+    directed = int((scales != 0).sum())
+    if directed < k:
+        warnings.warn(
+            f"layer {name!r}: {directed} of {len(scales)} fitted rows have a direction, fewer than k = {k}: the other "
+            "neighbours of every row are the first rows of zeros, as all are equally far.",
+            stacklevel=4,
+        )
+
+
 def fingerprints(layers: Layers) -> Tensor:
     """A number (n,) in int64, on the CPU, that equal rows share, and others only by a chance of less than 2^-40.
 

@@ -7,6 +7,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from snnl_core import search
+from snnl_core.approximate import Index
 from snnl_core.bank import Rows
 from snnl_core.distributed import agree, gather
 from snnl_core.layers import Layers
@@ -34,9 +35,12 @@ class Alone:
         """A tensor that must be the same everywhere."""
         return x
 
-    def search(self, queries: Rows, bank: Rows, k: int) -> tuple[Tensor, Tensor]:
-        """Distances and positions (q, k) of the nearest rows of the bank, k being at most their number."""
-        return search.search(queries, bank, k)
+    def search(self, queries: Rows, bank: Rows, k: int, index: Index | None = None) -> tuple[Tensor, Tensor]:
+        """Distances and positions (q, k) of the nearest rows of the bank, k being at most their number.
+
+        An index proposes of the rows that are here.
+        """
+        return search.search(queries, bank, k, index=index)
 
 
 class InParts(Alone):
@@ -75,10 +79,10 @@ class InParts(Alone):
         dist.broadcast(shared, 0)
         return shared.to(x.device)
 
-    def search(self, queries: Rows, bank: Rows, k: int) -> tuple[Tensor, Tensor]:
+    def search(self, queries: Rows, bank: Rows, k: int, index: Index | None = None) -> tuple[Tensor, Tensor]:
         """Distances and positions (q, k) for this process's queries; each block visits all processes in turn."""
         start = self.place(len(bank))[1]
-        found = [self._visit(*block, bank, k, start) for block in self._blocks(queries)]
+        found = [self._visit(*block, bank, k, start, index) for block in self._blocks(queries)]
         own = [each for each in found if each is not None]
         dtype = torch.promote_types(queries.scale.dtype, bank.scale.dtype)
         nothing = queries.x.new_empty(0, k, dtype=dtype), queries.x.new_empty(0, k, dtype=torch.int64)
@@ -93,7 +97,9 @@ class InParts(Alone):
             for start in range(0, rows, size)
         ]
 
-    def _visit(self, owner: int, own: Rows, count: int, bank: Rows, k: int, start: int) -> tuple[Tensor, Tensor] | None:
+    def _visit(
+        self, owner: int, own: Rows, count: int, bank: Rows, k: int, start: int, index: Index | None
+    ) -> tuple[Tensor, Tensor] | None:
         """What all processes find for a block of `count` queries of one of them; None for the others."""
         x, scale = own.x.contiguous(), own.scale.to(own.x.device)
         if owner != dist.get_rank():
@@ -101,7 +107,7 @@ class InParts(Alone):
         dist.broadcast(x, owner)
         dist.broadcast(scale, owner)
         near = min(k, len(bank))
-        distances, positions = search.search(Rows(x, scale), bank, near)
+        distances, positions = search.search(Rows(x, scale), bank, near, index=index)
         distances = torch.nn.functional.pad(distances, (0, k - near), value=torch.inf)
         positions = torch.nn.functional.pad(positions + start, (0, k - near))
         world = [count] * dist.get_world_size()

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from snnl_core.approximate import Index, proposed
 from snnl_core.bank import CHUNK, Rows
 from snnl_core.distances import full_precision
 from snnl_core.selection import GROUP, Smallest
@@ -31,8 +32,13 @@ SPARE = 12
 """Candidates beyond k: with fewer, more queries are searched twice; each costs a difference."""
 
 
-def search(queries: Rows, bank: Rows, k: int, *, exclude_self: bool = False) -> tuple[Tensor, Tensor]:
-    """The k nearest points of the bank for each query, k from 0, as `nearest_neighbors` gives them."""
+def search(
+    queries: Rows, bank: Rows, k: int, *, exclude_self: bool = False, index: Index | None = None
+) -> tuple[Tensor, Tensor]:
+    """The k nearest points of the bank for each query, k from 0, as `nearest_neighbors` gives them.
+
+    With an index, which excludes no point, they are the nearest of those that it proposes (`approximate`).
+    """
     dtype, device = torch.promote_types(queries.scale.dtype, bank.scale.dtype), queries.x.device
     distances = torch.empty(len(queries), k, dtype=dtype, device=device)
     positions = torch.empty(len(queries), k, dtype=torch.int64, device=device)
@@ -42,7 +48,8 @@ def search(queries: Rows, bank: Rows, k: int, *, exclude_self: bool = False) -> 
     center, size = bank.center().to(distances), max(1, BLOCK // max(1, bank.x.shape[1]))
     for which in (~zero).nonzero().flatten().to(device).split(size) if k else []:
         if len(which):
-            distances[which], positions[which] = _Search.of(queries, bank, center, which, exclude_self).nearest(k)
+            block = _Search.of(queries, bank, center, which, exclude_self)
+            distances[which], positions[which] = block.nearest(k) if index is None else block.among(index, k)
     return distances, positions
 
 
@@ -94,14 +101,23 @@ class _Search:
         best = Smallest.of(len(self.x), min(k + SPARE, points), self.x)
         for rows, start, tile in self._tiles():
             best.offer(rows, tile, start)
-        distances, positions = self._ranked(best.columns, k)
+        distances, positions = self._ranked(best.columns.sort(1).values, k)
         if k + SPARE < points:
             # Whatever was not kept is beyond the bound, and a neighbour is within the limit.
             limits = self._limits(distances[:, -1])
             unsure = (best.bounds + self.squares <= limits).nonzero().flatten()
             for some in unsure.split(AGAIN) if len(unsure) else []:
-                again = replace(self, which=self.which[some], x=self.x[some], squares=self.squares[some])
-                distances[some], positions[some] = again.within(limits[some], positions[some])
+                distances[some], positions[some] = self._some(some).within(limits[some], positions[some])
+        return distances, positions
+
+    def among(self, index: Index, k: int) -> tuple[Tensor, Tensor]:
+        """Distances and positions (q, k) of the nearest points that an index proposes; of all where these are fewer."""
+        queries = self.queries.x[self.which.to(self.queries.x.device)]
+        candidates, none = proposed(index, queries, k, len(self.bank))
+        distances, positions = self._ranked(candidates, k, none)
+        few = ((~none).sum(1) < k).nonzero().flatten()
+        if len(few):
+            distances[few], positions[few] = self._some(few).nearest(k)
         return distances, positions
 
     def within(self, limits: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
@@ -167,10 +183,15 @@ class _Search:
         inside = ((column >= 0) & (column < tile.shape[1])).nonzero().flatten()
         tile[inside, column[inside]] = torch.inf
 
-    def _ranked(self, candidates: Tensor, k: int) -> tuple[Tensor, Tensor]:
-        """The k nearest of each query's candidates (q, m): distances and positions (q, k)."""
-        positions = candidates.sort(1).values
+    def _some(self, rows: Tensor) -> "_Search":
+        """Some of the queries, by row."""
+        return replace(self, which=self.which[rows], x=self.x[rows], squares=self.squares[rows])
+
+    def _ranked(self, positions: Tensor, k: int, none: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The k nearest of each query's candidates (q, m), in order, but for `none` (q, m): distances and positions."""
         distances = self._differences(torch.arange(len(positions), device=positions.device), positions)
+        if none is not None:
+            distances.masked_fill_(none, torch.inf)
         nearest = distances.sort(dim=1, stable=True)
         return nearest.values[:, :k].clone(), positions.gather(1, nearest.indices[:, :k])
 

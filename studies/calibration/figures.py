@@ -4,9 +4,10 @@ They are drawn from the cells' small files; `found` has those of each setting, o
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
-from lab.reporting.plots import GREY, colours, legend, new_figure, panels, side_by_side
+from lab.reporting.plots import GREY, PALETTE, colours, legend, new_figure, panels, side_by_side
 from lab.reporting.report import Figure
 
 if TYPE_CHECKING:
@@ -34,6 +35,11 @@ def named(group: str) -> str:
     return group or "test"
 
 
+def by_set(foreign: Sequence[str]) -> dict[str, str]:
+    """A colour for the test images (empty) and for every foreign set."""
+    return {"": GREY, **dict(zip(foreign, cycle((*PALETTE, "black")), strict=False))}
+
+
 def histograms(found: Found, foreign: Sequence[str]) -> Figure:
     """The share of images by credibility, on test images and on every foreign set, a panel a setting."""
     import numpy as np
@@ -42,7 +48,7 @@ def histograms(found: Found, foreign: Sequence[str]) -> Figure:
     axes = side_by_side(figure, len(found))
     data = []
     for axis, (setting, seeds) in zip(axes, found.items(), strict=False):
-        for group, colour in colours(["", *foreign]).items():
+        for group, colour in by_set(foreign).items():
             counts = np.mean([one[f"credibility/{group}"] / one[f"credibility/{group}"].sum() for one in seeds], axis=0)
             edges = np.linspace(0, 1, len(counts) + 1)
             axis.stairs(counts, edges, color=colour, linewidth=1.0 + (group == ""), label=named(group))
@@ -75,6 +81,7 @@ def reliability(found: Found) -> Figure:
                 for x, y, n in zip(confidence, accuracy, count, strict=True)
             ]
         axis.set_title(title, loc="left", fontsize=8)
+        axis.set_xlim(-0.05, 1.05)
         axis.set_xlabel("confidence" if view != "credibility" else "credibility")
         if view != "credibility":
             _diagonal(axis)
@@ -104,6 +111,7 @@ def risk_coverage(found: Found) -> Figure:
     for axis, (view, title) in zip(axes, RISKS.items(), strict=True):
         data += _lines(axis, found, f"risk/{view}", ("coverage", "risk"), view)
         axis.set_title(title, loc="left")
+        axis.set_xlim(-0.05, 1.05)
         axis.set_xlabel("coverage")
     axes[0].set_ylabel("share of errors")
     legend(axes[0])
@@ -133,9 +141,9 @@ def maps(found: Mapping[str, Arrays], foreign: Sequence[str]) -> Figure:
     axes = side_by_side(figure, len(found))
     data = []
     for axis, (setting, one) in zip(axes, found.items(), strict=False):
-        for group, colour in colours(["", *foreign]).items():
+        for group, colour in by_set(foreign).items():
             x, y = one["coordinates"][one["group"] == group].T
-            axis.scatter(x, y, s=5 if group else 9, color=colour if group else GREY, linewidths=0, label=named(group))
+            axis.scatter(x, y, s=5 if group else 9, color=colour, linewidths=0, label=named(group))
             data += [{"setting": setting, "images": named(group), "x": a, "y": b} for a, b in zip(x, y, strict=True)]
         axis.set_title(setting, loc="left")
         axis.set_xticks([])
@@ -154,6 +162,8 @@ def exemplars(setting: str, number: int, one: Arrays, classes: Sequence[str]) ->
     axis = figure.subplots()
     axis.imshow(sheet, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     axis.set_axis_off()
+    for place, layer in enumerate(layers):
+        axis.text((FIRST + place * near) * size + place * width, 0, layer, fontsize=7, weight="bold", va="top")
     data = []
     for row, i in enumerate(kept):
         label, predicted = int(one["label"][i]), str(classes[int(one["predicted"][i])])

@@ -134,10 +134,12 @@ def _foreign_table(
 ) -> Table:
     """Every score on every set: mean over seeds, and the paired differences."""
     without, *others = settings
-    scores = pick(table, kind="foreign")[["space", "layer"]].drop_duplicates().itertuples(index=False)
+    measured = pick(table, kind="foreign", metric=metric)
+    values = {key: by_seed(one) for key, one in measured.groupby(["group", "space", "layer", "setting"])}
+    scores = measured[["space", "layer"]].drop_duplicates().itertuples(index=False, name=None)
     rows: Rows = []
-    for group, (score, layer) in product(foreign, [(str(one.space), str(one.layer)) for one in scores]):
-        found = [by_seed(pick(detected(table, one, score, layer, metric), group=group)) for one in settings]
+    for group, (score, layer) in product(foreign, scores):
+        found = [values.get((group, score, layer, one), by_seed(measured[:0])) for one in settings]
         differences = [paired_by_seed(one, found[0]) or "-" for one in found[1:]]
         rows.append([group, score, layer, *map(mean_entry, found), *differences])
     headers = columns("foreign set", "score", "layer") + columns(*settings, better=better)

@@ -92,6 +92,15 @@ def test_what_smoothed_values_draw_is_decided_by_the_seed(tmp_path):
     assert torch.equal(one, again) and not torch.equal(one, other)
 
 
+def test_an_index_tells_which_share_of_neighbours_it_finds(tmp_path):
+    said = []
+    found = measure_credibility(*files(tmp_path), k=K, index="Flat", say=said.append)
+    assert torch.equal(found.found.p_values, measure_credibility(*files(tmp_path), k=K).found.p_values)
+    assert said[-1].startswith("Flat finds these shares of the k nearest neighbours of points of")
+    assert said[-1].endswith("calibrate.npz: 1.000 in a, 1.000 in b.c/d.")
+    assert found.plain()["recall"] == {"a": 1, "b.c/d": 1}
+
+
 def test_classes_have_no_band_of_all_and_what_to_beware_of_is_told(tmp_path):
     said = []
     few = {"calibrate": {**{layer: x[60:70] for layer, x in POINTS.items()}, "labels": LABELS[60:70]}}

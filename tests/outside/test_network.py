@@ -7,7 +7,8 @@ import imagesets
 from lab.errors import UsageError, WorkbenchError
 from lab.training.draws import subset
 from outside import torchvision as networks
-from outside.network import extract, measure_network, prepare
+from outside.layered import prepare
+from outside.network import extract, measure_network
 from snnl_core import entanglement
 
 RESNET = "torchvision:resnet18"

@@ -11,7 +11,8 @@ import imagesets
 from lab.errors import UsageError, WorkbenchError
 from lab.training.draws import subset
 from outside import hooks, own
-from outside.network import _layered, extract, measure_network, prepare
+from outside.layered import extractor, prepare
+from outside.network import extract, measure_network
 from snnl_core import entanglement
 
 FILE = """
@@ -101,7 +102,7 @@ def test_layers_are_what_modules_give_whatever_is_done_in_place(file, name, trac
     x = torch.rand(6, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         expected = by_hand(network, x)
-    found = extract(_layered(name, network, list(expected), x, said.append), x.split(4), None)
+    found = extract(extractor(name, network, list(expected), x, said.append), x.split(4), None)
     assert list(found) == list(expected)
     for layer, output in expected.items():
         torch.testing.assert_close(found[layer], output.flatten(1))

@@ -58,6 +58,8 @@ def test_separated_points_score_0_and_copies_1_and_json_has_no_infinity(tmp_path
         ({"x": X, "labels": LABELS[:, None]}, "labels (30, 1)"),
         ({"x": X, "labels": LABELS + 0.5}, "labels[0] = 0.5 is no whole number"),
         ({"x": X, "labels": np.where(LABELS == 1, math.nan, 0)}, "labels[1] = nan is no whole number"),
+        ({"x": X, "labels": LABELS + 1e20}, "labels[0] = 1e+20 is no whole number of 64 bits"),
+        ({"x": X, "labels": LABELS.astype(np.uint64) - 1}, "labels[0] = 1.84467e+19 is no whole number of 64 bits"),
         ({"x": np.where(X[3] == X, math.inf, X), "labels": LABELS}, "row 3 of x is not finite; 1 of 30 rows are not"),
         ({"x": X.astype(complex), "labels": LABELS}, "complex"),
         ({"x": X.astype(str), "labels": LABELS}, "cannot be read as an archive of arrays"),

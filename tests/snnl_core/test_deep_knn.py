@@ -149,6 +149,16 @@ def test_rows_of_zeros_are_warned_of_and_find_each_other():
     assert float(found.distances["a"][1, 2]) == pytest.approx(1)
 
 
+def test_a_layer_of_zeros_is_warned_of_when_it_is_fitted():
+    bank, labels = {"a": torch.eye(30, 4), "b": torch.rand(30, 4)}, torch.arange(30) % 2
+    with pytest.warns(UserWarning, match="layer 'a': 4 of 30 fitted rows have a direction, fewer than k = 5"):
+        DeepKNN(5).fit(bank, labels)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        DeepKNN(4).fit(bank, labels)
+        DeepKNN(5, "sqeuclidean").fit(bank, labels)
+
+
 def test_one_class_conforms_and_is_warned_of():
     with pytest.warns(UserWarning, match="all fitted rows are of one class"):
         knn = DeepKNN(2).fit(clouds(60)[0], torch.zeros(60, dtype=torch.int64))

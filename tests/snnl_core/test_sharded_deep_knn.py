@@ -12,9 +12,17 @@ from snnl_core import DeepKNN, search
 SHARES = [(0.4, 0.6), (0.3, 0.02, 0.68), (0.0, 1.0)]
 """What part of the rows each process has: one fewer than k, one none."""
 PARTS = {"fit": (0, 120), "calibrate": (120, 160), "predict": (160, 200)}
+
+
+def proposing_all(points, distance):
+    """An index that misses nothing."""
+    return lambda queries, k: torch.arange(len(points)).expand(len(queries), -1)
+
+
 WAYS = {
     "cosine": {"k": 7},
     "sqeuclidean": {"k": 7, "distance": "sqeuclidean", "mode": "paper"},
+    "index": {"k": 7, "index": proposing_all},
     "smoothed": {"k": 7, "mode": "smoothed", "class_conditional": True},
 }
 
@@ -50,6 +58,7 @@ def predictions(**settings):
         other.load_state_dict(knn.state_dict())
         again = other.predict(some(rows("predict"))[0], generator=torch.Generator().manual_seed(5))
         assert torch.equal(found.p_values, again.p_values)
+        assert knn.recall == (dict.fromkeys("ab", 1.0) if "index" in settings else {})
         return vars(found)
 
     return work

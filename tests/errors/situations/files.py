@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 
 from imagesets import ImageSet, digits
@@ -161,6 +162,24 @@ def _(place):
 @situation("a network of one's own that gives no logits")
 def _(place):
     network("return nn.Conv2d(1, 10, 3)")
+
+
+@situation("an image and a network of one's own")
+def _(place):
+    network("return nn.Sequential(nn.Flatten(), nn.Linear(256, 10))")
+    Image.new("L", (16, 16)).save("image.png")
+
+
+@situation("an image and a network that gives no logits")
+def _(place):
+    network("return nn.Conv2d(1, 10, 3)")
+    Image.new("L", (16, 16)).save("image.png")
+
+
+@situation("an image and a network of other classes")
+def _(place):
+    network("return nn.Sequential(nn.Flatten(), nn.Linear(256, 7))")
+    Image.new("L", (16, 16)).save("image.png")
 
 
 @situation("a function that builds no network")

@@ -1,0 +1,133 @@
+"""Foreign networks in the form of our own ones: images in [-1, 1] as they take them, and their layers by name."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from lab.errors import UsageError, WorkbenchError, first_line
+from outside import hooks, own
+from outside import torchvision as networks
+
+Normalize = Literal["imagenet", "none"]
+Say = Callable[[str], None]
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Of ImageNet's red, green and blue in [0, 1], with which torchvision's weights were trained."""
+COLOURS = 3
+LOGITS = "logits"
+"""What a network's own output is called beside its hidden layers."""
+
+
+class Layered(nn.Module):
+    """Images (b, c, h, w) in [-1, 1] -> a foreign network's logits (b, classes), and its hidden layers by name."""
+
+    def __init__(self, extractor: nn.Module, size: int, normalize: Normalize, channels: int) -> None:
+        """From what `extractor` gave with `hidden`, and how `prepare` makes the images that it takes."""
+        super().__init__()
+        self.extractor, self.size, self.normalize, self.channels = extractor, size, normalize, channels
+
+    def forward(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        found = run(self.extractor, prepare(images, self.size, self.normalize, self.channels))
+        logits = found.pop(LOGITS).float()
+        return logits, {name: channels_first(name, layer, len(images)) for name, layer in found.items()}
+
+
+def usual(model: str, normalize: Normalize | None, channels: int) -> tuple[Normalize, int]:
+    """How images are normalised, unless that is given, and the channels a network takes of images that have so many."""
+    foreign = model.startswith(networks.SCHEME)
+    chosen = normalize or ("imagenet" if foreign else "none")
+    return chosen, COLOURS if foreign or chosen == "imagenet" else channels
+
+
+def prepare(images: Tensor, size: int, normalize: Normalize, channels: int = COLOURS) -> Tensor:
+    """Images (b, c, h, w) in [-1, 1] in the asked-for number of channels, size and range."""
+    x = images.add(1).div(2).expand(-1, channels, -1, -1)
+    if size != x.shape[-1]:
+        x = nn.functional.interpolate(x, size=(size, size), mode="bilinear", antialias=True)
+    if normalize == "none":
+        return x
+    return (x - x.new_tensor(MEAN)[:, None, None]) / x.new_tensor(STD)[:, None, None]
+
+
+@torch.inference_mode()
+def run(network: nn.Module, batch: Tensor) -> Any:
+    """What a foreign network gives for prepared images.
+
+    Raises:
+        UsageError: it fails on them.
+    """
+    try:
+        return network(batch)
+    except Exception as error:  # code of others raises errors of every kind
+        images = f"images of {batch.shape[-1]} x {batch.shape[-1]} pixels"
+        raise UsageError(f"The network fails on {images} ({first_line(error)}). Try another --size, as 224.") from error
+
+
+def extractor(
+    model: str, network: nn.Module, asked: Sequence[str] | None, images: Tensor, say: Say, *, hidden: bool = False
+) -> nn.Module:
+    """A network that gives a dict of the outputs of its layers: those asked for, or its modules.
+
+    Layers are modules and nodes of the network's graph where torch.fx can trace it, else modules, by forward hooks.
+
+    Args:
+        model: what the network is called.
+        network: prepared images -> logits.
+        asked: names of layers; None for the modules that give a tensor with one row an image, or with `hidden` for
+            the stages, if there are two or more.
+        images: some prepared images.
+        say: is told, in a line, if there is no graph.
+        hidden: leave out what gives the logits, and give these as `logits`.
+
+    Raises:
+        UsageError: the network fails on these images, or there is no such layer, or it is asked for and not hidden.
+        WorkbenchError: the output is no logits, or there is no layer.
+    """
+    if asked is not None and not asked:
+        raise UsageError("--layers needs at least one name.")
+    own.check_logits(model, run(network, images), len(images))
+    reason = networks.untraceable(network, images)
+    if reason:
+        say(f"{model}: torch.fx cannot trace it ({reason}), so its layers are its modules, by forward hooks.")
+        called = hooks.called(network, images)
+        names = hooks.parts(called) if asked is None else hooks.check_layers(called, asked)
+        last = hooks.logits(called)
+    else:
+        names = _usual(network, hidden) if asked is None else networks.check_layers(network, asked)
+        last = networks.logits(network)
+    giving = partial(hooks.Hooked if reason else networks.copying_extractor, network)
+    if hidden and asked is not None and set(asked) & set(last):
+        raise UsageError(f"Layer {min(set(asked) & set(last))!r} gives the logits and is no hidden layer.")
+    names = [name for name in names if not (hidden and name in last)]
+    if asked is None:
+        found = run(giving({name: name for name in names}), images)
+        names = [name for name in names if _is_layer(found[name], len(images))]
+    if not names:
+        raise WorkbenchError(f"{model} has no module whose output is a tensor with one row an image; see --layers.")
+    return giving({**{name: name for name in names}, **({last[1]: LOGITS} if hidden else {})})
+
+
+def _usual(network: nn.Module, hidden: bool) -> list[str]:
+    """The layers of a network with a graph unless told otherwise."""
+    stages = networks.stages(network) if hidden else []
+    return stages if len(stages) > 1 else networks.parts(network)
+
+
+def channels_first(name: str, layer: Any, n: int) -> Tensor:
+    """A layer's output with its channels first, where torchvision's transformers have them last.
+
+    Raises:
+        UsageError: it is no floating tensor with one row for each of n images.
+    """
+    if not _is_layer(layer, n):
+        raise UsageError(f"Layer {name!r} gives no floating tensor with one row an image.")
+    if layer.ndim == 3:  # (b, tokens, c)
+        return layer.transpose(1, 2).unsqueeze(3)
+    last = layer.ndim == 4 and layer.shape[1] == layer.shape[2] != layer.shape[3]  # maps are square, as images are
+    return layer.permute(0, 3, 1, 2) if last else layer
+
+
+def _is_layer(output: Any, n: int) -> bool:
+    return isinstance(output, Tensor) and output.is_floating_point() and output.shape[:1] == (n,)

@@ -1,0 +1,86 @@
+"""Deep k-nearest neighbours of networks that were made elsewhere: in the form of our own, from a file to the page."""
+
+import json
+
+import pytest
+import torch
+from click.testing import CliRunner
+from PIL import Image
+from torch import nn
+
+import imagesets
+from classifiers._trained import trained_elsewhere
+from commands.classifier import command
+from outside import own
+from outside.layered import _usual
+from outside.torchvision import construct
+
+FILE = """
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.act, self.pool = nn.Conv2d(1, 4, 3), nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(3)
+        self.head = nn.Linear(36, 10)
+
+    def forward(self, x):
+        return self.head(self.pool(self.act(self.conv(x))).flatten(1))
+
+
+class Bends(Net):
+    def forward(self, x):
+        return super().forward(x if x.sum() > 0 else -x)
+"""
+
+
+@pytest.fixture
+def file(tmp_path):
+    (tmp_path / "net.py").write_text(FILE)
+    return str(tmp_path / "net.py")
+
+
+@pytest.mark.parametrize("name", ["Net", "Bends"])
+def test_a_network_made_elsewhere_gives_its_logits_and_hidden_layers(file, tmp_path, name):
+    said = []
+    trained = trained_elsewhere(f"{file}:{name}", "digits", data=tmp_path, say=said.append)
+    network, x = own.build(f"{file}:{name}", None, 0), trained.train.batch(torch.arange(6))
+    logits, features = trained.network(x)
+    with torch.no_grad():
+        conv = network.conv((x + 1) / 2)
+        expected = {"conv": conv, "act": conv.relu(), "pool": network.pool(conv.relu())}
+        torch.testing.assert_close(logits, network((x + 1) / 2))
+    assert list(features) == list(expected)
+    for layer, output in expected.items():
+        torch.testing.assert_close(features[layer], output)
+    assert (len(trained.fitted), len(trained.held_out), trained.spec.size) == (1297, 500, 16)
+    assert "the weights that it is built with (seed 0)" in said[0] and len(said) == 1 + (name == "Bends")
+
+
+def test_layers_are_stages_or_modules_but_the_head_or_those_that_are_named(file, tmp_path):
+    assert _usual(construct("resnet18"), hidden=True) == ["layer1", "layer2", "layer3", "layer4"]
+    named = trained_elsewhere(f"{file}:Net", "digits", data=tmp_path, layers=["pool", "act"], size=8)
+    features = named.network(torch.zeros(2, 1, 16, 16))[1]
+    assert {layer: x.shape[1:] for layer, x in features.items()} == {"pool": (4, 3, 3), "act": (4, 6, 6)}
+
+
+def test_a_training_image_is_its_own_nearest_neighbour_and_the_page_shows_it(file, tmp_path):
+    digits = imagesets.load("digits", "train", root=tmp_path)
+    Image.fromarray(digits.images[7, 0].numpy()).save(tmp_path / "seven.png")
+    words = ["credibility", str(tmp_path / "seven.png"), "--model", f"{file}:Net", "--imageset", "digits"]
+    settings = ["--data", str(tmp_path), "--k", "3", "--n-bank", "1297", "--out", str(tmp_path / "page.html"), "--json"]
+    done = CliRunner().invoke(command, [*words, *settings], catch_exceptions=False)
+    assert "1297 of 1297 training images are searched, 500 of 500 test images calibrate." in done.stderr
+    assert "The 3 nearest training images" in done.stdout
+    (found,) = json.loads(done.stdout.splitlines()[-1])["images"]
+    for near in found["neighbors"].values():
+        assert near[0] == {"index": 7, "label": str(int(digits.labels[7])), "distance": pytest.approx(0, abs=1e-6)}
+    page = (tmp_path / "page.html").read_text()
+    assert page.count("data:image/png;base64,") == 1 + 3 * 3 and "share of test images" in page
+
+
+def test_a_network_without_weights_computes_on_the_processor(tmp_path):
+    from classifiers._features import device_of
+
+    assert device_of(nn.ReLU()) == torch.device("cpu")
