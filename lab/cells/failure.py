@@ -1,6 +1,5 @@
 """Why work failed, as a record with a kind, so that nobody has to read the words."""
 
-import json
 import traceback
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -8,7 +7,7 @@ from pathlib import Path
 
 from lab.cells.layout import FAILED, TRACEBACK
 from lab.errors import WorkbenchError, first_line
-from lab.files import atomic_write, write_json
+from lab.files import atomic_write, read_object, remove, write_json
 from lab.processes import lost_another
 
 LOST = "lost"
@@ -40,11 +39,11 @@ def failure_of(error: BaseException, folder: Path | None = None) -> Failure:
 def read_failure(folder: Path) -> Failure | None:
     """The failure of the last attempt, if that failed."""
     try:
-        found = json.loads((folder / FAILED).read_text(encoding="utf-8"))
+        found = read_object(folder / FAILED)
         return Failure(str(found["kind"]), str(found["message"]))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError):
         return Failure(WorkbenchError.kind, f"it failed, and {folder / FAILED} cannot be read")
 
 
@@ -66,4 +65,4 @@ def keep_failure(folder: Path, failure: Failure, error: BaseException | None = N
 def forget_failure(folder: Path) -> None:
     """Begin anew: what an earlier attempt failed of is no reason of this one's."""
     for name in (FAILED, TRACEBACK):
-        (folder / name).unlink(missing_ok=True)
+        remove(folder / name)
