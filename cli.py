@@ -32,7 +32,7 @@ def main() -> None:
 
 def _told(error: Exception) -> tuple[str, int]:
     """An error in one line that says what to do, and its exit code."""
-    from lab.errors import WorkbenchError, first_line
+    from lab.errors import NO_MEMORY, WorkbenchError, first_line, out_of_memory
 
     if isinstance(error, WorkbenchError):
         return str(error), error.exit_code
@@ -40,6 +40,8 @@ def _told(error: Exception) -> tuple[str, int]:
         return f"{error.format_message()} See {error.ctx.command_path} --help.", error.exit_code
     if isinstance(error, click.ClickException):
         return error.format_message(), error.exit_code
+    if out_of_memory(error):
+        return NO_MEMORY, 1
     if isinstance(error, OSError):
         return f"{error}. Is there room, and may this user write there?", 1
     unforeseen = f"This should not happen; run again with {TRACEBACK} for more."

@@ -55,7 +55,7 @@ class ClassifierConfig(Config):
 class Supervision(Compute):
     """How a classifier is trained, whichever it is and on whichever images."""
 
-    epochs: int = Field(10, ge=1, description="how often every image is shown")
+    epochs: int = Field(10, ge=1, le=1_000_000, description="how often every image is shown")
     validation: float = Field(
         0.1, ge=0, lt=1, description="share of the train split that is kept apart to validate on, drawn by seed"
     )

@@ -1,5 +1,6 @@
 """Options that several commands share, those made from the fields of settings, and what trainings make of theirs."""
 
+import math
 from collections.abc import Callable
 from functools import partial, reduce
 from pathlib import Path
@@ -11,14 +12,43 @@ from pydantic.fields import FieldInfo
 
 from commands._printing import say
 from imagesets import SIZES, data_root, settle
-from lab.config import HIDDEN, Config
+from lab.config import HIDDEN, LARGEST_WHOLE, Config
 from lab.training.tracking import check_trackers
 
 Decorator = Callable[[Any], Any]
+
+
+class PlainFile(click.Path):
+    """The path of a file, or of none yet: no pipe, which one would wait for, no device, which would be replaced."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path, checked."""
+        path = super().convert(value, param, ctx)
+        if Path(path).exists() and not Path(path).is_file():
+            self.fail(f"{self.name.title()} {str(path)!r} is a pipe or a device.", param, ctx)
+        return path
+
+
+class Number(click.FloatRange):
+    """A finite number in a range."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number, checked."""
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):  # what is no number is in every range
+            self.fail(f"{value!r} is no finite number.", param, ctx)
+        return number
+
+
+def count(least: int = 1, most: int = 2**31 - 1) -> click.IntRange:
+    """A whole number of things."""
+    return click.IntRange(least, most)
+
+
 ANY_FOLDER = click.Path(file_okay=False, path_type=Path)
 A_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
-NEW_FILE = click.Path(dir_okay=False, path_type=Path)
-A_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+NEW_FILE = PlainFile(dir_okay=False, path_type=Path)
+A_FILE = PlainFile(exists=True, dir_okay=False, path_type=Path)
 
 
 def together(*options: Decorator) -> Decorator:
@@ -38,7 +68,7 @@ def names(*flags: str, help: str) -> Decorator:
 
 def seed(help: str) -> Decorator:
     """`--seed`, with what it is the seed of."""
-    return click.option("--seed", type=click.IntRange(0), default=0, help=help)
+    return click.option("--seed", type=count(0, LARGEST_WHOLE), default=0, help=help)
 
 
 DATA = "Folder of the data sets.  [default: $SNNL_DATA, else data]"
@@ -49,7 +79,7 @@ COLOUR = "Decode folder:PATH or zip:PATH to grey or colour.  [default: grey if a
 folder = click.argument("folder", type=A_FOLDER)
 json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object as the last line on stdout.")
 runs = click.option("--runs", type=ANY_FOLDER, default=Path("runs"), help="Folder of the runs.")
-jobs = click.option("--jobs", type=click.IntRange(1), help="Cells side by side.  [default: one a core]")
+jobs = click.option("--jobs", type=count(), help="Cells side by side.  [default: one a core]")
 executor = click.option("--executor", default="slots", help="Where cells are done; list executors tells.")
 data = click.option("--data", type=ANY_FOLDER, callback=lambda _, __, given: data_root(given), help=DATA)
 download = click.option("--download/--no-download", default=True, help="Download data that are not there.")
@@ -63,7 +93,7 @@ own_images = together(
 training = together(
     click.option("--size", type=click.Choice(SIZES), help=SIDE),
     own_images,
-    click.option("--checkpoint-minutes", type=click.FloatRange(0), default=5.0, help=OFTEN),
+    click.option("--checkpoint-minutes", type=Number(0, 1e6), default=5.0, help=OFTEN),
     names("--tracker", help="Tell losses to tensorboard, wandb, ... too, offline."),
     reading,
 )

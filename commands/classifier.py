@@ -34,8 +34,8 @@ command.add_command(click.Command("list", callback=partial(print_entries, "class
 @command.command()
 @options.folder
 @click.argument("images", nargs=-1, required=True, type=options.A_FILE)
-@click.option("--n-bank", type=click.IntRange(1), help="Training images to search.  [default: 10000, or all there are]")
-@click.option("--k", type=click.IntRange(1), default=75, help="Neighbours in each hidden layer.")
+@click.option("--n-bank", type=options.count(), help="Training images to search.  [default: 10000, or all there are]")
+@click.option("--k", type=options.count(), default=75, help="Neighbours in each hidden layer.")
 @click.option("--out", type=options.NEW_FILE, help="Write a page that shows the images and their neighbours, too.")
 @options.reading
 @options.json

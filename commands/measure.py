@@ -14,7 +14,8 @@ FEW_CLASSES = 20
 """Up to so many, a table of class against class can be read."""
 FEW_INPUTS = 20
 """Up to so many, each has a line."""
-AT_LEAST_1 = click.IntRange(1)
+LARGEST_SIDE = 1024
+"""Pixels: larger images than networks are made for, and few enough for a batch of them to fit into memory."""
 DISTANCES, NORMALIZE = click.Choice(["sqeuclidean", "cosine"]), click.Choice(["imagenet", "none"])
 MODES = click.Choice(["valid", "smoothed", "paper"])
 MODEL = (
@@ -24,10 +25,12 @@ MODEL = (
 COLOURS = (
     "By ImageNet's colours, in three channels; none: values in [0, 1].  [default: imagenet for torchvision, else none]"
 )
+AVERAGED = "Average larger maps to so many numbers an image.  [default: 4096, or one a channel where there are more]"
+RESIZED = "Side to resize the images to, in pixels.  [default: their own]"
 KEPT = "Write features and labels to this .npz, too, as measure credibility reads them."
 measuring_options = options.together(
     click.option("--distance", type=DISTANCES, default="sqeuclidean", help="Squared Euclidean, or 1 - cos."),
-    click.option("--anchors", type=AT_LEAST_1, help="Estimate from so many random points against all.  [default: all]"),
+    click.option("--anchors", type=options.count(), help="Estimate from so many random points.  [default: from all]"),
 )
 
 command = click.Group("measure", help=__doc__)
@@ -39,10 +42,10 @@ command = click.Group("measure", help=__doc__)
 @click.option("--imageset", required=True, help="The images to show it; folder:PATH or zip:PATH for your own.")
 @options.own_images
 @click.option("--split", default="test", help="Split that the images are of.")
-@click.option("--n", type=click.IntRange(2), help="How many random images.  [default: 1000, or all there are]")
+@click.option("--n", type=options.count(2), help="How many random images.  [default: 1000, or all there are]")
 @options.names("--layers", help="Modules or nodes of its graph.  [default: modules; one with most nodes is opened]")
-@click.option("--max-features", type=AT_LEAST_1, default=4096, help="Average larger maps to so many numbers an image.")
-@click.option("--size", type=AT_LEAST_1, help="Side to resize the images to, in pixels.  [default: their own]")
+@click.option("--max-features", type=options.count(), help=AVERAGED)
+@click.option("--size", type=options.count(most=LARGEST_SIDE), help=RESIZED)
 @click.option("--normalize", type=NORMALIZE, help=COLOURS)
 @options.seed("Seed of the choice of images and anchors, and of random weights.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Where to compute.")
@@ -88,7 +91,7 @@ def features(file: Path, as_json: bool, **settings: Any) -> None:
 @click.option("--train", type=options.A_FILE, required=True, help="The points that the network was trained on.")
 @click.option("--calibrate", type=options.A_FILE, required=True, help="Points held out from all training and choosing.")
 @click.option("--test", type=options.A_FILE, required=True, help="The points to look at; they need no labels.")
-@click.option("--k", type=AT_LEAST_1, default=75, help="Neighbours in each layer.")
+@click.option("--k", type=options.count(), default=75, help="Neighbours in each layer.")
 @click.option("--distance", type=DISTANCES, default="cosine", help="1 - cos, or squared Euclidean.")
 @click.option("--mode", type=MODES, default="valid", help="Formula of the p-values: docs/dknn.md.")
 @click.option("--class-conditional", is_flag=True, help="Compare with calibration points of the label's own class.")

@@ -17,7 +17,10 @@ def _make(name: str) -> click.Command:
 
     @click.command(name, help=f"Search settings of the study {name}; the best become a file for its --config.")
     @click.option(
-        "--trials", type=click.IntRange(1), default=20, help="Settings to try, those of earlier commands included."
+        "--trials",
+        type=options.count(most=1_000_000),
+        default=20,
+        help="Settings to try, those of earlier commands included.",
     )
     @options.of(searchable.settings)
     @options.jobs

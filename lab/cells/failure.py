@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from lab.cells.layout import FAILED, TRACEBACK
-from lab.errors import WorkbenchError, first_line
+from lab.errors import NO_MEMORY, WorkbenchError, first_line, out_of_memory
 from lab.files import atomic_write, read_object, remove, write_json
 from lab.processes import lost_another
 
@@ -29,6 +29,8 @@ def failure_of(error: BaseException, folder: Path | None = None) -> Failure:
     """The failure that an exception is; of one that nobody foresaw, with where its traceback lies."""
     if isinstance(error, WorkbenchError):
         message, kind = str(error), error.kind
+    elif out_of_memory(error):
+        message, kind = NO_MEMORY, WorkbenchError.kind
     elif folder is None:
         message, kind = f"{type(error).__name__}: {first_line(error)}", WorkbenchError.kind
     else:

@@ -105,4 +105,4 @@ def test_the_limit_of_features_is_that_of_the_engine():
     from snnl_core.pooling import MAX_FEATURES
 
     option = next(o for o in measure.command.commands["layers"].params if o.name == "max_features")
-    assert option.default == MAX_FEATURES
+    assert f"[default: {MAX_FEATURES}, or one a channel" in option.help
