@@ -43,10 +43,11 @@ def print_rows(columns: list[str], rows: Sequence[dict[str, Any]]) -> None:
 
 def print_cell(folder: "CellFolder", as_json: bool, following: str = "") -> None:
     """Print what a cell took and left, and the command to go on with."""
+    found = {"folder": str(folder.path), "seconds": folder.seconds, "rows": len(folder.rows())}
     say(f"Done: {folder.path} ({folder.seconds:.1f} s of work)")
     if following:
         say(f"Next: {following.format(folder.path)}")
-    print_json({"folder": str(folder.path), "seconds": folder.seconds, "rows": len(folder.rows())}, as_json)
+    print_json(found, as_json)
 
 
 def print_result(result: "Result", as_json: bool) -> None:

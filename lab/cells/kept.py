@@ -22,7 +22,7 @@ def check_kept(folder: CellFolder) -> list[dict[str, Any]]:
         read_arrays(path)
     begin, end = PNG
     for path in (folder.path / SAMPLES).glob("*.png"):
-        data = path.read_bytes()
+        data = path.read_bytes() if path.is_file() else b""
         if not (data.startswith(begin) and data.endswith(end)):
             raise WorkbenchError(f"{path} is damaged: remove the cell's folder, and have it made anew.")
     return rows
