@@ -64,6 +64,8 @@ class TrainingConfig(Compute):
     @field_validator("settings", mode="before")
     @classmethod
     def _of_the_gan(cls, settings: Any, info: ValidationInfo) -> Any:
+        if "gan" not in info.data or not isinstance(settings, dict | GanConfig):
+            raise ValueError("the settings of a known gan are needed, by name")
         own = registry.config_class("gans", info.data["gan"])
         return own.parse(dict(settings) if isinstance(settings, dict) else settings.changed())
 

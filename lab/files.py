@@ -64,11 +64,11 @@ def read_object(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         raise FileNotFoundError(errno.ENOENT, "no such file", str(path))
-    return from_json(path.read_text(encoding="utf-8"))
+    return from_json(path.read_bytes())
 
 
-def from_json(text: str) -> dict[str, Any]:
-    """The object in a JSON text.
+def from_json(text: str | bytes) -> dict[str, Any]:
+    """The object in a JSON text; of bytes, in UTF-8, -16 or -32, with a byte order mark or without.
 
     Raises:
         ValueError: it is no JSON, no object, or nested deeper than what this project writes.

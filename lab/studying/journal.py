@@ -34,7 +34,8 @@ class Journal:
         _mend(self._path)
         try:
             self._study = self._open()
-        except (ValueError, KeyError, TypeError, AssertionError) as error:
+            self._check()
+        except Exception as error:  # damaged journals raise errors of every kind
             raise WorkbenchError(
                 f"{self._path} is damaged: remove {folder} and search again; finished cells are kept."
             ) from error
@@ -88,6 +89,18 @@ class Journal:
         if names:
             return optuna.load_study(study_name=names[0], storage=storage)
         return optuna.create_study(study_name=self._identity["study"], storage=storage, direction="maximize")
+
+    def _check(self) -> None:
+        """Raise an error of some kind unless every trial is told, with one score, or waits for that."""
+        from optuna.study import StudyDirection
+        from optuna.trial import TrialState
+
+        if self._study.directions != [StudyDirection.MAXIMIZE]:
+            raise ValueError(f"it searches for {self._study.directions}")
+        for trial in self._whole():
+            if (trial.state, trial.value is None) not in {(TrialState.COMPLETE, False), (TrialState.RUNNING, True)}:
+                raise ValueError(f"trial {trial.number} is {trial.state}")
+        self.told()
 
     def _begin(self, folder: Path) -> None:
         from optuna.trial import TrialState

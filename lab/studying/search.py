@@ -165,6 +165,7 @@ def _alone(folder: Path) -> Iterator[None]:
         raise WorkbenchError(f"Another command is at work in {folder}: wait for it, or stop it.")
 
     folder.mkdir(parents=True, exist_ok=True)
+    layout.check_plain(folder)
     with held(folder / layout.LOCK, LOOK_SECONDS, busy):
         remove_leftovers(folder)
         yield
