@@ -92,11 +92,10 @@ class Journal:
 
     def _check(self) -> None:
         """Raise an error of some kind unless every trial is told, with one score, or waits for that."""
-        from optuna.study import StudyDirection
         from optuna.trial import TrialState
 
-        if self._study.directions != [StudyDirection.MAXIMIZE]:
-            raise ValueError(f"it searches for {self._study.directions}")
+        if len(self._study.directions) != 1:
+            raise ValueError(f"it has {len(self._study.directions)} scores a trial")
         for trial in self._whole():
             if (trial.state, trial.value is None) not in {(TrialState.COMPLETE, False), (TrialState.RUNNING, True)}:
                 raise ValueError(f"trial {trial.number} is {trial.state}")
