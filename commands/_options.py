@@ -1,6 +1,7 @@
 """Options that several commands share, those made from the fields of settings, and what trainings make of theirs."""
 
 import math
+import os
 from collections.abc import Callable
 from functools import partial, reduce
 from pathlib import Path
@@ -23,9 +24,9 @@ class PlainFile(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The path, checked."""
-        path = super().convert(value, param, ctx)
-        if Path(path).exists() and not Path(path).is_file():
-            self.fail(f"{self.name.title()} {str(path)!r} is a pipe or a device.", param, ctx)
+        path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        if path.exists() and not path.is_file():
+            self.fail(f"File {str(path)!r} is a pipe or a device.", param, ctx)
         return path
 
 
@@ -47,8 +48,8 @@ def count(least: int = 1, most: int = 2**31 - 1) -> click.IntRange:
 
 ANY_FOLDER = click.Path(file_okay=False, path_type=Path)
 A_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
-NEW_FILE = PlainFile(dir_okay=False, path_type=Path)
-A_FILE = PlainFile(exists=True, dir_okay=False, path_type=Path)
+NEW_FILE = PlainFile(dir_okay=False)
+A_FILE = PlainFile(exists=True, dir_okay=False)
 
 
 def together(*options: Decorator) -> Decorator:

@@ -15,6 +15,6 @@ def kept_files(kimg: float, step: int) -> tuple[Path, Path]:
 
 
 def grids(cell: Path) -> list[tuple[float, Path]]:
-    """The grids of images below a training cell's folder, in the order of the training, each with the kimg before it."""
+    """The grids of images below a training cell's folder, in the order of the training, each after its kimg."""
     named = ((GRID.fullmatch(path.name), path) for path in sorted((cell / SAMPLES).glob("*.png")))
     return [(float(name[1]), path) for name, path in named if name]

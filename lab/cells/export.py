@@ -1,5 +1,6 @@
 """Copying finished work without its weights, to be kept and shared."""
 
+import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -27,7 +28,8 @@ def export(folder: Path, target: Path) -> Path:
     if not layout.is_cell(folder):
         raise UsageError(f"{folder} is no study's folder and no cell's; a study's looks like runs/studies/NAME/HASH.")
     if not CellFolder(folder).done:
-        raise WorkbenchError(f"{folder} is not finished: snnl cell {folder} goes on with it.")
+        going_on = shlex.join(["snnl", "cell", str(folder)])
+        raise WorkbenchError(f"{folder} is not finished: {going_on} goes on with it.")
     return _export_cell(folder.resolve(), target)
 
 

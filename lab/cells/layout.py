@@ -4,6 +4,7 @@ runs/
     cells/LABEL-KEY/       one piece of work: lab.cells.folder
     studies/NAME/HASH/     one study: its plan and its report
     searches/NAME/HASH/    one search of settings
+    timing.json            how long cells take here: lab.running.timing
 
 `results`, which ships with the code, holds finished runs of others in the same way. Links below a folder of runs are
 not followed, so that nothing else is read or written.
@@ -21,8 +22,9 @@ from lab.registry import ROOT
 
 CONFIG, PLAN = "config.json", "plan.json"
 ENVIRONMENT, EVENTS, ROWS, TABLE = "environment.json", "events.jsonl", "rows.jsonl", "rows.csv"
+TIMING = "timing.json"
 DONE, FAILED, TRACEBACK = "DONE", "FAILED", "traceback.txt"
-LOCK, LOG = "lock", "log.txt"
+LOCK, LOG, JOURNAL = "lock", "log.txt", "journal.log"
 CHECKPOINTS, SAMPLES, SNAPSHOTS, TRACKERS = "checkpoints", "samples", "snapshots", "trackers"
 
 PUBLISHED = ROOT / "results"

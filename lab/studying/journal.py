@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lab.cells.layout import JOURNAL
 from lab.errors import UsageError, WorkbenchError
 from lab.hashing import content_hash
 
@@ -30,7 +31,7 @@ class Journal:
             WorkbenchError: it is damaged.
         """
         self._identity, self._space = json.loads(json.dumps(identity)), space
-        self._path = folder / "journal.log"
+        self._path = folder / JOURNAL
         _mend(self._path)
         try:
             self._study = self._open()

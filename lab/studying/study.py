@@ -1,5 +1,6 @@
 """Running a study: do the cells that are left, and draw the report from the table and the artifacts."""
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -8,8 +9,10 @@ from typing import Any
 
 from lab import locks, machine, registry
 from lab.cells import layout
+from lab.cells.cell import Cell
 from lab.cells.failure import Failure, failure_of, read_failure
 from lab.cells.folder import CellFolder
+from lab.cells.fresh import dropped_if_bare
 from lab.cells.kept import check_kept
 from lab.cells.record import read_study
 from lab.cells.rows import build_table
@@ -19,7 +22,7 @@ from lab.files import explaining, remove_leftovers, replacing, write_json
 from lab.reporting import provenance
 from lab.reporting.report import Report, write_report
 from lab.reporting.verdicts import Verdict, judge
-from lab.running import schedule
+from lab.running import schedule, timing
 from lab.running.progress import Display
 from lab.running.schedule import Outcome
 from lab.studying.plan import Plan
@@ -62,13 +65,19 @@ def run_study(
     """
     if plan.to_do:
         machine.check_device(plan.device)
-    with _begun(plan):
+    cells = [layout.cell(plan.runs, cell.folder_name) for cell in plan.to_do]
+    start = time.monotonic()
+    with dropped_if_bare([*cells, plan.folder]), _begun(plan):
         outcome = do_cells(plan, local=local, jobs=jobs, executor=executor, progress=progress)
         counts = {"total": len(plan.cells), "run": len(outcome.done), "cached": len(plan.cells) - len(plan.to_do)}
         if outcome.common_cause and not counts["cached"]:
             raise WorkbenchError(outcome.common_cause)
         failed = {path.name: str(failure) for path, failure in outcome.failed.items()}
-        return draw_study(plan.folder, counts=counts, failed=failed)
+        result = draw_study(plan.folder, counts=counts, failed=failed)
+        took = _took(outcome).values()
+        if took and not failed:
+            timing.learn(plan.runs, [], time.monotonic() - start - sum(took) / min(plan.slots(jobs), len(took)))
+        return result
 
 
 def do_cells(
@@ -78,23 +87,31 @@ def do_cells(
     folders, damaged = _create(plan, local)
     if not folders:
         return Outcome(broken=damaged)
-    slots = plan.slots(jobs)
-    display = Display({folder.path: cost for folder, cost in folders.items()}, min(slots, len(folders)))
+    slots, known = plan.slots(jobs), timing.read(plan.runs)
+    costs = {folder.path: known.seconds(cell) for folder, cell in folders.items()}
+    display = Display(costs, min(slots, len(folders)), known=known.knows(plan.to_do))
     shown: AbstractContextManager[Any] = display if progress else nullcontext()
     place = registry.load("executors", executor).Executor(slots, plan.device)
     with shown:
         outcome = schedule.do(list(folders), place, slots, display.started)
     outcome.broken |= damaged
+    cells = {folder.path: cell for folder, cell in folders.items()}
+    timing.learn(plan.runs, [(cells[path], seconds) for path, seconds in _took(outcome).items()])
     return outcome
 
 
-def _create(plan: Plan, local: dict[str, Any]) -> tuple[dict[CellFolder, float], dict[Path, Failure]]:
-    """The folders of the cells that are left, with a guess of their cost, and why some cannot be had."""
-    folders: dict[CellFolder, float] = {}
+def _took(outcome: Outcome) -> dict[Path, float]:
+    """The seconds that cells took that were done."""
+    return {path: CellFolder(path).seconds for path in outcome.done if layout.is_done(path)}
+
+
+def _create(plan: Plan, local: dict[str, Any]) -> tuple[dict[CellFolder, Cell[Any]], dict[Path, Failure]]:
+    """The folders of the cells that are left, and why some cannot be had."""
+    folders: dict[CellFolder, Cell[Any]] = {}
     damaged: dict[Path, Failure] = {}
     for cell in plan.to_do:
         try:
-            folders[CellFolder.create(cell, layout.cells(plan.runs), local)] = cell.cost
+            folders[CellFolder.create(cell, layout.cells(plan.runs), local)] = cell
         except WorkbenchError as error:  # edited or torn: the others can be done
             damaged[layout.cells(plan.runs) / cell.folder_name] = failure_of(error)
     return folders, damaged

@@ -1,7 +1,6 @@
 """The report on GANs and entanglement: tables, curves, sample grids and maps, from rows and artifacts."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gans._kept import grids

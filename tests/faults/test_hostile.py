@@ -1,4 +1,4 @@
-"""Files of a finished study that are torn, or a stranger's: each command ends in one line, and touches nothing outside."""
+"""Strange files of a finished study, torn or a stranger's: commands end in one line and touch nothing outside."""
 
 import json
 import os
@@ -6,7 +6,6 @@ import shutil
 from pathlib import Path
 
 import click
-import numpy as np
 import pytest
 
 import cli
@@ -18,7 +17,7 @@ from lab.cells.folder import CellFolder
 from lab.cells.layout import PUBLISHED
 from lab.cells.runs import Runs
 from lab.errors import WorkbenchError
-from lab.files import read_arrays, remove
+from lab.files import remove
 from lab.hashing import content_hash
 from lab.reporting.report import Report
 from studies import gan_entanglement

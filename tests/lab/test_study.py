@@ -21,7 +21,7 @@ from lab.reporting.report import Report
 from lab.running import schedule
 from lab.running.schedule import Outcome
 from lab.studying import study
-from lab.studying.plan import Plan, Planned, estimate, plan_study
+from lab.studying.plan import Plan, Planned, plan_study
 
 TRAIN = made("train", "train", {"seed": 0, "precision": "bf16", "device": "auto"}, cost=10)
 MEASURE = made("measure", "measure", {"n": 1}, needs=(TRAIN,), cost=2)
@@ -97,11 +97,10 @@ def test_a_published_training_has_no_weights_to_measure(places):
     assert states(runs, published=True) == {"train": "to do", "measure": "to do"}
 
 
-def test_slots_and_estimates(places):
+def test_slots(places):
     runs, _ = places
     plan = plan_study("x", Settings(), DATA, runs)
     assert plan.slots(1) == 1 and plan.slots(64) == 2
-    assert estimate(plan.to_do, 2) == 6
     assert plan.folder.parent == runs / "studies" / "x"
 
 
