@@ -5,9 +5,17 @@ import sys
 import traceback
 from pathlib import Path
 
-import click
+ROOT = Path(__file__).resolve().parent
+INSTALL = "make .venv/installed makes an environment, for .venv/bin/python cli.py; in one of your own, pip install -e ."
 
-from commands import TRACEBACK, cli
+if sys.version_info < (3, 11):  # noqa: UP036 - who has an older one is told
+    sys.exit(f"Error: Python 3.11 or newer is needed, and {sys.executable} is older. With it, {INSTALL}")
+try:
+    import click
+
+    from commands import TRACEBACK, cli
+except ModuleNotFoundError as error:
+    sys.exit(f"Error: {error.name} is not installed for {sys.executable}. {INSTALL}")
 
 
 def main() -> None:
@@ -32,7 +40,7 @@ def main() -> None:
 
 def _told(error: Exception) -> tuple[str, int]:
     """An error in one line that says what to do, and its exit code."""
-    from lab.errors import WorkbenchError, first_line
+    from lab.errors import NO_MEMORY, WorkbenchError, first_line, out_of_memory
 
     if isinstance(error, WorkbenchError):
         return str(error), error.exit_code
@@ -40,6 +48,10 @@ def _told(error: Exception) -> tuple[str, int]:
         return f"{error.format_message()} See {error.ctx.command_path} --help.", error.exit_code
     if isinstance(error, click.ClickException):
         return error.format_message(), error.exit_code
+    if isinstance(error, ModuleNotFoundError) and not (ROOT / str(error.name).partition(".")[0]).exists():
+        return f"{error.name} is not installed for {sys.executable}. {INSTALL}", 1
+    if out_of_memory(error):
+        return NO_MEMORY, 1
     if isinstance(error, OSError):
         return f"{error}. Is there room, and may this user write there?", 1
     unforeseen = f"This should not happen; run again with {TRACEBACK} for more."

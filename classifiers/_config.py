@@ -55,7 +55,7 @@ class ClassifierConfig(Config):
 class Supervision(Compute):
     """How a classifier is trained, whichever it is and on whichever images."""
 
-    epochs: int = Field(10, ge=1, description="how often every image is shown")
+    epochs: int = Field(10, ge=1, le=1_000_000, description="how often every image is shown")
     validation: float = Field(
         0.1, ge=0, lt=1, description="share of the train split that is kept apart to validate on, drawn by seed"
     )
@@ -103,6 +103,8 @@ class TrainingConfig(Supervision):
     @field_validator("settings", mode="before")
     @classmethod
     def _of_the_classifier(cls, settings: Any, info: ValidationInfo) -> Any:
+        if "classifier" not in info.data or not isinstance(settings, dict | ClassifierConfig):
+            raise ValueError("the settings of a known classifier are needed, by name")
         own = registry.config_class("classifiers", info.data["classifier"])
         return own.parse(dict(settings) if isinstance(settings, dict) else settings.changed())
 

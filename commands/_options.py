@@ -1,5 +1,7 @@
 """Options that several commands share, those made from the fields of settings, and what trainings make of theirs."""
 
+import math
+import os
 from collections.abc import Callable
 from functools import partial, reduce
 from pathlib import Path
@@ -11,17 +13,48 @@ from pydantic.fields import FieldInfo
 
 from commands._printing import say
 from imagesets import SIZES, data_root, settle
-from lab.config import HIDDEN, Config
+from lab.config import HIDDEN, LARGEST_WHOLE, Config
 from lab.training.tracking import check_trackers
 
 Decorator = Callable[[Any], Any]
+
+
+class PlainFile(click.Path):
+    """The path of a file, or of none yet: no pipe, which one would wait for, no device, which would be replaced."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """The path, checked."""
+        path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        if path.exists() and not path.is_file():
+            self.fail(f"File {str(path)!r} is a pipe or a device.", param, ctx)
+        return path
+
+
+class Number(click.FloatRange):
+    """A finite number in a range."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number, checked."""
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):  # what is no number is in every range
+            self.fail(f"{value!r} is no finite number.", param, ctx)
+        return number
+
+
+def count(least: int = 1, most: int = 2**31 - 1) -> click.IntRange:
+    """A whole number of things."""
+    return click.IntRange(least, most)
+
+
+LARGEST_SIDE = 1024
+"""Pixels: larger images than networks are made for, and few enough for a batch of them to fit into memory."""
 ANY_FOLDER = click.Path(file_okay=False, path_type=Path)
 A_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 A_PATH = click.Path(exists=True, path_type=Path)
-A_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+A_FILE = PlainFile(exists=True, dir_okay=False)
 
 
-class NewFile(click.Path):
+class NewFile(PlainFile):
     """A file that is written in the end: its folder must be there before the work begins, and its name may need an end.
 
     Attributes:
@@ -29,11 +62,11 @@ class NewFile(click.Path):
     """
 
     def __init__(self, suffix: str = "") -> None:
-        super().__init__(dir_okay=False, path_type=Path)
+        super().__init__(dir_okay=False)
         self.suffix = suffix
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        path: Path = super().convert(value, param, ctx)  # type: ignore[assignment]
+        path = super().convert(value, param, ctx)
         if not path.parent.is_dir():
             self.fail(f"There is no folder {click.format_filename(path.parent)!r}.", param, ctx)
         if self.suffix and path.suffix != self.suffix:
@@ -61,7 +94,7 @@ def names(*flags: str, help: str) -> Decorator:
 
 def seed(help: str) -> Decorator:
     """`--seed`, with what it is the seed of."""
-    return click.option("--seed", type=click.IntRange(0), default=0, help=help)
+    return click.option("--seed", type=count(0, LARGEST_WHOLE), default=0, help=help)
 
 
 DATA = "Folder of the data sets.  [default: $SNNL_DATA, else data]"
@@ -72,7 +105,7 @@ COLOUR = "Decode folder:PATH or zip:PATH to grey or colour.  [default: grey if a
 folder = click.argument("folder", type=A_FOLDER)
 json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object as the last line on stdout.")
 runs = click.option("--runs", type=ANY_FOLDER, default=Path("runs"), help="Folder of the runs.")
-jobs = click.option("--jobs", type=click.IntRange(1), help="Cells side by side.  [default: one a core]")
+jobs = click.option("--jobs", type=count(), help="Cells side by side.  [default: one a core]")
 executor = click.option("--executor", default="slots", help="Where cells are done; list executors tells.")
 data = click.option("--data", type=ANY_FOLDER, callback=lambda _, __, given: data_root(given), help=DATA)
 download = click.option("--download/--no-download", default=True, help="Download data that are not there.")
@@ -93,6 +126,9 @@ COLOURS = (
 )
 
 
+normalize = click.option("--normalize", type=click.Choice(["imagenet", "none"]), help=COLOURS)
+
+
 def foreign_network(layers: str, *, required: bool) -> Decorator:
     """The options of a network that was made elsewhere; `layers` is what the help says of those."""
     return together(
@@ -100,16 +136,16 @@ def foreign_network(layers: str, *, required: bool) -> Decorator:
         click.option("--weights", type=A_FILE, help=WEIGHTS),
         names("--layers", help=layers),
         click.option(
-            "--size", type=click.IntRange(1), help="Side to resize images to, in pixels.  [default: their own]"
+            "--size", type=count(most=LARGEST_SIDE), help="Side to resize images to, in pixels.  [default: their own]"
         ),
-        click.option("--normalize", type=click.Choice(["imagenet", "none"]), help=COLOURS),
+        normalize,
     )
 
 
 training = together(
     click.option("--size", type=click.Choice(SIZES), help=SIDE),
     own_images,
-    click.option("--checkpoint-minutes", type=click.FloatRange(0), default=5.0, help=OFTEN),
+    click.option("--checkpoint-minutes", type=Number(0, 1e6), default=5.0, help=OFTEN),
     names("--tracker", help="Tell losses to tensorboard, wandb, ... too, offline."),
     reading,
 )

@@ -1,12 +1,15 @@
 """What commands print: results on stdout, what they are about on stderr."""
 
 import json
+import shlex
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
+    from lab.cells.cell import Cell
     from lab.cells.folder import CellFolder
     from lab.studying.study import Result
 
@@ -14,6 +17,16 @@ if TYPE_CHECKING:
 def say(text: str) -> None:
     """A line on stderr."""
     click.echo(text, err=True)
+
+
+def takes(cells: "Sequence[Cell[Any]]", slots: int, runs: Path) -> str:
+    """How long cells take in so many slots, in words: more than a guess only where such were timed on this machine."""
+    from lab.pace import duration
+    from lab.running import timing
+
+    known = timing.read(runs)
+    time = duration(known.estimate(cells, slots))
+    return f"about {time}" if known.knows(cells) else f"{time} by a first guess"
 
 
 def print_json(value: dict[str, Any], as_json: bool) -> None:
@@ -43,10 +56,11 @@ def print_rows(columns: list[str], rows: Sequence[dict[str, Any]]) -> None:
 
 def print_cell(folder: "CellFolder", as_json: bool, following: str = "") -> None:
     """Print what a cell took and left, and the command to go on with."""
+    found = {"folder": str(folder.path), "seconds": folder.seconds, "rows": len(folder.rows())}
     say(f"Done: {folder.path} ({folder.seconds:.1f} s of work)")
     if following:
-        say(f"Next: {following.format(folder.path)}")
-    print_json({"folder": str(folder.path), "seconds": folder.seconds, "rows": len(folder.rows())}, as_json)
+        say(f"Next: {following.format(shlex.quote(str(folder.path)))}")
+    print_json(found, as_json)
 
 
 def print_result(result: "Result", as_json: bool) -> None:
@@ -56,8 +70,8 @@ def print_result(result: "Result", as_json: bool) -> None:
     for name, reason in result.failed.items():
         say(f"failed: {name}: {reason}")
     say(f"Report: {result.report}")
-    again = f"snnl report {result.folder} draws it anew"
-    say(f"Next: {'the same command does the cells that are left' if result.failed else again}")
+    again = f"{shlex.join(['snnl', 'report', str(result.folder)])} draws it anew"
+    say(f"Next: {'the command of the study does the cells that are left' if result.failed else again}")
     print_json(result.plain(), as_json)
     if result.failed:
         raise SystemExit(3)

@@ -20,7 +20,7 @@ STEPS = 2
 @click.command("doctor", help=__doc__)
 @options.runs
 @options.data
-@click.option("--processes", type=click.IntRange(1), default=1, help="Try a training on so many processes too.")
+@click.option("--processes", type=options.count(most=1024), default=1, help="Try a training on so many processes too.")
 @options.json
 def command(runs: Path, data: Path, processes: int, as_json: bool) -> None:
     """Print each finding as soon as its check is done; exits with 1 where something is broken."""

@@ -13,10 +13,10 @@ command.add_command(train_group("gans", "--kimg"))
 
 @command.command()
 @options.folder
-@click.option("-n", "count", type=click.IntRange(1), default=64, help="How many images.")
+@click.option("-n", "count", type=options.count(most=65_536), default=64, help="How many images.")
 @click.option("--out", type=options.NEW_FILE, default=Path("grid.png"), help="The PNG to write.")
 @options.seed("Seed of the latent noise.")
-@click.option("--kimg", type=click.FloatRange(0), help="Take the snapshot nearest to this.  [default: the last]")
+@click.option("--kimg", type=options.Number(0, 1e9), help="Take the snapshot nearest to this.  [default: the last]")
 def sample(folder: Path, count: int, out: Path, seed: int, kimg: float | None) -> None:
     """Draw images from a trained GAN's FOLDER into one PNG."""
     from gans._snapshots import sample_grid

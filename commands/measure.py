@@ -17,10 +17,10 @@ FEW_CLASSES = 20
 """Up to so many, a table of class against class can be read."""
 FEW_INPUTS = 20
 """Up to so many, each has a line."""
-AT_LEAST_1 = click.IntRange(1)
 DISTANCES = click.Choice(["sqeuclidean", "cosine"])
 MODES = click.Choice(["valid", "smoothed", "paper"])
 INDEX = "Approximate neighbours, by an index of faiss: HNSW32, IVF256,Flat:nprobe=16, ...  [default: exact ones]"
+AVERAGED = "Average larger maps to so many numbers an image.  [default: 4096, or one a channel where there are more]"
 KEPT = "Write features and labels to this .npz, too, as measure credibility reads them."
 FEATURES = (
     "Where to compare: pixels, inception, torchvision:NAME, FILE.py:NAME, a TorchScript file, or the folder of a "
@@ -31,7 +31,7 @@ PAGE = "Write a page with figures and images to this folder, too."
 IMAGES_N = "How many images a side.  [default: half of the real ones, or all generated ones; at most 10000]"
 measuring_options = options.together(
     click.option("--distance", type=DISTANCES, default="sqeuclidean", help="Squared Euclidean, or 1 - cos."),
-    click.option("--anchors", type=AT_LEAST_1, help="Estimate from so many random points against all.  [default: all]"),
+    click.option("--anchors", type=options.count(), help="Estimate from so many random points.  [default: from all]"),
 )
 
 command = click.Group("measure", help=__doc__)
@@ -44,8 +44,8 @@ command = click.Group("measure", help=__doc__)
 @click.option("--imageset", required=True, help="The images to show it; folder:PATH or zip:PATH for your own.")
 @options.own_images
 @click.option("--split", default="test", help="Split that the images are of.")
-@click.option("--n", type=click.IntRange(2), help="How many random images.  [default: 1000, or all there are]")
-@click.option("--max-features", type=AT_LEAST_1, default=4096, help="Average larger maps to so many numbers an image.")
+@click.option("--n", type=options.count(2), help="How many random images.  [default: 1000, or all there are]")
+@click.option("--max-features", type=options.count(), help=AVERAGED)
 @options.seed("Seed of the choice of images and anchors, and of random weights.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Where to compute.")
 @click.option("--out", type=options.NewFile(".npz"), help=KEPT)
@@ -90,8 +90,8 @@ def features(file: Path, as_json: bool, **settings: Any) -> None:
 @click.option("--train", type=options.A_FILE, required=True, help="The points that the network was trained on.")
 @click.option("--calibrate", type=options.A_FILE, required=True, help="Points held out from all training and choosing.")
 @click.option("--test", type=options.A_FILE, required=True, help="The points to look at; they need no labels.")
-@click.option("--k", type=AT_LEAST_1, default=75, help="Neighbours in each layer.")
-@click.option("--distance", type=DISTANCES, default="cosine", help="Squared Euclidean, or 1 - cos.")
+@click.option("--k", type=options.count(), default=75, help="Neighbours in each layer.")
+@click.option("--distance", type=DISTANCES, default="cosine", help="1 - cos, or squared Euclidean.")
 @click.option("--mode", type=MODES, default="valid", help="Formula of the p-values: docs/dknn.md.")
 @click.option("--class-conditional", is_flag=True, help="Compare with calibration points of the label's own class.")
 @click.option("--allow-overlap", is_flag=True, help="Calibrate with points of --train too: p-values get too small.")
@@ -124,11 +124,13 @@ def credibility(out: Path | None, as_json: bool, **settings: Any) -> None:
 @click.argument("generated")
 @click.option("--features", help=FEATURES)
 @click.option("--weights", type=options.A_FILE, help=WEIGHTS)
-@click.option("--n", type=click.IntRange(2), help=IMAGES_N)
+@click.option("--n", type=options.count(2), help=IMAGES_N)
 @click.option(
-    "--size", type=AT_LEAST_1, help="Side to resize the images to, in pixels.  [default: their own, up to 256]"
+    "--size",
+    type=options.count(most=options.LARGEST_SIDE),
+    help="Side to resize the images to, in pixels.  [default: their own, up to 256]",
 )
-@click.option("--normalize", type=NORMALIZE, help=COLOURS)
+@options.normalize
 @options.own_images
 @options.seed("Seed of the choice of images, and of a GAN's latent noise.")
 @click.option("--out", type=options.ANY_FOLDER, help=PAGE)

@@ -15,6 +15,8 @@ from lab.cells.runs import Run, Runs, show_run, size_text
 from lab.errors import UsageError
 from lab.pace import duration
 
+INTERRUPTED = 130
+
 command = click.Group("runs", help=__doc__)
 
 
@@ -53,7 +55,7 @@ def remove(folders: tuple[Path, ...], runs: Path, dry_run: bool, yes: bool, as_j
         raise UsageError("Nothing was removed: there is no terminal to ask on; --yes removes without asking.")
     about = _print_runs(found, taken)
     size = sum(run["size"] for run in about)
-    gone = not dry_run and (yes or click.confirm(f"Remove these {len(about)} folders?", err=True))
+    gone = not dry_run and (yes or _agreed(f"Remove these {len(about)} folders?"))
     if gone:
         removal.remove(runs, taken)
     say(f"{'Removed' if gone else 'Not removed'}: {len(about)} folders, {size_text(size)}.")
@@ -66,6 +68,15 @@ def remove(folders: tuple[Path, ...], runs: Path, dry_run: bool, yes: bool, as_j
 def export(folder: Path, target: Path) -> None:
     """Copy a study's FOLDER and its finished cells, or one finished cell's, without weights, below TARGET."""
     click.echo(f"{copy(folder, target)}")
+
+
+def _agreed(question: str) -> bool:
+    """The answer; who breaks off instead is told that nothing happened."""
+    try:
+        return click.confirm(question, err=True)
+    except click.Abort:
+        say("\nNothing was removed.")
+        raise SystemExit(INTERRUPTED) from None
 
 
 def _print_runs(found: Runs, listed: Sequence[Run]) -> list[dict[str, Any]]:

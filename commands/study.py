@@ -7,11 +7,12 @@ import click
 
 from commands import _options as options
 from commands._entries import entry_group, help_of, print_entries
-from commands._printing import print_json, print_result, say
+from commands._printing import print_json, print_result, say, takes
 from imagesets import data_root
 from lab import machine, registry
 from lab.pace import duration
-from lab.studying.plan import Plan, estimate, plan_study, study_config
+from lab.running import timing
+from lab.studying.plan import Plan, plan_study, study_config
 from lab.studying.study import run_study
 from studies._config import TrainingStudy
 
@@ -76,18 +77,19 @@ def _outlook(plan: Plan, jobs: int | None) -> str:
     slots, left = plan.slots(jobs), len(plan.to_do)
     if not left:
         return f"0 of {len(plan.cells)} cells to do."
-    guess = duration(estimate(plan.to_do, slots))
     hint = f" {len(plan.published)} of them ship in results/: --published takes those." if plan.published else ""
-    return f"{left} of {len(plan.cells)} cells to do, {min(slots, left)} side by side, about {guess}.{hint}"
+    time = takes(plan.to_do, slots, plan.runs)
+    return f"{left} of {len(plan.cells)} cells to do, {min(slots, left)} side by side, {time}.{hint}"
 
 
 def _print_plan(plan: Plan, jobs: int | None, as_json: bool) -> None:
+    known = timing.read(plan.runs)
     for planned in plan.cells:
-        cost = f"~{duration(planned.cell.cost)}" if planned.state == "to do" else ""
+        cost = f"~{duration(known.seconds(planned.cell))}" if planned.state == "to do" else ""
         click.echo(f"{planned.state:<9}  {planned.cell.folder_name}  {cost}".rstrip())
     click.echo(_outlook(plan, jobs))
     cells = [{"cell": planned.cell.folder_name, "state": planned.state} for planned in plan.cells]
-    seconds = round(estimate(plan.to_do, plan.slots(jobs)))
+    seconds = round(known.estimate(plan.to_do, plan.slots(jobs)))
     print_json({"study": plan.study, "cells": cells, "seconds": seconds}, as_json)
 
 

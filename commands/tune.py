@@ -1,5 +1,6 @@
 """Search a study's settings: validation decides, and the test split is not read. Run again, it goes on."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -7,9 +8,9 @@ import click
 
 from commands import _options as options
 from commands._entries import entry_group
-from commands._printing import print_json, print_table, say
+from commands._printing import print_json, print_table, say, takes
 from lab import registry
-from lab.studying.search import search
+from lab.studying.search import Searching, plan_search, search
 
 
 def _make(name: str) -> click.Command:
@@ -17,25 +18,44 @@ def _make(name: str) -> click.Command:
 
     @click.command(name, help=f"Search settings of the study {name}; the best become a file for its --config.")
     @click.option(
-        "--trials", type=click.IntRange(1), default=20, help="Settings to try, those of earlier commands included."
+        "--trials",
+        type=options.count(most=1_000_000),
+        default=20,
+        help="Settings to try, those of earlier commands included.",
     )
     @options.of(searchable.settings)
     @options.jobs
     @click.option("--folder", type=options.ANY_FOLDER, help="Folder of the search.  [default: one below runs]")
+    @click.option("--dry-run", is_flag=True, help="Tell what is searched and an estimate of the time; do nothing.")
     @options.training
     @options.runs
     @options.json
-    def command(trials: int, jobs: int | None, folder: Path | None, runs: Path, as_json: bool, **values: Any) -> None:
+    def command(
+        trials: int, jobs: int | None, folder: Path | None, dry_run: bool, runs: Path, as_json: bool, **values: Any
+    ) -> None:
         config = searchable.settings.parse(options.taken(values, searchable.settings))
         data, local, settle = options.training_place(**values)
-        where: dict[str, Any] = {"runs": runs, "data": data, "local": local, "folder": folder, "jobs": jobs}
-        found = search(name, searchable, config.settled(settle), trials=trials, **where, say=say)
+        config = config.settled(settle)
+        where: dict[str, Any] = {"runs": runs, "data": data, "folder": folder, "jobs": jobs}
+        if dry_run:
+            return _print_plan(name, plan_search(name, searchable, config, **where), trials, runs, as_json)
+        found = search(name, searchable, config, trials=trials, local=local, **where, say=say)
         print_table(found.rows())
         say(f"Best: trial {found.best.number + 1}, {found.preset}")
-        say(f"Next: snnl study {name} --config {found.preset}")
+        say(f"Next: {shlex.join(['snnl', 'study', name, '--config', str(found.preset)])}")
         print_json(found.plain(), as_json)
 
     return command
+
+
+def _print_plan(study: str, searching: Searching, trials: int, runs: Path, as_json: bool) -> None:
+    """What is searched, how many trainings are left, and how long they take."""
+    print_table([["setting", "searched"], *([name, part] for name, part in searching.space.items())])
+    left, each = max(0, trials - searching.told), len(searching.example)
+    time = takes(searching.example * left, searching.slots, runs)
+    click.echo(f"{left} of {trials} trials to do in {searching.folder}, of {each} trainings each, {time}.")
+    space = {name: str(part) for name, part in searching.space.items()}
+    print_json({"study": study, "folder": str(searching.folder), "space": space, "trials": left}, as_json)
 
 
 command = entry_group("tune", "studies", _make, having="SEARCH", help=__doc__)

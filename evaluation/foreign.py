@@ -16,7 +16,7 @@ from lab.training.tensors import packed
 from outside import own
 from outside import torchvision as networks
 from outside.files import read_weights
-from outside.network import Normalize, prepare
+from outside.layered import Normalize, prepare
 
 INCEPTION = "inception"
 POOLED = "2048"

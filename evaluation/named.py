@@ -8,7 +8,7 @@ from evaluation.trained import classifier_space, discriminator_space
 from lab.cells import layout
 from lab.cells.folder import CellFolder
 from lab.errors import UsageError
-from outside.network import Normalize
+from outside.layered import Normalize
 from outside.torchvision import SCHEME
 
 SPACES = {"train-classifier": classifier_space, "train-gan": discriminator_space}

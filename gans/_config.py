@@ -20,15 +20,15 @@ class GanConfig(Config):
     DIFFERENTIATES_TWICE: ClassVar[bool] = False
     """Whether the discriminator's loss differentiates a gradient, which torch.compile cannot: it is left as it is."""
 
-    latent: int = Field(100, ge=1, description="dimensions of the latent noise")
+    latent: int = Field(100, ge=1, le=65_536, description="dimensions of the latent noise")
     width: int = Field(
         64, ge=1, le=1024, description="channels at the widest resolution; each halving of the side doubles them"
     )
-    batch: int = Field(128, ge=2, description="images in a batch, over all processes")
+    batch: int = Field(128, ge=2, le=65_536, description="images in a batch, over all processes")
     learning_rate: float = Field(2e-4, gt=0, description="Adam's step size, for both networks")
     beta1: float = Field(0.5, ge=0, lt=1, description="Adam's decay of the mean gradient")
     beta2: float = Field(0.999, ge=0, lt=1, description="Adam's decay of the squared gradient")
-    critic_steps: int = Field(1, ge=1, description="discriminator updates for each generator update")
+    critic_steps: int = Field(1, ge=1, le=1000, description="discriminator updates for each generator update")
     ema_kimg: float = Field(
         10.0,
         ge=0,
@@ -52,7 +52,10 @@ class TrainingConfig(Compute):
     )
     seed: int = Field(0, ge=0, description="seed of weights, batches and noise")
     snapshot_kimg: float = Field(
-        0.5, ge=0.001, description="keep the generator at 0, at this, at 4, 9, 16, ... times this, and at the end"
+        0.5,
+        ge=0.001,
+        le=1e9,
+        description="keep the generator at 0, at this, at 4, 9, 16, ... times this, and at the end",
     )
     snapshots: tuple[float, ...] | None = Field(
         None, description="keep the generator at these kimg instead", json_schema_extra=HIDDEN
@@ -61,6 +64,8 @@ class TrainingConfig(Compute):
     @field_validator("settings", mode="before")
     @classmethod
     def _of_the_gan(cls, settings: Any, info: ValidationInfo) -> Any:
+        if "gan" not in info.data or not isinstance(settings, dict | GanConfig):
+            raise ValueError("the settings of a known gan are needed, by name")
         own = registry.config_class("gans", info.data["gan"])
         return own.parse(dict(settings) if isinstance(settings, dict) else settings.changed())
 

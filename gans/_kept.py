@@ -1,18 +1,20 @@
 """What a training keeps of its generator, below its cell's folder. Free of torch, so that a report can read it."""
 
+import re
 from pathlib import Path
 
 from lab.cells.layout import SAMPLES
 from lab.training.snapshots import snapshot_file
 
-PREFIX = "kimg-"
+GRID = re.compile(r"kimg-(\d+\.\d+)\.png")
 
 
 def kept_files(kimg: float, step: int) -> tuple[Path, Path]:
     """The generator's weights, and a grid of images."""
-    return snapshot_file(kimg, step), Path(SAMPLES, f"{PREFIX}{kimg:011.3f}.png")
+    return snapshot_file(kimg, step), Path(SAMPLES, f"kimg-{kimg:011.3f}.png")
 
 
-def kimg_of(grid: Path) -> float:
-    """Thousands of real images shown when a grid of images was kept."""
-    return float(grid.stem.removeprefix(PREFIX))
+def grids(cell: Path) -> list[tuple[float, Path]]:
+    """The grids of images below a training cell's folder, in the order of the training, each after its kimg."""
+    named = ((GRID.fullmatch(path.name), path) for path in sorted((cell / SAMPLES).glob("*.png")))
+    return [(float(name[1]), path) for name, path in named if name]

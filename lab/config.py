@@ -2,21 +2,32 @@
 
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from lab.errors import UsageError, unknown_name
 
 HIDDEN: dict[str, Any] = {"option": False}
 """`json_schema_extra` of a field that is no option of a command."""
+LARGEST_WHOLE, LARGEST = 2**63 - 1, 1e30
+"""Whole numbers and others are at most so far from 0: beyond, there is no arithmetic for them."""
 
 
 class Config(BaseModel):
-    """Base of every settings class. Frozen; unknown keys and non-finite numbers are refused.
+    """Base of every settings class. Frozen; unknown keys, and numbers that are not finite or astronomic, are refused.
 
     Each field carries a one-line description with its unit: command-line options are made from it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*")
+    @classmethod
+    def _is_not_astronomic(cls, value: Any) -> Any:
+        for number in value if isinstance(value, tuple) else (value,):
+            limit = LARGEST_WHOLE if isinstance(number, int) else LARGEST
+            if isinstance(number, int | float) and abs(number) > limit:
+                raise ValueError(f"at most {limit:g} is possible")
+        return value
 
     @classmethod
     def parse(cls, values: dict[str, Any]) -> Self:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 MANY = 12
 """Of more names than these, only the nearest are listed."""
+NO_MEMORY = "There is not enough memory for this. Ask for less: a smaller batch, width, size or n, or fewer --jobs."
 
 
 class WorkbenchError(Exception):
@@ -57,6 +58,12 @@ def telling(whose: object, say: Callable[[str], None]) -> Iterator[None]:
             raise WorkbenchError(f"{whose}: {error}".replace("allow_overlap=True", "--allow-overlap")) from error
     for warning in caught:
         say(f"Warning: {whose}: {warning.message}")
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether Python, or torch on a processor or a GPU, had no memory left; torch is not imported to be asked."""
+    named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return named or any(words in str(error) for words in ("DefaultCPUAllocator", "out of memory"))
 
 
 def first_line(error: BaseException) -> str:

@@ -14,6 +14,8 @@ from lab.errors import WorkbenchError
 
 FULL = {errno.ENOSPC, errno.EDQUOT}
 FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
+DEEPEST = 32
+"""Objects and lists within one another in a JSON file: far more than there are in ours."""
 
 
 @contextlib.contextmanager
@@ -48,9 +50,42 @@ def read_json(path: Path, problem: str) -> dict[str, Any]:
         WorkbenchError: there is none; the message says that the folder is `problem`.
     """
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
+        return read_object(path)
+    except (OSError, ValueError) as error:
         raise WorkbenchError(f"{path.parent} is {problem}.") from error
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The object in a JSON file.
+
+    Raises:
+        OSError: the file cannot be read, or is none: whoever opens a pipe waits for ever.
+        ValueError: it holds no text, no JSON, nothing that is an object, or one that is nested too deeply to be ours.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(errno.ENOENT, "no such file", str(path))
+    return from_json(path.read_bytes())
+
+
+def from_json(text: str | bytes) -> dict[str, Any]:
+    """The object in a JSON text; of bytes, in UTF-8, -16 or -32, with a byte order mark or without.
+
+    Raises:
+        ValueError: it is no JSON, no object, or nested deeper than what this project writes.
+    """
+    try:
+        found = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    if not isinstance(found, dict):
+        raise ValueError("it is no object {...}")
+    level: list[Any] = [found]
+    for _ in range(DEEPEST):
+        nested = [value for value in level if isinstance(value, dict | list)]
+        level = [part for value in nested for part in (value.values() if isinstance(value, dict) else value)]
+        if not level:
+            return found
+    raise ValueError("it is nested too deeply")
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
@@ -62,13 +97,23 @@ def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
 
 
 def read_arrays(path: Path) -> dict[str, Any]:
-    """The arrays of an .npz by name, none of them of Python objects; empty where there is no file."""
+    """The arrays of an .npz by name, none of them of Python objects; empty where there is no file.
+
+    Raises:
+        WorkbenchError: it is damaged.
+    """
     import numpy as np
 
     if not path.exists():
         return {}
-    with np.load(path, allow_pickle=False) as found:
-        return dict(found)
+    try:
+        with np.load(path, allow_pickle=False) as found:
+            arrays = dict(found)
+        if not all(isinstance(array, np.ndarray) for array in arrays.values()):
+            raise ValueError("it holds files that are no arrays")
+        return arrays
+    except Exception as error:  # damaged archives raise errors of every kind
+        raise WorkbenchError(f"{path} is damaged: remove its folder, and have it made anew.") from error
 
 
 def without_nan(value: Any) -> Any:
@@ -99,10 +144,15 @@ def sync_folder(path: Path) -> None:
 def remove_leftovers(folder: Path) -> None:
     """Remove what writers that were killed left aside below a folder; only for who holds the folder's lock."""
     for path in list(folder.rglob(".*.tmp")):
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
+        remove(path)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a folder with all that is in it, or a link itself; it need not be there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ and one broken file does not break the list. What has a name that starts with `_
 
 import ast
 import importlib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -30,6 +31,8 @@ KINDS = {
 }
 """The kinds, and what one of their entries is called. A kind's folder has its name, but for `PLACES`."""
 PLACES = {"executors": "lab/running/executors"}
+NAME = re.compile(r"[a-zA-Z0-9]+(-[a-zA-Z0-9]+)*")
+"""What entries can be called on the command line."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,7 @@ def load(kind: str, name: str) -> ModuleType:
         UsageError: the name is unknown.
     """
     module = f"{PLACES.get(kind, kind).replace('/', '.')}.{name.replace('-', '_')}"
-    if "_" in name:  # of files, and of what is no entry
+    if not NAME.fullmatch(name):  # it is a file's, one of no entry, or leads elsewhere
         check(kind, name)
     try:
         return importlib.import_module(module)
@@ -139,10 +142,10 @@ def source(entry: str) -> Path:
     Raises:
         UsageError: there is none.
     """
+    kind, _, name = entry.partition("/")
     path = ROOT / entry.replace("-", "_")
     file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-    if not file.is_file():
-        kind, _, name = entry.partition("/")
+    if not (kind.isidentifier() and NAME.fullmatch(name or "engine") and file.is_file()):
         check(kind, name)
     return file
 

@@ -1,6 +1,6 @@
 """Measuring a network that was not made here: its layers' entanglement on an image set."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import imagesets
-from lab.errors import WorkbenchError
+from lab.errors import UsageError, WorkbenchError
 from lab.files import without_nan
 from lab.machine import check_device, resolve_device
 from lab.pace import paced
@@ -54,7 +54,7 @@ def measure_network(
     split: str = "test",
     anchors: int | None = None,
     distance: Distance = "sqeuclidean",
-    max_features: int = MAX_FEATURES,
+    max_features: int | None = None,
     size: int | None = None,
     normalize: Normalize | None = None,
     seed: int = 0,
@@ -75,7 +75,8 @@ def measure_network(
         split: of the image set.
         anchors: estimate from this many random anchors; None for all.
         distance: `sqeuclidean`, or `cosine` for 1 - cos.
-        max_features: larger maps are averaged to the largest square grid that fits, by channel.
+        max_features: larger maps are averaged to the largest square grid that fits, by channel; None for 4096, or a
+            number a channel where there are more.
         size: side in pixels that images are resized to, bilinearly; None for the image set's own.
         normalize: `imagenet`, or `none` for values in [0, 1]; None for `imagenet` with networks of torchvision alone.
         seed: draws the images, the anchors and random weights.
@@ -96,17 +97,20 @@ def measure_network(
         raise WorkbenchError(f"{imageset} has no labels for {split}, so there are no classes to be entangled.")
     chosen = subset(len(images), min(DEFAULT_N, len(images)) if n is None else n, seed, "images")
     check_classes(images.labels[chosen], f"{imageset} ({split})")
-    size = size or images.images.shape[-1]
+    size, most = size or images.images.shape[-1], max_features or MAX_FEATURES
     normalize, channels = usual(model, normalize, images.images.shape[1])
     say(own.describe(model, weights, seed))
     say(
         f"{len(chosen)} of {len(images)} images of {imageset} ({split}), {size} x {size} pixels, normalisation "
-        f"{normalize}; maps averaged to at most {max_features} features."
+        f"{normalize}; maps averaged to at most {most} features."
     )
     batches = (prepare(images.batch(part), size, normalize, channels) for part in chosen.split(BATCH))
     first = prepare(images.batch(chosen[:2]), size, normalize, channels).to(place)
+    layered = extractor(model, network, layers, first, say)
+    if max_features:
+        _check_channels(run(layered.to(place), first), max_features)
     shown = paced(batches, -(-len(chosen) // BATCH), "batches")
-    found = extract(extractor(model, network, layers, first, say), shown, max_features, place)
+    found = extract(layered, shown, most, place)
     if out:
         write_tensors(out, {**found, LABELS: images.labels[chosen]})
     rows = measure(found, images.labels[chosen], distance=distance, anchors=anchors, seed=seed)
@@ -137,3 +141,14 @@ def extract(
         for name, layer in run(network, batch.to(device)).items():
             parts.setdefault(name, []).append(pool_maps(channels_first(name, layer, len(batch)), max_features))
     return {name: torch.cat(layer) for name, layer in parts.items()}
+
+
+def _check_channels(layers: Mapping[str, Any], max_features: int) -> None:
+    """Raise UsageError where a map has more channels than numbers are to be kept: each keeps one at least."""
+    for name, layer in layers.items():
+        maps = channels_first(name, layer, len(layer))
+        if maps.ndim == 4 and maps.shape[1] > max_features:
+            channels = maps.shape[1]
+            raise UsageError(
+                f"Layer {name!r} keeps a number for each of its {channels} channels: --max-features {channels} or more."
+            )

@@ -56,8 +56,8 @@ class Points(Settings):
 
     points: int = Field(ge=8, le=5000, description="points in the plane")
     classes: int = Field(ge=2, le=6, description="classes, of equal size")
-    steps: int = Field(ge=1, description="gradient steps")
-    measurements: int = Field(ge=2, description="measurements over a descent, denser early")
+    steps: int = Field(ge=1, le=10_000_000, description="gradient steps")
+    measurements: int = Field(ge=2, le=10_000, description="measurements over a descent, denser early")
     rate: float = Field(gt=0, le=1, description="length of a step; 1 takes a point to where its neighbours pull it")
     temperature: float = Field(gt=0, description="temperature as a share of the points' first mean squared distance")
     modes_temperature: float = Field(gt=0, description="the same where classes have two modes: below their distance")

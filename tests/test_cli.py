@@ -108,3 +108,24 @@ def test_an_interrupt_is_130_and_the_same_command_goes_on(tmp_path):
     assert done.returncode == 0, done.stderr
     cells = json.loads(done.stdout.splitlines()[-1])["cells"]
     assert cells["cached"] >= 1 and cells["cached"] + cells["run"] == cells["total"] == 4
+
+
+def test_outside_an_environment_one_line_says_how_to_make_one():
+    """Without what pip installs."""
+    done = subprocess.run([sys.executable, "-S", ROOT / "cli.py", "list", "gans"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("Error: click is not installed for ") and done.stderr.count("\n") == 1
+    assert "make .venv/installed" in done.stderr and "pip install -e ." in done.stderr
+
+
+def test_a_package_that_is_missing_later_is_told_in_the_same_way(monkeypatch, capsys):
+    from lab import registry
+
+    def lacking(kind):
+        import a_package_that_is_not_there  # noqa: F401
+
+    monkeypatch.setattr(registry, "entries", lacking)
+    monkeypatch.setattr(sys, "argv", ["snnl", "list", "gans"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert "Error: a_package_that_is_not_there is not installed for " in capsys.readouterr().err

@@ -2,15 +2,18 @@
 
 import json
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from lab.cells.layout import EVENTS
-from lab.files import without_nan
+from lab.files import from_json, without_nan
 from lab.processes import rank
 
 TAIL = 4096
 """Bytes at the end of the file in which the latest progress is looked for."""
+LARGEST = 1e300
+"""What can be counted of anything."""
 
 
 def append(path: Path, record: dict[str, Any]) -> None:
@@ -26,7 +29,7 @@ def tell(folder: Path, event: str, **fields: Any) -> None:
 
 
 def last_progress(folder: Path) -> dict[str, Any]:
-    """The latest `progress` event of a cell's folder; empty before the first."""
+    """The latest `progress` event of a cell's folder: what is `done` of the `total`, and a `text`; empty before one."""
     try:
         with (folder / EVENTS).open("rb") as file:
             file.seek(max(0, file.seek(0, 2) - TAIL))
@@ -34,10 +37,14 @@ def last_progress(folder: Path) -> dict[str, Any]:
     except OSError:
         return {}
     for line in reversed(lines):
-        try:
-            event = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(event, dict) and event.get("event") == "progress":
-            return event
+        with suppress(ValueError):
+            event = from_json(line)
+            if event.get("event") == "progress" and _is_told(event):
+                return event
     return {}
+
+
+def _is_told(event: dict[str, Any]) -> bool:
+    numbers = (event.get("done"), event.get("total"))
+    counted = all(isinstance(number, int | float) and 0 <= number <= LARGEST for number in numbers)
+    return counted and isinstance(event.get("text"), str)

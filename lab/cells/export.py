@@ -1,10 +1,12 @@
 """Copying finished work without its weights, to be kept and shared."""
 
+import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
 from lab.cells import layout
 from lab.cells.folder import CellFolder
+from lab.cells.kept import check_kept
 from lab.cells.record import read_study
 from lab.errors import UsageError, WorkbenchError
 from lab.files import atomic_write, write_json
@@ -18,22 +20,24 @@ def export(folder: Path, target: Path) -> Path:
 
     Raises:
         UsageError: the folder is no study's and no cell's.
-        WorkbenchError: the cell is not finished, or the target holds something else under a cell's name.
+        WorkbenchError: a cell is damaged or is not finished, a run holds links, or the target holds something else
+            under a cell's name.
     """
     if layout.is_study(folder):
         return _export_study(folder.resolve(), target)
     if not layout.is_cell(folder):
         raise UsageError(f"{folder} is no study's folder and no cell's; a study's looks like runs/studies/NAME/HASH.")
     if not CellFolder(folder).done:
-        raise WorkbenchError(f"{folder} is not finished: snnl cell {folder} goes on with it.")
+        going_on = shlex.join(["snnl", "cell", str(folder)])
+        raise WorkbenchError(f"{folder} is not finished: {going_on} goes on with it.")
     return _export_cell(folder.resolve(), target)
 
 
 def _export_study(folder: Path, target: Path) -> Path:
-    cells, (_, _, names) = layout.cells(layout.root_of(folder)), read_study(folder)
-    for name in names:
-        if layout.is_done(cells / name):
-            _export_cell(cells / name, target)
+    root, (_, _, names) = layout.root_of(folder), read_study(folder)
+    for cell in (layout.cell(root, name) for name in names):
+        if layout.is_done(cell):
+            _export_cell(cell, target)
     copied = layout.study(target, folder.parent.name, folder.name)
     _copy(folder, copied, layout.KEPT_OF_STUDY)
     return copied
@@ -46,8 +50,10 @@ def _export_cell(cell: Path, target: Path) -> Path:
         return copied
     if copied.exists() and not layout.is_cell(copied):
         raise WorkbenchError(f"{copied} is there and is no cell's folder; name another target.")
+    folder = CellFolder(cell)
+    check_kept(folder)
     copied.mkdir(parents=True, exist_ok=True)
-    write_json(copied / layout.CONFIG, {**CellFolder(cell).record, "local": {}})
+    write_json(copied / layout.CONFIG, {**folder.record, "local": {}})
     _copy(cell, copied, layout.KEPT_OF_CELL)
     layout.mark(copied, layout.end_of(cell))
     return copied

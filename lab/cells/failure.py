@@ -1,14 +1,13 @@
 """Why work failed, as a record with a kind, so that nobody has to read the words."""
 
-import json
 import traceback
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from lab.cells.layout import FAILED, TRACEBACK
-from lab.errors import WorkbenchError, first_line
-from lab.files import atomic_write, write_json
+from lab.errors import NO_MEMORY, WorkbenchError, first_line, out_of_memory
+from lab.files import atomic_write, read_object, remove, write_json
 from lab.processes import lost_another
 
 LOST = "lost"
@@ -30,6 +29,8 @@ def failure_of(error: BaseException, folder: Path | None = None) -> Failure:
     """The failure that an exception is; of one that nobody foresaw, with where its traceback lies."""
     if isinstance(error, WorkbenchError):
         message, kind = str(error), error.kind
+    elif out_of_memory(error):
+        message, kind = NO_MEMORY, WorkbenchError.kind
     elif folder is None:
         message, kind = f"{type(error).__name__}: {first_line(error)}", WorkbenchError.kind
     else:
@@ -40,11 +41,11 @@ def failure_of(error: BaseException, folder: Path | None = None) -> Failure:
 def read_failure(folder: Path) -> Failure | None:
     """The failure of the last attempt, if that failed."""
     try:
-        found = json.loads((folder / FAILED).read_text(encoding="utf-8"))
+        found = read_object(folder / FAILED)
         return Failure(str(found["kind"]), str(found["message"]))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError):
         return Failure(WorkbenchError.kind, f"it failed, and {folder / FAILED} cannot be read")
 
 
@@ -66,4 +67,4 @@ def keep_failure(folder: Path, failure: Failure, error: BaseException | None = N
 def forget_failure(folder: Path) -> None:
     """Begin anew: what an earlier attempt failed of is no reason of this one's."""
     for name in (FAILED, TRACEBACK):
-        (folder / name).unlink(missing_ok=True)
+        remove(folder / name)

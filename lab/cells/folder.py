@@ -21,7 +21,7 @@ from lab.cells import events, layout
 from lab.cells.cell import Cell
 from lab.cells.failure import Failure, read_failure
 from lab.cells.record import read_record, record_of
-from lab.cells.rows import COLUMNS
+from lab.cells.rows import COLUMNS, read_row
 from lab.errors import WorkbenchError
 from lab.files import atomic_write, read_json, write_json
 from lab.hashing import text_hash
@@ -52,8 +52,9 @@ class CellFolder:
         Raises:
             WorkbenchError: the folder is another's, or was changed by hand.
         """
-        path = cells / cell.folder_name
+        path = layout.own(cells / cell.folder_name)
         path.mkdir(parents=True, exist_ok=True)
+        layout.check_plain(path)
         known = layout.is_cell(path)
         if known:
             found = cls(path)
@@ -99,8 +100,14 @@ class CellFolder:
 
     @property
     def data(self) -> dict[str, Any]:
-        """Where data are (`root`), and whether those that are not there may be downloaded: no part of the result."""
+        """Where data are (`root`), and whether those that are not there may be downloaded: no part of the result.
+
+        Raises:
+            WorkbenchError: it is an export, which does not tell.
+        """
         local = self.record["local"]
+        if not {"data", "download"} <= set(local):
+            raise WorkbenchError(f"{self.path} does not tell where its data are: the command that made it can do it.")
         return {"root": Path(local["data"]), "download": bool(local["download"])}
 
     @property
@@ -115,7 +122,7 @@ class CellFolder:
         Raises:
             WorkbenchError: one is not there, or is another cell's.
         """
-        found = [CellFolder(self.path.parent / name) for name in self.record["needs_folders"]]
+        found = [CellFolder(layout.own(self.path.parent / name)) for name in self.record["needs_folders"]]
         for need, key in zip(found, self.record["identity"]["needs"], strict=True):
             if need.key != key:
                 raise WorkbenchError(f"{need.path} is not the cell that {self.path.name} needs: remove it.")
@@ -140,7 +147,7 @@ class CellFolder:
     def environment(self) -> dict[str, Any]:
         """Where and with what the work was done; empty before it began."""
         path = self.path / layout.ENVIRONMENT
-        return read_json(path, "unreadable") if path.exists() else {}
+        return read_json(path, "damaged (environment.json): remove it, and have it made anew") if path.exists() else {}
 
     @property
     def failure(self) -> Failure | None:
@@ -177,12 +184,13 @@ class CellFolder:
         Raises:
             WorkbenchError: they are damaged, or the cell is finished and they are not those that it finished with.
         """
-        path, text = self.path / layout.ROWS, self._rows_text()
+        path = self.path / layout.ROWS
         try:
-            rows = [dict(json.loads(line)) for line in text.splitlines(keepends=True) if line.endswith("\n")]
-        except (ValueError, TypeError) as error:
+            text = self._rows_text()
+            rows = [read_row(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+        except (OSError, ValueError) as error:
             raise WorkbenchError(f"{path} is damaged: remove its folder, and have it made anew.") from error
-        if self.done and layout.end_of(self.path).get("rows") != text_hash(text):
+        if self.done and layout.end_of(self.path)["rows"] != text_hash(text):
             raise WorkbenchError(f"{path} was edited: remove its folder, and have it made anew.")
         return rows
 

@@ -4,21 +4,28 @@ runs/
     cells/LABEL-KEY/       one piece of work: lab.cells.folder
     studies/NAME/HASH/     one study: its plan and its report
     searches/NAME/HASH/    one search of settings
+    timing.json            how long cells take here: lab.running.timing
 
-`results`, which ships with the code, holds finished runs of others in the same way.
+`results`, which ships with the code, holds finished runs of others in the same way. Links below a folder of runs are
+not followed, so that nothing else is read or written.
 """
 
+import math
+import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from lab.files import read_json, write_json
+from lab.errors import WorkbenchError
+from lab.files import read_json, remove, write_json
 from lab.registry import ROOT
 
 CONFIG, PLAN = "config.json", "plan.json"
 ENVIRONMENT, EVENTS, ROWS, TABLE = "environment.json", "events.jsonl", "rows.jsonl", "rows.csv"
+TIMING = "timing.json"
 DONE, FAILED, TRACEBACK = "DONE", "FAILED", "traceback.txt"
-LOCK, LOG = "lock", "log.txt"
-CHECKPOINTS, SAMPLES, SNAPSHOTS = "checkpoints", "samples", "snapshots"
+LOCK, LOG, JOURNAL = "lock", "log.txt", "journal.log"
+CHECKPOINTS, SAMPLES, SNAPSHOTS, TRACKERS = "checkpoints", "samples", "snapshots", "trackers"
 
 PUBLISHED = ROOT / "results"
 """Finished cells without their weights that ship with the code."""
@@ -30,22 +37,72 @@ KEPT_OF_STUDY = (CONFIG, PLAN, DONE)
 
 def cells(root: Path) -> Path:
     """The folder of the cells."""
-    return root / "cells"
+    return _below(root, "cells")
+
+
+def all_cells(root: Path) -> list[Path]:
+    """The folders of all cells."""
+    return _folders(cells(root))
+
+
+def cell(root: Path, name: str) -> Path:
+    """The folder of the cell of a name."""
+    return _below(root, "cells", name)
 
 
 def study(root: Path, name: str, key: str) -> Path:
     """The folder of a study with settings of that key."""
-    return root / "studies" / name / key
+    return _below(root, "studies", name, key)
 
 
 def studies(root: Path) -> list[Path]:
     """The folders of all studies."""
-    return sorted(root.glob("studies/*/*"))
+    return [folder for name in _folders(_below(root, "studies")) for folder in _folders(name)]
 
 
 def search(root: Path, name: str, key: str) -> Path:
     """The folder of a search with settings of that key."""
-    return root / "searches" / name / key
+    return _below(root, "searches", name, key)
+
+
+def own(path: Path) -> Path:
+    """A path below a folder of runs, if it is no link, which may lead out of it.
+
+    Raises:
+        WorkbenchError: it is one.
+    """
+    if path.is_symlink():
+        raise WorkbenchError(f"{path} is a link, and is not followed: put what it leads to there.")
+    return path
+
+
+def _below(root: Path, *names: str) -> Path:
+    for name in names:
+        root = own(root / name)
+    return root
+
+
+def _folders(place: Path) -> list[Path]:
+    """Those in a place; links are none."""
+    return sorted(path for path in place.glob("*") if path.is_dir() and not path.is_symlink())
+
+
+def check_plain(folder: Path) -> None:
+    """Look through the folder of a cell or of a study. What trackers keep there is theirs, and is not read.
+
+    Raises:
+        WorkbenchError: it holds a link, by which something outside would be read or written, a pipe or a device.
+    """
+    left = [folder]
+    while left:
+        with suppress(OSError), os.scandir(left.pop()) as entries:  # a cell at work renames and removes folders
+            for entry in entries:
+                if entry.is_symlink():
+                    own(Path(entry.path))
+                if not (entry.is_file() or entry.is_dir()):
+                    raise WorkbenchError(f"{entry.path} is no plain file, and is not read: remove it.")
+                if entry.is_dir() and entry.name != TRACKERS:
+                    left.append(Path(entry.path))
 
 
 def root_of(folder: Path) -> Path:
@@ -76,14 +133,19 @@ def mark(folder: Path, end: dict[str, Any]) -> None:
 
 
 def end_of(folder: Path) -> dict[str, Any]:
-    """What finished work was marked with.
+    """What the finished work of a cell was marked with: its `seconds`, and the hash of its `rows`.
 
     Raises:
-        WorkbenchError: the mark cannot be read.
+        WorkbenchError: the mark is damaged.
     """
-    return read_json(folder / DONE, "damaged (DONE): remove it, and have it made anew")
+    problem = "damaged (DONE): remove it, and have it made anew"
+    end = read_json(folder / DONE, problem)
+    seconds, rows = end.get("seconds"), end.get("rows")
+    if not (isinstance(seconds, int | float) and 0 <= seconds < math.inf and isinstance(rows, str)):
+        raise WorkbenchError(f"{folder} is {problem}.")
+    return end
 
 
 def unmark(folder: Path) -> None:
     """Take the mark of finished work away."""
-    (folder / DONE).unlink(missing_ok=True)
+    remove(folder / DONE)

@@ -8,16 +8,75 @@ needs_folders   the names of the folders that the cell reads
 seal            a hash of all but `local`
 """
 
+import os
+import re
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, Field
 
 from lab.cells.cell import FORMAT, Cell, ConfigT, folder_name
-from lab.cells.layout import CONFIG, PLAN
+from lab.cells.layout import CONFIG, PLAN, check_plain
 from lab.errors import UsageError, WorkbenchError
 from lab.files import read_json
 from lab.hashing import content_hash
 
 SEALED = ("identity", "config", "key", "label", "needs_folders")
+PLAIN = re.compile(r"\w[\w.+-]*")
+"""What folders of runs are called: nothing that leads elsewhere."""
+LONGEST = 200
+"""Bytes in the name of a folder; systems take 255."""
+
+
+def check_name(name: str) -> str:
+    """The name, if a folder of a run can have it.
+
+    Raises:
+        ValueError: it leads elsewhere, or is too long.
+    """
+    if not PLAIN.fullmatch(name) or len(os.fsencode(name)) > LONGEST:
+        raise ValueError("no name of a run's folder")
+    return name
+
+
+Name = Annotated[str, AfterValidator(check_name)]
+
+
+class _Identity(BaseModel, strict=True):
+    """The parts of an identity that are read again."""
+
+    task: str
+    versions: dict[str, int]
+    data: str
+    needs: list[str]
+    processes: int = Field(ge=1)
+
+
+class _Local(BaseModel, strict=True):
+    """What a cell's folder says beside what decides its result; an export says nothing."""
+
+    data: str = ""
+    download: bool = False
+    checkpoint_minutes: float = Field(0.0, ge=0, allow_inf_nan=False)
+    trackers: list[str] = []
+
+
+class _Record(BaseModel, strict=True):
+    """The shape of a record, which the seal of a stranger's does not vouch for."""
+
+    identity: _Identity
+    config: dict[str, Any]
+    key: str
+    label: Name
+    needs_folders: list[Name]
+    local: _Local
+
+
+class _Plan(BaseModel, strict=True):
+    """The shape of a study's plan."""
+
+    study: str
+    cells: list[Name]
 
 
 def record_of(cell: Cell, local: dict[str, Any]) -> dict[str, Any]:
@@ -38,8 +97,9 @@ def read_record(folder: Path) -> dict[str, Any]:
     """The record of a cell's folder.
 
     Raises:
-        WorkbenchError: it is no cell's folder, one of another format, or one that was edited or renamed.
+        WorkbenchError: it is no cell's folder, of another format, was edited or renamed, or holds links.
     """
+    check_plain(folder)
     record = read_json(folder / CONFIG, "no cell's folder: it has no readable config.json")
     if record.get("format") != FORMAT:
         version = f"format {record.get('format')!r}; this version reads {FORMAT}"
@@ -74,21 +134,41 @@ def read_study(folder: Path) -> tuple[str, dict[str, Any], list[str]]:
     """The study that a folder is of, its settings as plain values, and the names of its cells.
 
     Raises:
-        UsageError: it is no study's folder.
+        UsageError: it is no study's folder, or its plan is damaged.
+        WorkbenchError: it holds links.
+    """
+    check_plain(folder)
+    try:
+        found, settings = (read_json(folder / name, "no study's folder") for name in (PLAN, CONFIG))
+    except WorkbenchError as error:
+        raise UsageError(f"{folder} is no study's folder; one looks like runs/studies/NAME/HASH.") from error
+    study, cells = plan_of(found, folder)
+    return study, settings, cells
+
+
+def plan_of(found: dict[str, Any], folder: Path) -> tuple[str, list[str]]:
+    """The study and the names of its cells, from what the plan in a folder holds.
+
+    Raises:
+        UsageError: it is damaged.
     """
     try:
-        plan, settings = (read_json(folder / name, "no study's folder") for name in (PLAN, CONFIG))
-        return plan["study"], settings, plan["cells"]
-    except (WorkbenchError, KeyError) as error:
-        raise UsageError(f"{folder} is no study's folder; one looks like runs/studies/NAME/HASH.") from error
+        plan = _Plan.model_validate(found)
+        if len({*plan.cells}) < len(plan.cells):
+            raise ValueError("a cell is there twice")
+    except ValueError as error:
+        raise UsageError(f"{folder / PLAN} is damaged: the command that made the study mends it.") from error
+    return plan.study, plan.cells
 
 
 def _is_whole(record: dict[str, Any]) -> bool:
-    """Whether a record has all its parts, and the key and the seal that follow from them."""
+    """Whether a record has all its parts, and the key, the names and the seal that follow from them."""
     try:
+        _Record.model_validate(record)
         whole = content_hash(record["identity"]) == record["key"] and _seal(record) == record["seal"]
-        return whole and isinstance(record["local"], dict)
-    except (KeyError, TypeError):
+        needs = zip(record["needs_folders"], record["identity"]["needs"], strict=True)
+        return whole and all(name.endswith(folder_name("", key)) for name, key in needs)
+    except (KeyError, ValueError):
         return False
 
 

@@ -4,12 +4,12 @@ A study's folder goes with those of its cells that nothing left behind needs. No
 behind needs, at which a command is at work, or that is no run's.
 """
 
-import shutil
 from collections.abc import Iterable
 from contextlib import suppress
+from graphlib import TopologicalSorter
 from pathlib import Path
 
-from lab import locks
+from lab import files, locks
 from lab.cells import layout
 from lab.cells.runs import MARKS, Run, Runs
 from lab.errors import WorkbenchError
@@ -34,7 +34,7 @@ def to_remove(runs: Runs, folders: Iterable[Path]) -> list[Run]:
     for run in taken.values():
         if run.is_running():
             raise WorkbenchError(f"{run.name} is at work: stop that first.")
-    return sorted(taken.values(), key=lambda run: _height(runs, run), reverse=True)
+    return _ordered(taken)
 
 
 def remove(root: Path, taken: Iterable[Run]) -> None:
@@ -89,11 +89,12 @@ def _staying(runs: Runs, run: Run, taken: dict[Path, Run]) -> list[Run]:
     return [needer for needer in runs.needed_by(run) if needer.path not in taken]
 
 
-def _height(runs: Runs, run: Run) -> int:
-    """Length of the longest chain of needs below a run; a study stands above every cell."""
-    if run.kind == "study":
-        return len(runs.cells) + 1
-    return 1 + max((_height(runs, runs.cells[name]) for name in run.needs if name in runs.cells), default=0)
+def _ordered(taken: dict[Path, Run]) -> list[Run]:
+    """The studies, then the cells, each before those that it needs."""
+    cells = {run.path.name: run for run in taken.values() if run.kind == "cell"}
+    needs = {name: [need for need in run.needs if need in cells] for name, run in cells.items()}
+    needs_first = [cells[name] for name in TopologicalSorter(needs).static_order()]
+    return [*(run for run in taken.values() if run.kind == "study"), *reversed(needs_first)]
 
 
 def _empty(run: Run) -> None:
@@ -104,7 +105,4 @@ def _empty(run: Run) -> None:
     layout.unmark(run.path)
     others = (path for path in run.path.iterdir() if path.name != layout.LOCK)
     for path in sorted(others, key=lambda path: path.name == MARKS[run.kind]):
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
+        files.remove(path)

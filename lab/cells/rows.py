@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from lab.files import from_json
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -12,6 +14,26 @@ COLUMNS = tuple(
 """The columns, in order. kimg: thousands of real images shown to the network; step: its updates; n: samples a side."""
 
 NUMBERS = ("seed", "kimg", "step", "value", "n")
+LARGEST = 1e300
+"""What a number in a row is within; what is not finite is null there."""
+
+
+def read_row(line: str) -> dict[str, Any]:
+    """The row of a line of JSON.
+
+    Raises:
+        ValueError: it is none: its columns are not numbers or null, and texts.
+    """
+    row = from_json(line)
+    for column in COLUMNS:
+        value = row.get(column)
+        if value is not None and not (_is_number(value) if column in NUMBERS else isinstance(value, str)):
+            raise ValueError(f"{column} is {value!r}")
+    return row
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and -LARGEST <= value <= LARGEST
 
 
 def build_table(rows: Iterable[dict[str, Any]]) -> "pd.DataFrame":

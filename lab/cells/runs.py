@@ -3,7 +3,6 @@
 A study needs the cells of its plan, and a cell those that it reads.
 """
 
-import json
 import os
 import time
 from collections.abc import Iterable, Iterator
@@ -17,6 +16,7 @@ from lab import locks
 from lab.cells import layout
 from lab.cells.events import last_progress
 from lab.cells.folder import CellFolder
+from lab.cells.record import read_record, read_study
 from lab.errors import UsageError, WorkbenchError
 
 MARKS = {"cell": layout.CONFIG, "study": layout.PLAN}
@@ -31,7 +31,7 @@ class Run:
         kind: `cell` or `study`.
         path: the folder.
         needs: the names of the cells that it needs.
-        record: what its mark holds; empty where that cannot be read.
+        record: what is known of it; empty where its mark cannot be read.
     """
 
     kind: str
@@ -64,7 +64,7 @@ class Runs:
         """Look through `root`, which need not exist."""
         self.root = root
         self.studies = list(_open("study", layout.studies(self.root)))
-        self.cells = {run.path.name: run for run in _open("cell", layout.cells(self.root).glob("*"))}
+        self.cells = {run.path.name: run for run in _open("cell", layout.all_cells(self.root))}
 
     @property
     def all(self) -> list[Run]:
@@ -142,15 +142,19 @@ def size_text(size: int) -> str:
 
 
 def _open(kind: str, folders: Iterable[Path]) -> Iterator[Run]:
-    """The runs among folders: those with the mark of one. A link is none."""
-    for path in sorted(folders):
-        if path.is_symlink() or not (path / MARKS[kind]).is_file():
+    """The runs among folders: those with the mark of one."""
+    for path in folders:
+        mark = path / MARKS[kind]
+        if not (mark.is_file() or mark.is_symlink()):
             continue
         try:
-            record = dict(json.loads((path / MARKS[kind]).read_text(encoding="utf-8")))
-            needs = record["cells"] if kind == "study" else CellFolder(path).record["needs_folders"]
-            yield Run(kind, path, tuple(needs), record)
-        except (OSError, ValueError, KeyError, TypeError, WorkbenchError):
+            if kind == "study":
+                study, _, needs = read_study(path)
+                yield Run(kind, path, tuple(needs), {"study": study})
+            else:
+                record = read_record(path)
+                yield Run(kind, path, tuple(record["needs_folders"]), record)
+        except WorkbenchError:
             yield Run(kind, path, (), {})
 
 
@@ -171,11 +175,8 @@ def _of_cell(runs: Runs, run: Run) -> dict[str, Any]:
 
 
 def _of_study(runs: Runs, run: Run) -> dict[str, Any]:
-    try:
-        settings = json.loads((run.path / layout.CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        settings = {}
-    return {"study": run.record.get("study"), "settings": settings, "needs": _states(runs, run)}
+    study, settings, _ = read_study(run.path)
+    return {"study": study, "settings": settings, "needs": _states(runs, run)}
 
 
 def _states(runs: Runs, run: Run) -> dict[str, str]:

@@ -7,23 +7,30 @@ from typing import Any
 from lab.cells import layout
 from lab.cells.cell import Cell
 from lab.cells.folder import CellFolder
+from lab.cells.fresh import dropped_if_bare
 from lab.errors import WorkbenchError
 from lab.processes import world_size
+from lab.running import timing
 from lab.running.executors import here
 from lab.running.progress import Display
 
 
 def do_cell(cell: Cell, runs: Path, local: dict[str, Any]) -> CellFolder:
     """Do a cell below `runs`, or go on with it, or find it done."""
-    return do_folder(CellFolder.create(cell, layout.cells(runs), local).path, cost=cell.cost)
+    with dropped_if_bare([layout.cell(runs, cell.folder_name)]):
+        folder, known = CellFolder.create(cell, layout.cells(runs), local), timing.read(runs)
+        if not folder.done:
+            do_folder(folder.path, known.seconds(cell) if known.knows([cell]) else None)
+            timing.learn(runs, [(cell, folder.seconds)])
+        return folder
 
 
-def do_folder(path: Path, *, cost: float = 60.0) -> CellFolder:
+def do_folder(path: Path, seconds: float | None = None) -> CellFolder:
     """Do the cell of a folder, or find it done.
 
     Args:
         path: the folder.
-        cost: a guess of the seconds it takes, for the first estimate of the time left.
+        seconds: how long it takes, for the first estimate of the time left; None where that is not known.
 
     Raises:
         WorkbenchError: it is no cell's folder, or a cell that it needs is not finished.
@@ -34,6 +41,6 @@ def do_folder(path: Path, *, cost: float = 60.0) -> CellFolder:
             raise WorkbenchError(f"{path} needs {need}, which is not finished: do that first.")
     with ExitStack() as shown:
         if world_size() == 1 and not folder.done:
-            shown.enter_context(Display({path: cost}, jobs=1)).started(folder)
+            shown.enter_context(Display({path: seconds or 1.0}, jobs=1, known=seconds is not None)).started(folder)
         here.Executor().submit(folder).result()
     return folder

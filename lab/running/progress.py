@@ -17,14 +17,16 @@ from lab.cells.folder import CellFolder
 from lab.pace import LINE_SECONDS, duration
 
 REDRAW_SECONDS = 0.5
+FIRST_SHARE = 0.02
+"""Before so much is done, the pace tells nothing of the time left."""
 
 
 class Display:
     """Shows what is running, how fast, and the time left. Use it as a context; tell it of each cell that starts."""
 
-    def __init__(self, costs: dict[Path, float], jobs: int) -> None:
-        """`costs`: a guess, in seconds on one core, for the folder of each cell that is to do."""
-        self._costs, self._jobs = costs, jobs
+    def __init__(self, costs: dict[Path, float], jobs: int, *, known: bool = True) -> None:
+        """`costs`: seconds on one core for the folder of each cell that is to do; `known`: not merely guessed."""
+        self._costs, self._jobs, self._known = costs, jobs, known
         self._running: list[CellFolder] = []
         self._start = time.monotonic()
         self._stop = threading.Event()
@@ -86,6 +88,8 @@ class Display:
         partly = sum(self._costs[folder.path] * _done(event) for folder, event in active.items())
         cost, elapsed = sum(self._costs.values()), time.monotonic() - self._start
         fraction = (ended + partly) / max(cost, 1e-9)
+        if not self._known and fraction < FIRST_SHARE:
+            return fraction, "time left not known yet"
         trust = min(1.0, fraction / 0.1)
         by_cost, by_pace = (1 - fraction) * cost / self._jobs, elapsed / (fraction or 1.0) - elapsed
         left = (1 - trust) * by_cost + trust * by_pace

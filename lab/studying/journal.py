@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lab.cells.layout import JOURNAL
 from lab.errors import UsageError, WorkbenchError
 from lab.hashing import content_hash
 
@@ -30,11 +31,12 @@ class Journal:
             WorkbenchError: it is damaged.
         """
         self._identity, self._space = json.loads(json.dumps(identity)), space
-        self._path = folder / "journal.log"
+        self._path = folder / JOURNAL
         _mend(self._path)
         try:
             self._study = self._open()
-        except (ValueError, KeyError, TypeError, AssertionError) as error:
+            self._check()
+        except Exception as error:  # damaged journals raise errors of every kind
             raise WorkbenchError(
                 f"{self._path} is damaged: remove {folder} and search again; finished cells are kept."
             ) from error
@@ -88,6 +90,17 @@ class Journal:
         if names:
             return optuna.load_study(study_name=names[0], storage=storage)
         return optuna.create_study(study_name=self._identity["study"], storage=storage, direction="maximize")
+
+    def _check(self) -> None:
+        """Raise an error of some kind unless every trial is told, with one score, or waits for that."""
+        from optuna.trial import TrialState
+
+        if len(self._study.directions) != 1:
+            raise ValueError(f"it has {len(self._study.directions)} scores a trial")
+        for trial in self._whole():
+            if (trial.state, trial.value is None) not in {(TrialState.COMPLETE, False), (TrialState.RUNNING, True)}:
+                raise ValueError(f"trial {trial.number} is {trial.state}")
+        self.told()
 
     def _begin(self, folder: Path) -> None:
         from optuna.trial import TrialState

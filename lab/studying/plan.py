@@ -1,6 +1,6 @@
 """The plan of a study: its cells, which of them are finished, and how many the machine does side by side."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -94,11 +94,6 @@ def plan_cells(name: str, config: Config, asked: Iterable[Cell[Any]], runs: Path
         if cell.key in missing:
             missing |= {need.key for need in cell.needs if not _is_done(need, runs)}
     return Plan(name, config, runs, [Planned(cell, _state(cell, runs, missing)) for cell in cells])
-
-
-def estimate(cells: Sequence[Cell[Any]], slots: int) -> float:
-    """A guess of how many seconds the cells take in `slots` slots of one core each."""
-    return sum(cell.cost for cell in cells) / max(1, min(slots, len(cells)))
 
 
 def _is_done(cell: Cell[Any], *places: Path) -> bool:

@@ -1,12 +1,11 @@
 """Settings of a study in a JSON file: `{"study": NAME, "config": {...}}`, like one of its presets."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from lab.config import Config
 from lab.errors import UsageError, unknown_name
-from lab.files import write_json
+from lab.files import read_object, write_json
 
 KEYS = ("study", "config")
 
@@ -23,10 +22,10 @@ def read_preset(path: Path, study: str, settings: type[Config]) -> dict[str, Any
         UsageError: it is no such file, of another study, or it has a key that is unknown.
     """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = read_object(path)
     except (OSError, ValueError) as error:
         raise UsageError(f"{path} is no JSON file of settings: {error}.") from error
-    if not isinstance(found, dict) or not set(KEYS) <= set(found) or not isinstance(found["config"], dict):
+    if not set(KEYS) <= set(found) or not isinstance(found["config"], dict):
         raise UsageError(f'{path} holds no settings: {{"study": "{study}", "config": {{...}}}} is needed.')
     unknown = sorted(set(found) - set(KEYS))
     if unknown:

@@ -19,7 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from lab.cells import layout
+from lab.cells.cell import Cell
 from lab.cells.folder import CellFolder
+from lab.cells.fresh import dropped_if_bare
 from lab.config import Config
 from lab.errors import DivergedError, WorkbenchError
 from lab.files import atomic_write, explaining, remove_leftovers
@@ -33,6 +35,8 @@ from lab.studying.preset import write_preset
 from lab.studying.space import Searchable, Space, Values
 from lab.studying.study import do_cells
 
+TRIALS = "trials.csv"
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -41,6 +45,28 @@ class Trial:
     number: int
     values: Values
     score: float
+
+
+@dataclass(frozen=True)
+class Searching:
+    """What a search is to do: its folder, what is searched, its identity, the cells of a trial, cells at a time."""
+
+    folder: Path
+    space: Space
+    identity: dict[str, Any]
+    example: list[Cell[Any]]
+    slots: int
+
+    @property
+    def together(self) -> int:
+        """How many trials a round has."""
+        return max(1, self.slots // len(self.example))
+
+    @property
+    def told(self) -> int:
+        """How many trials the folder tells of."""
+        table = self.folder / TRIALS
+        return max(0, len(table.read_text(encoding="utf-8").splitlines()) - 1) if table.is_file() else 0
 
 
 @dataclass(frozen=True)
@@ -109,25 +135,18 @@ def search(
         WorkbenchError: a cell failed, another process is at work in the folder, or its journal is damaged.
     """
     check_optuna()
-    space = searchable.space(config)
-    example = searchable.cells(config, {name: part.example for name, part in space.items()}, data)
-    identity = {
-        "study": study,
-        "settings": config.plain(),
-        "space": {name: asdict(part) for name, part in space.items()},
-        "code": content_hash([[dict(cell.versions), cell.data] for cell in example]),
-    }
-    folder = folder or layout.search(runs, study, content_hash(identity)[:8])
-    together = max(1, (jobs or plan_cells(study, config, example, runs).places) // len(example))
-    with explaining(folder), _alone(folder):
-        journal = Journal(folder, identity, {name: part.distribution() for name, part in space.items()})
-        for proposed in journal.rounds(trials, together):
+    searching = plan_search(study, searchable, config, runs=runs, data=data, folder=folder, jobs=jobs)
+    folder, space = searching.folder, searching.space
+    with dropped_if_bare([folder]), explaining(folder), _alone(folder):
+        journal = Journal(folder, searching.identity, {name: part.distribution() for name, part in space.items()})
+        for proposed in journal.rounds(trials, searching.together):
             tried = {number: _values(space, raw) for number, raw in proposed.items()}
             cells = {number: searchable.cells(config, values, data) for number, values in tried.items()}
             plan = plan_cells(study, config, chain.from_iterable(cells.values()), runs)
-            outcome = do_cells(plan, local=local, jobs=jobs)  # the trials of a round side by side
-            paths = {number: [layout.cells(runs) / cell.folder_name for cell in some] for number, some in cells.items()}
-            scores = {number: _score(searchable, outcome, some) for number, some in paths.items()}
+            paths = {number: [layout.cell(runs, cell.folder_name) for cell in some] for number, some in cells.items()}
+            with dropped_if_bare(chain.from_iterable(paths.values())):
+                outcome = do_cells(plan, local=local, jobs=jobs)  # the trials of a round side by side
+                scores = {number: _score(searchable, outcome, some) for number, some in paths.items()}
             for number, score in scores.items():
                 journal.tell(number, score)
                 _keep(Found(study, folder, _trials(journal, space)), searchable, config)
@@ -136,6 +155,33 @@ def search(
         found = Found(study, folder, _trials(journal, space))
         _keep(found, searchable, config)  # a command that was killed may have told the last trial and no more
     return found
+
+
+def plan_search(
+    study: str,
+    searchable: Searchable,
+    config: Config,
+    *,
+    runs: Path,
+    data: Path,
+    folder: Path | None = None,
+    jobs: int | None = None,
+) -> Searching:
+    """What a search is of, and where, as `search` takes its arguments; nothing is written.
+
+    Raises:
+        UsageError: a setting is impossible.
+    """
+    space = searchable.space(config)
+    example = searchable.cells(config, {name: part.example for name, part in space.items()}, data)
+    identity = {
+        "study": study,
+        "settings": config.plain(),
+        "space": {name: asdict(part) for name, part in space.items()},
+        "code": content_hash([[dict(cell.versions), cell.data] for cell in example]),
+    }
+    slots = jobs or plan_cells(study, config, example, runs).places
+    return Searching(folder or layout.search(runs, study, content_hash(identity)[:8]), space, identity, example, slots)
 
 
 def _score(searchable: Searchable, outcome: Outcome, paths: Sequence[Path]) -> float:
@@ -156,7 +202,7 @@ def _keep(found: Found, searchable: Searchable, config: Config) -> None:
     if found.trials:
         write_preset(found.preset, found.study, searchable.preset(config, found.best.values))
         heading, *rows = found.rows()
-        atomic_write(found.folder / "trials.csv", Table("trials", "", columns(*heading), rows).to_csv())
+        atomic_write(found.folder / TRIALS, Table("trials", "", columns(*heading), rows).to_csv())
 
 
 @contextmanager
@@ -165,6 +211,7 @@ def _alone(folder: Path) -> Iterator[None]:
         raise WorkbenchError(f"Another command is at work in {folder}: wait for it, or stop it.")
 
     folder.mkdir(parents=True, exist_ok=True)
+    layout.check_plain(folder)
     with held(folder / layout.LOCK, LOOK_SECONDS, busy):
         remove_leftovers(folder)
         yield

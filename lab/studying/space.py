@@ -39,6 +39,10 @@ class Range:
         """A setting of the range."""
         return self.value(self.low)
 
+    def __str__(self) -> str:
+        ends = sorted((self.value(self.low), self.value(self.high)))
+        return f"{ends[0]:g} to {ends[1]:g}, by the logarithm"
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -60,6 +64,9 @@ class Choice:
     def example(self) -> str:
         """A setting of the choice."""
         return self.words[0]
+
+    def __str__(self) -> str:
+        return " or ".join(self.words)
 
 
 Space = Mapping[str, Range | Choice]

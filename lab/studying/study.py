@@ -1,5 +1,6 @@
 """Running a study: do the cells that are left, and draw the report from the table and the artifacts."""
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -8,20 +9,25 @@ from typing import Any
 
 from lab import locks, machine, registry
 from lab.cells import layout
-from lab.cells.failure import Failure, read_failure
+from lab.cells.cell import Cell
+from lab.cells.failure import Failure, failure_of, read_failure
 from lab.cells.folder import CellFolder
+from lab.cells.fresh import dropped_if_bare
+from lab.cells.kept import check_kept
 from lab.cells.record import read_study
 from lab.cells.rows import build_table
 from lab.config import Config
-from lab.errors import UsageError, WorkbenchError
+from lab.errors import UsageError, WorkbenchError, first_line
 from lab.files import explaining, remove_leftovers, replacing, write_json
 from lab.reporting import provenance
 from lab.reporting.report import Report, write_report
 from lab.reporting.verdicts import Verdict, judge
-from lab.running import schedule
+from lab.running import schedule, timing
 from lab.running.progress import Display
 from lab.running.schedule import Outcome
 from lab.studying.plan import Plan
+
+Rows = list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -59,74 +65,133 @@ def run_study(
     """
     if plan.to_do:
         machine.check_device(plan.device)
-    with _begun(plan):
+    cells = [layout.cell(plan.runs, cell.folder_name) for cell in plan.to_do]
+    start = time.monotonic()
+    with dropped_if_bare([*cells, plan.folder]), _begun(plan):
         outcome = do_cells(plan, local=local, jobs=jobs, executor=executor, progress=progress)
         counts = {"total": len(plan.cells), "run": len(outcome.done), "cached": len(plan.cells) - len(plan.to_do)}
         if outcome.common_cause and not counts["cached"]:
             raise WorkbenchError(outcome.common_cause)
         failed = {path.name: str(failure) for path, failure in outcome.failed.items()}
-        return draw_study(plan.folder, counts={**counts, "failed": len(failed)}, failed=failed)
+        result = draw_study(plan.folder, counts=counts, failed=failed)
+        took = _took(outcome).values()
+        if took and not failed:
+            timing.learn(plan.runs, [], time.monotonic() - start - sum(took) / min(plan.slots(jobs), len(took)))
+        return result
 
 
 def do_cells(
     plan: Plan, *, local: dict[str, Any], jobs: int | None = None, executor: str = "slots", progress: bool = True
 ) -> Outcome:
     """Do the cells that are left, by the executor of a name."""
-    folders = {cell.key: CellFolder.create(cell, layout.cells(plan.runs), local) for cell in plan.to_do}
+    folders, damaged = _create(plan, local)
     if not folders:
-        return Outcome()
-    slots = plan.slots(jobs)
-    display = Display({folders[cell.key].path: cell.cost for cell in plan.to_do}, min(slots, len(folders)))
+        return Outcome(broken=damaged)
+    slots, known = plan.slots(jobs), timing.read(plan.runs)
+    costs = {folder.path: known.seconds(cell) for folder, cell in folders.items()}
+    display = Display(costs, min(slots, len(folders)), known=known.knows(plan.to_do))
     shown: AbstractContextManager[Any] = display if progress else nullcontext()
     place = registry.load("executors", executor).Executor(slots, plan.device)
     with shown:
-        return schedule.do(list(folders.values()), place, slots, display.started)
+        outcome = schedule.do(list(folders), place, slots, display.started)
+    outcome.broken |= damaged
+    cells = {folder.path: cell for folder, cell in folders.items()}
+    timing.learn(plan.runs, [(cells[path], seconds) for path, seconds in _took(outcome).items()])
+    return outcome
+
+
+def _took(outcome: Outcome) -> dict[Path, float]:
+    """The seconds that cells took that were done."""
+    return {path: CellFolder(path).seconds for path in outcome.done if layout.is_done(path)}
+
+
+def _create(plan: Plan, local: dict[str, Any]) -> tuple[dict[CellFolder, Cell[Any]], dict[Path, Failure]]:
+    """The folders of the cells that are left, and why some cannot be had."""
+    folders: dict[CellFolder, Cell[Any]] = {}
+    damaged: dict[Path, Failure] = {}
+    for cell in plan.to_do:
+        try:
+            folders[CellFolder.create(cell, layout.cells(plan.runs), local)] = cell
+        except WorkbenchError as error:  # edited or torn: the others can be done
+            damaged[layout.cells(plan.runs) / cell.folder_name] = failure_of(error)
+    return folders, damaged
 
 
 def draw_study(folder: Path, *, counts: dict[str, int] | None = None, failed: dict[str, str] | None = None) -> Result:
     """Draw a study's report anew from its cells' rows and artifacts.
 
+    Args:
+        folder: the study's.
+        counts: what a command that did cells says of them; None where none did.
+        failed: the cells that failed in that command, and why; others may have failed before, or are damaged.
+
     Raises:
         WorkbenchError: the folder is no study's.
     """
-    (name, config, cells), told = _read(folder), failed or {}
+    name, config, names = _read(folder)
     with explaining(folder), locks.exclusive(folder / layout.LOCK):
         remove_leftovers(folder)
-        found, absent = _find_cells(cells, folder)
-        missing = [f"{cell}: {told.get(cell) or failure or 'not done yet'}" for cell, failure in absent.items()]
+        found, absent = _find_cells(names, folder)
+        told = {cell: str(failure) for cell, failure in absent.items() if failure} | (failed or {})
+        missing = [f"{cell}: {told.get(cell, 'not done yet')}" for cell in absent]
         verdicts, page = _draw(folder, name, config, found, missing)
         if missing:
             layout.unmark(folder)
         else:
             layout.mark(folder, {})
-    counts = counts or {"total": len(cells), "run": 0, "cached": len(found), "failed": sum(map(bool, absent.values()))}
-    return Result(name, folder, page, verdicts, counts, told)
+    counts = counts or {"total": len(names), "run": 0, "cached": len(found)}
+    return Result(name, folder, page, verdicts, {**counts, "failed": len(told)}, told)
 
 
 def _draw(
-    folder: Path, study: str, config: Config, cells: list[CellFolder], missing: list[str]
+    folder: Path, study: str, config: Config, found: dict[CellFolder, Rows], missing: list[str]
 ) -> tuple[list[Verdict], Path]:
-    module = registry.load("studies", study)
-    table = build_table({"study": study, "cell": cell.path.name, **row} for cell in cells for row in cell.rows())
+    module, cells = registry.load("studies", study), list(found)
+    table = build_table({"study": study, "cell": cell.path.name, **row} for cell in cells for row in found[cell])
     with replacing(folder / layout.TABLE) as aside:
         table.to_csv(aside, index=False)
-    report: Report = module.report(config, table, cells)
-    report.sections.append(provenance.section(config, table, cells))
-    verdicts = [judge(claim, claim.effect(table)) for claim in module.claims(config)]
-    return verdicts, write_report(report, verdicts, missing, folder)
+    with _telling_of_strange_cells(folder):
+        report: Report = module.report(config, table, cells)
+        report.sections.append(provenance.section(config, table, cells))
+        verdicts = [judge(claim, claim.effect(table)) for claim in module.claims(config)]
+        return verdicts, write_report(report, verdicts, missing, folder)
 
 
-def _find_cells(names: list[str], folder: Path) -> tuple[list[CellFolder], dict[str, Failure | None]]:
-    """The finished cells of a study's folder, beside it or published, and why each absent one failed, if it did."""
-    places = [layout.cells(layout.root_of(folder)), layout.cells(layout.PUBLISHED)]
-    found: list[CellFolder] = []
+@contextmanager
+def _telling_of_strange_cells(folder: Path) -> Iterator[None]:
+    """Whatever cells of strangers hold, drawing it ends in one line.
+
+    Raises:
+        WorkbenchError: what was done in the block failed, of other things than the disk.
+    """
+    try:
+        yield
+    except (WorkbenchError, OSError):
+        raise
+    except Exception as error:
+        raise WorkbenchError(
+            f"{folder} cannot be drawn from what its cells hold ({type(error).__name__}: {first_line(error)}). Have "
+            "cells that were changed made anew; --traceback tells where."
+        ) from error
+
+
+def _find_cells(names: list[str], folder: Path) -> tuple[dict[CellFolder, Rows], dict[str, Failure | None]]:
+    """The finished cells of a study's folder, beside it or published, with their rows; and why each absent one failed,
+    if it did. One that is damaged is absent."""
+    places = [layout.root_of(folder), layout.PUBLISHED]
+    found: dict[CellFolder, Rows] = {}
     absent: dict[str, Failure | None] = {}
     for name in names:
-        done = [place / name for place in places if layout.is_done(place / name)]
-        if done:
-            found.append(CellFolder(done[0]))
-        else:
-            absent[name] = read_failure(places[0] / name)
+        try:
+            here, *_ = cells = [layout.cell(place, name) for place in places]
+            done = [cell for cell in cells if layout.is_done(cell)]
+            if done:
+                cell = CellFolder(done[0])
+                found[cell] = check_kept(cell)
+            else:
+                absent[name] = read_failure(here)
+        except WorkbenchError as error:
+            absent[name] = failure_of(error)
     return found, absent
 
 
@@ -134,6 +199,7 @@ def _find_cells(names: list[str], folder: Path) -> tuple[list[CellFolder], dict[
 def _begun(plan: Plan) -> Iterator[None]:
     """Write down what is to be done; while the block runs, nobody removes the study or its cells."""
     plan.folder.mkdir(parents=True, exist_ok=True)
+    layout.check_plain(plan.folder)
     names = [planned.cell.folder_name for planned in plan.cells]
     claims = [claim.plain() for claim in registry.load("studies", plan.study).claims(plan.config)]
     with ExitStack() as work:

@@ -42,7 +42,7 @@ class Config(measure_credibility.Measuring, Recipe):
         description="weights of the loss, separated by commas: a negative one entangles the classes, a positive one "
         "disentangles them; the baseline, 0, always runs",
     )
-    seeds: int = Field(ge=1, description="how many seeds (0, 1, ...), the same for every alpha")
+    seeds: int = Field(ge=1, le=1000, description="how many seeds (0, 1, ...), the same for every alpha")
     neighbor_distance: Literal["cosine", "sqeuclidean"] = Field(
         "cosine", description="distance by which neighbours are near: 1 - cos, or squared Euclidean"
     )

@@ -49,7 +49,7 @@ class Config(Recipe):
         description="weights of the loss, separated by commas: a negative one entangles the classes, as in the paper, "
         "a positive one disentangles them; the baseline, 0, always runs",
     )
-    seeds: int = Field(ge=1, description="how many seeds (0, 1, ...), the same for every alpha")
+    seeds: int = Field(ge=1, le=1000, description="how many seeds (0, 1, ...), the same for every alpha")
 
 
 GRID = {"alphas": (-0.01, -0.003, 0.003), "seeds": 5}

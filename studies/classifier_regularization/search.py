@@ -31,7 +31,9 @@ class Search(Recipe):
     """The settings of the search; what is not searched is as it is given here."""
 
     imageset: Name = Field("digits", description="image set to try settings on; folder:PATH or zip:PATH for your own")
-    seeds: int = Field(2, ge=1, description="trainings of each trial, with seeds 1000, 1001, ..., unlike the study's")
+    seeds: int = Field(
+        2, ge=1, le=1000, description="trainings of each trial, with seeds 1000, 1001, ..., unlike the study's"
+    )
     validation: float = Field(
         0.1, gt=0, lt=1, description="share of the train split whose accuracy is the score, drawn by seed"
     )

@@ -37,10 +37,12 @@ class Config(TrainingStudy):
     gans: Annotated[tuple[Annotated[str, registry.known("gans")], ...], registry.DISTINCT] = Field(
         min_length=1, description="GANs, separated by commas"
     )
-    seeds: int = Field(ge=1, description="how many seeds of each GAN (0, 1, ...)")
-    kimg: float = Field(gt=0, description="length of training in thousands of real images shown to the discriminator")
+    seeds: int = Field(ge=1, le=1000, description="how many seeds of each GAN (0, 1, ...)")
+    kimg: float = Field(
+        gt=0, le=1e9, description="length of training in thousands of real images shown to the discriminator"
+    )
     n: int = Field(ge=2, description="real images, and as many generated ones, in each measurement")
-    points: int = Field(ge=2, description="measurements over a training, denser early")
+    points: int = Field(ge=2, le=1000, description="measurements over a training, denser early")
     width: int = Field(ge=1, le=1024, description="channels of the networks at the widest resolution")
 
     def training(self, gan: str, seed: int) -> train_gan.Config:

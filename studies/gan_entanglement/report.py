@@ -1,11 +1,9 @@
 """The report on GANs and entanglement: tables, curves, sample grids and maps, from rows and artifacts."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gans._kept import kimg_of
-from lab.cells import layout
+from gans._kept import grids
 from lab.cells.folder import CellFolder
 from lab.cells.rows import pick
 from lab.files import read_arrays
@@ -147,21 +145,16 @@ def _seeds(table: "pd.DataFrame", gans: Sequence[str]) -> Table:
 
 def _trainings(cells: list[CellFolder], gan: str) -> list[CellFolder]:
     """The finished trainings of a GAN, by seed."""
-    found = [cell for cell in cells if cell.task == "train-gan" and cell.config["gan"] == gan and _grids(cell)]
+    found = [cell for cell in cells if cell.task == "train-gan" and cell.config["gan"] == gan and grids(cell.path)]
     return sorted(found, key=lambda cell: int(cell.config["seed"]))
-
-
-def _grids(training: CellFolder) -> list[Path]:
-    """The pictures of samples, in the order of the training."""
-    return sorted((training.path / layout.SAMPLES).glob("*.png"))
 
 
 def _samples(gan: str, trainings: list[CellFolder]) -> Gallery:
     seeds = [f"seed {cell.config['seed']}" for cell in trainings]
-    first, last = _grids(trainings[0]), [_grids(cell)[-1] for cell in trainings]
+    first, last = grids(trainings[0].path), [grids(cell.path)[-1][1] for cell in trainings]
     step = max(1, (len(first) - 1) // (GRIDS_SHOWN - 1))
     shown = [*first[:-1][::step][: GRIDS_SHOWN - 1], first[-1]]
-    over = [(f"{kimg_of(path):.3g} kimg", path) for path in shown]
+    over = [(f"{kimg:.3g} kimg", path) for kimg, path in shown]
     rows = [
         GalleryRow(f"{gan}, {seeds[0]}, over training", over),
         GalleryRow(f"{gan}, every seed at the end", list(zip(seeds, last, strict=True))),

@@ -38,13 +38,15 @@ class Config(TrainingStudy):
     classifiers: Annotated[tuple[Annotated[str, registry.known("classifiers")], ...], registry.DISTINCT] = Field(
         min_length=1, description="classifiers, separated by commas"
     )
-    seeds: int = Field(ge=1, description="how many seeds of each classifier (0, 1, ...)")
-    epochs: int = Field(ge=1, description="how often every training image is shown")
+    seeds: int = Field(ge=1, le=1000, description="how many seeds of each classifier (0, 1, ...)")
+    epochs: int = Field(ge=1, le=1_000_000, description="how often every training image is shown")
     alpha: float = Field(
         le=0, description="weight of the SNNL of every hidden layer, below 0: entangle; 0: only without it"
     )
     n: int = Field(ge=2, description="held-out images in each measurement")
-    points: int = Field(ge=2, description="measurements over a training at most, from epoch 0 on, denser early")
+    points: int = Field(
+        ge=2, le=1000, description="measurements over a training at most, from epoch 0 on, denser early"
+    )
     augmentation: Literal["recipe", "none", "shift", "flip-shift"] = Field(
         "recipe", description="random change of training images; recipe: each classifier's own"
     )

@@ -32,7 +32,7 @@ __all__ = ["PRESETS", "Config", "claims", "plan", "report"]
 class Config(descend.Points):
     """The points and how they move, seed by seed."""
 
-    seeds: int = Field(ge=1, description="how many seeds of the points (0, 1, ...)")
+    seeds: int = Field(ge=1, le=1000, description="how many seeds of the points (0, 1, ...)")
 
 
 MOVES = {"classes": 4, "temperature": 1.0, "modes_temperature": 0.1, "triplet_margin": 0.5}

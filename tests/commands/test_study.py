@@ -1,6 +1,8 @@
 """The smoke study from end to end, twice, and a search."""
 
 import json
+import re
+import shlex
 import time
 
 import pytest
@@ -22,7 +24,9 @@ def test_the_smoke_study_ends_in_a_report(study):
     assert page.count("<img") >= 8 + 4 * 2 and "<h2" in page
     header = (home / result["table"]).read_text().splitlines()[0]
     assert header.startswith("study,cell,kind,model,imageset,seed,kimg,step")
-    assert "Report:" in done.stderr and "Next:" in done.stderr
+    assert "Report:" in done.stderr
+    (offered,) = re.findall(r"^Next: (.+) draws it anew$", done.stderr, re.MULTILINE)
+    assert shlex.split(offered) == ["snnl", "report", result["folder"]] and " " in result["folder"]
 
 
 def test_a_search_ends_in_a_file_that_the_study_takes(snnl, tmp_path):
@@ -101,7 +105,7 @@ def test_a_dry_run_tells_what_is_done_and_does_nothing(study, snnl, tmp_path):
     done = snnl(*arguments, "--dry-run", cwd=home)
     assert "0 of 11 cells to do.\n" in done.stdout and done.stdout.count("done  ") == 11
     fresh = snnl("study", "gan-entanglement", "--preset", "smoke", "--seeds", "4", "--dry-run", cwd=tmp_path)
-    assert fresh.stdout.count("to do  ") == 19 and "about" in fresh.stdout
+    assert fresh.stdout.count("to do  ") == 19 and "by a first guess.\n" in fresh.stdout
     assert not list(tmp_path.iterdir())
 
 

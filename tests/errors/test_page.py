@@ -43,7 +43,7 @@ def test_rows_of_the_page(command, situation, message, code, tmp_path, monkeypat
     monkeypatch.chdir(tmp_path)
     if situation:
         SITUATIONS[situation](Place(tmp_path, monkeypatch, trained, classifier))
-    before = finished(tmp_path)
+    before, cells = finished(tmp_path), begun(tmp_path)
     ended, out, err = run_here(command, monkeypatch, capfd)
     assert ended == code, err
     assert "Traceback" not in err
@@ -53,6 +53,7 @@ def test_rows_of_the_page(command, situation, message, code, tmp_path, monkeypat
     if code in {1, 2}:
         assert not out and err.splitlines()[-1] == told[0] and told[0].startswith("Error: ")
         assert finished(tmp_path) == before, "what failed is marked as done, or left something beside"
+        assert begun(tmp_path) <= cells or "diverged" in message, "what came to nothing left something to look after"
 
 
 def test_there_are_many_rows_and_none_twice():
@@ -75,6 +76,12 @@ def run_here(command, monkeypatch, capfd):
 def finished(folder):
     """What a later run would take for finished work, and what an unfinished write would leave."""
     return {path for path in folder.rglob("*") if path.name in {"DONE", "report.html"} or path.suffix == ".tmp"}
+
+
+def begun(folder):
+    """The cells, studies and searches that are there."""
+    places = ("runs/cells/*", "runs/studies/*/*", "runs/searches/*/*")
+    return {path for place in places for path in folder.glob(place)}
 
 
 def test_where_an_error_arose_is_shown_on_request(snnl):

@@ -183,7 +183,7 @@ def test_rows_changed_after_the_end_are_refused(tmp_path, monkeypatch):
     rows.write_bytes(text.replace("\n", "\r\n").encode())
     assert len(folder.rows()) == 1, "line endings may change on the way through a repository"
     (folder.path / "DONE").write_text('{"seconds": 1.0}')
-    with pytest.raises(WorkbenchError, match=r"rows.jsonl was edited"):
+    with pytest.raises(WorkbenchError, match=r"is damaged \(DONE\)"):
         folder.rows()
 
 

@@ -37,11 +37,18 @@ def test_a_file_stands_above_the_preset_and_below_what_is_given(file):
     assert json.loads(file.read_text()) == {"study": "mine", "config": {"length": 2.0, "names": ["b", "c"]}}
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
+def test_a_file_may_be_in_what_editors_write(file, encoding):
+    file.write_text('{"study": "mine", "config": {"names": ["\u00e9"]}}', encoding=encoding)
+    assert read_preset(file, "mine", Settings) == {"names": ["\u00e9"]}
+
+
 @pytest.mark.parametrize(
     "text, words",
     [
         ("length: 2", "is no JSON file of settings"),
-        ("[1]", "holds no settings"),
+        ("[1]", r"is no JSON file of settings: it is no object"),
+        ('{"study": ' * 100_000 + "1" + "}" * 100_000, r"is no JSON file of settings: it is nested too deeply"),
         ('{"study": "mine"}', "holds no settings"),
         ('{"study": "mine", "config": 3}', "holds no settings"),
         ('{"study": "mine", "config": {}, "seeds": 3}', r"Unknown key 'seeds'\. Known: config, study"),

@@ -5,9 +5,11 @@ import os
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from filelock import FileLock
 from making import made
+from PIL import Image
 
 from lab import locks
 from lab.cells import layout, removal
@@ -250,6 +252,8 @@ def test_a_single_finished_cell_is_exported_without_weights(runs, tmp_path):
     ):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text("x")
+    np.savez(folder / "x.npz", x=np.zeros(2))
+    Image.new("L", (4, 4)).save(folder / "samples" / "a.png")
     copied = export(folder, tmp_path / "kept")
     assert copied == tmp_path / "kept" / "cells" / TRAIN.folder_name
     files = {str(path.relative_to(copied)) for path in copied.rglob("*") if path.is_file()}

@@ -268,9 +268,25 @@ def test_a_damaged_journal_is_told(tmp_path):
     found = run(tmp_path, trials=2)
     log = found.folder / "journal.log"
     lines = log.read_bytes().splitlines(keepends=True)
-    log.write_bytes(b"".join([*lines[:2], b"no json\n", *lines[2:]]))
+    for line in (b"no json\n", b"null\n", b'{"a":' * 100_000 + b"1" + b"}" * 100_000 + b"\n"):
+        log.write_bytes(b"".join([*lines[:2], line, *lines[2:]]))
+        with pytest.raises(WorkbenchError, match="is damaged: remove"):
+            run(tmp_path, trials=2)
+    log.write_bytes(b"".join(lines).replace(b'"directions":[2]', b'"directions":[]'))
     with pytest.raises(WorkbenchError, match="is damaged: remove"):
         run(tmp_path, trials=2)
+
+
+@quick
+def test_a_journal_that_leads_elsewhere_is_not_followed(tmp_path):
+    """What a killed command left of its last line is cut off: not in a file outside."""
+    folder, outside = tmp_path / "mine", tmp_path / "outside"
+    folder.mkdir()
+    outside.write_text("no line break at the end")
+    (folder / "journal.log").symlink_to(outside)
+    with pytest.raises(WorkbenchError, match=r"journal.log is a link, and is not followed"):
+        run(tmp_path, folder=folder)
+    assert outside.read_text() == "no line break at the end"
 
 
 @quick

@@ -21,7 +21,7 @@ from lab.reporting.report import Report
 from lab.running import schedule
 from lab.running.schedule import Outcome
 from lab.studying import study
-from lab.studying.plan import Plan, Planned, estimate, plan_study
+from lab.studying.plan import Plan, Planned, plan_study
 
 TRAIN = made("train", "train", {"seed": 0, "precision": "bf16", "device": "auto"}, cost=10)
 MEASURE = made("measure", "measure", {"n": 1}, needs=(TRAIN,), cost=2)
@@ -97,11 +97,10 @@ def test_a_published_training_has_no_weights_to_measure(places):
     assert states(runs, published=True) == {"train": "to do", "measure": "to do"}
 
 
-def test_slots_and_estimates(places):
+def test_slots(places):
     runs, _ = places
     plan = plan_study("x", Settings(), DATA, runs)
     assert plan.slots(1) == 1 and plan.slots(64) == 2
-    assert estimate(plan.to_do, 2) == 6
     assert plan.folder.parent == runs / "studies" / "x"
 
 
@@ -195,3 +194,27 @@ def test_a_study_is_at_work_from_its_plan_to_its_report(places, monkeypatch):
     assert seen == ["running"] * 3
     assert Runs(runs).state(Runs(runs).get(plan.folder)) == "done"
     assert len(to_remove(Runs(runs), [plan.folder])) == 3
+
+
+def test_a_damaged_cell_costs_no_more_than_itself_and_what_needs_it(places, monkeypatch):
+    """One that is not finished, whose settings were torn: the others are done."""
+    runs, _ = places
+    alone = made("train", "alone", {"seed": 1, "device": "cpu"})
+    cells = [TRAIN, MEASURE, alone]
+    torn = CellFolder.create(TRAIN, runs / "cells", {}).path
+    (torn / "config.json").write_text("{")
+    monkeypatch.setattr(schedule, "do", lambda folders, *_: Outcome(done=[finish(alone, runs).path]))
+    plan = Plan("x", Settings(), runs, [Planned(cell, "to do") for cell in cells])
+    result = study.run_study(plan, local={}, progress=False)
+    assert "no readable config.json" in result.failed[torn.name] and result.cells["run"] == 1
+    page = (plan.folder / "report.html").read_text(encoding="utf-8")
+    assert f"{torn.name}: {torn} is no cell" in page
+
+
+def test_what_no_report_can_be_drawn_from_is_told_in_one_line(places, monkeypatch):
+    runs, _ = places
+    finish(TRAIN, runs), finish(MEASURE, runs)
+    plan = plan_study("x", Settings(), DATA, runs)
+    monkeypatch.setattr(Module, "report", lambda config, table, artifacts: {}["coordinates"])
+    with pytest.raises(WorkbenchError, match=r"cannot be drawn from what its cells hold \(KeyError: 'coordinates'\)"):
+        study.run_study(plan, local={})

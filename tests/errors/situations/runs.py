@@ -15,7 +15,9 @@ from lab.cells.failure import Failure
 from lab.cells.folder import CellFolder
 from lab.cells.runs import Run
 from lab.config import Config
+from lab.reporting.report import Report
 from situations import LOCAL, ROOT, SITUATIONS, cut, edit, situation
+from studies import gan_entanglement
 
 FIRST = Cell("embed", "first", Config())
 SECOND = Cell("embed", "second", Config(), needs=(FIRST,))
@@ -184,27 +186,47 @@ def _(place):
     cut(place.study() / "plan.json")
 
 
+def references(place):
+    """The folder of the references' cell of a finished study, whose page is drawn empty."""
+    place.patch.setattr(gan_entanglement, "report", lambda *_: Report("Title", "Question?", []))
+    (name,) = (name for name in plan(place.study())["cells"] if name.startswith("references-"))
+    return shutil.copytree(ROOT / "results" / "cells" / name, Path("runs/cells", name))
+
+
+def plan(study):
+    """What the plan of a study's folder holds."""
+    return json.loads((study / "plan.json").read_text())
+
+
 @situation("a row of a cell damaged")
 def _(place):
-    shutil.copytree(ROOT / "results" / "cells", "runs/cells")
-    for name in json.loads((place.study() / "plan.json").read_text())["cells"]:
-        rows = Path("runs/cells", name, "rows.jsonl")
-        if rows.exists():
-            rows.write_text(rows.read_text().replace('"value"', "'value'", 1))
+    rows = references(place) / "rows.jsonl"
+    rows.write_text(rows.read_text().replace('"value"', "'value'", 1))
 
 
 @situation("a row of a cell edited by hand")
 def _(place):
-    shutil.copytree(ROOT / "results" / "cells", "runs/cells")
-    for name in json.loads((place.study() / "plan.json").read_text())["cells"]:
-        edit(Path("runs/cells", name, "DONE"), rows="the hash of other rows")
+    edit(references(place) / "DONE", rows="the hash of other rows")
 
 
 @situation("the end of a cell damaged")
 def _(place):
-    shutil.copytree(ROOT / "results" / "cells", "runs/cells")
-    for name in json.loads((place.study() / "plan.json").read_text())["cells"]:
-        Path("runs/cells", name, "DONE").write_text("")
+    (references(place) / "DONE").write_text("")
+
+
+@situation("a cell's archive of arrays cut off")
+def _(place):
+    (references(place) / "more.npz").write_bytes(b"no archive")
+
+
+@situation("a link among the files of a cell")
+def _(place):
+    (references(place) / "more.npz").symlink_to("/dev/zero")
+
+
+@situation("its cells named by paths")
+def _(place):
+    edit(place.study() / "plan.json", cells=["../../elsewhere"])
 
 
 @situation("onto a file")
@@ -215,10 +237,7 @@ def _(place):
 
 @situation("onto another's folder")
 def _(place):
-    study = place.study()
-    shutil.copytree(ROOT / "results" / "cells", "runs/cells")
-    for name in json.loads((study / "plan.json").read_text())["cells"]:
-        (Path("kept/cells") / name).mkdir(parents=True)
+    (Path("kept/cells") / references(place).name).mkdir(parents=True)
 
 
 @situation("cells that need one another")

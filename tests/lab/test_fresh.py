@@ -1,0 +1,69 @@
+"""What a command that comes to nothing leaves behind."""
+
+from contextlib import ExitStack
+
+import pytest
+from making import LOCAL, made
+
+from lab import locks
+from lab.cells.failure import Failure, keep_failure
+from lab.cells.folder import CellFolder
+from lab.cells.fresh import dropped_if_bare
+from lab.errors import WorkbenchError
+
+CELL = made("train", "name", {"seed": 3})
+
+
+def end(root, leave=lambda folder: None, error=WorkbenchError):
+    """The cell's folder after work that failed; `leave` leaves something there."""
+    with pytest.raises(error), dropped_if_bare([root / CELL.folder_name]):
+        folder = CellFolder.create(CELL, root, LOCAL)
+        leave(folder)
+        raise error("no luck")
+    return root / CELL.folder_name
+
+
+def failed(kind):
+    return lambda folder: keep_failure(folder.path, Failure(kind, "why"))
+
+
+@pytest.mark.parametrize("leave", [lambda folder: None, failed("error"), lambda folder: folder.event("progress")])
+@pytest.mark.parametrize("error", [WorkbenchError, KeyboardInterrupt])
+def test_a_cell_that_never_began_is_gone(tmp_path, leave, error):
+    assert not end(tmp_path, leave, error).exists()
+
+
+@pytest.mark.parametrize(
+    "leave",
+    [
+        lambda folder: folder.row(metric="m", value=1.0),
+        lambda folder: (folder.path / "checkpoints").mkdir(),
+        lambda folder: (folder.path / "log.txt").write_text("why"),
+        lambda folder: keep_failure(folder.path, Failure("error", "why"), ZeroDivisionError("x")),
+        failed("diverged"),
+        lambda folder: folder.mark_done(1.0),
+    ],
+)
+def test_work_is_kept_and_so_is_what_tells_why_it_failed(tmp_path, leave):
+    assert end(tmp_path, leave).exists()
+
+
+def test_what_was_there_before_is_kept(tmp_path):
+    CellFolder.create(CELL, tmp_path, LOCAL)
+    assert end(tmp_path).exists()
+
+
+def test_what_another_command_took_up_is_kept(tmp_path):
+    path = tmp_path / CELL.folder_name
+    with ExitStack() as other:
+        with pytest.raises(WorkbenchError), dropped_if_bare([path]):
+            CellFolder.create(CELL, tmp_path, LOCAL)
+            other.enter_context(locks.at_work(path))
+            raise WorkbenchError("no luck")
+        assert path.exists()
+
+
+def test_all_that_went_well_is_kept(tmp_path):
+    with dropped_if_bare([tmp_path / CELL.folder_name]):
+        CellFolder.create(CELL, tmp_path, LOCAL)
+    assert (tmp_path / CELL.folder_name).exists()
