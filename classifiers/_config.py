@@ -104,6 +104,8 @@ class TrainingConfig(Supervision):
     @classmethod
     def _of_the_classifier(cls, settings: Any, info: ValidationInfo) -> Any:
         own = registry.config_class("classifiers", info.data["classifier"])
+        if isinstance(settings, own):
+            return settings
         return own.parse(dict(settings) if isinstance(settings, dict) else settings.changed())
 
     @model_validator(mode="after")

@@ -59,14 +59,19 @@ def credibility(folder: Path, images: tuple[Path, ...], out: Path | None, as_jso
 @command.command()
 @options.folder
 @options.of(evaluate_classifier.Config)
+@options.own_files
 @options.reading
 @options.json
-def evaluate(folder: Path, data: Path, download: bool, as_json: bool, **values: Any) -> None:
+def evaluate(
+    folder: Path, data: Path, download: bool, skip_bad: bool, follow_links: bool, as_json: bool, **values: Any
+) -> None:
     """Print accuracy, likelihood and calibration error of a trained classifier's FOLDER, from its last weights."""
     asked = evaluate_classifier.Config.parse(options.taken(values, evaluate_classifier.Config))
     training = _training(folder)
     root = data.resolve()
-    images = asked.imageset and _settled(asked.imageset, training, root)
+    images = asked.imageset
+    if images or skip_bad or follow_links:
+        images = _settled(images or training.config.imageset, training, root, skip_bad, follow_links)
     cell = evaluate_classifier.cell(training, root, asked.splits, images)
     local = {"data": str(root), "download": download}
     done = do_folder(CellFolder.create(cell, folder.resolve().parent, local).path)
@@ -93,8 +98,11 @@ def _training(folder: Path) -> Cell[train_classifier.Config]:
     return training
 
 
-def _settled(images: str, training: Cell[train_classifier.Config], data: Path) -> str:
+def _settled(
+    images: str, training: Cell[train_classifier.Config], data: Path, skip_bad: bool, follow_links: bool
+) -> str:
     """An image set's name in cells; images of the user's own are decoded to what the network takes."""
     built = training.config.spec_of_images
-    sides: dict[str, Any] = {"size": built.size, "channels": built.channels} if images.startswith(SOURCES) else {}
-    return settle(images, data, **sides, say=say)
+    like: dict[str, Any] = {"size": built.size, "channels": built.channels, "stretch": built.stretch or False}
+    how = like if images.startswith(SOURCES) else {}
+    return settle(images, data, **how, skip_bad=skip_bad, follow_links=follow_links, say=say)

@@ -29,7 +29,8 @@ def _make(name: str) -> click.Command:
         config = searchable.settings.parse(options.taken(values, searchable.settings))
         data, local, settle = options.training_place(**values)
         where: dict[str, Any] = {"runs": runs, "data": data, "local": local, "folder": folder, "jobs": jobs}
-        found = search(name, searchable, config.settled(settle), trials=trials, **where, say=say)
+        config = config.settled(settle).fitted(data, say)
+        found = search(name, searchable, config, trials=trials, **where, say=say)
         print_table(found.rows())
         say(f"Best: trial {found.best.number + 1}, {found.preset}")
         say(f"Next: snnl study {name} --config {found.preset}")

@@ -120,6 +120,17 @@ def fingerprint(name: str, root: Path) -> str:
     return str(_source(name, root).fingerprint(root))
 
 
+def counts(name: str, split: str, root: Path) -> list[int]:
+    """How many images of each class a user's own set has in a split; of others nothing is known without their data.
+
+    Raises:
+        UsageError: the name is unknown.
+        WorkbenchError: a user's own set is not below `root`.
+    """
+    found: list[int] = _source(name, root).record["counts"][split] if name.startswith(OWN) else []
+    return found
+
+
 def check_n(name: str, n: int, splits: Sequence[str], root: Path) -> None:
     """Raise UsageError unless each of the splits holds n images."""
     held = {split: spec(name, root).n.get(split, 0) for split in splits}

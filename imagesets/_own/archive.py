@@ -15,7 +15,7 @@ import numpy as np
 from imagesets._own.listing import HIDDEN, LARGEST, OTHER, SYSTEM, SYSTEM_FOLDERS, Listing, is_image
 from lab.errors import WorkbenchError
 
-UNSAFE, LINK = "with unsafe names", "links"
+UNSAFE, LINK = "with unsafe names", "linked"
 ENCRYPTED, UTF8 = 0x1, 0x800
 """Bits of a member's flags."""
 

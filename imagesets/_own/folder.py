@@ -22,7 +22,7 @@ from imagesets._own.listing import (
     read_file,
 )
 
-IMAGE, INNER, CIRCLE = "", "a folder", "links in a circle"
+IMAGE, INNER, CIRCLE = "", "a folder", "linked in a circle"
 STAMPS = 3
 Place = tuple[int, int]
 """Device and number of a folder."""

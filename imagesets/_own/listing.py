@@ -15,8 +15,8 @@ import numpy as np
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp")
 LARGEST = 1 << 29
 """Bytes of a file, at most: more than any image within Pillow's limit of pixels takes."""
-OTHER, HIDDEN, SYSTEM = "of another kind", "hidden", "thumbnails, bins and the like"
-OUTSIDE, INSIDE, BROKEN = "linked from outside", "linked folders", "broken links"
+OTHER, HIDDEN, SYSTEM = "of another kind", "hidden", "of a system (thumbnails, bins)"
+OUTSIDE, INSIDE, BROKEN = "linked from outside", "linked to a folder", "linked to nothing"
 LINKED = {OUTSIDE, INSIDE}
 """What is left out and is taken where links are followed."""
 SYSTEM_FOLDERS = {

@@ -23,7 +23,7 @@ def read_preset(path: Path, study: str, settings: type[Config]) -> dict[str, Any
         UsageError: it is no such file, of another study, or it has a key that is unknown.
     """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_bytes())  # in UTF-8, 16 or 32, with a byte order mark or without
     except (OSError, ValueError) as error:
         raise UsageError(f"{path} is no JSON file of settings: {error}.") from error
     if not isinstance(found, dict) or not set(KEYS) <= set(found) or not isinstance(found["config"], dict):

@@ -12,6 +12,7 @@ import pytest
 
 import imagesets
 from imagesets._own import parallel
+from imagesets._own.folder import FolderReader
 from lab.errors import WorkbenchError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -19,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 def test_a_second_opening_reads_no_file(opened, folder, monkeypatch):
     first = opened(folder)
-    monkeypatch.setattr("imagesets._own.listing._FolderReader.read", None)
+    monkeypatch.setattr(FolderReader, "read", None)
     second = opened(folder)
     assert second.name == first.name and len(second.said) == 1 and "Decoding" not in second.said[0]
 
@@ -48,10 +49,8 @@ def test_the_key_is_that_of_the_content_and_not_of_the_place(opened, folder, tmp
 def test_only_touched_files_are_read_again(opened, folder, monkeypatch):
     first, read = opened(folder), []
     (folder / "005.png").touch()
-    from imagesets._own.listing import _FolderReader
-
-    real = _FolderReader.read
-    monkeypatch.setattr(_FolderReader, "read", lambda self, name: (read.append(name), real(self, name))[1])
+    real = FolderReader.read
+    monkeypatch.setattr(FolderReader, "read", lambda self, name: (read.append(name), real(self, name))[1])
     assert opened(folder).name == first.name and read == ["005.png"]
 
 
@@ -110,7 +109,7 @@ def test_parts_are_of_few_files_and_few_bytes():
 def in_a_process(code, folder, data, **popen):
     code = (
         "import os, signal\nfrom pathlib import Path\nimport imagesets\n"
-        f"from imagesets._own import decode, parallel, pixels\n{code}\n"
+        f"from imagesets._own import decode, parallel, pixels, store\n{code}\n"
         "def say(text): print(text, flush=True)\n"
         f"print(imagesets.settle({f'folder:{folder}'!r}, Path({str(data)!r}), say=say))"
     )
@@ -118,14 +117,14 @@ def in_a_process(code, folder, data, **popen):
 
 
 def test_two_processes_at_once_decode_once(folder, tmp_path):
-    slow = "import time; real = decode._write_set; decode._write_set = lambda *a: (time.sleep(0.5), real(*a))"
+    slow = "import time; real = store.write; store.write = lambda *a: (time.sleep(0.5), real(*a))"
     running = [in_a_process(slow, folder, tmp_path / "data") for _ in range(3)]
     outputs = [process.communicate(timeout=60)[0] for process in running]
     assert len({output.splitlines()[-1] for output in outputs}) == 1
     assert "".join(outputs).count("Decoding") == 1
 
 
-@pytest.mark.parametrize("where", ["decode._write_set", "decode._give_name", "decode.write_json"])
+@pytest.mark.parametrize("where", ["store.write", "store.give_name", "store.write_json"])
 def test_killed_while_decoding_nothing_is_taken_for_whole(opened, folder, tmp_path, where, both):
     data = tmp_path / "data"
     killed = in_a_process(f"{where} = lambda *a, **k: os.kill(os.getpid(), signal.SIGKILL)", folder, data)
