@@ -106,6 +106,8 @@ class TrainingConfig(Supervision):
         if "classifier" not in info.data or not isinstance(settings, dict | ClassifierConfig):
             raise ValueError("the settings of a known classifier are needed, by name")
         own = registry.config_class("classifiers", info.data["classifier"])
+        if isinstance(settings, own):
+            return settings
         return own.parse(dict(settings) if isinstance(settings, dict) else settings.changed())
 
     @model_validator(mode="after")

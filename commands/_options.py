@@ -100,6 +100,7 @@ def seed(help: str) -> Decorator:
 DATA = "Folder of the data sets.  [default: $SNNL_DATA, else data]"
 OFTEN = "How often to save what a training goes on from; 0: after every step."
 SIDE = "Side to decode folder:PATH or zip:PATH to.  [default: near theirs]"
+STRETCH = "Spread the values seen in files of 16 bits over 0 to 255.  [default: their upper 8 bits]"
 COLOUR = "Decode folder:PATH or zip:PATH to grey or colour.  [default: grey if all files are]"
 
 folder = click.argument("folder", type=A_FOLDER)
@@ -111,9 +112,15 @@ data = click.option("--data", type=ANY_FOLDER, callback=lambda _, __, given: dat
 download = click.option("--download/--no-download", default=True, help="Download data that are not there.")
 reading = together(data, download)
 """Of every command that reads image sets."""
+own_files = together(
+    click.option("--skip-bad", is_flag=True, help="Go on without files that cannot be decoded."),
+    click.option("--follow-links", is_flag=True, help="Take what links of folder:PATH lead to, wherever it is."),
+)
+"""Of every command that reads image sets of a user's own, whatever decides how they are decoded."""
 own_images = together(
     click.option("--channels", type=click.Choice([1, 3]), help=COLOUR),
-    click.option("--skip-bad", is_flag=True, help="Go on without files that cannot be decoded."),
+    click.option("--stretch", is_flag=True, help=STRETCH),
+    own_files,
 )
 """Of every command that takes a user's own images."""
 MODEL = (
@@ -161,6 +168,11 @@ def taken(values: dict[str, Any], settings: type[Config]) -> dict[str, Any]:
     """Remove the options of settings from a command's values; those that were given on the command line."""
     found = {name: values.pop(name) for name in _shown(settings)}
     return {name: value for name, value in found.items() if value is not None}
+
+
+def decoding(values: dict[str, Any]) -> dict[str, Any]:
+    """Remove the options `own_images` from a command's values; they are as `settle` takes them."""
+    return {name: values.pop(name) for name in ("channels", "stretch", "skip_bad", "follow_links")}
 
 
 def training_place(

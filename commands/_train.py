@@ -9,7 +9,7 @@ import click
 from commands import Listed
 from commands import _options as options
 from commands._entries import entry_group, help_of
-from commands._printing import print_cell
+from commands._printing import print_cell, say
 from lab import registry
 from lab.running.one import do_cell
 
@@ -34,7 +34,7 @@ def _train_command(kind: str, name: str) -> click.Command:
         given = {noun: name, "settings": options.taken(values, recipe), **options.taken(values, task.Config)}
         data, local, settle = options.training_place(**values)
         config = task.Config.parse(given)
-        config = config.replaced(imageset=settle(config.imageset))
+        config = task.fitted(config.replaced(imageset=settle(config.imageset)), data, say)
         print_cell(do_cell(task.cell(config, data), runs, local), as_json, task.FOLLOWING)
 
     return command

@@ -62,7 +62,7 @@ def credibility(
     """
     reading: dict[str, Any] = {"data": data, "download": download}
     if model and first:
-        images = (options.A_FILE(first), *images)
+        images = (options.A_FILE.convert(first, None, click.get_current_context()), *images)
     if not (first and images):
         missing = "FOLDER" if not (model or first) else "IMAGES..."
         raise click.UsageError(f"Missing argument '{missing}'.", click.get_current_context())
@@ -82,14 +82,19 @@ def credibility(
 @command.command()
 @options.folder
 @options.of(evaluate_classifier.Config)
+@options.own_files
 @options.reading
 @options.json
-def evaluate(folder: Path, data: Path, download: bool, as_json: bool, **values: Any) -> None:
+def evaluate(
+    folder: Path, data: Path, download: bool, skip_bad: bool, follow_links: bool, as_json: bool, **values: Any
+) -> None:
     """Print accuracy, likelihood and calibration error of a trained classifier's FOLDER, from its last weights."""
     asked = evaluate_classifier.Config.parse(options.taken(values, evaluate_classifier.Config))
     training = _training(folder)
     root = data.resolve()
-    images = asked.imageset and _settled(asked.imageset, training, root)
+    images = asked.imageset
+    if images or skip_bad or follow_links:
+        images = _settled(images or training.config.imageset, training, root, skip_bad, follow_links)
     cell = evaluate_classifier.cell(training, root, asked.splits, images)
     local = {"data": str(root), "download": download}
     done = do_folder(CellFolder.create(cell, folder.resolve().parent, local).path)
@@ -118,20 +123,12 @@ def _here(folder: Path, elsewhere: Mapping[str, Any], **reading: Any) -> "Traine
     return trained_here(folder, **reading)
 
 
-def _elsewhere(
-    model: str,
-    imageset: str | None,
-    data: Path,
-    size: int | None,
-    channels: int | None,
-    skip_bad: bool,
-    **settings: Any,
-) -> "Trained":
+def _elsewhere(model: str, imageset: str | None, data: Path, size: int | None, **settings: Any) -> "Trained":
     """A network that was made elsewhere, and the images that it was trained on."""
     if not imageset:
         raise click.UsageError("--model needs --imageset.", click.get_current_context())
     decoded_to = size if imageset.startswith(SOURCES) else None  # others are resized, whatever their side
-    images = settle(imageset, data, size=decoded_to, channels=channels, skip_bad=skip_bad, say=say)
+    images = settle(imageset, data, size=decoded_to, **options.decoding(settings), say=say)
     from classifiers._trained import trained_elsewhere  # after the decoding, whose processes start faster without torch
 
     return trained_elsewhere(model, images, data=data, size=size, **settings, say=say)
@@ -146,8 +143,11 @@ def _training(folder: Path) -> Cell[train_classifier.Config]:
     return training
 
 
-def _settled(images: str, training: Cell[train_classifier.Config], data: Path) -> str:
+def _settled(
+    images: str, training: Cell[train_classifier.Config], data: Path, skip_bad: bool, follow_links: bool
+) -> str:
     """An image set's name in cells; images of the user's own are decoded to what the network takes."""
     built = training.config.spec_of_images
-    sides: dict[str, Any] = {"size": built.size, "channels": built.channels} if images.startswith(SOURCES) else {}
-    return settle(images, data, **sides, say=say)
+    like: dict[str, Any] = {"size": built.size, "channels": built.channels, "stretch": built.stretch or False}
+    how = like if images.startswith(SOURCES) else {}
+    return settle(images, data, **how, skip_bad=skip_bad, follow_links=follow_links, say=say)

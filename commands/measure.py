@@ -52,12 +52,10 @@ command = click.Group("measure", help=__doc__)
 @measuring_options
 @options.reading
 @options.json
-def layers(
-    imageset: str, data: Path, size: int | None, channels: int | None, skip_bad: bool, as_json: bool, **settings: Any
-) -> None:
+def layers(imageset: str, data: Path, size: int | None, as_json: bool, **settings: Any) -> None:
     """Print the entanglement of every layer of a network that was made elsewhere."""
     decoded_to = size if imageset.startswith(SOURCES) else None  # others are resized, whatever their side
-    images = settle(imageset, data, size=decoded_to, channels=channels, skip_bad=skip_bad, say=say)
+    images = settle(imageset, data, size=decoded_to, **options.decoding(settings), say=say)
     from outside.network import measure_network  # after the decoding, whose processes start faster without torch
 
     found = measure_network(imageset=images, data=data, size=size, **settings, say=say)

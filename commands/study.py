@@ -61,7 +61,7 @@ def _plan(name: str, runs: Path, published: bool, preset: str, file: Path | None
     local: Local = {}
     if isinstance(config, TrainingStudy):
         data, local, settle = options.training_place(**values)
-        config = config.settled(settle)
+        config = config.settled(settle).fitted(data, say)
     return plan_study(name, config, data, runs, published=published), local
 
 

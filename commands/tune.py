@@ -35,8 +35,8 @@ def _make(name: str) -> click.Command:
     ) -> None:
         config = searchable.settings.parse(options.taken(values, searchable.settings))
         data, local, settle = options.training_place(**values)
-        config = config.settled(settle)
         where: dict[str, Any] = {"runs": runs, "data": data, "folder": folder, "jobs": jobs}
+        config = config.settled(settle).fitted(data, say)
         if dry_run:
             return _print_plan(name, plan_search(name, searchable, config, **where), trials, runs, as_json)
         found = search(name, searchable, config, trials=trials, local=local, **where, say=say)

@@ -75,10 +75,9 @@ def open_images(
     download: bool = True,
     count: int | None = None,
     size: int | None = None,
-    channels: int | None = None,
-    skip_bad: bool = False,
     seed: int = 0,
     say: Say = lambda text: None,
+    **decoding: Any,
 ) -> Images:
     """Images by reference.
 
@@ -88,10 +87,9 @@ def open_images(
         download: fetch data that are not there.
         count: how many images a GAN draws; None for as many as its image set holds out.
         size: side that folders and archives are decoded to; None for theirs, up to 256.
-        channels: 1 or 3, of folders and archives; None for grey where all files are.
-        skip_bad: go on without files that cannot be decoded.
         seed: of the GAN's latent noise.
         say: is told, in lines, what is decoded.
+        decoding: of folders and archives, as `imagesets.settle` takes it.
 
     Raises:
         UsageError: the reference is nothing of these.
@@ -109,8 +107,8 @@ def open_images(
         raise UsageError(f"{reference} is no images: name {KINDS}. Image sets: {', '.join(known)}.")
     settings: dict[str, Any] = {}
     if reference.startswith(SOURCES):
-        side = size or min(LARGEST, imagesets.usual_side(reference))
-        settings = {"size": side, "channels": channels, "skip_bad": skip_bad}
+        side = size or min(LARGEST, imagesets.usual_side(reference, decoding.get("follow_links", False)))
+        settings = {"size": side, **decoding}
     name = imagesets.settle(reference, data, **settings, say=say)
     return _of_imageset(reference, name, data, download)
 

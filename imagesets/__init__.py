@@ -53,6 +53,8 @@ def settle(
     size: int | None = None,
     channels: int | None = None,
     skip_bad: bool = False,
+    follow_links: bool = False,
+    stretch: bool | tuple[int, int] = False,
     say: Callable[[str], None] = lambda text: None,
 ) -> str:
     """The name by which cells know an image set: `folder:PATH` and `zip:PATH` are decoded and become `images:KEY`.
@@ -65,23 +67,30 @@ def settle(
         size: side in pixels of the decoded images; None for the nearest that networks are built for.
         channels: 1 or 3; None for 1 where all files are grey.
         skip_bad: go on without files that cannot be decoded.
+        follow_links: take what links of a folder lead to, wherever it is.
+        stretch: spread values of 16 bits over 0 to 255: those that are seen, or those from a lowest to a highest one.
         say: is told, in lines, what is decoded.
 
     Raises:
         UsageError: an unknown name, or another size or number of channels than a fixed image set has.
-        WorkbenchError: a file cannot be read or decoded, or there are too few images.
+        WorkbenchError: a file cannot be read or decoded, there are too few images, or it is not plain which are held
+            out.
     """
     check(name)
+    if follow_links and not name.startswith("folder:"):
+        raise UsageError(f"--follow-links is for folder:PATH, not for {name}.")
     if name.startswith(SOURCES):
+        from imagesets._own.decode import Wanted
         from imagesets._own.sets import prepare
 
-        return prepare(name, root, size=size, channels=channels, skip_bad=skip_bad, say=say)
+        return prepare(name, root, Wanted(size, channels, skip_bad, follow_links, stretch), say)
     own = spec(name, root)
     for option, asked, has in (("size", size, own.size), ("channels", channels, own.channels)):
         if asked not in (None, has):
             raise UsageError(f"{name} has {option} {has}; --{option} {asked} is for folder:PATH and zip:PATH.")
-    if skip_bad:
-        raise UsageError(f"--skip-bad is for folder:PATH and zip:PATH, not for {name}.")
+    for flag, given in (("skip-bad", skip_bad), ("stretch", stretch)):
+        if given:
+            raise UsageError(f"--{flag} is for folder:PATH and zip:PATH, not for {name}.")
     return name
 
 
@@ -101,8 +110,8 @@ def has_given_splits(name: str, root: Path) -> bool:
     return bool(getattr(_source(name, root), "given_splits", True))
 
 
-def usual_side(name: str) -> int:
-    """The median shorter side, in pixels, of some files of `folder:PATH` or `zip:PATH`.
+def usual_side(name: str, follow_links: bool = False) -> int:
+    """The median shorter side, in pixels, of some files of `folder:PATH` or `zip:PATH`; links lead where `settle` says.
 
     Raises:
         UsageError: the path is no folder, or no archive.
@@ -110,7 +119,7 @@ def usual_side(name: str) -> int:
     """
     from imagesets._own.sets import usual_side
 
-    return usual_side(name)
+    return usual_side(name, follow_links)
 
 
 def recorded_spec(name: str, root: Path) -> Spec | None:
@@ -126,6 +135,17 @@ def fingerprint(name: str, root: Path) -> str:
         WorkbenchError: a user's own set is not below `root`.
     """
     return str(_source(name, root).fingerprint(root))
+
+
+def counts(name: str, split: str, root: Path) -> list[int]:
+    """How many images of each class a user's own set has in a split; of others nothing is known without their data.
+
+    Raises:
+        UsageError: the name is unknown.
+        WorkbenchError: a user's own set is not below `root`.
+    """
+    found: list[int] = _source(name, root).record["counts"][split] if name.startswith(OWN) else []
+    return found
 
 
 def check_n(name: str, n: int, splits: Sequence[str], root: Path) -> None:
@@ -157,7 +177,7 @@ def load(name: str, split: str, *, root: Path, download: bool = True) -> ImageSe
 
 
 def decode(paths: Sequence[Path], like: Spec) -> "Tensor":
-    """Image files as uint8 (n, c, h, w), with the channels and the size of the images of a set.
+    """Image files as uint8 (n, c, h, w), as the images of a set were decoded: channels, size, stretched values.
 
     Raises:
         WorkbenchError: one cannot be read, or is no image; the message names it.
@@ -166,7 +186,7 @@ def decode(paths: Sequence[Path], like: Spec) -> "Tensor":
 
     from imagesets._own.pixels import decode_files
 
-    return torch.from_numpy(decode_files(paths, like.size, like.channels))
+    return torch.from_numpy(decode_files(paths, like.size, like.channels, like.stretch))
 
 
 def label(name: str) -> str:

@@ -23,6 +23,7 @@ class Spec:
         classes: the classes' names, by label; empty where there are no labels.
         splits: the splits that the data set has; held-out always means `test`.
         n: images of each split.
+        stretch: which values of 16 bits became 0 and 255; None where there are none, or their upper 8 bits were kept.
     """
 
     channels: int
@@ -30,6 +31,7 @@ class Spec:
     classes: tuple[str, ...]
     splits: tuple[str, ...]
     n: dict[str, int]
+    stretch: tuple[int, int] | None = None
 
     def plain(self) -> dict[str, Any]:
         """As JSON-ready values."""
@@ -38,7 +40,8 @@ class Spec:
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> Self:
         """From plain values."""
-        return cls(**{**values, "classes": tuple(values["classes"]), "splits": tuple(values["splits"])})
+        given = {name: values[name] for name in ("classes", "splits", "stretch") if values.get(name) is not None}
+        return cls(**{**values, **{name: tuple(value) for name, value in given.items()}})
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Settings as frozen, validated values that refuse unknown keys."""
 
+from collections.abc import Iterable
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
@@ -62,7 +63,11 @@ class Config(BaseModel):
         Raises:
             UsageError: as `parse`.
         """
-        return self.parse({**dict(self), **values})
+        return self.parse({**dict(self), **values})._asked_for(self.model_fields_set | set(values))
+
+    def _asked_for(self, names: Iterable[str]) -> Self:
+        """The same settings, of which those names were asked for (`model_fields_set`): the others may give way."""
+        return type(self).model_construct(_fields_set={*names}, **dict(self))  # type: ignore[return-value]
 
 
 def _reason(problem: Any) -> str:
@@ -74,11 +79,11 @@ def _reason(problem: Any) -> str:
 
 
 def with_preset(cls: type[Config], presets: dict[str, dict[str, Any]], preset: str, given: dict[str, Any]) -> Config:
-    """The settings of `preset` with the `given` ones in place of its own.
+    """The settings of `preset` with the `given` ones in place of its own; these alone count as asked for.
 
     Raises:
         UsageError: the preset is unknown, or a value is impossible.
     """
     if preset not in presets:
         raise unknown_name("preset", preset, presets)
-    return cls.parse({**presets[preset], **given})
+    return cls.parse({**presets[preset], **given})._asked_for(given)

@@ -1,13 +1,14 @@
 """How studies of one classifier train it, but for alpha and seed."""
 
 from collections.abc import Iterable
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, field_validator
 
 from classifiers._config import Supervision, TrainingConfig
 from lab import registry
-from studies._config import TrainingStudy
+from studies._config import Fitting, TrainingStudy, fitting_training
 
 
 def _without_baseline(alphas: tuple[float, ...]) -> tuple[float, ...]:
@@ -35,6 +36,22 @@ class Recipe(Supervision, TrainingStudy):
         if not all("=" in setting for setting in settings):
             raise ValueError("NAME=VALUE is needed, several separated by commas")
         return settings
+
+    def fitting(self, data: Path, apart: int = 1) -> Fitting:
+        """The largest batch that the smallest of the image sets allows, and a share of it that validates."""
+        return fitting_training([self.training(name, 0.0, 0) for name in self.images], data, apart)
+
+    @property
+    def asked(self) -> set[str]:
+        """The settings that were asked for; the batch is one of `settings`."""
+        named = self.settings if "settings" in super().asked else ()
+        return super().asked | {setting.partition("=")[0] for setting in named}
+
+    def with_fit(self, values: dict[str, Any]) -> Self:
+        """The settings with others in their place, the batch among `settings`."""
+        batch = values.pop("batch", None)
+        others = [setting for setting in self.settings if not setting.startswith("batch=")]
+        return super().with_fit(values if batch is None else {**values, "settings": (*others, f"batch={batch}")})
 
     def classifier_settings(self) -> dict[str, Any]:
         """The classifier's settings that are given."""

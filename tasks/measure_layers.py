@@ -68,11 +68,13 @@ def run(folder: CellFolder) -> None:
     from classifiers._snapshots import load_classifier
     from lab.training.frame import evaluation_device
     from metrics.layers import entanglements
+    from outside.points import check_classes
 
     (training,) = folder.needs
     config, run = Config.parse(folder.config), train_classifier.Config.parse(training.config)
     images, labels = draw(folder, run.imageset, "test", config.n, 0)
     assert labels is not None, "a classifier was trained on them"
+    check_classes(labels, f"{run.imageset} (test)")
     kept, device = snapshots(training.path, "classifier"), evaluation_device(training)
     classes = len(run.spec_of_images.classes)
     pixels = imagesets.to_float(images)

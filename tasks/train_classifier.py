@@ -1,5 +1,6 @@
 """Train a classifier on the train split of an image set, with equation (3) where alpha is not 0."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import imagesets
@@ -14,7 +15,7 @@ VERSION = 1
 FOLLOWING = "snnl classifier evaluate {}"
 """What to do next with the folder of the cell."""
 
-__all__ = ["FOLLOWING", "VERSION", "Config", "cell", "run"]
+__all__ = ["FOLLOWING", "VERSION", "Config", "cell", "fitted", "fitting", "run"]
 
 
 def cell(config: Config, data: Path) -> Cell[Config]:
@@ -37,6 +38,34 @@ def cell(config: Config, data: Path) -> Cell[Config]:
         processes=config.processes,
         cost=_cost(config, kept * config.epochs),
     )
+
+
+def fitting(config: Config, n: int, whose: str, apart: int = 1) -> dict[str, tuple[float, str]]:
+    """What n training images, `whose`, allow of settings that ask more of them: by name, the value and the reason.
+
+    `validation` keeps so many images apart at least, unless it is 0; `batch` is no larger than what is left.
+    """
+    found: dict[str, tuple[float, str]] = {}
+    held = round(config.validation * n)
+    if config.validation and held < apart < n:
+        found["validation"] = (apart / n, f"of the {n} images to train on of {whose}, {apart} are to validate")
+        held = apart
+    most = (n - held) // config.processes * config.processes
+    if 2 * config.processes <= most < config.settings.batch:
+        found["batch"] = (most, f"{whose} has no more images to train on")
+    return found
+
+
+def fitted(config: Config, data: Path, say: Callable[[str], None]) -> Config:
+    """The settings with what the images allow in place of what nobody asked for; each change is told."""
+    n, settings = imagesets.spec(config.imageset, data).n["train"], config.settings
+    asked = config.model_fields_set | settings.model_fields_set
+    for name, (value, why) in fitting(config, n, config.imageset).items():
+        if name not in asked:
+            say(f"{name}: {round(value, 6)}, since {why}.")
+            own = {"settings": settings.replaced(batch=value)} if name == "batch" else {name: value}
+            config = config.replaced(**own)
+    return config
 
 
 def run(folder: CellFolder) -> None:

@@ -1,5 +1,6 @@
 """Train a GAN on the train split of an image set."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import imagesets
@@ -13,7 +14,7 @@ VERSION = 1
 FOLLOWING = "snnl gan sample {} -n 64 --out grid.png"
 """What to do next with the folder of the cell."""
 
-__all__ = ["FOLLOWING", "VERSION", "Config", "cell", "run", "schedule"]
+__all__ = ["FOLLOWING", "VERSION", "Config", "cell", "fitted", "run", "schedule"]
 
 
 def schedule(kimg: float, points: int) -> tuple[float, ...]:
@@ -38,6 +39,11 @@ def cell(config: Config, data: Path) -> Cell[Config]:
         processes=config.processes,
         cost=_cost(config),
     )
+
+
+def fitted(config: Config, data: Path, say: Callable[[str], None]) -> Config:
+    """The settings: images are shown again and again, so any number of them will do."""
+    return config
 
 
 def run(folder: CellFolder) -> None:

@@ -3,19 +3,21 @@
 import hashlib
 import os
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from imagesets._own import splits
+from imagesets._own.classes import one_spelling
 from lab.errors import WorkbenchError
 
 HELD_OUT = 6
 """Where no `test` folder is, one in so many images of each class is held out."""
 FEWEST = 2
-SPLITS = {"train", "test"}
-LIKE_SPLITS = {*SPLITS, "val", "valid", "validation", "dev"}
+Folders = tuple[str, ...]
+"""A folder's path, folder by folder."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Layout:
         n_train: how many of them are to train on.
         classes: the folders' names, sorted, bytes that are no UTF-8 as `\\xe9`; empty where there are none.
         labels: the class of each, int64 (n,); None where there are none.
-        given: whether the folders `train` and `test` made the splits.
+        splits: the folders that made the splits, what to train on first; None where there are none.
         outside: files beside those two folders, which are left out.
     """
 
@@ -35,41 +37,53 @@ class Layout:
     n_train: int
     classes: tuple[str, ...]
     labels: np.ndarray | None
-    given: bool
+    splits: tuple[str, str] | None
     outside: int
 
     def keep(self, good: np.ndarray) -> "Layout":
         """The layout of the good images alone; `good` is bool (n,)."""
         labels = None if self.labels is None else self.labels[good]
-        n_train = int(good[: self.n_train].sum())
-        return Layout(self.order[good], n_train, self.classes, labels, self.given, self.outside)
+        return replace(self, order=self.order[good], n_train=int(good[: self.n_train].sum()), labels=labels)
+
+    def counts(self) -> dict[str, list[int]]:
+        """How many images of each class a split has."""
+        if self.labels is None:
+            return {"train": [], "test": []}
+        parts = {"train": self.labels[: self.n_train], "test": self.labels[self.n_train :]}
+        return {split: np.bincount(part, minlength=len(self.classes)).tolist() for split, part in parts.items()}
 
 
 def arrange(names: Sequence[str], path: Path) -> Layout:
-    """Read classes and splits off relative names: `[train/ or test/][class/]...`.
+    """Read classes and splits off relative names: `[split/][class/]...`.
 
     Raises:
-        WorkbenchError: images lie both in class folders and beside them, or there is `train` without `test`.
+        WorkbenchError: images lie both in class folders and beside them, or what is a split is not plain.
     """
-    tops = {name.partition("/")[0] for name in names if "/" in name}
-    given = tops >= SPLITS
-    if not given and tops & SPLITS and tops <= LIKE_SPLITS:
-        have, lack = sorted(SPLITS & tops)[0], sorted(SPLITS - tops)[0]
-        raise WorkbenchError(f"{path} holds images in {have}/ and none in {lack}/: add some, or name {path / have}.")
-    order = np.array([i for i, name in enumerate(names) if not given or name.partition("/")[0] in SPLITS], np.int64)
-    folders = [sys.intern(_class_of(names[i], given)) for i in order]
-    classes = sorted(set(folders) - {""})
-    if classes and "" in folders:
-        beside = names[order[folders.index("")]]
+    folders = [sys.intern(name.rpartition("/")[0]) for name in names]
+    parts = {folder: tuple(folder.split("/")) if folder else () for folder in set(folders)}
+    given = splits.find({part[0] for part in parts.values() if part}, path)
+    parts = {folder: part for folder, part in parts.items() if not given or part[:1] in ((given[0],), (given[1],))}
+    order = np.array([i for i, folder in enumerate(folders) if folder in parts], np.int64)
+    own = [folders[i] for i in order]
+    held = {folder: given is not None and part[0] == given[1] for folder, part in parts.items()}
+    below = _below(parts, given) if given else parts
+    if not given:
+        _check_classes(below.values(), path)
+    tops = {folder: part[0] if part else "" for folder, part in below.items()}
+    if len({bool(top) for top in tops.values()}) > 1:
+        beside = names[order[next(i for i, folder in enumerate(own) if not tops[folder])]]
         raise WorkbenchError(f"{path} holds images both in class folders and beside them, as {beside!r}: move those.")
-    place = {name: label for label, name in enumerate(classes or ("",))}
-    labels = np.fromiter((place[folder] for folder in folders), np.int64, len(order))
-    own = [names[i] for i in order]
-    test = np.array([name.startswith("test/") for name in own]) if given else _drawn(own, labels)
-    rows = np.concatenate([np.flatnonzero(~test), np.flatnonzero(test)])
-    outside = len(names) - len(order)
+    train, test = ({top for folder, top in tops.items() if held[folder] == side} - {""} for side in (False, True))
+    spelled = one_spelling(train, test, path)
+    classes = sorted(set(spelled.values()))
+    label = {name: number for number, name in enumerate(classes)}
+    place = {folder: label[spelled[top]] if top else 0 for folder, top in tops.items()}
+    labels = np.fromiter((place[folder] for folder in own), np.int64, len(own))
+    out = np.array([held[folder] for folder in own]) if given else _drawn([names[i] for i in order], labels)
+    rows = np.concatenate([np.flatnonzero(~out), np.flatnonzero(out)])
     shown = tuple(os.fsencode(name).decode("utf-8", "backslashreplace") for name in classes)
-    return Layout(order[rows], int((~test).sum()), shown, labels[rows] if classes else None, given, outside)
+    kept = labels[rows] if classes else None
+    return Layout(order[rows], int((~out).sum()), shown, kept, given, len(names) - len(own))
 
 
 def check_size(layout: Layout, path: Path) -> None:
@@ -81,9 +95,34 @@ def check_size(layout: Layout, path: Path) -> None:
         )
 
 
-def _class_of(name: str, given: bool) -> str:
-    rest = name.partition("/")[2] if given else name
-    return rest.partition("/")[0] if "/" in rest else ""
+def _below(parts: Mapping[str, Folders], given: tuple[str, str]) -> dict[str, Folders]:
+    """The folders below the two splits', without those that hold a whole split and are no class.
+
+    That is one called like the split, as in `seg_train/seg_train/cat`, and one that both have, as in
+    `train/images/cat`.
+    """
+    below = {folder: part[1:] for folder, part in parts.items()}
+    sides = [[folder for folder, part in parts.items() if part[0] == split] for split in given]
+    for split, side in zip(given, sides, strict=True):
+        (first, *others) = {below[folder][:1] for folder in side}
+        if first and not others and splits.split_name(first[0]) == splits.split_name(split):
+            below |= {folder: below[folder][1:] for folder in side}
+    if len({part[:1] for part in below.values()}) == 1:
+        inner = [{below[folder][1:2] for folder in side} for side in sides]
+        if inner[0] == inner[1] and () not in inner[0]:
+            return {folder: part[1:] for folder, part in below.items()}
+    return below
+
+
+def _check_classes(parts: Iterable[Folders], path: Path) -> None:
+    """Raise WorkbenchError where class folders hold splits, as `cat/train` and `cat/test`."""
+    inner: dict[str, set[str]] = {}
+    for top, *rest in filter(None, parts):
+        inner.setdefault(top, set()).update(folder for folder in rest[:1] if splits.is_plain(folder))
+    for top, folders in inner.items():
+        if len({splits.split_name(folder) for folder in folders}) > 1:
+            told = " and ".join(f"{top}/{folder}" for folder in sorted(folders))
+            raise WorkbenchError(f"{path} holds splits within class folders ({told}): put train/ and test/ above them.")
 
 
 def _drawn(names: Sequence[str], labels: np.ndarray) -> np.ndarray:

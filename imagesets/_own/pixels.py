@@ -6,8 +6,9 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import (
@@ -21,11 +22,14 @@ from PIL import (
     WebPImagePlugin,
 )
 
+from imagesets._own import png
 from imagesets._own.listing import Reader, read_file
 from lab.errors import WorkbenchError, first_line
 
 DECODING = 1
 """Version of the pixels that come of a file; bumped when they change."""
+LEVEL = "transparent levels are exact"
+"""What the key of a set says beside where the first version took transparent values of PNG files for others."""
 PLUGINS = (JpegImagePlugin, PngImagePlugin, WebPImagePlugin, GifImagePlugin, BmpImagePlugin)
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 GAP = 2
@@ -39,7 +43,8 @@ NO_DIGEST = bytes(32)
 class Target:
     """Where decoded images go: an array of uint8 (n, channels, size, size) that begins at `offset` of a file.
 
-    With `grey_only`, a colour image stops the work.
+    With `grey_only`, a colour image stops the work. Values of 16 bits in the range of `stretch` are spread over 0 to
+    255; without it their upper 8 bits are kept.
     """
 
     path: str
@@ -47,6 +52,7 @@ class Target:
     channels: int
     size: int
     grey_only: bool
+    stretch: png.Range | None
 
     @property
     def bytes_each(self) -> int:
@@ -63,12 +69,25 @@ class Part:
         bad: why an image could not be decoded, by its place in the part.
         enlarged: how many were smaller than the target.
         colour: a colour image was met where only grey ones were wanted.
+        seen: the range of the values of images of 16 bits; None where there is none.
+        level: whether an image has a transparent value that the first version took for others.
     """
 
     digests: list[bytes] = field(default_factory=list)
     bad: dict[int, str] = field(default_factory=dict)
     enlarged: int = 0
     colour: bool = False
+    seen: png.Range | None = None
+    level: bool = False
+
+
+class Decoded(NamedTuple):
+    """A square image in mode L or RGB, whether it had to be enlarged, and what `Part` tells of it."""
+
+    image: Image.Image
+    enlarged: bool
+    seen: png.Range | None = None
+    level: bool = False
 
 
 class _ColourMet(Exception):
@@ -86,6 +105,19 @@ def hash_part(reader: Reader, addresses: Sequence[Any]) -> list[bytes]:
     return found
 
 
+def range_part(reader: Reader, addresses: Sequence[Any]) -> png.Range | None:
+    """The range of the values of all images of 16 bits that can be decoded; None where there is none."""
+    found: png.Range | None = None
+    with _bombs_refused():
+        for address in addresses:
+            with suppress(Exception):  # a bad file is named when it is decoded
+                data = reader.read(address)
+                header = png.header(data)
+                if header and header.bits == png.DEEP:
+                    found = png.union(found, png.values_of(partial(_loaded, data), header.kind).seen)
+    return found
+
+
 def decode_part(reader: Reader, addresses: Sequence[Any], first: int, target: Target) -> Part:
     """Decode consecutive images and write them to the target from place `first` on; bad ones leave zeros."""
     part = Part()
@@ -96,9 +128,11 @@ def decode_part(reader: Reader, addresses: Sequence[Any], first: int, target: Ta
             try:
                 data = reader.read(address)
                 part.digests[i] = hashlib.sha256(data).digest()
-                image, enlarged = decode(data, target.size, target.channels, target.grey_only)
-                sheet.paste(image, (0, target.size * i))
-                part.enlarged += enlarged
+                found = decode(data, target.size, target.channels, target.grey_only, target.stretch)
+                sheet.paste(found.image, (0, target.size * i))
+                part.enlarged += found.enlarged
+                part.seen = png.union(part.seen, found.seen)
+                part.level |= found.level
             except _ColourMet:
                 part.colour = True
                 return part
@@ -111,7 +145,7 @@ def decode_part(reader: Reader, addresses: Sequence[Any], first: int, target: Ta
     return part
 
 
-def decode_files(paths: Sequence[Path], size: int, channels: int) -> np.ndarray:
+def decode_files(paths: Sequence[Path], size: int, channels: int, stretch: png.Range | None = None) -> np.ndarray:
     """The pixels of image files, uint8 (n, channels, size, size), as `decode` makes them.
 
     Raises:
@@ -121,37 +155,48 @@ def decode_files(paths: Sequence[Path], size: int, channels: int) -> np.ndarray:
     with _bombs_refused():
         for row, path in enumerate(paths):
             try:
-                image, _ = decode(read_file(path), size, channels)
+                image = decode(read_file(path), size, channels, stretch=stretch).image
             except Exception as error:  # damaged files raise errors of every kind
                 raise WorkbenchError(f"{path} cannot be decoded: {explain(error)}.") from error
             found[row] = np.asarray(image).reshape(size, size, channels).transpose(2, 0, 1)
     return found
 
 
-def decode(data: bytes, size: int, channels: int, grey_only: bool = False) -> tuple[Image.Image, bool]:
-    """A square image in mode L (one channel) or RGB (three), and whether it had to be enlarged.
+def decode(data: bytes, size: int, channels: int, grey_only: bool = False, stretch: png.Range | None = None) -> Decoded:
+    """A square image in mode L (one channel) or RGB (three).
 
     It is turned upright by its EXIF orientation, cropped to the square at its centre, and resized by Lanczos' filter;
-    what is transparent becomes white; of 16 bits of grey the upper 8 are kept; of an animation the first frame.
+    what is transparent becomes white; of 16 bits the upper 8 are kept, or those of the range of `stretch` are spread
+    over 0 to 255; of an animation the first frame.
 
     Raises:
         Exception: the bytes are no such image, are cut off, or unpack to more pixels than Pillow's limit.
     """
-    image: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
-    if grey_only and not is_grey(image):
+    image, header = _opened(data), png.header(data)
+    if grey_only and not is_grey(image, header):
         raise _ColourMet
-    if min(image.size) >= 2 * GAP * size:
-        image.draft(None, (GAP * size, GAP * size))
-    image.load()
-    if not ORIENTED.isdisjoint(image.info):
-        with suppress(Exception):  # damaged EXIF data: the pixels are as they are
-            ImageOps.exif_transpose(image, in_place=True)
-    mode, square = "L" if channels == 1 else "RGB", _on_white(_square(_direct(image), size))
-    return square if square.mode == mode else square.convert(mode), min(image.size) < size
+    enlarged, seen, level = min(image.size) < size, None, False
+    if header and header.bits == png.DEEP:
+        level = "transparency" in image.info
+        values = png.values_of(partial(_loaded, data), header.kind)
+        seen, direct = values.seen, values.image(stretch)
+    else:
+        if min(image.size) >= 2 * GAP * size:
+            image.draft(None, (GAP * size, GAP * size))
+        image.load()
+        _turn_upright(image)
+        if header and header.bits < png.SHALLOW and header.grey and "transparency" in image.info:
+            level, direct = header.bits > 1, png.with_alpha(image, header.bits)
+        else:
+            direct = _direct(image)
+    mode, square = "L" if channels == 1 else "RGB", _on_white(_square(direct, size))
+    return Decoded(square if square.mode == mode else square.convert(mode), enlarged, seen, level)
 
 
-def is_grey(image: Image.Image) -> bool:
-    """Whether a file is of grey values alone, by its mode or palette."""
+def is_grey(image: Image.Image, header: png.Header | None = None) -> bool:
+    """Whether a file is of grey values alone, by a PNG's header, its mode or palette."""
+    if header and header.grey:
+        return True
     if image.mode in ("P", "PA"):
         palette = image.getpalette("RGB") or []
         return palette[0::3] == palette[1::3] == palette[2::3]
@@ -166,8 +211,8 @@ def look(data: bytes) -> tuple[int, bool]:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
-        return min(image.size), is_grey(image)
+        image = _opened(data)
+        return min(image.size), is_grey(image, png.header(data))
 
 
 def explain(error: Exception) -> str:
@@ -187,10 +232,28 @@ def _bombs_refused() -> Iterator[None]:
         yield
 
 
+def _opened(data: bytes) -> Any:
+    return Image.open(io.BytesIO(data), formats=FORMATS)
+
+
+def _loaded(data: bytes, stored_as: str) -> Image.Image:
+    """The image, upright; its bytes read as pixels that are stored in another way, if one is named."""
+    image = _opened(data)
+    if stored_as:
+        image.tile = [(*tile[:3], stored_as) for tile in image.tile]
+    image.load()
+    _turn_upright(image)
+    return image
+
+
+def _turn_upright(image: Image.Image) -> None:
+    if not ORIENTED.isdisjoint(image.info):
+        with suppress(Exception):  # damaged EXIF data: the pixels are as they are
+            ImageOps.exif_transpose(image, in_place=True)
+
+
 def _direct(image: Image.Image) -> Image.Image:
     """The image in a mode of 8 bits in which it can be resized: L, RGB or RGBA."""
-    if image.mode.startswith("I"):
-        return Image.fromarray((np.asarray(image).clip(0, 65535) >> 8).astype(np.uint8))
     if image.mode in ("LA", "La", "PA", "RGBa") or "transparency" in image.info:
         return image.convert("RGBA")
     if image.mode in ("L", "RGB", "RGBA"):

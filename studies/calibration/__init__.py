@@ -21,10 +21,10 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from imagesets import Name
+from imagesets import Name, spec
 from lab.cells.cell import Cell
 from lab.reporting.verdicts import Claim
-from studies._config import BF16
+from studies._config import BF16, Fitting, fitting_n
 from studies._recipe import Alphas, Recipe
 from studies.calibration.effects import SCORE, credibility_gap, neighbours_shortfall, separation
 from studies.calibration.report import report
@@ -52,6 +52,16 @@ class Config(measure_credibility.Measuring, Recipe):
         description="foreign images, separated by commas: image sets, rotated-45, rotated-90, shuffled, inverted, "
         "noise; not given: those that suit the image set and are at hand",
     )
+
+    def fitting(self, data: Path, apart: int = measure_credibility.FEWEST_VALIDATION) -> Fitting:
+        """As many test images as each set has, neighbours as there are images, and some to calibrate with."""
+        sets = [name for name in (self.imageset, *(self.foreign or ())) if name not in _foreign.MADE]
+        found = super().fitting(data, apart) | fitting_n(self.n, sets, ("test",), data)
+        n = spec(self.imageset, data).n["train"]
+        bank = min(self.bank or n, n - round(found.get("validation", (self.validation, ""))[0] * n))
+        if 1 <= bank < self.k:
+            found["k"] = (bank, f"there are no more images to search ({self.imageset})")
+        return found
 
     def measuring(self, foreign: tuple[str, ...], seed: int) -> measure_credibility.Config:
         """What is measured of a training; the first seed keeps pictures as well."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
+from lab.reporting.fonts import labels
 from lab.reporting.plots import GREY, PALETTE, colours, legend, new_figure, panels, side_by_side
 from lab.reporting.report import Figure
 
@@ -164,18 +165,23 @@ def exemplars(setting: str, number: int, one: Arrays, classes: Sequence[str]) ->
     axis.set_axis_off()
     for place, layer in enumerate(layers):
         axis.text((FIRST + place * near) * size + place * width, 0, layer, fontsize=7, weight="bold", va="top")
+    written = labels(classes)
+    how: dict[str, Any] = {"fontsize": 6, "fontfamily": written.families, "va": "bottom"}
     data = []
     for row, i in enumerate(kept):
-        label, predicted = int(one["label"][i]), str(classes[int(one["predicted"][i])])
-        truth = str(classes[label]) if label >= 0 else named(str(one["group"][i]))
+        label, predicted, foreign = int(one["label"][i]), int(one["predicted"][i]), named(str(one["group"][i]))
         credible = float(one["credibility"][i])
         top = row * step + step - size - 1
-        axis.text(0, top, f"{truth}: {predicted}? {credible:.2f}", fontsize=6, va="bottom")
+        truth = written.texts[label] if label >= 0 else foreign
+        axis.text(0, top, f"{truth}: {written.texts[predicted]}? {credible:.2f}", **how)
         for place, layer in enumerate(layers):
-            said = " ".join(str(classes[int(other)]) for other in one["neighbor_labels"][i, place])
-            axis.text((FIRST + place * near) * size + place * width, top, said, fontsize=6, va="bottom")
-            facts = {"images": named(str(one["group"][i])), "index": int(one["index"][i]), "truth": truth}
-            data.append({**facts, "predicted": predicted, "credibility": credible, "layer": layer, "neighbours": said})
+            others = one["neighbor_labels"][i, place].tolist()
+            said = " ".join(written.texts[other] for other in others)
+            axis.text((FIRST + place * near) * size + place * width, top, said, **how)
+            facts = {"images": foreign, "index": int(one["index"][i])}
+            names = {"truth": classes[label] if label >= 0 else foreign, "predicted": classes[predicted]}
+            near_by = " ".join(classes[other] for other in others)
+            data.append({**facts, **names, "credibility": credible, "layer": layer, "neighbours": near_by})
     caption = (
         f"{setting}, first seed. Left: the image, what it is, what the neighbours say and how credible; right: its "
         f"{near} nearest training images in {', '.join(layers)}, below their labels. First the most credible test "

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from lab.cells.folder import CellFolder
 from lab.cells.rows import pick
 from lab.files import read_arrays
+from lab.reporting.fonts import numbered
 from lab.reporting.report import Report, Section
 from lab.reporting.statistics import by_seed, paired_by_seed
 from lab.reporting.tables import Better, Column, Rows, Table, columns, mean_entry, seed_table
@@ -111,7 +112,7 @@ def _sections(
     if exemplars and classes:
         text = "What supports a prediction: the training images that are nearest in each layer."
         shown = [figures.exemplars(name, i, found[0], classes) for i, (name, found) in enumerate(exemplars.items())]
-        sections.append(Section("Exemplars", text, shown))
+        sections.append(Section("Exemplars", text, [*shown, *numbered(classes)]))
     return sections
 
 

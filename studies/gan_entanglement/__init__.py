@@ -23,7 +23,7 @@ import imagesets
 from lab import registry
 from lab.cells.cell import Cell
 from lab.reporting.verdicts import Claim
-from studies._config import BF16, TrainingStudy
+from studies._config import BF16, Fitting, TrainingStudy, fitting_n
 from studies.gan_entanglement.report import difference_of_coverage, report, rise
 from tasks import embed, measure_gan, measure_references, train_gan
 
@@ -54,6 +54,10 @@ class Config(TrainingStudy):
         shared = self.model_dump(include={*train_gan.Config.model_fields})
         own = {"gan": gan, "seed": seed, "settings": {"width": self.width}}
         return train_gan.Config.parse({**shared, **own, "snapshots": train_gan.schedule(self.kimg, self.points)})
+
+    def fitting(self, data: Path) -> Fitting:
+        """A measurement of so many images as there are."""
+        return fitting_n(self.n, self.images, ("test", "train"), data)
 
 
 GANS = {"gans": ("dcgan", "wgan-gp")}

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from lab.cells.rows import pick
+from lab.reporting.fonts import labels
 from lab.reporting.plots import (
     GREY,
     KIMG,
@@ -106,7 +107,8 @@ def by_class(table: "pd.DataFrame", gans: Sequence[str], classes: Sequence[str])
     for place in range(len(classes)):
         own, held = (pick(shown, group=str(place)) for shown in (rows, real))
         _compare(axis, place, gans, own, held, upright=True)
-    axis.set_xticks(range(len(classes)), list(classes), parse_math=False)
+    named = labels(classes)
+    axis.set_xticks(range(len(classes)), named.texts, fontfamily=named.families, parse_math=False)
     axis.set(xlabel="class", ylabel="real side of the class")
     legend(axis, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     caption = "Real side by class at the end, held-out images: seeds, mean and 95% interval; grey: real against real."

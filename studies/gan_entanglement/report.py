@@ -7,6 +7,7 @@ from gans._kept import grids
 from lab.cells.folder import CellFolder
 from lab.cells.rows import pick
 from lab.files import read_arrays
+from lab.reporting.fonts import numbered
 from lab.reporting.report import Gallery, GalleryRow, Report, Section
 from lab.reporting.statistics import Estimate, first_by_seed, last_by_seed, paired_by_seed, welch_difference
 from lab.reporting.tables import Better, Column, Table, columns, mean_entry, seed_rows
@@ -115,7 +116,7 @@ def _classes(table: "pd.DataFrame", gans: Sequence[str], classes: Sequence[str])
     return Section(
         "Classes",
         "The real side of each class: how far the generated images reach the real ones of that class.",
-        [figures.by_class(table, gans, classes), Table("classes", caption, headers, rows)],
+        [figures.by_class(table, gans, classes), *numbered(classes), Table("classes", caption, headers, rows)],
     )
 
 

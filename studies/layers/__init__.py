@@ -23,8 +23,9 @@ from pydantic import Field
 import imagesets
 from lab import registry
 from lab.cells.cell import Cell
+from lab.errors import UsageError
 from lab.reporting.verdicts import Claim
-from studies._config import BF16, TrainingStudy
+from studies._config import BF16, Fitting, TrainingStudy, fitting_n, fitting_training
 from studies.layers.report import fall_of_the_last, report, rise_of_the_hidden
 from tasks import evaluate_classifier, measure_layers, train_classifier
 
@@ -42,6 +43,10 @@ class Config(TrainingStudy):
     epochs: int = Field(ge=1, le=1_000_000, description="how often every training image is shown")
     alpha: float = Field(
         le=0, description="weight of the SNNL of every hidden layer, below 0: entangle; 0: only without it"
+    )
+    batch: int | None = Field(None, ge=2, description="images in a batch; not given, each classifier's own")
+    validation: float = Field(
+        0.1, ge=0, lt=1, description="share of the train split that is kept apart to validate on, drawn by seed"
     )
     n: int = Field(ge=2, description="held-out images in each measurement")
     points: int = Field(
@@ -68,10 +73,16 @@ class Config(TrainingStudy):
             UsageError: one is impossible for this classifier.
         """
         shared = self.model_dump(include={*train_classifier.Config.model_fields})
-        recipe = {} if self.augmentation == "recipe" else {"augmentation": self.augmentation}
+        recipe: dict[str, Any] = {} if self.augmentation == "recipe" else {"augmentation": self.augmentation}
+        recipe |= {} if self.batch is None else {"batch": self.batch}
         own = {"classifier": classifier, "settings": recipe, "seed": seed, "alpha": alpha}
         snapshots = measure_layers.schedule(self.epochs, self.points)
         return train_classifier.Config.parse({**shared, **own, "snapshots": snapshots})
+
+    def fitting(self, data: Path) -> Fitting:
+        """As many held-out images as there are, a batch of so many to train on, and some to validate on."""
+        trainings = [self.training(classifier, 0, 0.0) for classifier in self.classifiers]
+        return fitting_n(self.n, self.images, ("test",), data) | fitting_training(trainings, data)
 
 
 BOTH, FLIPPED = {"classifiers": ("resnet", "cnn"), "alpha": -0.01}, {"augmentation": "flip-shift"}
@@ -82,6 +93,8 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 MARGIN = 0.05
+FEWEST = 2
+"""Of so many images of a class, some are near one another or not."""
 
 
 def plan(config: Config, data: Path) -> list[Cell]:
@@ -92,6 +105,10 @@ def plan(config: Config, data: Path) -> list[Cell]:
         WorkbenchError: a user's own images are not below `data`.
     """
     imagesets.check_n(config.imageset, config.n, ("test",), data)
+    if max(imagesets.counts(config.imageset, "test", data), default=FEWEST) < FEWEST:
+        raise UsageError(
+            f"{config.imageset} holds out one image of a class at most, so there is nothing to measure: add images."
+        )
     trainings = [
         train_classifier.cell(config.training(classifier, seed, alpha), data)
         for seed in range(config.seeds)

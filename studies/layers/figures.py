@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lab.cells.rows import pick
+from lab.reporting.fonts import labels
 from lab.reporting.plots import GREY, KIMG, colours, legend, new_figure, panels, plotted, seed_curves, side_by_side
 from lab.reporting.report import Figure
 
@@ -82,10 +83,12 @@ def class_pairs(
                 for (a, b), mass in np.ndenumerate(matrix)
             ]
     if len(classes) <= FEW_CLASSES:
+        named = labels(classes)
+        how: dict[str, Any] = {"fontsize": 7, "fontfamily": named.families, "parse_math": False}
         for axis in grid[-1]:
-            axis.set_xticks(range(len(classes)), list(classes), rotation=90, fontsize=7, parse_math=False)
+            axis.set_xticks(range(len(classes)), named.texts, rotation=90, **how)
         for row in grid:
-            row[0].set_yticks(range(len(classes)), list(classes), fontsize=7, parse_math=False)
+            row[0].set_yticks(range(len(classes)), named.texts, **how)
     if image is not None:
         figure.colorbar(image, ax=list(grid.flat), label="softmax mass (square-root scale)")
     caption = (

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from lab.cells.folder import CellFolder
 from lab.cells.rows import pick
 from lab.files import read_arrays
+from lab.reporting.fonts import numbered
 from lab.reporting.report import Figure, Report, Section
 from lab.reporting.statistics import Estimate, by_seed, first_by_seed, last_by_seed, paired_by_seed
 from lab.reporting.tables import Column, Table, columns, mean_entry, seed_table
@@ -42,12 +43,13 @@ def report(config: "Config", table: "pd.DataFrame", artifacts: list[CellFolder])
         f"{READING} Every measurement is of the same n = {config.n} held-out images; maps are averaged to at most "
         "4096 numbers an image."
     )
+    classes = classes_of(artifacts)
     measured = [name for name in config.classifiers if layers_of(table, name)]
     return Report(
         "Entanglement of classes in the layers of classifiers over training",
         "Which layers of a classifier part the classes as it learns, and does maximising entanglement keep them mixed?",
         [
-            Section("How to read it", reading),
+            Section("How to read it", reading, numbered(classes) if len(classes) <= figures.FEW_CLASSES else []),
             *(_section(name, table, artifacts, config.settings) for name in measured),
             *([_accuracy(table, measured, config.settings)] if measured else []),
         ],

@@ -198,7 +198,7 @@ def test_seeds_are_added_without_doing_others_anew():
 def test_a_study_without_images_has_no_options_of_images(snnl):
     helps = [snnl("study", name, "--help").stdout for name in ("toy", "gan-entanglement")]
     own, other = (set(re.findall(r"--[a-z-]*[a-z]", text)) for text in helps)
-    reading = {"--imageset", "--size", "--channels", "--skip-bad", "--data", "--download"}
-    images = {*reading, "--checkpoint-minutes", "--tracker", "--device"}
+    decoding = {"--size", "--channels", "--stretch", "--skip-bad", "--follow-links"}
+    images = {*decoding, "--imageset", "--data", "--download", "--checkpoint-minutes", "--tracker", "--device"}
     assert not images & own and images <= other
     assert {"--preset", "--jobs", "--published", "--dry-run", "--runs", "--json"} <= own & other

@@ -60,3 +60,54 @@ def test_a_damaged_member_is_named(opened, folder, tmp_path):
     with pytest.raises(WorkbenchError, match=r"017.png' cannot be decoded: damaged in the archive"):
         opened(archive, "zip")
     assert opened(archive, "zip", skip_bad=True).names == [name for name in opened(folder).names if name != "017.png"]
+
+
+def renamed(archive, path, rename):
+    """The same archive with its members' names, as bytes of one length, written otherwise than Python writes them."""
+    data = archive.read_bytes()
+    for info in zipfile.ZipFile(archive).infolist():
+        old, new = info.filename.encode(), rename(info.filename)
+        assert len(old) == len(new)
+        data = data.replace(old, new)
+    path.write_bytes(data)
+    return path
+
+
+def test_backslashes_part_folders(opened, tmp_path, write_folder):
+    """As older .NET writes them."""
+    folder = write_folder(tmp_path / "images", 6, ("a", "b"))
+    archive = zipped(folder, tmp_path / "images.zip", "photos/")
+    windows = renamed(archive, tmp_path / "windows.zip", lambda name: name.replace("/", "\\").encode())
+    found = opened(windows, "zip")
+    assert found.name == opened(folder).name and found.SPEC.classes == ("a", "b")
+    up = renamed(archive, tmp_path / "up.zip", lambda name: name.replace("photos/", "..\\..\\x").encode())
+    with pytest.raises(WorkbenchError, match=r"no image files \(\d+ with unsafe names"):
+        opened(up, "zip")
+
+
+def test_names_in_utf8_that_do_not_say_so_are_read_as_such(opened, tmp_path, write_folder):
+    """As macOS writes them: names of classes came out garbled."""
+    folder = write_folder(tmp_path / "images", 6, ("café", "犬"))
+    archive = zipped(folder, tmp_path / "images.zip")
+    data = bytearray(archive.read_bytes())
+    for sign, place in ((b"PK\1\2", 8), (b"PK\3\4", 6)):
+        start = data.find(sign)
+        while start >= 0:
+            data[start + place + 1] &= ~0x08
+            start = data.find(sign, start + 4)
+    archive.write_bytes(data)
+    assert opened(archive, "zip").SPEC.classes == ("café", "犬")
+    assert opened(archive, "zip").name == opened(folder).name
+
+
+def test_an_archive_behind_something_else_and_one_of_long_fields(opened, folder, tmp_path):
+    archive = zipped(folder, tmp_path / "images.zip")
+    behind = tmp_path / "program.zip"
+    behind.write_bytes(b"#!/bin/sh\nexit\n" * 99 + archive.read_bytes())
+    long = tmp_path / "long.zip"
+    with zipfile.ZipFile(long, "w") as writer:
+        for file in folder.iterdir():
+            with writer.open(file.name, "w", force_zip64=True) as member:
+                member.write(file.read_bytes())
+    names = {opened(path, "zip", data=tmp_path / path.stem).name for path in (archive, behind, long)}
+    assert names == {opened(folder).name}

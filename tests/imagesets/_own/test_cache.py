@@ -1,5 +1,6 @@
 """Keys and caches of decoded images: what is read again, what another process is at, what was broken off."""
 
+import json
 import os
 import signal
 import subprocess
@@ -11,7 +12,8 @@ import numpy as np
 import pytest
 
 import imagesets
-from imagesets._own import parallel
+from imagesets._own import chunks, parallel
+from imagesets._own.folder import FolderReader
 from lab.errors import WorkbenchError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -19,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 def test_a_second_opening_reads_no_file(opened, folder, monkeypatch):
     first = opened(folder)
-    monkeypatch.setattr("imagesets._own.listing._FolderReader.read", None)
+    monkeypatch.setattr(FolderReader, "read", None)
     second = opened(folder)
     assert second.name == first.name and len(second.said) == 1 and "Decoding" not in second.said[0]
 
@@ -48,10 +50,8 @@ def test_the_key_is_that_of_the_content_and_not_of_the_place(opened, folder, tmp
 def test_only_touched_files_are_read_again(opened, folder, monkeypatch):
     first, read = opened(folder), []
     (folder / "005.png").touch()
-    from imagesets._own.listing import _FolderReader
-
-    real = _FolderReader.read
-    monkeypatch.setattr(_FolderReader, "read", lambda self, name: (read.append(name), real(self, name))[1])
+    real = FolderReader.read
+    monkeypatch.setattr(FolderReader, "read", lambda self, name: (read.append(name), real(self, name))[1])
     assert opened(folder).name == first.name and read == ["005.png"]
 
 
@@ -110,7 +110,7 @@ def test_parts_are_of_few_files_and_few_bytes():
 def in_a_process(code, folder, data, **popen):
     code = (
         "import os, signal\nfrom pathlib import Path\nimport imagesets\n"
-        f"from imagesets._own import decode, parallel, pixels\n{code}\n"
+        f"from imagesets._own import decode, parallel, pixels, store\n{code}\n"
         "def say(text): print(text, flush=True)\n"
         f"print(imagesets.settle({f'folder:{folder}'!r}, Path({str(data)!r}), say=say))"
     )
@@ -118,14 +118,14 @@ def in_a_process(code, folder, data, **popen):
 
 
 def test_two_processes_at_once_decode_once(folder, tmp_path):
-    slow = "import time; real = decode._write_set; decode._write_set = lambda *a: (time.sleep(0.5), real(*a))"
+    slow = "import time; real = store.write; store.write = lambda *a: (time.sleep(0.5), real(*a))"
     running = [in_a_process(slow, folder, tmp_path / "data") for _ in range(3)]
     outputs = [process.communicate(timeout=60)[0] for process in running]
     assert len({output.splitlines()[-1] for output in outputs}) == 1
     assert "".join(outputs).count("Decoding") == 1
 
 
-@pytest.mark.parametrize("where", ["decode._write_set", "decode._give_name", "decode.write_json"])
+@pytest.mark.parametrize("where", ["store.write", "store.give_name", "store.write_json"])
 def test_killed_while_decoding_nothing_is_taken_for_whole(opened, folder, tmp_path, where, both):
     data = tmp_path / "data"
     killed = in_a_process(f"{where} = lambda *a, **k: os.kill(os.getpid(), signal.SIGKILL)", folder, data)
@@ -161,3 +161,69 @@ def _alive(pid):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+def swapped(one, other):
+    """Swap the bytes of two files of one size, and give both their times back."""
+    times = {path: path.stat() for path in (one, other)}
+    data = one.read_bytes(), other.read_bytes()
+    for path, bytes_ in ((other, data[0]), (one, data[1])):
+        path.write_bytes(bytes_)
+        os.utime(path, ns=(times[path].st_atime_ns, times[path].st_mtime_ns))
+
+
+def test_files_that_were_swapped_are_noticed_though_size_and_time_are_the_same(opened, tmp_path, write_folder, both):
+    folder = write_folder(tmp_path / "images", 12, ("a", "b"), format="BMP")
+    first = opened(folder)
+    swapped(folder / "a" / "003.png", folder / "b" / "004.png")
+    second = opened(folder)
+    assert second.name != first.name
+    place = second.names.index("a/003.png")
+    old = dict(zip(first.names, both(first)[0], strict=True))
+    assert (both(second)[0][place] == old["b/004.png"]).all()
+
+
+@pytest.mark.parametrize("file, split", [("images.npy", "train"), ("images.npy", "test"), ("labels.npy", "train")])
+def test_bytes_that_changed_in_a_decoded_set_are_noticed(opened, tmp_path, write_folder, monkeypatch, file, split):
+    monkeypatch.setattr(chunks, "CHUNK", 1 << 12)
+    found = opened(write_folder(tmp_path / "images", 24, ("a", "b")))
+    path, data = found.folder / file, bytearray((found.folder / file).read_bytes())
+    imagesets.load(found.name, split, root=tmp_path / "data")
+    place = -5 if split == "test" else 200
+    data[place] ^= 1
+    times = path.stat()
+    path.write_bytes(data)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    with pytest.raises(WorkbenchError, match=rf"{file} is damaged: remove .* to decode anew"):
+        imagesets.load(found.name, split, root=tmp_path / "data")
+    for name in found.folder.iterdir():
+        name.unlink()
+    found.folder.rmdir()
+    assert opened(tmp_path / "images").name == found.name
+    imagesets.load(found.name, split, root=tmp_path / "data")
+
+
+def test_a_part_of_a_file_is_checked_alone_and_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(chunks, "CHUNK", 100)
+    file = tmp_path / "bytes"
+    file.write_bytes(bytes(950))
+    hashes, read, real = chunks.hash_chunks(file), [], chunks.hash_chunks
+    assert len(hashes) == 10 and hashes[0] == hashes[8] != hashes[9]
+    monkeypatch.setattr(chunks, "hash_chunks", lambda path, some: (read.append(list(some)), real(path, some))[1])
+    for _ in range(2):
+        chunks.check(file, hashes, 350, 500)
+    assert read == [[0, 3, 4]]
+    with pytest.raises(ValueError, match="other bytes"):
+        chunks.check(file, hashes[:-1], 350, 500)
+
+
+def test_what_an_earlier_version_decoded_is_decoded_anew_under_its_name(opened, folder, tmp_path, both):
+    found = opened(folder)
+    images = both(found)[0].copy()
+    record = json.loads((found.folder / "set.json").read_text())
+    (found.folder / "set.json").write_text(json.dumps({"spec": record["spec"], "given_splits": False, "enlarged": 0}))
+    with pytest.raises(WorkbenchError, match=r"were decoded to .* by an earlier version: run the command that names"):
+        imagesets.spec(found.name, tmp_path / "data")
+    again = opened(folder)
+    assert again.name == found.name and any("Decoding" in line for line in again.said)
+    assert (both(again)[0] == images).all() and not list((tmp_path / "data" / ".decoded").glob(".*"))

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imagesets._own import decode
+from imagesets._own import store
 
 
 def test_a_flat_folder_has_no_labels_and_one_in_six_is_held_out(opened, folder, both):
     found = opened(folder)
     assert found.SPEC.plain() == {
+        "stretch": None,
         "channels": 3,
         "size": 20,
         "classes": [],
@@ -51,7 +52,8 @@ def test_train_and_test_are_the_splits(opened, tmp_path, classes, write_image, w
     assert found.SPEC.n == {"train": 4 * len(classes), "test": 3 * len(classes)}
     assert all(name.startswith("train/") == (i < found.SPEC.n["train"]) for i, name in enumerate(found.names))
     assert found.SPEC.classes == tuple(name for name in classes if name)
-    assert "as train/ and test/ say" in found.said[-1] and "3 beside train/ and test/" in found.said[-1]
+    assert "(train/)" in found.said[-1] and "(test/)" in found.said[-1]
+    assert "3 beside train/ and test/" in found.said[-1]
 
 
 def test_a_class_may_be_called_train(opened, tmp_path, write_folder):
@@ -77,7 +79,9 @@ def test_hidden_other_and_outside_files_are_left_out_and_counted(opened, folder,
     (folder / "within.png").symlink_to(folder / "000.png")
     found = opened(folder)
     assert sorted(found.names) == [*(f"{i:03}.png" for i in range(18)), "within.png"]
-    assert "2 hidden, 4 linked from outside, 1 of another kind" in found.said[-1]
+    assert "2 hidden, 2 linked from outside, 1 linked to a folder, 1 linked to nothing" in found.said[-1]
+    assert "1 of another kind" in found.said[-1]
+    assert "--follow-links takes what is linked" in found.said[-1]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
@@ -98,7 +102,7 @@ def test_classes_of_any_bytes(opened, tmp_path, write_folder):
 
 def test_a_set_is_on_the_disk_before_it_has_its_name(opened, folder, monkeypatch):
     events, rename = [], Path.rename
-    monkeypatch.setattr(decode, "sync_file", lambda path: events.append(path.name))
+    monkeypatch.setattr(store, "sync_file", lambda path: events.append(path.name))
     monkeypatch.setattr(Path, "rename", lambda path, to: (events.append("named"), rename(path, to))[1])
     opened(folder)
     assert {"images.npy", "names"} <= set(events[: events.index("named")])

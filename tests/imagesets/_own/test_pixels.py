@@ -22,7 +22,7 @@ def encoded(image, format="PNG", **settings):
 
 def pixels(data, channels=3, size=16):
     """The decoded image as (h, w, c)."""
-    found, _ = decode(data, size, channels)
+    found = decode(data, size, channels).image
     assert found.size == (size, size) and found.mode == ("L" if channels == 1 else "RGB")
     return np.asarray(found).reshape(size, size, channels)
 
@@ -143,8 +143,8 @@ def test_a_smooth_image_stays_as_it_is_when_it_is_reduced():
 
 
 def test_enlarging_is_told():
-    assert decode(encoded(Image.fromarray(COLOUR)), 24, 3)[1]
-    assert not decode(encoded(Image.fromarray(COLOUR)), 16, 3)[1]
+    assert decode(encoded(Image.fromarray(COLOUR)), 24, 3).enlarged
+    assert not decode(encoded(Image.fromarray(COLOUR)), 16, 3).enlarged
 
 
 @pytest.mark.parametrize(
