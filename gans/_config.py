@@ -1,7 +1,7 @@
 """Settings that every GAN shares, and those of a training. Free of torch, so that a plan can read them."""
 
 import itertools
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, SerializeAsAny, ValidationInfo, field_validator, model_validator
 
@@ -19,7 +19,10 @@ class GanConfig(Config):
     """Whether a longer run begins otherwise than a shorter one."""
     DIFFERENTIATES_TWICE: ClassVar[bool] = False
     """Whether the discriminator's loss differentiates a gradient, which torch.compile cannot: it is left as it is."""
+    ENTANGLES: ClassVar[bool] = False
+    """Whether the objective is made with the soft nearest neighbor loss: the engine is then a part of what decides."""
 
+    backbone: Literal["cnn", "resnet"] = Field("cnn", description="the networks; resnet costs several times more")
     latent: int = Field(100, ge=1, le=65_536, description="dimensions of the latent noise")
     width: int = Field(
         64, ge=1, le=1024, description="channels at the widest resolution; each halving of the side doubles them"
@@ -34,6 +37,15 @@ class GanConfig(Config):
         ge=0,
         description="half-life of the generator's weight average in kimg (at most 5% of the training so far)",
     )
+    snnl_weight: float = Field(
+        0.0,
+        description="reward of the generator for the SNNL of real and generated images in the discriminator's layers",
+    )
+
+    @property
+    def entangles(self) -> bool:
+        """Whether the engine decides a part of the result."""
+        return self.ENTANGLES or self.snnl_weight != 0
 
 
 class TrainingConfig(Compute):

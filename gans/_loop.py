@@ -14,10 +14,11 @@ from types import ModuleType
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import imagesets
 from gans._config import TrainingConfig
+from gans._entangled import Remembering, mean_snnl
 from gans._kept import kept_files
 from gans._snapshots import generate, save_grid
 from gans._state import GanState
@@ -116,11 +117,14 @@ def begin(config: TrainingConfig, cell: CellFolder) -> GanTraining:
 
 
 def train_step(training: GanTraining) -> None:
-    """One update of the generator, after `critic_steps` updates of the discriminator."""
+    """One update of the generator, after `critic_steps` updates of the discriminator, where there is one."""
     state, settings = training.state, training.config.settings
     torch.manual_seed(derive_seed(training.config.seed, "step", state.step))
-    for i in range(settings.critic_steps):
-        real, losses = _update_discriminator(training, state.step * settings.critic_steps + i)
+    losses: dict[str, Tensor] = {}
+    for index in range(state.step * settings.critic_steps, (state.step + 1) * settings.critic_steps):
+        real = _real(training, index)
+        if "discriminator" in state.wrapped:
+            losses = _update_discriminator(training, real, index)
     losses |= _update_generator(training, real)
     state.step += 1
     seen = state.step * training.images_per_step
@@ -129,32 +133,57 @@ def train_step(training: GanTraining) -> None:
     training.losses.append({(name, ""): loss for name, loss in losses.items()})
 
 
-def _update_discriminator(training: GanTraining, index: int) -> tuple[Tensor, dict[str, Tensor]]:
-    state, settings = training.state, training.config.settings
-    picked = batch_indices(len(training.images), settings.batch, training.config.seed, index)
-    real = training.images.batch(share(picked)).to(training.accelerator.device, memory_format=torch.channels_last)
+def _update_discriminator(training: GanTraining, real: Tensor, index: int) -> dict[str, Tensor]:
+    state = training.state
     with torch.no_grad(), training.autocast():
-        fake = state.generator(_noise(training, "discriminator", index))
+        fake = state.wrapped["generator"](_noise(training, "discriminator", index))
     with training.autocast():
-        loss, logs = training.gan.discriminator_loss(state.discriminator, real, fake, settings)
-    state.discriminator_optimizer.zero_grad()
-    training.accelerator.backward(loss)
-    state.discriminator_optimizer.step()
-    return real, {"discriminator_loss": loss.detach()} | {name: log.detach() for name, log in logs.items()}
+        loss, logs = training.gan.discriminator_loss(
+            state.wrapped["discriminator"], real, fake, training.config.settings
+        )
+    _descend(training, "discriminator", loss)
+    return _told("discriminator", loss, logs)
 
 
 def _update_generator(training: GanTraining, real: Tensor) -> dict[str, Tensor]:
     state = training.state
-    discriminator = state.bare_discriminator  # its gradients are not wanted, so not averaged either
-    discriminator.requires_grad_(False)
-    with training.autocast():
-        fake = state.generator(_noise(training, "generator", state.step))
-        loss, logs = training.gan.generator_loss(discriminator, fake, real, training.config.settings)
-    state.generator_optimizer.zero_grad()
+    with state.frozen_discriminator() as discriminator:
+        with training.autocast():
+            fake = state.wrapped["generator"](_noise(training, "generator", state.step))
+            loss, logs = _generator_loss(training, discriminator, fake, real)
+        _descend(training, "generator", loss)
+    return _told("generator", loss, logs)
+
+
+def _generator_loss(
+    training: GanTraining, d: nn.Module | None, fake: Tensor, real: Tensor
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The GAN's own, less the weighted SNNL of real and generated features."""
+    weight = training.config.settings.snnl_weight
+    if d is None or not weight:
+        own: tuple[Tensor, dict[str, Tensor]] = training.gan.generator_loss(d, fake, real, training.config.settings)
+        return own
+    d = Remembering(d)
+    loss, logs = training.gan.generator_loss(d, fake, real, training.config.settings)
+    snnl = mean_snnl(d(real)[1], d(fake)[1])
+    return loss - weight * snnl, {**logs, "snnl": snnl}
+
+
+def _descend(training: GanTraining, network: str, loss: Tensor) -> None:
+    optimizer = training.state.optimizers[network]
+    optimizer.zero_grad()
     training.accelerator.backward(loss)
-    state.generator_optimizer.step()
-    discriminator.requires_grad_(True)
-    return {"generator_loss": loss.detach()} | {name: log.detach() for name, log in logs.items()}
+    optimizer.step()
+
+
+def _told(network: str, loss: Tensor, logs: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {f"{network}_loss": loss.detach()} | {name: log.detach() for name, log in logs.items()}
+
+
+def _real(training: GanTraining, index: int) -> Tensor:
+    picked = batch_indices(len(training.images), training.config.settings.batch, training.config.seed, index)
+    batch = training.images.batch(share(picked))
+    return batch.to(training.accelerator.device, memory_format=torch.channels_last)
 
 
 def _noise(training: GanTraining, purpose: str, index: int) -> Tensor:

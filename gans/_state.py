@@ -1,6 +1,8 @@
 """What a GAN's training is made of: networks, their average, optimizers, steps done."""
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
@@ -15,53 +17,65 @@ from lab.training.tensors import parameters_of
 
 
 class GanState(TrainingState):
-    """The generator, its average over training (EMA), the discriminator, and their optimizers, on one device."""
+    """The generator, its average over training (EMA), the discriminator, and their optimizers, on one device.
+
+    A GAN may have no discriminator: then there is neither the network nor its optimizer.
+    """
 
     def __init__(self, gan: ModuleType, run: TrainingConfig, accelerator: Accelerator) -> None:
         config, spec = run.settings, run.spec_of_images
+        makers = {"generator": gan.Generator, "discriminator": gan.Discriminator}
         torch.manual_seed(derive_seed(run.seed, "weights"))
-        generator = gan.Generator(config, spec).to(memory_format=torch.channels_last)
-        discriminator = gan.Discriminator(config, spec).to(memory_format=torch.channels_last)
+        made = {name: make(config, spec) for name, make in makers.items() if make is not None}
+        made = {name: network.to(memory_format=torch.channels_last) for name, network in made.items()}
         if run.sync_batchnorm:
-            generator, discriminator = map(nn.SyncBatchNorm.convert_sync_batchnorm, (generator, discriminator))
-        self.ema = average_of(generator).to(accelerator.device)
+            made = {name: nn.SyncBatchNorm.convert_sync_batchnorm(network) for name, network in made.items()}
+        self.ema = average_of(made["generator"]).to(accelerator.device)
         betas = (config.beta1, config.beta2)
-        optimizers = (
-            torch.optim.Adam(network.parameters(), config.learning_rate, betas, fused=True)
-            for network in (generator, discriminator)
-        )
-        prepared = accelerator.prepare(generator, discriminator, *optimizers)
-        self.generator, self.discriminator, self.generator_optimizer, self.discriminator_optimizer = prepared
-        self._bare = [accelerator.unwrap_model(network) for network in (self.generator, self.discriminator)]
-        if run.compile:
-            self._bare[0].compile()
-            if not config.DIFFERENTIATES_TWICE:
-                self._bare[1].compile()
+        optimizers = [
+            torch.optim.Adam(network.parameters(), config.learning_rate, betas, fused=True) for network in made.values()
+        ]
+        prepared = accelerator.prepare(*made.values(), *optimizers)
+        self.wrapped: dict[str, nn.Module] = dict(zip(made, prepared, strict=False))
+        """The networks that are trained, with what averages their gradients over processes."""
+        self.bare = {name: accelerator.unwrap_model(network) for name, network in self.wrapped.items()}
+        """The same without it."""
+        self.optimizers: dict[str, Any] = dict(zip(made, prepared[len(made) :], strict=True))
+        for name, network in self.bare.items():
+            if run.compile and not (name == "discriminator" and config.DIFFERENTIATES_TWICE):
+                network.compile()
 
-    @property
-    def bare_discriminator(self) -> nn.Module:
-        """The discriminator without what averages its gradients over processes."""
-        return self._bare[1]
+    @contextmanager
+    def frozen_discriminator(self) -> Iterator[nn.Module | None]:
+        """The discriminator, if there is one, for a step of the generator: no gradient of its own is computed or
+        averaged over processes."""
+        discriminator = self.bare.get("discriminator")
+        if discriminator is None:
+            yield None
+            return
+        discriminator.requires_grad_(False)
+        yield discriminator
+        discriminator.requires_grad_(True)
 
     @torch.no_grad()
     def update_average(self, decay: float) -> None:
         """Move the average's weights towards the generator's by 1 - decay; its BatchNorm statistics are copied."""
-        generator = self._bare[0]
+        generator = self.bare["generator"]
         torch._foreach_lerp_(list(self.ema.parameters()), list(generator.parameters()), 1 - decay)
         for kept, new in zip(self.ema.buffers(), generator.buffers(), strict=True):
             kept.copy_(new)
 
     def networks(self) -> dict[str, nn.Module]:
-        """Both networks, and the average."""
-        return {"generator": self._bare[0], "discriminator": self._bare[1], "ema": self.ema}
+        """The networks that are trained, and the average."""
+        return {**self.bare, "ema": self.ema}
 
     def rest(self) -> dict[str, Any]:
-        """Both optimizers."""
-        return {"generator": self.generator_optimizer, "discriminator": self.discriminator_optimizer}
+        """Their optimizers."""
+        return self.optimizers
 
     def parameters(self) -> dict[str, int]:
         """How many parameters each network has."""
-        return {"generator": parameters_of(self._bare[0]), "discriminator": parameters_of(self._bare[1])}
+        return {name: parameters_of(network) for name, network in self.bare.items()}
 
 
 def average_of(generator: nn.Module) -> nn.Module:

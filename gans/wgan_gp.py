@@ -6,15 +6,15 @@ original takes five critic steps at 1e-4 (`critic_steps`, `learning_rate`). The 
 longer run continues a shorter one. A step costs about twice DCGAN's.
 """
 
+from functools import partial
 from typing import ClassVar
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from gans import _backbones
 from gans._config import GanConfig
-from gans._networks import ConvDiscriminator, ConvGenerator
-from imagesets import Spec
 from lab.processes import uniform
 
 VERSION = 1
@@ -30,18 +30,8 @@ class Config(GanConfig):
     penalty: float = Field(10.0, ge=0, description="weight of the gradient penalty")
 
 
-class Generator(ConvGenerator):
-    """Latent (b, z) -> images (b, c, h, w) in [-1, 1]."""
-
-    def __init__(self, config: Config, spec: Spec) -> None:
-        super().__init__(spec, config.latent, config.width)
-
-
-class Discriminator(ConvDiscriminator):
-    """The critic: images (b, c, h, w) -> unbounded scores (b,), and named features; without normalisation."""
-
-    def __init__(self, config: Config, spec: Spec) -> None:
-        super().__init__(spec, config.width, lambda channels: nn.Identity())
+Generator = partial(_backbones.generator, norm="batch")
+Discriminator = partial(_backbones.discriminator, norm="none")
 
 
 def discriminator_loss(d: nn.Module, real: Tensor, fake: Tensor, config: Config) -> tuple[Tensor, dict[str, Tensor]]:

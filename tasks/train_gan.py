@@ -34,7 +34,9 @@ def cell(config: Config, data: Path) -> Cell[Config]:
         "train-gan",
         f"gan-{config.gan}-{imagesets.label(config.imageset)}-s{config.seed}",
         config,
-        registry.versions("tasks/train-gan", f"gans/{config.gan}"),
+        registry.versions(
+            "tasks/train-gan", f"gans/{config.gan}", *(["snnl_core"] if config.settings.entangles else [])
+        ),
         imagesets.fingerprint(config.imageset, data),
         processes=config.processes,
         cost=_cost(config),

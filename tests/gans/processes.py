@@ -14,6 +14,7 @@ import imagesets
 from gans import wgan_gp
 from gans._config import TrainingConfig
 from gans._loop import GanTraining, begin, train_step
+from lab import registry
 from lab.processes import rank, share, world_size
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -122,20 +123,21 @@ class NoNorm(nn.Module):
 
 
 def on_the_bare_model(training: GanTraining) -> None:
-    training.state.discriminator = training.state.bare_discriminator
+    training.state.wrapped["discriminator"] = training.state.bare["discriminator"]
 
 
 def static_graph(training: GanTraining) -> None:
-    training.state.discriminator._set_static_graph()
+    training.state.wrapped["discriminator"]._set_static_graph()
 
 
 WRONG = {"everything on the bare model": on_the_bare_model, "static graph": static_graph}
 """The patterns that are wrong in silence, done to a whole training."""
 
 
-def trained(gan: str, *, norm: bool, chunked: bool, wrong: str = "") -> dict:
+def trained(gan: str, *, norm: bool, chunked: bool, wrong: str = "", **settings: object) -> dict:
     """Everything that a few steps of the loop leave: weights, average, and the optimizers' moments."""
-    about = {"gan": gan, "settings": SETTINGS, "kimg": 1, "snapshots": ()}
+    critic_steps = {"critic_steps": 1} if registry.load("gans", gan).Discriminator is None else {}
+    about = {"gan": gan, "settings": {**SETTINGS, **critic_steps, **settings}, "kimg": 1, "snapshots": ()}
     config = TrainingConfig.parse({**about, "precision": "float32", "device": "cpu"})
     own = ChunkedBatchNorm if chunked else nn.BatchNorm2d
     with mock.patch.object(nn, "BatchNorm2d", own if norm else NoNorm):
@@ -151,17 +153,26 @@ def state_of(training: GanTraining) -> dict:
     """All tensors of a training."""
     state = training.state
     found = {}
-    for name, network in zip(("generator", "discriminator", "ema"), (*state._bare, state.ema), strict=True):
+    for name, network in state.networks().items():
         found |= {f"{name}.{key}": value for key, value in network.state_dict().items()}
-    for name, optimizer in (("g", state.generator_optimizer), ("d", state.discriminator_optimizer)):
+    for name, optimizer in state.optimizers.items():
         for index, slot in optimizer.state_dict()["state"].items():
-            found |= {f"{name}.{index}.{key}": value for key, value in slot.items()}
+            found |= {f"{name}.optimizer.{index}.{key}": value for key, value in slot.items()}
     losses = {key[0]: torch.stack([step[key] for step in training.losses]) for key in training.losses[0]}
     found |= {f"losses.{key}": training.accelerator.reduce(value, "mean") for key, value in losses.items()}
     return found
 
 
-CASES = [(gan, norm) for gan in ("dcgan", "wgan-gp") for norm in (True, False)]
+GANS = [entry.name for entry in registry.entries("gans")]
+CASES = {
+    **{
+        f"{gan}, {said}": {"gan": gan, "norm": norm} for gan in GANS for said, norm in (("norm", True), ("none", False))
+    },
+    "dcgan, entangled": {"gan": "dcgan", "norm": False, "snnl_weight": 1.0},
+    "sngan, residual": {"gan": "sngan", "norm": False, "backbone": "resnet"},
+    "snnl-gan, saturating": {"gan": "snnl-gan", "norm": False, "saturating": True},
+}
+"""Trainings, with BatchNorm where it is in the networks, or nothing in its place."""
 
 
 def all_trained() -> dict:
@@ -171,7 +182,7 @@ def all_trained() -> dict:
     """
     torch.set_default_dtype(torch.float64)
     with mock.patch.object(torch.Tensor, "float", torch.Tensor.double):
-        found = {f"{gan} norm={norm}": trained(gan, norm=norm, chunked=world_size() == 1) for gan, norm in CASES}
+        found = {name: trained(**case, chunked=world_size() == 1) for name, case in CASES.items()}
         if world_size() > 1:
             found |= {f"wgan-gp, {name}": trained("wgan-gp", norm=False, chunked=False, wrong=name) for name in WRONG}
     return found

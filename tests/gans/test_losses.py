@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from gans import dcgan, wgan_gp
+from gans import dcgan, lsgan, r3gan, ragan, sngan, wgan_gp
 
 
 class Linear(nn.Module):
@@ -84,3 +84,59 @@ def test_dcgan_losses():
     expected = math.log1p(math.exp(-2)) + math.log1p(math.exp(-1))
     assert dcgan.discriminator_loss(critic, real, fake, config)[0].item() == pytest.approx(expected)
     assert dcgan.generator_loss(critic, fake, real, config)[0].item() == pytest.approx(math.log1p(math.exp(1)))
+
+
+def flat(*values):
+    """Images of one pixel."""
+    return torch.tensor(values).view(-1, 1, 1, 1)
+
+
+def softplus(x):
+    return math.log1p(math.exp(x))
+
+
+def test_sngan_losses():
+    critic, config = Linear(1.0), sngan.Config()
+    real, fake = flat(0.5, 3.0), flat(-0.25, -2.0)
+    expected = (0.5 + 0) / 2 + (0.75 + 0) / 2  # beyond 1 and -1 nothing is lost
+    assert sngan.discriminator_loss(critic, real, fake, config)[0].item() == pytest.approx(expected)
+    assert sngan.generator_loss(critic, fake, real, config)[0].item() == pytest.approx(1.125)
+
+
+def test_lsgan_losses():
+    critic, config = Linear(1.0), lsgan.Config()
+    real, fake = flat(0.5, 3.0), flat(-0.5, 1.0)
+    expected = (0.25 + 4) / 4 + (0.25 + 1) / 4
+    assert lsgan.discriminator_loss(critic, real, fake, config)[0].item() == pytest.approx(expected)
+    assert lsgan.generator_loss(critic, fake, real, config)[0].item() == pytest.approx((2.25 + 0) / 4)
+
+
+def test_ragan_losses_compare_with_the_other_sides_mean():
+    critic, config = Linear(1.0), ragan.Config()
+    real, fake = flat(0.5, 3.5), flat(-1.0, 2.0)  # means 2 and 0.5
+    expected = (softplus(0.0) + softplus(-3.0)) / 2 + (softplus(-3.0) + softplus(0.0)) / 2
+    assert ragan.discriminator_loss(critic, real, fake, config)[0].item() == pytest.approx(expected)
+    expected = (softplus(3.0) + softplus(0.0)) / 2 + (softplus(0.0) + softplus(3.0)) / 2
+    assert ragan.generator_loss(critic, fake, real, config)[0].item() == pytest.approx(expected)
+
+
+def test_r3gan_losses_compare_pairs_and_hold_the_gradient_at_both():
+    config = r3gan.Config(penalty=3)
+    real, fake = flat(1.0, 3.0), flat(-1.0, 2.0)
+    loss, logs = r3gan.discriminator_loss(Linear(0.5), real, fake, config)
+    pairs = (softplus(-1.0) + softplus(-0.5)) / 2
+    assert loss.item() == pytest.approx(pairs + 1.5 * (0.25 + 0.25))
+    assert logs["r1"].item() == logs["r2"].item() == pytest.approx(0.25)
+    pairs = (softplus(1.0) + softplus(0.5)) / 2
+    assert r3gan.generator_loss(Linear(0.5), fake, real, config)[0].item() == pytest.approx(pairs)
+    # The gradient of this critic is the point itself.
+    _, logs = r3gan.discriminator_loss(Quadratic(), real, fake, config)
+    assert (logs["r1"].item(), logs["r2"].item()) == (pytest.approx(5.0), pytest.approx(2.5))
+
+
+def test_the_penalties_of_r3gan_can_be_descended_on():
+    critic = Linear(2.0)
+    config = r3gan.Config(penalty=1)
+    same = flat(1.0, 1.0)  # pairs that say nothing: the loss is that of the penalties, 2 / 2 weight^2
+    r3gan.discriminator_loss(critic, same, same, config)[0].backward()
+    assert critic.weight.grad.item() == pytest.approx(4.0)

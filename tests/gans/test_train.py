@@ -11,11 +11,11 @@ import imagesets
 from gans._snapshots import generate, load_generator
 from lab.cells.folder import CellFolder
 from lab.cells.work import work
-from lab.errors import WorkbenchError
+from lab.errors import UsageError, WorkbenchError
 from lab.training.snapshots import snapshots
 from tasks import train_gan
 
-GANS = ("dcgan", "wgan-gp")
+GANS = ("dcgan", "wgan-gp", "r3gan", "snnl-gan")
 KIMG = 1.28
 
 
@@ -105,7 +105,7 @@ def test_the_average_has_the_stated_half_life():
 
     generator = Scalar()
     state = object.__new__(GanState)
-    state.ema, state._bare = average_of(generator), [generator]
+    state.ema, state.bare = average_of(generator), {"generator": generator}
     with torch.no_grad():
         generator.weight.fill_(1.0)
         generator.count.fill_(9)
@@ -152,3 +152,36 @@ def test_the_loop_shows_the_whole_epoch(tmp_path, monkeypatch):
     train(tmp_path, "dcgan", kimg=1.344)
     first = torch.cat(shown)[:1297]
     assert first.sort().values.equal(torch.arange(1297))
+
+
+def test_a_gan_without_a_discriminator_has_nothing_of_one(tmp_path):
+    made = train(tmp_path, "snnl-gan")
+    rows = made.rows()
+    assert {row["metric"] for row in rows} == {"generator_parameters", "generator_loss", "snnl"}
+    assert {name.partition(".")[0] for name in weights(made)} == {"generator", "ema"}
+    assert len(snapshots(made.path, "generator")) == 3
+
+
+@pytest.mark.parametrize("name", ["critic_steps", "snnl_weight"])
+def test_what_only_a_discriminator_has_cannot_be_set_without_one(name):
+    with pytest.raises(UsageError, match=name):
+        train_gan.Config.parse({"gan": "snnl-gan", "settings": {name: 2}})
+
+
+def test_the_weight_of_entanglement_changes_the_generator_and_is_told(tmp_path):
+    plain, entangled = (train(tmp_path / str(w), "dcgan", kimg=0.32, settings={"snnl_weight": w}) for w in (0, 1))
+    assert not same(weights(plain), weights(entangled))
+    assert {row["metric"] for row in entangled.rows()} - {row["metric"] for row in plain.rows()} == {"snnl"}
+
+
+def test_the_engine_is_part_of_what_a_training_is_where_it_decides(tmp_path):
+    parts = {
+        name: cell(tmp_path, gan, settings=settings).record["identity"]["versions"].keys()
+        for name, gan, settings in (
+            ("plain", "dcgan", {}),
+            ("weighted", "dcgan", {"snnl_weight": 0.1}),
+            ("own", "snnl-gan", {}),
+        )
+    }
+    assert "snnl_core" not in parts["plain"]
+    assert "snnl_core" in parts["weighted"] and "snnl_core" in parts["own"]

@@ -50,6 +50,8 @@ SGD = {"optimizer": "sgd", "schedule": "cosine", "augmentation": "flip-shift"}
 FORMS = {
     "dcgan": gan("dcgan"),
     "wgan-gp": gan("wgan-gp"),
+    "spectral": gan("sngan"),
+    "no discriminator": gan("snnl-gan"),
     "plain": classifier("cnn", {"width": 2}),
     "entangled": classifier("cnn", {"width": 2}, alpha=-0.01),
     "learned": classifier("cnn", {"width": 2}, alpha=0.05, temperature="learn"),
