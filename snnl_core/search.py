@@ -31,9 +31,11 @@ SPARE = 12
 """Candidates beyond k: with fewer, more queries are searched twice; each costs a difference."""
 
 
-def search(queries: Rows, bank: Rows, k: int, *, exclude_self: bool = False) -> tuple[Tensor, Tensor]:
+def search(
+    queries: Rows, bank: Rows, k: int, *, exclude_self: bool = False, dtype: torch.dtype | None = None
+) -> tuple[Tensor, Tensor]:
     """The k nearest points of the bank for each query, k from 0, as `nearest_neighbors` gives them."""
-    dtype, device = torch.promote_types(queries.scale.dtype, bank.scale.dtype), queries.x.device
+    dtype, device = dtype or common_dtype(queries, bank), queries.x.device
     distances = torch.empty(len(queries), k, dtype=dtype, device=device)
     positions = torch.empty(len(queries), k, dtype=torch.int64, device=device)
     zero = queries.zero()
@@ -44,6 +46,13 @@ def search(queries: Rows, bank: Rows, k: int, *, exclude_self: bool = False) -> 
         if len(which):
             distances[which], positions[which] = _Search.of(queries, bank, center, which, exclude_self).nearest(k)
     return distances, positions
+
+
+def common_dtype(queries: Rows, bank: Rows) -> torch.dtype:
+    """What holds the squared distances of both."""
+    if queries.tiny and bank.tiny:
+        return torch.float64
+    return torch.promote_types(queries.scale.dtype, bank.scale.dtype)
 
 
 def _from_the_origin(which: Tensor, bank: Rows, k: int, exclude_self: bool, *, like: Tensor) -> tuple[Tensor, Tensor]:
