@@ -7,16 +7,10 @@ from snnl_core.distances import check_integers
 
 Row = dict[str, str | float | int]
 """A measured value by the name `value`, what was measured as `metric`, and whatever else tells rows apart."""
-LEAST_ROUNDING = 1e-3
-
-
-def rounding(dtype: torch.dtype) -> float:
-    """How far a row of probabilities kept in a floating dtype may be from summing to 1.
-
-    Each probability is rounded by at most eps / 2 of itself, and so is the sum; in wide dtypes, a softmax of lower
-    precision is let through.
-    """
-    return max(LEAST_ROUNDING, torch.finfo(dtype).eps)
+SUM = torch.finfo(torch.bfloat16).eps
+"""How far a row of probabilities may be from summing to 1: a softmax of bfloat16 is, and its row may be wider since."""
+ABOVE = 1e-3
+"""How far above 1 a number of a wide dtype may be."""
 
 
 def check_logits(logits: Tensor) -> None:
@@ -59,7 +53,7 @@ def check_unit(name: str, values: Tensor) -> None:
     if not values.is_floating_point():
         raise TypeError(f"{name} must be floating, not {values.dtype}.")
     check_vector(name, values)
-    if values.min() < 0 or values.max() > 1 + rounding(values.dtype):
+    if values.min() < 0 or values.max() > 1 + max(ABOVE, torch.finfo(values.dtype).eps):
         raise ValueError(f"{name} must be in [0, 1], not {float(values.min()):g} to {float(values.max()):g}.")
 
 

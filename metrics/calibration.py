@@ -8,7 +8,7 @@ the most probable class over 15 equal-width bins of its probability (Guo et al. 
 from torch import Tensor
 from torch.nn import functional as F
 
-from metrics._arguments import Row, check_labelled, rounding
+from metrics._arguments import SUM, Row, check_labelled
 from metrics.reliability import BINS, Binning, calibration_error
 
 
@@ -116,7 +116,6 @@ def classwise_calibration_error(
 
 def _check_probabilities(probabilities: Tensor, labels: Tensor) -> None:
     check_labelled(probabilities, labels)
-    tolerance = rounding(probabilities.dtype)
-    inside = (probabilities >= 0) & (probabilities <= 1 + tolerance)
-    if not inside.all() or ((probabilities.double().sum(1) - 1).abs() > tolerance).any():
+    inside = (probabilities >= 0) & (probabilities <= 1 + SUM)
+    if not inside.all() or ((probabilities.double().sum(1) - 1).abs() > SUM).any():
         raise ValueError("probabilities must be in [0, 1] and sum to 1 in each row; of logits, take the softmax.")

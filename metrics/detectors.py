@@ -74,7 +74,7 @@ def vim(features: Tensor, queries: Tensor, weight: Tensor, bias: Tensor, dimensi
         raise ValueError(f"weight {tuple(weight.shape)} and bias {tuple(bias.shape)} do not fit {d} features.")
     if not 1 <= dimensions < d:
         raise ValueError(f"dimensions = {dimensions} of {d}: the principal subspace must have from 1 to {d - 1}.")
-    known = torch.zeros(len(features), dtype=torch.long)
+    known = torch.zeros(len(features), dtype=torch.long, device=features.device)
     detector = _detector("ViM")(None, dimensions, weight, bias).fit_features(features.float(), known)
     if not 0 < detector.alpha < float("inf"):
         raise ValueError(f"alpha = {detector.alpha:g}: the residual or the mean of the largest logit is not positive.")
@@ -98,7 +98,7 @@ def _fitted(name: str, features: Tensor, labels: Tensor, queries: Tensor) -> tup
 
 def _check_inverse(covariance: Tensor, precision: Tensor) -> None:
     product = covariance.double() @ precision.double()
-    residual = float((product - torch.eye(len(product)).to(product)).abs().max())
+    residual = float((product - torch.eye(len(product), dtype=product.dtype, device=product.device)).abs().max())
     if not residual <= RESIDUAL:
         raise ValueError(
             "the covariance of the features cannot be inverted in float32: take fewer dimensions, e.g. their "

@@ -63,7 +63,7 @@ def reliability_table(
     sums = confidence.new_zeros(2, bins, dtype=torch.float64)
     sums.index_add_(1, index, torch.stack([confidence.double(), correct.double()]))
     mean, accuracy = (sums / count).cpu()
-    ends = torch.tensor([0.0, 1.0], dtype=torch.float64)
+    ends = torch.tensor([0.0, 1.0], dtype=torch.float64, device="cpu")
     edges = torch.cat([ends[:1], edges.double().cpu(), ends[1:]])
     return ReliabilityTable(edges[:-1], edges[1:], mean, accuracy, count.cpu())
 

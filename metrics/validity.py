@@ -88,9 +88,9 @@ def resampled(
         raise ValueError(f"{sizes}: of {len(scores)} scores some must calibrate and some be left, twice at least.")
     found = []
     for _ in range(repeats):
-        order = torch.randperm(len(scores), generator=generator)
+        order = torch.randperm(len(scores), generator=generator, device="cpu").to(scores.device)
         chosen, rest = scores[order[:n_calibration]], scores[order[n_calibration:]]
-        calibration = Calibration(chosen, torch.zeros(n_calibration, dtype=torch.int64), 1)
+        calibration = Calibration(chosen, torch.zeros_like(chosen, dtype=torch.int64), 1)
         p_values = calibration.p_values(rest[:, None], mode, uniform=uniform(len(rest), generator))
         found.append(empirical_distribution(p_values[:, 0], levels))
     means = torch.stack(found)
@@ -121,7 +121,7 @@ def empirical_distribution(p_values: Tensor, levels: Sequence[float]) -> Tensor:
         TypeError, ValueError: as `measure`.
     """
     check_unit("p_values", p_values)
-    thresholds = torch.tensor(list(levels), dtype=torch.float64).to(p_values)
+    thresholds = torch.tensor(list(levels), dtype=torch.float64, device="cpu").to(p_values)
     counts = torch.searchsorted(p_values.sort().values, thresholds, right=True)
     return counts.cpu().double() / len(p_values)
 
@@ -160,16 +160,16 @@ def band(
 
 def _binomial(level: float, n: int) -> Tensor:
     """P(count = 0 to n) (n + 1,) of independent p-values."""
-    count = torch.arange(n + 1, dtype=torch.float64)
+    count = torch.arange(n + 1, dtype=torch.float64, device="cpu")
     return (_log_choose(n, count) + count * math.log(level) + (n - count) * math.log1p(-level)).exp()
 
 
 def _beta_binomial(rank: int, n_calibration: int, n: int) -> Tensor:
     """P(count = 0 to n) (n + 1,) of p-values at most rank / (n_calibration + 1), over calibration sets."""
-    count = torch.arange(n + 1, dtype=torch.float64)
+    count = torch.arange(n + 1, dtype=torch.float64, device="cpu")
     if rank in (0, n_calibration + 1):
         return (count == (n if rank else 0)).double()
-    a, b = torch.tensor(rank, dtype=torch.float64), torch.tensor(n_calibration + 1 - rank, dtype=torch.float64)
+    a, b = count.new_tensor(rank), count.new_tensor(n_calibration + 1 - rank)
     return (_log_choose(n, count) + _log_beta(count + a, n - count + b) - _log_beta(a, b)).exp()
 
 

@@ -108,26 +108,30 @@ def _tensor(name: str, array: np.ndarray) -> Tensor:
 
 
 def _floating(path: Path, name: str, x: Tensor, labels: Tensor | None) -> Tensor:
-    """The array `name` in floating numbers, if it has a row for each label."""
+    """The array `name` in floating numbers, if it has a row for each label: float64 for integers, which it holds."""
     if x.ndim < 1 or (labels is not None and (labels.ndim != 1 or len(x) != len(labels))):
         with_labels = "" if labels is None else f" and labels {tuple(labels.shape)}"
         expected = "" if labels is None else " and labels (n,)"
         raise WorkbenchError(f"{path}: {name} is {tuple(x.shape)}{with_labels}; expected {name} (n, ...){expected}.")
     if x.is_complex() or (labels is not None and labels.is_complex()):
         raise WorkbenchError(f"{path}: {name} and labels must be real numbers, not complex ones.")
-    return x if x.is_floating_point() else x.float()
+    return x if x.is_floating_point() else x.double()
 
 
 def _whole(labels: Tensor, path: Path) -> Tensor:
-    whole = labels.long()
     if labels.is_floating_point():
-        broken = whole.to(labels.dtype) != labels
-    else:
-        broken = (whole < 0) & (labels.dtype == torch.uint64)
-    if broken.any():
-        where = int(broken.nonzero()[0])
-        raise WorkbenchError(f"{path}: labels[{where}] = {labels[where].item():g} is no whole number of 64 bits.")
-    return whole
+        _refuse(labels, (labels != labels.round()) | ~labels.isfinite(), path, "no whole number")
+        _refuse(labels, labels.abs() >= 2.0**63, path, "beyond 64-bit integers")
+    elif labels.dtype == torch.uint64:
+        _refuse(labels, labels.long() < 0, path, "beyond 64-bit integers")
+    return labels.long()
+
+
+def _refuse(labels: Tensor, bad: Tensor, path: Path, what: str) -> None:
+    """Raise WorkbenchError, naming the first, if any labels are bad."""
+    if bad.any():
+        where = int(bad.nonzero()[0])
+        raise WorkbenchError(f"{path}: labels[{where}] = {labels[where].item():g} is {what}.")
 
 
 @contextmanager

@@ -5,9 +5,10 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from lab.errors import WorkbenchError
+from lab.errors import WorkbenchError, telling
 from lab.files import without_nan
 from lab.pace import passes
 from outside.files import read_points
@@ -64,7 +65,7 @@ def measure_file(
 ) -> PointsEntanglement:
     """The entanglement of the arrays `x` (n, ...) and `labels` (n,) of an .npz or .safetensors file.
 
-    `say` is told, in a line, what is about to be measured.
+    Integers are measured as float64. `say` is told, in a line, what is about to be measured, and what to beware of.
 
     Raises:
         UsageError: the file's name ends otherwise.
@@ -73,10 +74,10 @@ def measure_file(
     x, labels = read_points(path)
     check_classes(labels, str(path))
     say(f"{path}: {len(x)} points of {x[0:1].numel()} features, {anchors or 'all'} anchors, {distance} distance.")
-    try:
+    with telling(path, say):
         found = entanglement(x, labels, distance=distance, anchors=anchors, progress=passes())
-    except ValueError as error:
-        raise WorkbenchError(f"{path}: {error}") from error
+    if found.per_sample.dtype != x.dtype and found.per_sample.dtype == torch.float64:
+        say(f"{path}: float32 cannot hold these distances, so they were measured in float64.")
     return PointsEntanglement(str(path), len(x), x[0:1].numel(), distance, found)
 
 

@@ -14,8 +14,9 @@ Tensors in, tensors out: no files, no other part of the project.
 
 from snnl_core.deep_knn import DeepKNN
 from snnl_core.distributed import gather_with_grad
-from snnl_core.entanglement import Entanglement, GroupEntanglement, entanglement
+from snnl_core.entanglement import entanglement
 from snnl_core.loss import SoftNearestNeighborLoss, soft_nearest_neighbor_loss
+from snnl_core.measurement import Entanglement, GroupEntanglement
 from snnl_core.monitor import EntanglementMonitor
 from snnl_core.neighbors import nearest_neighbors
 from snnl_core.prediction import DeepKNNPrediction

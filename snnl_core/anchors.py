@@ -44,6 +44,11 @@ class Anchors(ABC):
 
     @property
     @abstractmethod
+    def squares(self) -> Tensor:
+        """|x|^2 of the anchors, about the center (a,)."""
+
+    @property
+    @abstractmethod
     def seen(self) -> int:
         """How many points each anchor sees, itself included."""
 
@@ -78,7 +83,7 @@ class Anchors(ABC):
         """
         # By position, so that it is the same points however they are sorted here.
         order = self.positions.argsort()
-        order = order[torch.randperm(len(order), generator=generator).to(order.device)]
+        order = order[torch.randperm(len(order), generator=generator, device="cpu").to(order.device)]
         wanted = torch.zeros_like(order, dtype=torch.bool)
         wanted[order[:size]] = True
         for row in [] if groups is None else groups:

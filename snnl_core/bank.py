@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 
 from snnl_core.distances import Distance, prepare
+from snnl_core.plain import refuse_transforms
+from snnl_core.rounding import LEAST, factor_of, fits, sizes
 
 CHUNK = 1 << 24
 """Numbers that are copied at a time."""
@@ -22,7 +24,7 @@ def check_rows(x: Tensor) -> Tensor:
         ValueError: a row is not finite; the first is named.
     """
     if not x.is_floating_point():
-        raise TypeError(f"points must be floating, not {x.dtype}; convert them, e.g. with float().")
+        raise TypeError(f"points must be floating, not {x.dtype}; convert them, e.g. with double().")
     largest = torch.maximum(x.amax(1), -x.amin(1)) if x.numel() else x.new_zeros(len(x))
     bad = (~largest.isfinite()).nonzero().flatten()
     if len(bad):
@@ -39,35 +41,42 @@ class Rows:
 
     Attributes:
         x: (n, d), floating and finite; in memory or mapped to it, on any device.
-        scale: (n,), in at least float32: 1, or for the cosine distance sqrt(1/2) / |x|, and 0 at the origin.
+        scale: (n,), in the dtype to compute in, at least float32: 1, or for the cosine distance sqrt(1/2) / |x|, and 0
+            at the origin.
+        tiny: whether float32 would lose the squares of their differences, small as they are.
     """
 
     x: Tensor
     scale: Tensor
+    tiny: bool = False
 
     @classmethod
     def of(cls, x: Tensor, distance: Distance) -> "Rows":
-        """Points (n, d), maybe none.
+        """Points (n, d), maybe none; to be computed with in float64 where their squares are too large for float32.
 
         Raises:
             TypeError: they are not floating.
-            ValueError: a row is not finite, squared distances would overflow, or the distance is unknown.
+            ValueError: a row is not finite, squares are too large or small for float64, or the distance is unknown.
         """
+        refuse_transforms("a search for neighbours", "search for each set by itself")
         largest = check_rows(x).to(wide(x.dtype))
         prepare(x[:0], distance)  # which knows the distances
         if distance == "cosine":
             return cls(x, _unit(x, largest))
-        reach = 4 * x.shape[1] * float(largest.max()) ** 2 if len(x) else 0
-        if not reach <= torch.finfo(largest.dtype).max / 4:
-            remedy = "scale them down" + (", or use float64" if largest.dtype != torch.float64 else "")
-            raise ValueError(f"squared distances are too large for {largest.dtype}: {remedy}.")
-        return cls(x, torch.ones_like(largest))
+        size, reach = sizes(largest)
+        if not fits(reach, x.shape[1], largest.dtype):
+            largest = largest.double()
+        if not fits(reach, x.shape[1], largest.dtype):
+            raise ValueError(f"squared distances are too large for {largest.dtype}: scale them down.")
+        if 0 < size < LEAST:
+            raise ValueError(f"squared distances are too small for {largest.dtype}: scale them up.")
+        return cls(x, torch.ones_like(largest), factor_of(size) > 1)
 
     def __len__(self) -> int:
         return len(self.x)
 
     def __getitem__(self, rows: slice) -> "Rows":
-        return Rows(self.x[rows], self.scale[rows])
+        return Rows(self.x[rows], self.scale[rows], self.tiny)
 
     def center(self) -> Tensor:
         """The mean of an evenly spread sample (d,): products lose fewer digits around it."""

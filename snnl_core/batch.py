@@ -42,9 +42,9 @@ class Batch(Anchors):
     relative: bool = True
 
     @classmethod
-    def of(cls, x: Tensor, codes: Tensor) -> "Batch":
-        """All points (n, d) as anchors, of classes (n,)."""
-        x = x - x.mean(0)
+    def of(cls, x: Tensor, codes: Tensor, center: Tensor | None = None) -> "Batch":
+        """All points (n, d) as anchors, of classes (n,), about their mean or another center (d,)."""
+        x = x - (x.mean(0) if center is None else center)
         product = gram(x)
         squares = product.diagonal()
         distances = (squares[:, None] + squares).sub_(product, alpha=2).clamp_min_(0)
@@ -61,6 +61,11 @@ class Batch(Anchors):
     def order(self) -> Tensor | None:
         """None where the anchors are all points, in the caller's order."""
         return self.rows
+
+    @property
+    def squares(self) -> Tensor:
+        """|x|^2 of the anchors, about the center (a,)."""
+        return torch.linalg.vector_norm(self.x if self.rows is None else self.x[self.rows], dim=1).square_()
 
     @property
     def seen(self) -> int:

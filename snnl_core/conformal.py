@@ -101,4 +101,4 @@ def _p_values(calibration: Tensor, scores: Tensor, mode: Mode, uniform: Tensor |
 
 def uniform(n: int, generator: torch.Generator | None) -> Tensor:
     """Uniform numbers on (0, 1] (n,), in float64, on the CPU; without a generator from torch's own."""
-    return 1 - torch.rand(n, generator=generator, dtype=torch.float64)
+    return 1 - torch.rand(n, generator=generator, dtype=torch.float64, device="cpu")

@@ -74,13 +74,13 @@ class DeepKNN:
         """
         if k < 1:
             raise ValueError(f"k = {k}: at least one neighbour is needed.")
-        prepare(torch.ones(2, 1), distance)  # which knows the distances
+        prepare(torch.ones(2, 1, device="cpu"), distance)  # which knows the distances
         check_mode(mode)
         self.k, self.distance, self.mode, self.class_conditional = k, distance, mode, class_conditional
         self._parts = InParts() if sharded else Alone()
         self._build, self._indexes, self.recall = index, dict[str, Index](), dict[str, float]()
         self._bank: Layers = {}
-        self._labels = self._codes = self.classes = torch.empty(0, dtype=torch.int64)
+        self._labels = self._codes = self.classes = torch.empty(0, dtype=torch.int64, device="cpu")
         self._calibration: Calibration | None = None
 
     @property

@@ -23,7 +23,7 @@ def check_points(x: Tensor, labels: Tensor, fewest: int = 2) -> tuple[Tensor, Te
         ValueError: shapes do not match, or there are fewer than `fewest` points.
     """
     if not x.is_floating_point():
-        raise TypeError(f"x must be floating, not {x.dtype}; convert it, e.g. x.float().")
+        raise TypeError(f"x must be floating, not {x.dtype}; convert it, e.g. x.double().")
     check_integers("labels", labels)
     if labels.ndim != 1 or x.ndim < 1 or len(x) != len(labels):
         raise ValueError(f"x is {tuple(x.shape)} and labels {tuple(labels.shape)}; labels must be (n,) for x (n, ...).")
@@ -41,6 +41,8 @@ def check_integers(name: str, values: Tensor) -> None:
 
 def check_finite(points: Tensor) -> None:
     """Raise ValueError, naming the first bad row of the points (n, d), unless all are finite."""
+    if not points.numel() or all(end.isfinite() for end in points.aminmax()):  # fast, and nearly always enough
+        return
     bad = (~points.isfinite().all(1)).nonzero().flatten()
     if len(bad):
         raise ValueError(f"row {int(bad[0])} of x is not finite; {len(bad)} of {len(points)} rows are not.")

@@ -7,6 +7,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from snnl_core.plain import refuse_transforms
+
 Tensors = TypeVar("Tensors", bound=tuple[Tensor, ...])
 Word = tuple[int, dict[str, object]] | TypeError | ValueError
 """What a process says before work begins: its rows and what must be the same everywhere, or why it refuses."""
@@ -29,6 +31,7 @@ def gather_with_grad(x: Tensor) -> Tensor:
 
 def gather_rows_with_grad(x: Tensor, rows: list[int]) -> Tensor:
     """The same, where it is known how many rows each process has and that the tensors fit."""
+    refuse_transforms("other processes")
     return _Gather.apply(x, rows)  # type: ignore[no-any-return]
 
 

@@ -110,12 +110,12 @@ def fingerprints(layers: Layers) -> Tensor:
     Rows are equal if all their values in all layers are, to float32, in whatever dtype. It is a random linear function
     of the values' bits, taken in pairs.
     """
-    total = torch.zeros(count(layers), dtype=torch.int64)
+    total = torch.zeros(count(layers), dtype=torch.int64, device="cpu")
     generator = torch.Generator().manual_seed(0)
     for name in sorted(layers):
         x = layers[name].x
         low, high = torch.iinfo(torch.int64).min, torch.iinfo(torch.int64).max
-        factors = torch.randint(low, high, (-(-x.shape[1] // 2),), generator=generator).to(x.device)
+        factors = torch.randint(low, high, (-(-x.shape[1] // 2),), generator=generator, device="cpu").to(x.device)
         size = max(1, PIECE // x.shape[1])
         for start in range(0, len(x), size):
             values = x[start : start + size].float() + 0.0  # which makes one of the two zeros
@@ -127,7 +127,7 @@ def fingerprints(layers: Layers) -> Tensor:
 def _flat(name: str, layer: Tensor) -> Tensor:
     if not isinstance(layer, Tensor) or not layer.is_floating_point():
         kind = layer.dtype if isinstance(layer, Tensor) else type(layer).__name__
-        raise TypeError(f"layer {name!r} must be a floating tensor, not {kind}; convert it, e.g. with float().")
+        raise TypeError(f"layer {name!r} must be a floating tensor, not {kind}; convert it, e.g. with double().")
     flat = layer.detach().flatten(1) if layer.ndim > 1 else layer.detach().reshape(-1, 1)
     if not flat.shape[1]:
         raise ValueError(f"layer {name!r} is {tuple(layer.shape)}: it has no features.")

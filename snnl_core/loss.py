@@ -11,16 +11,15 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from snnl_core.batch import Batch
+from snnl_core import plain
 from snnl_core.distances import Distance, check_points, full_precision, prepare
 from snnl_core.distributed import agree, gather, gather_rows_with_grad, several
 from snnl_core.masses import LOG2_E
-from snnl_core.pairs import Tiled, all_pairs
-from snnl_core.temperature import minimize
+from snnl_core.minimizing import Minimize, warn_of_rounding
+from snnl_core.pairs import all_pairs
+from snnl_core.plain import transformed
 
 Reduction = Literal["mean", "sum", "none"]
-SAMPLE = 64
-"""Anchors of a batch that show where the minimum over the temperature is to be sought; all anchors find it."""
 
 
 def soft_nearest_neighbor_loss(
@@ -91,15 +90,15 @@ class SoftNearestNeighborLoss(nn.Module):
         if isinstance(temperature, str) and temperature not in ("minimize", "learn"):
             raise ValueError(f"temperature must be a number in (0, inf], 'minimize' or 'learn', not {temperature!r}.")
         if not isinstance(temperature, str):
-            inverse(temperature, torch.zeros(()))
+            inverse(temperature, torch.zeros((), device="cpu"))
         self.temperature, self.distance, self.gather = temperature, distance, gather
         self.last_temperature = math.nan
         self.at_limit = {"none": 0, "cold": 0, "hot": 0}
         if not math.isfinite(start):
             raise ValueError(f"start must be a temperature in (0, inf), not {start}: there nothing is learned.")
-        prepare(torch.ones(2, 1), distance)  # which knows the distances
-        log_beta = inverse(start, torch.zeros(())).log()
-        self.log_beta = nn.Parameter(log_beta) if temperature == "learn" else None
+        prepare(torch.ones(2, 1, device="cpu"), distance)  # which knows the distances
+        _check_temperature(start, torch.float32)
+        self.log_beta = nn.Parameter(torch.tensor(1 / start).log()) if temperature == "learn" else None
 
     def forward(self, x: Tensor, labels: Tensor) -> Tensor:
         """The mean loss, a scalar, of points (n, ...) and labels (n,); see `soft_nearest_neighbor_loss`."""
@@ -111,42 +110,40 @@ class SoftNearestNeighborLoss(nn.Module):
         points = prepare(points, self.distance)
         beta = self._beta(points)
         loss = _apply(points, labels, beta, "mean")
-        found = beta.found if isinstance(beta, _Minimize) else float(beta.detach())
-        self.last_temperature = 1 / found if found else math.inf
+        if isinstance(beta, Minimize) or not transformed():  # whose value may be out of sight
+            found = beta.found if isinstance(beta, Minimize) else float(beta.detach())
+            self.last_temperature = 1 / found if found else math.inf
         return loss
 
     def extra_repr(self) -> str:
         """The settings."""
         return f"temperature={self.temperature!r}, distance={self.distance!r}, gather={self.gather}"
 
-    def _beta(self, points: Tensor) -> "Tensor | _Minimize":
+    def _beta(self, points: Tensor) -> Tensor | Minimize:
         if self.log_beta is not None:
             return self.log_beta.to(points.dtype).exp()
         if isinstance(self.temperature, str):
-            return _Minimize(self.at_limit)
+            return Minimize(self.at_limit)
         return inverse(self.temperature, points)
 
 
-class _Minimize:
-    """Stands for the minimising temperature; counts at which end of the search it was found."""
-
-    def __init__(self, counts: dict[str, int]) -> None:
-        self._counts = counts
-        self.found = math.nan
-
-    def __call__(self, pairs: Batch | Tiled, labels: Tensor) -> float:
-        """The inverse temperature; NaN, and nothing is counted, where no temperature changes the loss."""
-        if bool(pairs.valid.any()) and bool((labels != labels[0]).any()):
-            found = minimize(pairs, pairs.valid.long()[None] - 1, 1, sample=SAMPLE)
-            self._counts[found.at_limit[0]] += 1
-            self.found = found.beta[0]
-        return self.found
-
-
-def _apply(x: Tensor, labels: Tensor, beta: Tensor | _Minimize, reduction: Reduction) -> Tensor:
+def _apply(x: Tensor, labels: Tensor, beta: Tensor | Minimize, reduction: Reduction) -> Tensor:
+    if transformed():
+        return _plainly(x, labels, beta, reduction)
     # Inside, gradients are off in any case: whether one will be wanted is known here.
     loss: Tensor = _SoftNearestNeighborLoss.apply(x, labels, beta, reduction, torch.is_grad_enabled())
     return loss
+
+
+def _plainly(x: Tensor, labels: Tensor, beta: Tensor | Minimize, reduction: Reduction) -> Tensor:
+    """The same in operations that torch.func's transforms and forward mode reach into."""
+    with full_precision(x.device):
+        if isinstance(beta, Minimize):
+            beta = beta.plainly(x, labels)
+        losses, valid = plain.losses(x, labels, beta)
+    if reduction == "none":
+        return losses
+    return losses.sum() / (valid.sum().clamp_min(1) if reduction == "mean" else 1)
 
 
 class _SoftNearestNeighborLoss(torch.autograd.Function):
@@ -154,13 +151,17 @@ class _SoftNearestNeighborLoss(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, labels: Tensor, beta: Tensor | _Minimize, reduction: Reduction, wanted: bool
+        ctx: Any, x: Tensor, labels: Tensor, beta: Tensor | Minimize, reduction: Reduction, wanted: bool
     ) -> Tensor:
         ctx.slope = wanted and isinstance(beta, Tensor) and beta.requires_grad
         with full_precision(x.device):
-            pairs = all_pairs(x, labels)
-            if isinstance(beta, _Minimize):
-                beta = x.new_tensor(beta(pairs, labels)).nan_to_num(0.0)
+            ctx.factor = 1.0
+            if isinstance(beta, Minimize):
+                pairs, ctx.factor = beta.pairs(x, labels)
+                beta, _ = beta.search(pairs, labels, ctx.factor)
+            else:
+                pairs = all_pairs(x, labels)
+                warn_of_rounding(pairs, float(beta))
             ctx.look = pairs.look(beta, moments=2 if ctx.slope else 1, keep=wanted and x.requires_grad)
         ctx.order, ctx.share = pairs.order, 1
         ctx.save_for_backward(x, beta)  # saved as usual, they are checked, and freed with the graph
@@ -179,6 +180,7 @@ class _SoftNearestNeighborLoss(torch.autograd.Function):
             each = each if ctx.order is None else each[ctx.order]
             if ctx.needs_input_grad[0]:
                 x = _restored(ctx.look.gradient(each), ctx.order)
+                x = x if ctx.factor == 1 else x * ctx.factor
             if ctx.slope:
                 beta = (each * ctx.look.masses.slopes()[0]).sum()
         if torch.is_grad_enabled():  # create_graph=True; without this a second derivative would silently be 0
@@ -233,9 +235,11 @@ def inverse(temperature: float | Tensor, points: Tensor) -> Tensor:
     """
     if not isinstance(temperature, Tensor):
         _check_temperature(temperature, points.dtype)
-        return points.new_tensor(1 / temperature)
+        return torch.tensor(1 / temperature, dtype=points.dtype, device=points.device)
     if temperature.numel() != 1:
         raise ValueError(f"temperature must be one number, not a tensor of shape {tuple(temperature.shape)}.")
+    if transformed():  # whose value may be out of sight
+        return temperature.to(points).reciprocal().reshape(())
     _check_temperature(float(temperature.detach()), points.dtype)
     return _Inverse.apply(temperature.to(points).reshape(()))  # type: ignore[no-any-return]
 

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from snnl_core.distances import Distance, check_integers
-from snnl_core.entanglement import Entanglement, entanglement
+from snnl_core.entanglement import entanglement
+from snnl_core.measurement import Entanglement
 from snnl_core.pooling import MAX_FEATURES, pool_maps
 
 
@@ -92,7 +93,7 @@ class EntanglementMonitor:
 
     @torch.inference_mode(False)  # what is made in that mode could not be written to outside it
     def _store(self, dtype: torch.dtype, *shape: int) -> Tensor:
-        return torch.zeros(self.size, *shape, dtype=dtype)
+        return torch.zeros(self.size, *shape, dtype=dtype, device="cpu")
 
     def _measure(self, name: str, points: Tensor) -> Entanglement:
         try:
@@ -102,18 +103,20 @@ class EntanglementMonitor:
 
     def _flat(self, name: str, layer: Tensor, n: int) -> Tensor:
         if not layer.is_floating_point():
-            raise TypeError(f"layer {name!r} must be floating, not {layer.dtype}; convert it, e.g. with float().")
+            raise TypeError(f"layer {name!r} must be floating, not {layer.dtype}; convert it, e.g. with double().")
         if layer.ndim < 1 or len(layer) != n:
             raise ValueError(f"layer {name!r} is {tuple(layer.shape)} and there are {n} labels: one each is needed.")
         return pool_maps(layer.detach(), self.max_features)
 
     def _draw(self, n: int) -> tuple[Tensor, Tensor]:
         """The slots that change, and which of the n new samples each gets: the last of those that drew it."""
-        order = torch.arange(self.seen, self.seen + n)
-        drawn = (torch.rand(n, generator=self._generator, dtype=torch.float64) * (order + 1)).long()
+        order = torch.arange(self.seen, self.seen + n, device="cpu")
+        chance = torch.rand(n, generator=self._generator, dtype=torch.float64, device="cpu")
+        drawn = (chance * (order + 1)).long()
         slot = torch.where(order < self.size, order, drawn)
         inside = slot < self.size
-        last = torch.full((self.size,), -1).scatter_reduce(0, slot[inside], torch.arange(n)[inside], "amax")
+        number = order - self.seen
+        last = order.new_full((self.size,), -1).scatter_reduce(0, slot[inside], number[inside], "amax")
         self.seen += n
         slots = (last >= 0).nonzero().flatten()
         return slots, last[slots]

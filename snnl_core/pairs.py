@@ -25,14 +25,16 @@ Progress = Callable[[int, float], None]
 """Told the number of the pass over all pairs, from 1, and the share of it that is done, in (0, 1]."""
 
 
-def all_pairs(x: Tensor, labels: Tensor, progress: Progress | None = None) -> "Batch | Tiled":
-    """Every point as an anchor: x (n, d), labels (n,)."""
+def all_pairs(
+    x: Tensor, labels: Tensor, progress: Progress | None = None, center: Tensor | None = None
+) -> "Batch | Tiled":
+    """Every point as an anchor: x (n, d), labels (n,); products are taken about the mean, or another center (d,)."""
     if len(x) <= SMALL:
-        return Batch.of(x, labels)
+        return Batch.of(x, labels, center)
     order = labels.argsort(stable=True)
     x = x[order]
     codes = labels[order].unique_consecutive(return_inverse=True)[1]
-    points = Points(x.sub_(x.mean(0)), codes, order)
+    points = Points(x.sub_(x.mean(0) if center is None else center), codes, order)
     return Tiled(points, points, progress)
 
 
@@ -46,6 +48,11 @@ class Tiled(Anchors):
     _passes: Iterator[int] = field(default_factory=lambda: count(1))
 
     @property
+    def x(self) -> Tensor:
+        """The points, centred and sorted (n, d)."""
+        return self.points.x
+
+    @property
     def positions(self) -> Tensor:
         """Where the anchors stand in the caller's data (a,)."""
         return self.anchors.positions
@@ -54,6 +61,16 @@ class Tiled(Anchors):
     def order(self) -> Tensor:
         """The same."""
         return self.anchors.positions
+
+    @property
+    def squares(self) -> Tensor:
+        """|x|^2 of the anchors, about the center (a,)."""
+        return self.anchors.squares
+
+    @property
+    def reach(self) -> Tensor:
+        """A bound on the distances, a scalar."""
+        return 4 * self.points.squares.max()
 
     @property
     def seen(self) -> int:
@@ -94,11 +111,12 @@ class Tiled(Anchors):
     def scale(self, sampled: int) -> tuple[float, float]:
         """The median of about so many distances between points of two classes, and a bound on all distances."""
         draw = torch.Generator().manual_seed(0)
-        pairs = torch.randint(len(self.points), (2, min(sampled, SAMPLED)), generator=draw).to(self.points.x.device)
+        shape = (2, min(sampled, SAMPLED))
+        pairs = torch.randint(len(self.points), shape, generator=draw, device="cpu").to(self.points.x.device)
         codes = self.points.codes[pairs]
         one, other = pairs[:, codes[0] != codes[1]]
         distances = (self.points.x[one] - self.points.x[other]).square_().sum(1)
-        return median(distances), 4 * float(self.points.squares.max())
+        return median(distances), float(self.reach)
 
     def _back(self, masses: Masses) -> Masses | None:
         return masses if self.anchors is self.points else None

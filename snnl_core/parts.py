@@ -1,6 +1,7 @@
 """Rows that lie in one process, or in parts in several: what Deep k-nearest neighbours asks of either."""
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
@@ -12,6 +13,7 @@ from snnl_core.bank import Rows
 from snnl_core.distributed import agree, gather
 from snnl_core.layers import Layers
 
+Value = TypeVar("Value")
 Checked = tuple[Layers, Tensor]
 """Layers of n rows, and a tensor (n, ...) that goes with them."""
 
@@ -70,7 +72,7 @@ class InParts(Alone):
 
     def place(self, n: int) -> tuple[int, int]:
         """How many rows all processes have, and which of them is the first of these n."""
-        rows = self._rows(n)
+        rows = self._everyones(n)
         return sum(rows), sum(rows[: dist.get_rank()])
 
     def same(self, x: Tensor) -> Tensor:
@@ -81,10 +83,10 @@ class InParts(Alone):
 
     def search(self, queries: Rows, bank: Rows, k: int, index: Index | None = None) -> tuple[Tensor, Tensor]:
         """Distances and positions (q, k) for this process's queries; each block visits all processes in turn."""
-        start = self.place(len(bank))[1]
-        found = [self._visit(*block, bank, k, start, index) for block in self._blocks(queries)]
+        start, dtypes = self.place(len(bank))[1], self._everyones(search.common_dtype(queries, bank))
+        dtype = torch.float64 if torch.float64 in dtypes else torch.float32
+        found = [self._visit(*block, bank, k, start, dtype, index) for block in self._blocks(queries)]
         own = [each for each in found if each is not None]
-        dtype = torch.promote_types(queries.scale.dtype, bank.scale.dtype)
         nothing = queries.x.new_empty(0, k, dtype=dtype), queries.x.new_empty(0, k, dtype=torch.int64)
         return torch.cat([d for d, _ in [nothing, *own]]), torch.cat([p for _, p in [nothing, *own]])
 
@@ -93,21 +95,21 @@ class InParts(Alone):
         size, rank = max(1, search.BLOCK // queries.x.shape[1]), dist.get_rank()
         return [
             (owner, queries[start : start + size] if owner == rank else queries[:0], min(size, rows - start))
-            for owner, rows in enumerate(self._rows(len(queries)))
+            for owner, rows in enumerate(self._everyones(len(queries)))
             for start in range(0, rows, size)
         ]
 
     def _visit(
-        self, owner: int, own: Rows, count: int, bank: Rows, k: int, start: int, index: Index | None
+        self, owner: int, own: Rows, count: int, bank: Rows, k: int, start: int, dtype: torch.dtype, index: Index | None
     ) -> tuple[Tensor, Tensor] | None:
         """What all processes find for a block of `count` queries of one of them; None for the others."""
-        x, scale = own.x.contiguous(), own.scale.to(own.x.device)
+        x, scale = own.x.contiguous(), own.scale.to(own.x.device, dtype)
         if owner != dist.get_rank():
             x, scale = x.new_empty(count, x.shape[1]), scale.new_empty(count)
         dist.broadcast(x, owner)
         dist.broadcast(scale, owner)
         near = min(k, len(bank))
-        distances, positions = search.search(Rows(x, scale), bank, near, index=index)
+        distances, positions = search.search(Rows(x, scale), bank, near, dtype=dtype, index=index)
         distances = torch.nn.functional.pad(distances, (0, k - near), value=torch.inf)
         positions = torch.nn.functional.pad(positions + start, (0, k - near))
         world = [count] * dist.get_world_size()
@@ -120,9 +122,13 @@ class InParts(Alone):
         return nearest.values[:, :k], all_positions.gather(1, nearest.indices[:, :k])
 
     def _rows(self, n: int) -> list[int]:
-        rows: list[int] = [0] * dist.get_world_size()
-        dist.all_gather_object(rows, n)
-        return rows
+        return self._everyones(n)
+
+    def _everyones(self, value: Value) -> list[Value]:
+        """What each process has."""
+        values = [value] * dist.get_world_size()
+        dist.all_gather_object(values, value)
+        return values
 
 
 def _meeting_place(x: Tensor) -> torch.device:

@@ -33,13 +33,19 @@ SPARE = 12
 
 
 def search(
-    queries: Rows, bank: Rows, k: int, *, exclude_self: bool = False, index: Index | None = None
+    queries: Rows,
+    bank: Rows,
+    k: int,
+    *,
+    exclude_self: bool = False,
+    dtype: torch.dtype | None = None,
+    index: Index | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The k nearest points of the bank for each query, k from 0, as `nearest_neighbors` gives them.
 
     With an index, which excludes no point, they are the nearest of those that it proposes (`approximate`).
     """
-    dtype, device = torch.promote_types(queries.scale.dtype, bank.scale.dtype), queries.x.device
+    dtype, device = dtype or common_dtype(queries, bank), queries.x.device
     distances = torch.empty(len(queries), k, dtype=dtype, device=device)
     positions = torch.empty(len(queries), k, dtype=torch.int64, device=device)
     zero = queries.zero()
@@ -51,6 +57,13 @@ def search(
             block = _Search.of(queries, bank, center, which, exclude_self)
             distances[which], positions[which] = block.nearest(k) if index is None else block.among(index, k)
     return distances, positions
+
+
+def common_dtype(queries: Rows, bank: Rows) -> torch.dtype:
+    """What holds the squared distances of both."""
+    if queries.tiny and bank.tiny:
+        return torch.float64
+    return torch.promote_types(queries.scale.dtype, bank.scale.dtype)
 
 
 def _from_the_origin(which: Tensor, bank: Rows, k: int, exclude_self: bool, *, like: Tensor) -> tuple[Tensor, Tensor]:

@@ -69,8 +69,10 @@ class Sharded(_InProcesses):
     _passes: Iterator[int] = field(default_factory=lambda: count(1))
 
     @classmethod
-    def of(cls, x: Tensor, labels: Tensor, rows: list[int], progress: Progress | None) -> "Sharded":
-        """From this process's points (n, d), maybe none, their labels (n,), and how many each process has.
+    def of(
+        cls, x: Tensor, labels: Tensor, rows: list[int], progress: Progress | None, center: Tensor | None = None
+    ) -> "Sharded":
+        """Of this process's points (n, d), maybe none, and labels (n,); how many each has; products about center (d,).
 
         Raises:
             ValueError: there are fewer than two points in all.
@@ -80,15 +82,21 @@ class Sharded(_InProcesses):
         classes = gather(labels, rows).unique()
         order = labels.argsort(stable=True)
         codes = torch.searchsorted(classes, labels[order])
-        mean = reduced(x.sum(0, dtype=torch.float64)) / sum(rows)
+        if center is None:
+            center = reduced(x.sum(0, dtype=torch.float64)) / sum(rows)
         start = sum(rows[: dist.get_rank()])
         counts = reduced(torch.bincount(codes, minlength=len(classes)))
-        return cls(Points(x[order].sub_(mean.to(x.dtype)), codes, order + start), start, rows, counts, progress)
+        return cls(Points(x[order].sub_(center.to(x.dtype)), codes, order + start), start, rows, counts, progress)
 
     @property
     def positions(self) -> Tensor:
         """Where the anchors stand among the points of this process (a,)."""
         return self.points.positions - self.start
+
+    @property
+    def squares(self) -> Tensor:
+        """|x|^2 of the anchors, about the center (a,)."""
+        return self.points.squares
 
     @property
     def seen(self) -> int:
@@ -231,6 +239,11 @@ class SharedSample(_InProcesses):
         return self.anchors.positions - self.start
 
     @property
+    def squares(self) -> Tensor:
+        """|x|^2 of the anchors, about the center (a,)."""
+        return self.anchors.squares
+
+    @property
     def seen(self) -> int:
         """How many points each anchor sees, itself included."""
         return int(self.counts.sum())
@@ -292,9 +305,9 @@ class SharedSample(_InProcesses):
 def _scale(points: Points, share: int) -> tuple[float, float]:
     """The median of distances between points of two classes, `share` from each process, and a bound on all."""
     generator = torch.Generator().manual_seed(0)
-    picked = torch.randperm(len(points), generator=generator)[:share].sort().values.to(points.x.device)
+    picked = torch.randperm(len(points), generator=generator, device="cpu")[:share].sort().values.to(points.x.device)
     x, codes = gather(points.x[picked]), gather(points.codes[picked])
-    other = torch.randperm(len(x), generator=generator).to(x.device)
+    other = torch.randperm(len(x), generator=generator, device="cpu").to(x.device)
     distances = (x - x[other])[codes != codes[other]].square_().sum(1)
     largest = gather((points.squares.max() if len(points) else points.x.new_zeros(()))[None]).max()
     scale = _of_the_first(torch.tensor([median(distances), 4 * float(largest)], dtype=torch.float64, device=x.device))

@@ -50,6 +50,7 @@ class Minimum:
     loss: list[float]
     beta: list[float]
     at_limit: tuple[str, ...]  # "none", "cold" (beta at its limit) or "hot" (beta = 0)
+    limit: float
 
 
 def minimize(
@@ -264,4 +265,4 @@ def _lowest(whole: _Groups, starts: list[list[_Search]], limit: float) -> Minimu
     ends = [_descend(whole, searches, limit, enough) for searches in starts]
     best = [min(search.best for search in each) for each in zip(*ends, strict=True)]
     limits = tuple("hot" if beta == 0 else "cold" if beta >= limit else "none" for _, beta in best)
-    return Minimum([loss for loss, _ in best], [beta for _, beta in best], limits)
+    return Minimum([loss for loss, _ in best], [beta for _, beta in best], limits, limit)
