@@ -10,7 +10,7 @@ from lab.files import without_nan
 from lab.processes import rank
 
 TAIL = 4096
-"""Bytes at the end of the file in which the latest progress is looked for."""
+"""Bytes at the end of the file in which an event is looked for."""
 
 
 def append(path: Path, record: dict[str, Any]) -> None:
@@ -27,6 +27,11 @@ def tell(folder: Path, event: str, **fields: Any) -> None:
 
 def last_progress(folder: Path) -> dict[str, Any]:
     """The latest `progress` event of a cell's folder; empty before the first."""
+    return last(folder, "progress")
+
+
+def last(folder: Path, name: str) -> dict[str, Any]:
+    """The latest event of a name among the last ones of a cell's folder; empty where there is none."""
     try:
         with (folder / EVENTS).open("rb") as file:
             file.seek(max(0, file.seek(0, 2) - TAIL))
@@ -38,6 +43,6 @@ def last_progress(folder: Path) -> dict[str, Any]:
             event = json.loads(line)
         except ValueError:
             continue
-        if isinstance(event, dict) and event.get("event") == "progress":
+        if isinstance(event, dict) and event.get("event") == name:
             return event
     return {}

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from lab.cells import layout
 from lab.cells.folder import CellFolder
+from lab.cells.proofs import check_artifacts
 from lab.cells.record import read_study
 from lab.errors import UsageError, WorkbenchError
 from lab.files import atomic_write, write_json
@@ -18,7 +19,7 @@ def export(folder: Path, target: Path) -> Path:
 
     Raises:
         UsageError: the folder is no study's and no cell's.
-        WorkbenchError: the cell is not finished, or the target holds something else under a cell's name.
+        WorkbenchError: a cell is not finished or is damaged, or the target holds something else under its name.
     """
     if layout.is_study(folder):
         return _export_study(folder.resolve(), target)
@@ -46,6 +47,7 @@ def _export_cell(cell: Path, target: Path) -> Path:
         return copied
     if copied.exists() and not layout.is_cell(copied):
         raise WorkbenchError(f"{copied} is there and is no cell's folder; name another target.")
+    check_artifacts(cell)
     copied.mkdir(parents=True, exist_ok=True)
     write_json(copied / layout.CONFIG, {**CellFolder(cell).record, "local": {}})
     _copy(cell, copied, layout.KEPT_OF_CELL)

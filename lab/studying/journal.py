@@ -73,10 +73,8 @@ class Journal:
             self._study.ask(self._space)
 
     def _untried(self) -> list[dict[str, Any]]:
-        """What no trial has tried, where there are choices alone; none once all was tried, or where there is a range."""
-        words = [getattr(distribution, "choices", None) for distribution in self._space.values()]
-        if None in words:
-            return []
+        """What no trial has tried, where there are choices alone; nothing once all was tried, or beside a range."""
+        words = [getattr(distribution, "choices", ()) for distribution in self._space.values()]
         grid = [dict(zip(self._space, values, strict=True)) for values in product(*words)]
         tried = [trial.params for trial in self._whole()]
         return [values for values in grid if values not in tried]

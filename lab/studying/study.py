@@ -10,6 +10,7 @@ from lab import locks, machine, registry
 from lab.cells import layout
 from lab.cells.failure import Failure, read_failure
 from lab.cells.folder import CellFolder
+from lab.cells.proofs import check_artifacts
 from lab.cells.record import read_study
 from lab.cells.rows import build_table
 from lab.config import Config
@@ -124,6 +125,7 @@ def _find_cells(names: list[str], folder: Path) -> tuple[list[CellFolder], dict[
     for name in names:
         done = [place / name for place in places if layout.is_done(place / name)]
         if done:
+            check_artifacts(done[0])
             found.append(CellFolder(done[0]))
         else:
             absent[name] = read_failure(places[0] / name)
