@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import NoReturn
 
-from lab.processes import lost_another
+from lab.processes import lost_another, rank
 
 PATIENCE = 20.0
 """Seconds that work has to save in: Slurm kills 30 after it asked."""
@@ -54,7 +54,7 @@ class Ending:
     def watch(self) -> None:
         """End the process if the work goes on for too long after it was asked to end."""
         self._asked.wait()
-        if not self._over.is_set():
+        if not self._over.is_set() and rank() == 0:
             say(SAVING)
         if not self._over.wait(PATIENCE):
             os._exit(128 + self.number)

@@ -9,7 +9,6 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
-from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,7 @@ from lab.training.compute import Compute
 from lab.training.resume import KEPT, agreed_start, take_over
 from lab.training.state import TrainingState
 from lab.training.tensors import packed, unpacked
+from lab.training.together import agreed, mean
 from lab.training.tracking import accelerator_settings, curve, tracking
 
 Curve = tuple[str, str]
@@ -145,7 +145,7 @@ class Training(ABC):
             return
         for key in recent[0]:
             own = torch.stack([losses[key] for losses in recent]).float()
-            values = _mean(self.accelerator, own)
+            values = mean(self.accelerator, own)
             bad = (~values.isfinite()).nonzero().flatten()
             if len(bad) and not self.may_be_infinite(key):
                 step = self.step - len(recent) + int(bad[0]) + 1
@@ -202,7 +202,7 @@ def _to_the_end(training: Training, cell: CellFolder, ending: Ending) -> None:
             _keep(training, cell)
         pace.tell(cell)
         late = time.monotonic() - saved >= cell.checkpoint_seconds
-        due, ends = _agreed(training.accelerator, late, bool(ending.number))
+        due, ends = agreed(training.accelerator, late, bool(ending.number))
         if step == last or due or ends:
             _save(training, cell)
             saved = time.monotonic()
@@ -225,23 +225,6 @@ def _save(training: Training, cell: CellFolder) -> None:
 def _keep(training: Training, cell: CellFolder) -> None:
     if rank() == 0:
         training.keep(cell.path)
-
-
-def _agreed(accelerator: Accelerator, *wishes: bool) -> tuple[bool, ...]:
-    """Which of several things any process wishes, by its clock or for a signal: all do them after the same step."""
-    if world_size() == 1:
-        return wishes  # to ask a GPU would be to wait for it, at every step
-    asked = accelerator.reduce(torch.tensor(wishes, dtype=torch.float32, device=accelerator.device), "sum")
-    return tuple(wish > 0 for wish in asked.tolist())
-
-
-def _mean(accelerator: Accelerator, own: Tensor) -> Tensor:
-    """The mean over the processes of what each has (n,), on the CPU, summed in their order.
-
-    How others sum three or more depends on where a number stands, and so on how many there are.
-    """
-    parts = accelerator.gather(own.to(accelerator.device)).cpu().view(world_size(), -1)
-    return reduce(torch.add, parts) / world_size()
 
 
 class _Pace:

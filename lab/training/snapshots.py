@@ -46,10 +46,10 @@ def snapshots(cell: Path, what: str) -> list[Snapshot]:
     found = []
     for path in sorted(cell.glob(WEIGHTS)):
         if (name := NAME.fullmatch(path.name)) and (path.name in known or not known):
-            proof = known.pop(path.name, None)
-            found.append(Snapshot(path, float(name[2]), int(name[3]), int(name[1] or 0), proof))
-    if found and known:
-        raise WorkbenchError(f"{cell} lacks {SNAPSHOTS}/{min(known)}: remove the cell's folder and train it again.")
+            found.append(Snapshot(path, float(name[2]), int(name[3]), int(name[1] or 0), known.get(path.name)))
+    lost = sorted(set(known) - {snapshot.path.name for snapshot in found})
+    if found and lost:
+        raise WorkbenchError(f"{cell} lacks {SNAPSHOTS}/{lost[0]}: remove the cell's folder and train it again.")
     if not found:
         raise WorkbenchError(f"{cell} holds no {what}: train it first, or take a folder that kept its weights.")
     return found
