@@ -3,6 +3,7 @@
 import os
 import sys
 import traceback
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
@@ -19,14 +20,15 @@ except ModuleNotFoundError as error:
 
 
 def main() -> None:
-    """Run the command line: exit codes 0 done, 1 error, 2 usage, 3 some cells failed, 130 interrupted."""
+    """Run the command line: exit codes 0 done, 1 error, 2 usage, 3 some cells failed, 130 or 143 interrupted."""
     arguments = [word for word in sys.argv[1:] if word != TRACEBACK]
     tracing = TRACEBACK in sys.argv or os.environ.get("SNNL_TRACEBACK", "0") not in {"", "0"}
     try:
-        code = cli.main(arguments, Path(sys.argv[0]).name, standalone_mode=False)
-    except (KeyboardInterrupt, click.Abort):
+        with _ending():
+            code = cli.main(arguments, Path(sys.argv[0]).name, standalone_mode=False)
+    except (KeyboardInterrupt, click.Abort) as error:
         click.echo("Interrupted. The same command goes on with what is left.", err=True)
-        code = 130
+        code = getattr(error.__cause__ or error, "exit_code", 130)
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         code = error.exit_code
@@ -36,6 +38,14 @@ def main() -> None:
             click.echo("".join(traceback.format_exception(error)), err=True)
         click.echo("Error: " + " ".join(message.splitlines()), err=True)
     sys.exit(code)
+
+
+def _ending() -> AbstractContextManager[None]:
+    """Where SIGTERM ends a command as Ctrl-C does. One of several processes just dies: it may wait for another."""
+    from lab.interrupts import raised
+    from lab.processes import world_size
+
+    return nullcontext() if world_size() > 1 else raised()
 
 
 def _told(error: Exception) -> tuple[str, int]:

@@ -25,7 +25,7 @@ def load_generator(snapshot: Snapshot, config: TrainingConfig) -> nn.Module:
     """
     module = registry.load("gans", config.gan)
     generator: nn.Module = module.Generator(config.settings, config.spec_of_images).eval()
-    load_weights(generator, snapshot.path)
+    load_weights(generator, snapshot.path, snapshot.hash)
     return generator.to(memory_format=torch.channels_last)
 
 

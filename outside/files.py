@@ -1,6 +1,5 @@
-"""Tensors from files of the user's: points with labels, and weights. No file is unpickled beyond its tensors."""
+"""Tensors from files of the user's: points with labels. No file is unpickled beyond its tensors."""
 
-import pickle
 import zipfile
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,8 +14,6 @@ from lab.errors import UsageError, WorkbenchError, first_line
 from lab.files import write_arrays
 
 LABELS = "labels"
-WRAPPERS = ("state_dict", "model")
-"""Under which names training scripts keep a network's weights beside other things."""
 
 
 def read_points(path: Path) -> tuple[Tensor, Tensor]:
@@ -63,31 +60,11 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     write_arrays(path, {name: x.cpu().numpy() for name, x in tensors.items()})
 
 
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """The tensors of a .safetensors file, or of a state dict that torch saved; nothing else is unpickled.
-
-    Raises:
-        WorkbenchError: the file cannot be read, or holds more than tensors.
-    """
-    with _reading(path, "weights"):
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        try:
-            found = torch.load(path, map_location="cpu", weights_only=True)
-        except pickle.UnpicklingError as error:
-            raise WorkbenchError(f"{path} is no plain state dict: save model.state_dict() alone.") from error
-    for key in WRAPPERS:
-        found = found[key] if isinstance(found, Mapping) and isinstance(found.get(key), Mapping) else found
-    if not isinstance(found, Mapping) or not all(isinstance(value, Tensor) for value in found.values()):
-        raise WorkbenchError(f"{path} is no plain state dict: save model.state_dict() alone.")
-    return {str(key).removeprefix("module."): value for key, value in found.items()}  # `module.`: of DataParallel
-
-
 def _arrays(path: Path, expected: str, wanted: Collection[str] | None) -> tuple[list[str], dict[str, Tensor]]:
     """The names of all arrays of a file, and those that are wanted; None for all."""
     if path.suffix not in {".npz", ".safetensors"}:
         raise UsageError(f"{path}: expected a file .npz or .safetensors with {expected}.")
-    with _reading(path, "an archive of arrays"):
+    with reading(path, "an archive of arrays"):
         if path.suffix == ".safetensors":
             tensors = load_file(path)
             return list(tensors), tensors
@@ -135,7 +112,12 @@ def _refuse(labels: Tensor, bad: Tensor, path: Path, what: str) -> None:
 
 
 @contextmanager
-def _reading(path: Path, what: str) -> Iterator[None]:
+def reading(path: Path, what: str) -> Iterator[None]:
+    """Tell in one line that a file cannot be read as what it should be, whatever error says so.
+
+    Raises:
+        WorkbenchError: the block raised an error.
+    """
     try:
         yield
     except WorkbenchError:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from lab.errors import UsageError, WorkbenchError, first_line, unknown_name
 from lab.training.draws import derive_seed
 from outside import torchvision
-from outside.files import read_weights
+from outside.weights import fit_weights, weights_for
 
 MODULE = "_network_of_ones_own"
 """What a user's file is called among the modules that are loaded."""
@@ -50,7 +50,7 @@ def build(reference: str, weights: Path | None, seed: int) -> nn.Module:
     if not isinstance(network, nn.Module):
         raise WorkbenchError(f"{reference} builds no torch.nn.Module but {_kind(network)}.")
     if weights is not None:
-        torchvision.fit_weights(network, read_weights(weights), f"{weights} does not fit {name}")
+        fit_weights(network, weights_for(network, weights), f"{weights} does not fit {name}")
     return network.float().eval()
 
 

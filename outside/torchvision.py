@@ -13,15 +13,13 @@ import torchvision
 from torch import Tensor, nn
 from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
 
-from lab.errors import WorkbenchError, first_line, unknown_name
+from lab.errors import first_line, unknown_name
 from lab.training.draws import derive_seed
-from outside.files import read_weights
+from outside.weights import fit_weights, weights_for
 
 SCHEME = "torchvision:"
 FEWEST_STAGES = 4
 """Of so many modules beside each other that are made of modules, none is opened."""
-SHOWN = 3
-"""How many of the tensors that do not fit an error names."""
 
 
 def construct(name: str, **settings: Any) -> nn.Module:
@@ -51,7 +49,7 @@ def build(reference: str, weights: Path | None, seed: int) -> nn.Module:
     name = reference.removeprefix(SCHEME)
     network = _seeded(name, seed)
     if weights is not None:
-        found, own = read_weights(weights), network.state_dict()
+        found, own = weights_for(network, weights), network.state_dict()
         head = next(reversed(own))  # every classifier of torchvision ends in its head
         if head in found and found[head].shape[:1] != own[head].shape[:1]:
             network = _seeded(name, seed, num_classes=len(found[head]))
@@ -161,32 +159,6 @@ def _seeded(name: str, seed: int, **settings: int) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, "weights"))
         return construct(name, **settings)
-
-
-def fit_weights(network: nn.Module, weights: dict[str, Tensor], problem: str) -> None:
-    """Load weights into a network.
-
-    Raises:
-        WorkbenchError: they are not all of its tensors and no others; the message begins with `problem`.
-    """
-    own = network.state_dict()
-    faults = {
-        "missing": [key for key in own if key not in weights and not key.endswith("num_batches_tracked")],
-        "unknown": [key for key in weights if key not in own],
-        "of another shape": [
-            f"{key} {tuple(weights[key].shape)} instead of {tuple(value.shape)}"
-            for key, value in own.items()
-            if key in weights and weights[key].shape != value.shape
-        ],
-    }
-    told = [f"{len(names)} {fault} ({_some(names)})" for fault, names in faults.items() if names]
-    if told:
-        raise WorkbenchError(f"{problem}: of its tensors, {', '.join(told)}.")
-    network.load_state_dict(weights, strict=False)
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join([*names[:SHOWN], *(["..."] if len(names) > SHOWN else [])])
 
 
 def _nodes(network: nn.Module) -> list[str]:

@@ -7,7 +7,7 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-FLOOR = {"checks", "config", "errors", "files", "hashing", "locks", "machine", "pace", "processes", "registry"}
+FLOOR = set("checks config errors files hashing interrupts locks machine pace processes registry".split())
 MODELS = {"gans", "classifiers", "outside", "imagesets", "metrics", "snnl_core", "lab"}
 ROOMS = {
     "cli": {"commands", "lab"},

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from lab.files import from_json, without_nan
 from lab.processes import rank
 
 TAIL = 4096
-"""Bytes at the end of the file in which the latest progress is looked for."""
+"""Bytes at the end of the file in which an event is looked for."""
 LARGEST = 1e300
 """What can be counted of anything."""
 
@@ -30,6 +31,11 @@ def tell(folder: Path, event: str, **fields: Any) -> None:
 
 def last_progress(folder: Path) -> dict[str, Any]:
     """The latest `progress` event of a cell's folder: what is `done` of the `total`, and a `text`; empty before one."""
+    return last(folder, "progress", _is_told)
+
+
+def last(folder: Path, name: str, right: Callable[[dict[str, Any]], bool] = lambda event: True) -> dict[str, Any]:
+    """The latest event of a name, and as it should be, among the last ones of a cell's folder; empty without one."""
     try:
         with (folder / EVENTS).open("rb") as file:
             file.seek(max(0, file.seek(0, 2) - TAIL))
@@ -39,7 +45,7 @@ def last_progress(folder: Path) -> dict[str, Any]:
     for line in reversed(lines):
         with suppress(ValueError):
             event = from_json(line)
-            if event.get("event") == "progress" and _is_told(event):
+            if event.get("event") == name and right(event):
                 return event
     return {}
 

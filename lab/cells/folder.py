@@ -5,8 +5,8 @@ runs/cells/gan-dcgan-mnist-s0-ac547dae/
     environment.json   where and how it was done
     events.jsonl       progress, for whoever watches
     rows.jsonl         the numbers, rows of the table
-    DONE               seconds it took and the rows' hash; written last: without it a folder is unfinished, whatever
-                       is in it
+    DONE               seconds it took and hashes of the rows and of what is kept; written last: without it a folder
+                       is unfinished, whatever is in it
     lock               there while a process is at work, which holds it; the system frees it when that dies
 """
 
@@ -20,6 +20,7 @@ from lab import locks
 from lab.cells import events, layout
 from lab.cells.cell import Cell
 from lab.cells.failure import Failure, read_failure
+from lab.cells.proofs import hashes_of
 from lab.cells.record import read_record, record_of
 from lab.cells.rows import COLUMNS, read_row
 from lab.errors import WorkbenchError
@@ -32,7 +33,10 @@ CREATE_SECONDS = 10.0
 
 
 class CellFolder:
-    """One cell on disk. A task's `run` gets it, reads `config` and `needs`, and writes rows, events and files."""
+    """One cell on disk. A task's `run` gets it, reads `config` and `needs`, and writes rows, events and files.
+
+    Of files that it keeps in the middle of long work it may note the `hashes`, by their path below the folder.
+    """
 
     def __init__(self, path: Path) -> None:
         """Open a folder that `create` made.
@@ -42,6 +46,7 @@ class CellFolder:
         """
         self.path = path
         self.record = read_record(path)
+        self.hashes: dict[str, str] = {}
 
     @classmethod
     def create(cls, cell: Cell, cells: Path, local: dict[str, Any]) -> Self:
@@ -203,8 +208,9 @@ class CellFolder:
             atomic_write(self.path / layout.ROWS, "".join(json.dumps(row) + "\n" for row in rows))
 
     def mark_done(self, seconds: float) -> None:
-        """Write down that the work is finished, and with which rows."""
-        layout.mark(self.path, {"seconds": round(seconds, 3), "rows": text_hash(self._rows_text())})
+        """Write down that the work is finished, and with which rows and files."""
+        files = {**hashes_of(self.path), **self.hashes}
+        layout.mark(self.path, {"seconds": round(seconds, 3), "rows": text_hash(self._rows_text()), "files": files})
 
     def _rows_text(self) -> str:
         path = self.path / layout.ROWS

@@ -4,6 +4,7 @@ from typing import Any
 
 from lab.cells.folder import CellFolder
 from lab.cells.layout import SAMPLES
+from lab.cells.proofs import check_artifacts
 from lab.errors import WorkbenchError
 from lab.files import read_arrays
 
@@ -17,6 +18,7 @@ def check_kept(folder: CellFolder) -> list[dict[str, Any]]:
     Raises:
         WorkbenchError: something is damaged, which it names.
     """
+    check_artifacts(folder.path)
     rows, _, _ = folder.rows(), folder.seconds, folder.environment
     for path in folder.path.glob("*.npz"):
         read_arrays(path)

@@ -30,7 +30,10 @@ CHECKPOINTS, SAMPLES, SNAPSHOTS, TRACKERS = "checkpoints", "samples", "snapshots
 PUBLISHED = ROOT / "results"
 """Finished cells without their weights that ship with the code."""
 
-KEPT_OF_CELL = (ENVIRONMENT, ROWS, "*.npz", f"{SAMPLES}/*.png")
+ARTIFACTS = ("*.npz", f"{SAMPLES}/*.png")
+WEIGHTS = f"{SNAPSHOTS}/*.safetensors"
+"""What a cell keeps for other cells and for reports."""
+KEPT_OF_CELL = (ENVIRONMENT, ROWS, *ARTIFACTS)
 KEPT_OF_STUDY = (CONFIG, PLAN, DONE)
 """What an export copies; of a cell, beside its settings and the mark of finished work."""
 

@@ -18,12 +18,15 @@ from lab.cells.layout import LOG
 from lab.cells.work import alone
 from lab.cells.work import work as work_here
 from lab.errors import WorkbenchError
+from lab.interrupts import PATIENCE, raised
 from lab.processes import rank, world_size
 from lab.registry import ROOT
 from lab.running import torchrun
 
 PARENT = "SNNL_PARENT"
 ATTEMPTS = 3
+LONGER = 2.0
+"""Seconds that torchrun needs to end after its processes."""
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -85,13 +88,24 @@ def _torchrun(folder: CellFolder) -> int:
     environment = os.environ | dict.fromkeys(THREADS, threads) | {PARENT: str(os.getpid())}
     program = [sys.executable, "-P", torchrun.__file__, str(folder.processes)]
     command = [*program, str(ROOT / "cli.py"), "cell", str(folder.path.absolute())]
-    with (folder.path / LOG).open("a") as log:
+    with (folder.path / LOG).open("a") as log, raised():
         running = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, env=environment)
         try:
             return running.wait()
         finally:
-            running.terminate()
-            running.wait()
+            _end(running)
+
+
+def _end(running: subprocess.Popen[bytes]) -> None:
+    """End torchrun, and with it its processes, which may save first; an interrupt while they do ends them at once."""
+    running.terminate()
+    try:
+        running.wait(PATIENCE + LONGER)
+    except subprocess.TimeoutExpired:
+        pass
+    finally:
+        running.kill()
+        running.wait()
 
 
 def _failed(folder: CellFolder, code: int) -> WorkbenchError:

@@ -12,8 +12,9 @@ from typing import Any, Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from lab.cells.events import last_progress
+from lab.cells.events import last, last_progress
 from lab.cells.folder import CellFolder
+from lab.interrupts import say
 from lab.pace import LINE_SECONDS, duration
 
 REDRAW_SECONDS = 0.5
@@ -40,9 +41,14 @@ class Display:
         self._thread.start()
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        """End the drawing; after an interrupt, tell what trainings have saved."""
         self._stop.set()
         self._thread.join()
+        if kind and issubclass(kind, KeyboardInterrupt):
+            for folder in self._running:
+                if not folder.done and (kept := last(folder.path, "stopped").get("text")):
+                    say(f"{folder.label}: saved at {kept}.")
 
     def _draw(self) -> None:
         console = Console(stderr=True)

@@ -9,6 +9,7 @@ from typing import Protocol
 from lab.cells.failure import Failure, failure_of
 from lab.cells.folder import CellFolder
 from lab.errors import WorkbenchError
+from lab.interrupts import SAVING, say
 
 DIED = Failure(WorkbenchError.kind, "its worker process died (out of memory, or ended from outside)")
 MISSING = Failure(WorkbenchError.kind, "what it needs is not there")
@@ -27,7 +28,7 @@ class Executor(Protocol):
         """
 
     def close(self) -> None:
-        """End what is still at work at once."""
+        """End what is still at work, as soon as its trainings have saved."""
 
 
 @dataclass
@@ -75,7 +76,7 @@ def do(
         started: told of each cell as it is handed over.
 
     Raises:
-        KeyboardInterrupt: the executor is closed first; every unfinished cell can go on later.
+        KeyboardInterrupt: the executor is closed first, so that trainings save; what is unfinished can go on later.
     """
     outcome, waiting = Outcome(), list(folders)
     busy: dict[Future[None], CellFolder] = {}
@@ -89,6 +90,10 @@ def do(
                 break
             for future in wait(busy, return_when=FIRST_COMPLETED).done:
                 outcome.settle(busy.pop(future), future.exception())
+    except KeyboardInterrupt:
+        if busy:
+            say(SAVING)
+        raise
     finally:
         executor.close()
     return outcome

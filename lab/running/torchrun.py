@@ -7,10 +7,14 @@
 
 import signal
 import sys
+from types import FrameType
+from typing import NoReturn
 from uuid import uuid4
 
 SIGNAL = 128
 """What is added to the number of the signal that ended a process."""
+STOPPED = (-signal.SIGTERM, SIGNAL + signal.SIGTERM)
+"""How a process ends that was stopped: at once, or once it has saved."""
 
 
 def main(processes: str, *script: str) -> int:
@@ -22,15 +26,24 @@ def main(processes: str, *script: str) -> int:
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     config = LaunchConfig(1, 1, int(processes), run_id=str(uuid4()), rdzv_backend="c10d", max_restarts=0)
-    config.rdzv_endpoint = "localhost:0"
+    config.rdzv_endpoint, config.signals_to_handle = "localhost:0", "SIGQUIT"
+    signal.signal(signal.SIGTERM, _end)
     try:
         elastic_launch(config, sys.executable)("-u", *script)
         return 0
     except ChildFailedError as error:
         print(error, file=sys.stderr)
         ends = [(failure.timestamp, failure.exitcode) for failure in error.failures.values()]
-        _, code = min(ends, key=lambda end: (end[0], end[1] == -signal.SIGTERM, end[1]))
+        _, code = min(ends, key=lambda end: (end[0], end[1] in STOPPED, end[1]))
         return code if code > 0 else SIGNAL - code
+
+
+def _end(number: int, frame: FrameType | None) -> NoReturn:
+    """Have torchrun stop its processes and wait for them; whoever asks again, as Slurm may, does not cut that short."""
+    from torch.distributed.elastic.multiprocessing import SignalException
+
+    signal.signal(number, signal.SIG_IGN)
+    raise SignalException("asked to end", signal.Signals(number))
 
 
 if __name__ == "__main__":

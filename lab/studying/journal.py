@@ -1,9 +1,11 @@
 """Optuna's journal of a search: what is searched, the trials that were proposed, and their scores."""
 
 import json
+import random
 import warnings
 from collections.abc import Iterator
 from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,7 @@ from lab.hashing import content_hash
 if TYPE_CHECKING:
     from optuna import Study
     from optuna.distributions import BaseDistribution
+    from optuna.samplers import BaseSampler
     from optuna.trial import FrozenTrial
 
 IDENTITY = "search"
@@ -65,13 +68,18 @@ class Journal:
 
     def _propose(self) -> None:
         """Ask for one more trial. The sampler is made anew: it keeps nothing that the journal does not."""
-        from optuna.samplers import GPSampler
-
         seed = int(content_hash([self._identity, len(self._whole())])[:8], 16)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # some versions call the sampler experimental
-            self._study.sampler = GPSampler(seed=seed, n_startup_trials=2 * len(self._space) + 1)
+            self._study.sampler = _sampler(seed, 2 * len(self._space) + 1, self._untried())
             self._study.ask(self._space)
+
+    def _untried(self) -> list[dict[str, Any]]:
+        """What no trial has tried, where there are choices alone; nothing once all was tried, or beside a range."""
+        words = [getattr(distribution, "choices", ()) for distribution in self._space.values()]
+        grid = [dict(zip(self._space, values, strict=True)) for values in product(*words)]
+        tried = [trial.params for trial in self._whole()]
+        return [values for values in grid if values not in tried]
 
     def _open_trials(self) -> list[tuple[int, dict[str, Any]]]:
         return [(number, trial.params) for number, trial in enumerate(self._whole()) if trial.value is None]
@@ -114,6 +122,27 @@ class Journal:
         for trial in self._study.get_trials(states=[TrialState.RUNNING]):
             if set(trial.params) != set(self._space):  # half proposed
                 self._study.tell(trial.number, state=TrialState.FAIL)
+
+
+def _sampler(seed: int, random_trials: int, untried: list[dict[str, Any]]) -> "BaseSampler":
+    """A Gaussian process, after some random trials, which proposes of a grid nothing but what is untried, if any is."""
+    from optuna.samplers import GPSampler
+
+    draw = random.Random(seed)
+
+    class Sampler(GPSampler):
+        def sample_relative(self, study: Any, trial: "FrozenTrial", space: Any) -> dict[str, Any]:
+            """All settings together; none where that was tried, which leaves them to the one below."""
+            found: dict[str, Any] = super().sample_relative(study, trial, space)
+            return found if found in untried or not untried else {}
+
+        def sample_independent(self, study: Any, trial: "FrozenTrial", name: str, distribution: Any) -> Any:
+            """One setting, given those that the trial has already."""
+            found = super().sample_independent(study, trial, name, distribution)
+            left = [values[name] for values in untried if trial.params.items() <= values.items()]
+            return found if found in left or not left else draw.choice(left)
+
+    return Sampler(seed=seed, n_startup_trials=random_trials)
 
 
 def check_optuna() -> None:

@@ -4,6 +4,7 @@ Rows are made of what every step left, which is kept with each checkpoint, so th
 undisturbed run gives. The first of several processes writes; all of them do the same after the same step.
 """
 
+import json
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator
@@ -19,13 +20,16 @@ from torch import Tensor
 from lab.cells.folder import CellFolder
 from lab.cells.layout import CHECKPOINTS
 from lab.errors import DivergedError
+from lab.hashing import file_hash
+from lab.interrupts import Ending, deferred
 from lab.processes import forget_launchers, rank, world_size
 from lab.training import checkpoint
 from lab.training.checkpoint import Checkpoint
 from lab.training.compute import Compute
-from lab.training.resume import agreed_start, take_over
+from lab.training.resume import KEPT, agreed_start, take_over
 from lab.training.state import TrainingState
 from lab.training.tensors import packed, unpacked
+from lab.training.together import agreed, mean
 from lab.training.tracking import accelerator_settings, curve, tracking
 
 Curve = tuple[str, str]
@@ -141,7 +145,7 @@ class Training(ABC):
             return
         for key in recent[0]:
             own = torch.stack([losses[key] for losses in recent]).float()
-            values: Tensor = self.accelerator.reduce(own.to(self.accelerator.device), "mean").cpu()
+            values = mean(self.accelerator, own)
             bad = (~values.isfinite()).nonzero().flatten()
             if len(bad) and not self.may_be_infinite(key):
                 step = self.step - len(recent) + int(bad[0]) + 1
@@ -163,6 +167,7 @@ def train(training: Training, cell: CellFolder, length: Collection[str] = ()) ->
 
     Raises:
         WorkbenchError: a loss became NaN or infinite; the message names step and loss.
+        Interrupted: it was asked to end, and has saved what it needs to go on.
     """
     start = agreed_start(cell, training.kept_files, training.last, length, training.arithmetic)
     if start:
@@ -170,13 +175,14 @@ def train(training: Training, cell: CellFolder, length: Collection[str] = ()) ->
         training.restore(start.checkpoint)
         training.history = unpacked(start.checkpoint.files[HISTORY])
     cell.keep_rows(list(training.rows_so_far()))
-    with tracking(training.accelerator, cell):
-        _to_the_end(training, cell)
-    training.accelerator.free_memory()
-    training.accelerator.end_training()
+    with deferred() as ending:
+        with tracking(training.accelerator, cell):
+            _to_the_end(training, cell, ending)
+        training.accelerator.free_memory()
+        training.accelerator.end_training()
 
 
-def _to_the_end(training: Training, cell: CellFolder) -> None:
+def _to_the_end(training: Training, cell: CellFolder, ending: Ending) -> None:
     last, windows, kept, measured = training.last, training.windows, training.kept_files, training.measured
     pace, saved = _Pace(training), time.monotonic()
     if training.step == 0 and 0 in kept:
@@ -195,26 +201,30 @@ def _to_the_end(training: Training, cell: CellFolder) -> None:
         if step in kept:
             _keep(training, cell)
         pace.tell(cell)
-        if step == last or _all_agree(training.accelerator, time.monotonic() - saved >= cell.checkpoint_seconds):
-            training.settle()
-            if rank() == 0:
-                files = {**training.files(), HISTORY: packed(training.history)}
-                checkpoint.save(cell.path / CHECKPOINTS, step, cell.key, training.arithmetic, files)
+        late = time.monotonic() - saved >= cell.checkpoint_seconds
+        due, ends = agreed(training.accelerator, late, bool(ending.number))
+        if step == last or due or ends:
+            _save(training, cell)
             saved = time.monotonic()
+        if ends and step < last:
+            cell.event("stopped", step=step, text=pace.so_far)
+            return ending.ask()
+
+
+def _save(training: Training, cell: CellFolder) -> None:
+    """Save a checkpoint, with hashes of what has been kept by now."""
+    training.settle()
+    if rank() == 0:
+        kept = [file for step, files in training.kept_files.items() if step <= training.step for file in files]
+        new = [file for file in kept if str(file) not in cell.hashes and (cell.path / file).exists()]
+        cell.hashes |= {str(file): file_hash(cell.path / file) for file in new}
+        files = {**training.files(), HISTORY: packed(training.history), KEPT: json.dumps(cell.hashes).encode()}
+        checkpoint.save(cell.path / CHECKPOINTS, training.step, cell.key, training.arithmetic, files)
 
 
 def _keep(training: Training, cell: CellFolder) -> None:
     if rank() == 0:
         training.keep(cell.path)
-
-
-def _all_agree(accelerator: Accelerator, due: bool) -> bool:
-    """Whether something is due by the clock of any process: they all do it after the same step."""
-    if world_size() == 1:
-        return due  # to ask a GPU would be to wait for it, at every step
-    if due:
-        accelerator.set_trigger()
-    return bool(accelerator.check_trigger())
 
 
 class _Pace:
@@ -224,13 +234,19 @@ class _Pace:
         self.training = training
         self.told, self.step = time.monotonic(), training.step
 
+    @property
+    def so_far(self) -> str:
+        """How far the training is, in words."""
+        done, total, unit = self.training.progress
+        return f"{done:.1f} of {total:g} {unit}"
+
     def tell(self, cell: CellFolder) -> None:
         elapsed = time.monotonic() - self.told
         if elapsed < EVENT_SECONDS:
             return
-        done, total, unit = self.training.progress
+        done, total, _ = self.training.progress
         rate = (self.training.step - self.step) * self.training.images_per_step / elapsed
-        text = f"{done:.1f} of {total:g} {unit}, {rate:.0f} images/s"
+        text = f"{self.so_far}, {rate:.0f} images/s"
         cell.event("progress", done=done, total=total, text=text, images_per_second=rate)
         self.told, self.step = time.monotonic(), self.training.step
 
@@ -253,11 +269,14 @@ def make_accelerator(device: str, precision: str = "float32", **trackers: Any) -
     """Accelerate's part: the device, averaging gradients over the processes, and trackers.
 
     Buffers stay each process's own: broadcasting them would write to BatchNorm's statistics between two forward passes
-    that share one backward pass.
+    that share one backward pass. A sum of three or more gradients depends on where they stand in what is sent, and
+    after its first step a process would place them anew, unless it is to look for parameters that are not used.
     """
     allow_tf32(precision == "tf32")
-    own_buffers = DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
-    return Accelerator(mixed_precision="no", cpu=device == "cpu", kwargs_handlers=[own_buffers], **trackers)
+    averaging = DistributedDataParallelKwargs(
+        broadcast_buffers=False, gradient_as_bucket_view=True, find_unused_parameters=world_size() > 2
+    )
+    return Accelerator(mixed_precision="no", cpu=device == "cpu", kwargs_handlers=[averaging], **trackers)
 
 
 def allow_tf32(allowed: bool) -> None:

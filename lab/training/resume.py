@@ -3,6 +3,7 @@
 Where a recipe does not depend on the length, a longer run begins as a shorter one does, bit for bit.
 """
 
+import json
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +15,15 @@ from lab.cells.folder import CellFolder
 from lab.cells.layout import CHECKPOINTS
 from lab.errors import WorkbenchError
 from lab.files import atomic_write
+from lab.hashing import file_hash
 from lab.processes import rank, world_size
 from lab.training import checkpoint
 from lab.training.checkpoint import Checkpoint
 
 KeptFiles = dict[int, tuple[Path, ...]]
 """What is to be kept of a network in training, below the cell's folder, by step."""
+KEPT = "kept.json"
+"""The file of a checkpoint with the hashes of what was kept by then, by path; older ones have none."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +37,22 @@ class Start:
         """What was to be kept up to the checkpoint."""
         return [file for step in files if step <= self.checkpoint.step for file in files[step]]
 
+    def hashes(self, files: KeptFiles) -> dict[str, str]:
+        """The hashes of it, as far as they are known."""
+        known = json.loads(self.checkpoint.files.get(KEPT, b"{}"))
+        return {name: known[name] for name in map(str, self.kept(files)) if name in known}
+
+    def lost(self, files: KeptFiles) -> list[Path]:
+        """What of it is not there, or is not what was kept."""
+        known, place = self.hashes(files), self.source.path
+        missing = [file for file in self.kept(files) if not (place / file).exists()]
+        return missing or [Path(name) for name in known if file_hash(place / name) != known[name]]
+
 
 def find_start(
     cell: CellFolder, kept: KeptFiles, last: int, length: Collection[str], arithmetic: tuple[str, str]
 ) -> Start | None:
-    """The furthest checkpoint that is whole and whose cell has all the files that are to be kept up to it.
+    """The furthest checkpoint that is whole and whose cell has all the files that were kept up to it, as they were.
 
     Damaged checkpoints are told of and skipped. Where there is none of the cell's own, those of cells that differ in
     the settings `length` alone, and were trained with the same device and precision, are looked at, up to the step
@@ -49,11 +64,11 @@ def find_start(
         except WorkbenchError as error:
             cell.warn(f"{error} It is skipped.")
             continue
-        lacking = [file for file in found.kept(kept) if not (source.path / file).exists()]
-        if not lacking and found.checkpoint.arithmetic == arithmetic:
+        lost = found.lost(kept)
+        if not lost and found.checkpoint.arithmetic == arithmetic:
             return found
-        if source is cell and lacking:
-            cell.warn(f"{path} is skipped: {lacking[0]} is missing.")
+        if source is cell and lost:
+            cell.warn(f"{path} is skipped: {lost[0]} is missing or damaged.")
     return None
 
 
@@ -73,6 +88,7 @@ def agreed_start(
 
 def take_over(start: Start, cell: CellFolder, kept: KeptFiles) -> None:
     """Copy what another cell kept up to its checkpoint, and tell where the work goes on."""
+    cell.hashes |= start.hashes(kept)
     cell.event("resumed", step=start.checkpoint.step, cell=start.source.path.name)
     if start.source is cell or rank():
         return

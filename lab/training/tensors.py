@@ -6,9 +6,10 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 from torch import Tensor, nn
 
+from lab.cells.proofs import check
 from lab.errors import WorkbenchError, first_line
 from lab.files import atomic_write
 
@@ -41,14 +42,20 @@ def save_weights(network: nn.Module, path: Path) -> None:
     atomic_write(path, save(contiguous(network.state_dict())))
 
 
-def load_weights(network: nn.Module, path: Path) -> None:
-    """Give a network what `save_weights` wrote.
+def load_weights(network: nn.Module, path: Path, known: str | None = None) -> None:
+    """Give a network what `save_weights` wrote; `known` is the hash of it.
 
     Raises:
-        WorkbenchError: the file is damaged, or does not fit.
+        WorkbenchError: the file is damaged or another's, does not fit, or holds numbers that are not finite.
     """
     try:
-        network.load_state_dict(load_file(path))
-    except (SafetensorError, RuntimeError) as error:
+        data = path.read_bytes()
+        check(path, data, known)
+        network.load_state_dict(load(data))
+    except (OSError, SafetensorError, RuntimeError) as error:
         problem = f"{path} is damaged or of another network ({first_line(error)})"
         raise WorkbenchError(f"{problem}: remove the cell's folder and train it again.") from error
+    for name, value in network.state_dict().items():
+        if not value.isfinite().all():
+            problem = f"{path} holds weights that are not finite ({name})"
+            raise WorkbenchError(f"{problem}: the training has diverged; train again with a smaller learning rate.")

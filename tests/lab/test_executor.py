@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 import time
 from concurrent.futures import CancelledError
 from concurrent.futures.process import BrokenProcessPool
@@ -10,16 +11,18 @@ from pathlib import Path
 
 import pytest
 
-from lab import machine, registry
+from lab import interrupts, machine, registry
 from lab.cells.cell import Cell, with_needs
 from lab.cells.failure import Failure
 from lab.cells.folder import CellFolder
 from lab.cells.work import alone
 from lab.errors import DivergedError, WorkbenchError
 from lab.running import schedule
+from lab.running.executors import slots
 from lab.running.executors.here import Executor as Here
 from lab.running.executors.slots import Executor as LocalSlots
 from lab.running.executors.slots import gpus_of
+from lab.running.progress import Display
 
 LOCAL = {"data": "data", "download": False}
 
@@ -140,6 +143,42 @@ def test_an_interrupt_ends_the_workers(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         do([folder], 1, interrupt)
     assert seen and not folder.done
+
+
+def interrupted(folders, jobs, times=1):
+    """Do cells that save when they are asked to end, and interrupt that once all of them are at work."""
+
+    def interrupt():
+        while not all((folder.path / "begun-0").exists() for folder in folders):
+            time.sleep(0.01)
+        for _ in range(times):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.3)
+
+    costs = {folder.path: 1.0 for folder in folders}
+    threading.Thread(target=interrupt).start()
+    with pytest.raises(KeyboardInterrupt), Display(costs, jobs) as display:
+        do(folders, jobs, display.started)
+    return [folder.path for folder in folders if (folder.path / "saved-0").exists()]
+
+
+def test_what_is_at_work_saves_before_an_interrupt_ends_it(tmp_path, capfd):
+    folders = [CellFolder.create(cell("saves", number), tmp_path, LOCAL) for number in (0, 1)]
+    assert interrupted(folders, 2) == [folder.path for folder in folders]
+    assert not any(folder.done or folder.failure or folder.held for folder in folders)
+    said = capfd.readouterr().err.splitlines()
+    assert said[-3:] == [interrupts.SAVING, *(f"{folder.label}: saved at half of it." for folder in folders)]
+
+
+@pytest.mark.parametrize("times, patience", [(2, 600.0), (1, 0.1)])
+def test_what_does_not_end_by_itself_is_ended(tmp_path, monkeypatch, times, patience):
+    """At a second interrupt, or when its time is over."""
+    monkeypatch.setattr(slots, "PATIENCE", patience)
+    folder = CellFolder.create(cell("saves", 600), tmp_path, LOCAL)
+    assert not interrupted([folder], 1, times) and not folder.done
+    deadline = time.monotonic() + 60
+    while folder.held:
+        assert time.monotonic() < deadline, "its process lives on"
 
 
 def test_what_is_needed_and_not_there_is_named(tmp_path):

@@ -171,6 +171,8 @@ def test_the_exit_code_tells_how_the_first_to_fail_ended(tmp_path, code):
         ([(7, 1), (7, -9), (7, -15)], 128 + 9),
         ([(7, 3), (8, -9)], 3),
         ([(7, -15), (7, 1)], 1),
+        ([(7, 128 + 15), (7, 1)], 1),
+        ([(7, 128 + 15), (7, -9)], 128 + 9),
         ([(8, -15), (7, -15)], 128 + 15),
     ],
 )
@@ -241,13 +243,39 @@ def test_a_command_whose_torchrun_was_killed_starts_another(tmp_path):
     assert len(made.rows()) == 2, "those of the broken attempt are not counted"
 
 
-def test_an_interrupt_ends_the_processes(tmp_path):
-    made = folder(tmp_path, "together", number=600)
+def begun(made):
+    wait_for(lambda: all((made.path / f"begun-{rank}").exists() for rank in range(2)))
+
+
+def saved(made):
+    return sorted(path.name for path in made.path.glob("saved-*"))
+
+
+def test_an_interrupt_lets_the_processes_save_and_a_second_one_ends_them(tmp_path):
+    made = folder(tmp_path, "saves", number=600)
     command = start(made)
-    wait_for(lambda: len(made.rows()) == 2)
+    begun(made)
+    command.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    assert len(processes_of(made)) > 2
     command.send_signal(signal.SIGINT)
     said = command.communicate(timeout=30)
     assert command.returncode == 130, said
+    wait_for(lambda: not processes_of(made))
+    assert not saved(made)
+
+
+def test_slurm_asks_every_process_to_end_and_they_save(tmp_path):
+    """So that those that others started are asked twice."""
+    made = folder(tmp_path, "saves", number=1)
+    command = start(made)
+    begun(made)
+    for number in processes_of(made):
+        os.kill(int(number), signal.SIGTERM)
+    _, err = command.communicate(timeout=60)
+    assert command.returncode == 143, err
+    assert saved(made) == ["saved-0", "saved-1"] and not made.failure and not made.done
+    assert "saves: saved at half of it." in err and "Interrupted. The same command goes on" in err
     wait_for(lambda: not processes_of(made))
 
 

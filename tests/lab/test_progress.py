@@ -32,6 +32,17 @@ def test_lines_tell_what_runs_how_fast_and_how_long_still(tmp_path, monkeypatch,
     assert "50%" in line and "left" in line and "gan-x: 2 of 4 kimg, 800 images/s" in line
 
 
+def test_after_an_interrupt_it_is_told_what_was_saved(tmp_path, capsys):
+    folders = [CellFolder.create(Cell("train-gan", name, Config()), tmp_path, {}) for name in ("a", "b")]
+    for error in (KeyboardInterrupt, ZeroDivisionError):
+        with pytest.raises(error), Display({folder.path: 1.0 for folder in folders}, jobs=2) as display:
+            for folder in folders:
+                display.started(folder)
+            folders[0].event("stopped", text="2.0 of 4 kimg", step=7)
+            raise error
+    assert capsys.readouterr().err == "a: saved at 2.0 of 4 kimg.\n"
+
+
 @pytest.mark.parametrize(
     "told, line",
     [

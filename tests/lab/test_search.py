@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from unittest import mock
 
@@ -141,6 +142,34 @@ def test_a_search_that_broke_off_ends_as_an_undisturbed_one(tmp_path, monkeypatc
                 ended = True
                 break
         assert ended and found.trials == whole.trials
+
+
+WORDS = {"kind": ("good", "bad"), "seed": ("3", "1", "2")}
+
+
+def choosing(names):
+    """A search over words alone, as many of which are good."""
+
+    def cells(config, values, data):
+        return [made("parabola", "choice", {"peak": config.peak, **values})]
+
+    space = {name: Choice(WORDS[name]) for name in names}
+    return Searchable(Settings, lambda config: space, cells, score, lambda config, values: {})
+
+
+@quick
+@pytest.mark.parametrize("names, jobs", [(["kind"], 1), (["seed"], 1), (["kind", "seed"], 1), (["kind", "seed"], 2)])
+def test_no_choice_is_repeated_before_all_were_tried(tmp_path, names, jobs):
+    """However the search is taken up again, and whatever the process has learned by then."""
+    grid = len(list(product(*(WORDS[name] for name in names))))
+    settings = {"jobs": jobs, "searchable": choosing(names)}
+    whole = run(tmp_path / "whole", trials=grid + 1, **settings).trials
+    tried = [tuple(trial.values.values()) for trial in whole]
+    assert len(set(tried[:grid])) == grid, "all of them, each once"
+    assert len(tried) == grid + 1, "and then on"
+    for trials in (1, 2, grid + 1):
+        pieces = run(tmp_path / "pieces", trials=trials, **settings).trials
+    assert pieces == whole
 
 
 def test_a_killed_search_goes_on(tmp_path):

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from lab.errors import UsageError, WorkbenchError
-from outside.files import read_points, read_weights
+from outside.files import read_points
 from outside.points import measure_file
 from snnl_core import entanglement
 
@@ -87,25 +87,3 @@ def test_files_that_are_something_else(tmp_path, name):
         read_points(tmp_path / "none" / name)
     with pytest.raises(UsageError, match=r"expected a file .npz or .safetensors"):
         read_points(tmp_path / "a.csv")
-
-
-def test_weights_are_found_where_training_scripts_keep_them(tmp_path):
-    weights = {"a.weight": torch.randn(2, 3), "a.bias": torch.randn(2)}
-    parallel = {f"module.{name}": value for name, value in weights.items()}
-    torch.save({"model": parallel, "epoch": 3}, tmp_path / "a.pth")
-    torch.save({"state_dict": weights}, tmp_path / "b.pt")
-    for name in ("a.pth", "b.pt"):
-        found = read_weights(tmp_path / name)
-        assert found.keys() == weights.keys() and all(torch.equal(found[key], weights[key]) for key in weights)
-
-
-def test_nothing_but_tensors_is_unpickled(tmp_path):
-    torch.save(torch.nn.Linear(2, 2), tmp_path / "module.pth")
-    torch.save([1, 2], tmp_path / "list.pth")
-    torch.save({"epoch": 3}, tmp_path / "other.pth")
-    for name in ("module.pth", "list.pth", "other.pth"):
-        with pytest.raises(WorkbenchError, match=r"no plain state dict: save model.state_dict\(\) alone"):
-            read_weights(tmp_path / name)
-    (tmp_path / "text.pth").write_text("some text")
-    with pytest.raises(WorkbenchError, match=r"text\.pth"):
-        read_weights(tmp_path / "text.pth")

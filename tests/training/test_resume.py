@@ -3,7 +3,9 @@
 import errno
 import os
 import shutil
+import signal
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -11,10 +13,11 @@ import pytest
 import classifiers._loop
 import gans._loop
 from lab import registry
+from lab.cells.events import last
 from lab.cells.folder import CellFolder
 from lab.cells.work import work
 from lab.errors import WorkbenchError
-from lab.training import checkpoint
+from lab.training import checkpoint, resume
 from lab.training.snapshots import snapshots
 from tasks import train_classifier, train_gan
 
@@ -123,6 +126,27 @@ def test_going_on_from_a_checkpoint_changes_no_bit(tmp_path, monkeypatch, form):
     assert whole(broken) == whole(alone)
 
 
+@pytest.mark.parametrize("form", ["dcgan", "entangled"])
+def test_a_signal_saves_the_step_at_hand_and_changes_no_bit(tmp_path, monkeypatch, form):
+    alone, broken = train(tmp_path / "alone", form, 2, 99), cell(tmp_path / "broken", form, 2, 99)
+    step = FORMS[form].loop.train_step
+    for number, stop in ((signal.SIGINT, 3), (signal.SIGTERM, 11)):
+
+        def sends(training, number=number, stop=stop):
+            if training.step == stop:
+                os.kill(os.getpid(), number)
+            step(training)
+
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(FORMS[form].loop, "train_step", sends)
+            work(broken)
+        newest = checkpoint.newest_first(broken.path / "checkpoints")[0]
+        assert checkpoint.step_of(newest) == last(broken.path, "stopped")["step"] == stop + 1
+        assert not broken.done and not broken.failure
+    assert steps_of(broken, monkeypatch, form) == list(range(12, 2 * FORMS[form].steps))
+    assert whole(broken) == whole(alone)
+
+
 @pytest.mark.parametrize("form", ["dcgan", "wgan-gp", "plain"])
 def test_how_often_checkpoints_are_saved_changes_nothing(tmp_path, form):
     often, never = (train(tmp_path / str(minutes), form, minutes=minutes) for minutes in (0, 99))
@@ -215,13 +239,25 @@ def test_a_checkpoint_of_another_config_is_told_of_and_not_taken(tmp_path, monke
     assert "is the checkpoint of another cell" in said and "no checkpoint: it has no readable state.json" in said
 
 
-def test_a_generator_removed_since_is_made_again(tmp_path, monkeypatch, capfd):
+@pytest.mark.parametrize("lose", [Path.unlink, lambda path: path.write_bytes(b"damaged")], ids=["removed", "damaged"])
+def test_a_generator_lost_since_is_made_again(tmp_path, monkeypatch, capfd, lose):
     alone, broken = train(tmp_path / "alone"), cell(tmp_path / "broken")
     stop_at(broken, monkeypatch, 4)
-    snapshots(broken.path, "generator")[-1].path.unlink()
+    lose(snapshots(broken.path, "generator")[-1].path)
     assert steps_of(broken, monkeypatch)[0] == 3
     assert whole(broken) == whole(alone)
     assert "step-00000004 is skipped" in capfd.readouterr().err
+
+
+def test_a_training_that_was_begun_before_there_were_hashes_goes_on(tmp_path, monkeypatch):
+    """What it had kept by then is taken as it is."""
+    alone, broken = train(tmp_path / "alone"), cell(tmp_path / "broken")
+    stop_at(broken, monkeypatch, 5)
+    newest = checkpoint.read(checkpoint.newest_first(broken.path / "checkpoints")[0], broken.key)
+    files = {name: data for name, data in newest.files.items() if name != resume.KEPT}
+    checkpoint.save(broken.path / "checkpoints", newest.step, broken.key, newest.arithmetic, files)
+    assert steps_of(broken, monkeypatch)[0] == 5
+    assert whole(broken) == whole(alone)
 
 
 def test_a_full_disk_ends_a_training_with_one_line_and_it_goes_on(tmp_path, monkeypatch):

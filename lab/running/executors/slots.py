@@ -5,7 +5,7 @@ A worker is given its threads and GPUs before it imports torch.
 
 import os
 import signal
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from multiprocessing import get_context
@@ -15,6 +15,7 @@ from lab import machine
 from lab.cells.folder import CellFolder
 from lab.cells.layout import LOG
 from lab.files import explaining
+from lab.interrupts import PATIENCE, TERMINAL
 from lab.running import launch
 
 
@@ -35,9 +36,14 @@ class Executor:
         return min(self._slots, key=lambda slot: bool(slot.work and not slot.work.done())).submit(folder)
 
     def close(self) -> None:
-        """Stop the workers at once, whatever they are doing."""
-        for slot in self._slots:
-            slot.close()
+        """End the workers: those that train save first, within a bound; an interrupt while they do ends all at once."""
+        try:
+            for slot in self._slots:
+                slot.ask_to_end()
+            wait([slot.work for slot in self._slots if slot.work], PATIENCE)
+        finally:
+            for slot in self._slots:
+                slot.kill()
 
 
 class _Slot:
@@ -63,12 +69,19 @@ class _Slot:
             self._pid = self._pool.submit(os.getpid)
         return self._pool.submit(_work, folder.path)
 
-    def close(self) -> None:
+    def ask_to_end(self) -> None:
+        self._signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self._signal(signal.SIGKILL)
         if self._pool is not None:
-            with suppress(BrokenProcessPool, ProcessLookupError):
-                os.kill(self._pid.result(), signal.SIGTERM)
             self._pool.shutdown(wait=False, cancel_futures=True)
             self._pool = None
+
+    def _signal(self, number: int) -> None:
+        if self._pool is not None:
+            with suppress(BrokenProcessPool, ProcessLookupError):
+                os.kill(self._pid.result(), number)
 
 
 def gpus_of(slot: int, count: int) -> str:
@@ -82,7 +95,8 @@ def gpus_of(slot: int, count: int) -> str:
 def _prepare_worker(threads: int, gpus: str) -> None:
     launch.share_threads(threads)
     os.environ["CUDA_VISIBLE_DEVICES"] = gpus
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in TERMINAL:  # it goes to all processes; the one that started them tells them what to do
+        signal.signal(number, signal.SIG_IGN)
     launch.end_with(os.getppid())
 
 

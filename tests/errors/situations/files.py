@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from PIL import Image
 from safetensors.torch import save_file
+from torchvision.models import get_model
 
 from imagesets import ImageSet, digits
 from situations import cut, situation
@@ -205,6 +206,12 @@ def _(place):
 @situation("weights of another network")
 def _(place):
     torch.save({"conv1.weight": torch.zeros(64, 3, 7, 7), "head": torch.zeros(3)}, "my.pth")
+
+
+@situation("weights beside their average")
+def _(place):
+    state = get_model("resnet18", weights=None, num_classes=3).state_dict()
+    torch.save({"model": state, "ema": {name: value + 1 for name, value in state.items()}}, "my.pth")
 
 
 @situation("a whole network instead of its weights")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from imagesets import digits
 from lab.cells.cell import Cell
@@ -73,6 +73,14 @@ def _(place):
 @situation("a snapshot of another network")
 def _(place):
     save_file({"x": torch.zeros(2)}, next((place.cell() / "snapshots").iterdir()))
+
+
+@situation("a snapshot that is not finite")
+def _(place):
+    """In a folder from before there were hashes."""
+    (weights,) = (place.cell() / "snapshots").iterdir()
+    save_file({name: value * float("nan") for name, value in load_file(weights).items()}, weights)
+    edit(Path("cell/DONE"), files={})
 
 
 @situation("a file of another name among the snapshots")

@@ -1,0 +1,126 @@
+"""How work ends when it is asked to: by Ctrl-C (SIGINT), Slurm or `kill` (SIGTERM), or a terminal that closes (SIGHUP).
+
+A command raises an error and cleans up. A training goes on to the end of its step, saves, and raises the error then. A
+signal that is ignored, as `nohup` has it, stays so. In threads other than the main one nothing is changed.
+"""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import NoReturn
+
+from lab.processes import lost_another, rank
+
+PATIENCE = 20.0
+"""Seconds that work has to save in: Slurm kills 30 after it asked."""
+CTRL_C = signal.SIGINT
+HANGUP = (signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()
+OTHERS = (signal.SIGTERM, *HANGUP)
+TERMINAL = (CTRL_C, *HANGUP)
+"""What a terminal sends to all processes that it sees."""
+SAVING = "Ending: trainings finish their step and save. Ctrl-C again ends them at once."
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal has asked this process, or another that works with it, to end."""
+
+    def __init__(self, number: int = signal.SIGTERM) -> None:
+        super().__init__()
+        self.exit_code = 128 + number
+
+
+class Ending:
+    """Whether work was asked to end, and by which signal."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self._asked, self._over = threading.Event(), threading.Event()
+
+    def ask(self, number: int = signal.SIGTERM, frame: FrameType | None = None) -> None:
+        """Ask it, which a signal does; a Ctrl-C after that ends the work here and now.
+
+        Raises:
+            Interrupted: it is that one.
+        """
+        if number == CTRL_C and self.number:
+            raise Interrupted(number)
+        self.number = self.number or number
+        self._asked.set()
+
+    def watch(self) -> None:
+        """End the process if the work goes on for too long after it was asked to end."""
+        self._asked.wait()
+        if not self._over.is_set() and rank() == 0:
+            say(SAVING)
+        if not self._over.wait(PATIENCE):
+            os._exit(128 + self.number)
+
+    def over(self) -> None:
+        """The work has ended."""
+        self._over.set()
+        self._asked.set()
+
+
+@contextmanager
+def deferred() -> Iterator[Ending]:
+    """Let the block look whether it is asked to end, and end in a good place, for which it has `PATIENCE` seconds.
+
+    Raises:
+        Interrupted: it was asked; at the end of the block, or at once if it was by a second Ctrl-C.
+    """
+    ending = Ending()
+    threading.Thread(target=ending.watch, daemon=True).start()
+    try:
+        with _handled((CTRL_C, *OTHERS), ending.ask):
+            yield ending
+    except Exception as error:
+        if ending.number and lost_another(str(error)):  # another process has ended, as this one is to
+            raise Interrupted(ending.number) from error
+        raise
+    finally:
+        ending.over()
+    if ending.number:
+        raise Interrupted(ending.number)
+
+
+@contextmanager
+def raised() -> Iterator[None]:
+    """Within the block, what asks to end raises, as Ctrl-C does; the first time only, as what ends then takes a while.
+
+    Raises:
+        Interrupted: a signal came.
+    """
+    with _handled(OTHERS, _raise):
+        yield
+
+
+def say(text: str) -> None:
+    """A line on stderr, if there still is one."""
+    with suppress(OSError, ValueError):
+        print(text, file=sys.stderr, flush=True)
+
+
+def _raise(number: int, frame: FrameType | None) -> NoReturn:
+    for each in OTHERS:
+        signal.signal(each, signal.SIG_IGN)
+    raise Interrupted(number)
+
+
+@contextmanager
+def _handled(numbers: Iterable[int], handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Have a handler for these signals, but for those that are ignored."""
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        before = {number: signal.getsignal(number) for number in numbers}
+    before = {number: known for number, known in before.items() if known not in (signal.SIG_IGN, None)}
+    for number in before:
+        signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        for number, known in before.items():
+            signal.signal(number, known)

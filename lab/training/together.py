@@ -1,0 +1,26 @@
+"""What the processes of a training tell each other beside gradients."""
+
+from functools import reduce
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from lab.processes import world_size
+
+
+def agreed(accelerator: Accelerator, *wishes: bool) -> tuple[bool, ...]:
+    """Which of several things any process wishes, by its clock or for a signal: all do them after the same step."""
+    if world_size() == 1:
+        return wishes  # to ask a GPU would be to wait for it, at every step
+    asked = accelerator.reduce(torch.tensor(wishes, dtype=torch.float32, device=accelerator.device), "sum")
+    return tuple(wish > 0 for wish in asked.tolist())
+
+
+def mean(accelerator: Accelerator, own: Tensor) -> Tensor:
+    """The mean over the processes of the numbers (n,) that each has, on the CPU, summed in the order of the processes.
+
+    In a sum by a backend the order depends on where a number stands, and so on how many there are.
+    """
+    parts = accelerator.gather(own.to(accelerator.device)).cpu().view(world_size(), -1)
+    return reduce(torch.add, parts) / world_size()

@@ -1,0 +1,131 @@
+"""Weights of a file for a network: found in whatever training scripts save, under whichever names wrappers give them.
+
+Scripts keep a network's tensors under a key, beside an optimizer and other things, and wrappers put words into their
+names: `module` (DataParallel, AveragedModel), `_orig_mod` (torch.compile), or an attribute of theirs, as `model`. So a
+file is read as tensors with dotted names, and the part of it is taken whose names are the network's.
+"""
+
+import pickle
+from argparse import Namespace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from lab.errors import WorkbenchError
+from outside.files import reading
+
+WRAPPERS = {"module", "_orig_mod"}
+"""The words that wrappers of torch put anywhere into names."""
+AVERAGED, COUNTER = "n_averaged", "num_batches_tracked"
+"""The last words of names of tensors that count, for AveragedModel and BatchNorm, and decide no output."""
+SHOWN = 3
+"""How many of the tensors that do not fit an error names."""
+
+
+def weights_for(network: nn.Module, path: Path) -> dict[str, Tensor]:
+    """The tensors of a file by the network's names, as far as they have them; whether all fit is not looked at.
+
+    The file is a .safetensors, or what torch saved, of which nothing but tensors is unpickled.
+
+    Raises:
+        WorkbenchError: the file cannot be read, holds no tensors, or holds the network several times.
+    """
+    own, found = network.state_dict(), _read(path)
+    weights = {name: value for name, value in found.items() if name in own or _last(name) != AVERAGED}
+    if weights.keys() == own.keys():
+        return weights
+    plain = {_plain(name): name for name in own}
+    parts = _parts(weights)
+    fitting = [part for part in parts if _deciding(part) == _deciding(plain)]
+    if any(not _same(weights, fitting[0], part) for part in fitting[1:]):
+        found_as = ", ".join(sorted({part[next(iter(plain))][0] for part in fitting}))
+        raise WorkbenchError(f"{path} holds the network several times ({found_as}): save one of them alone.")
+    part = fitting[0] if fitting else max(parts, key=lambda part: len(part.keys() & plain.keys()))
+    if not part.keys() & plain.keys():
+        return weights
+    for given in (part.get(name, []) for name in plain):
+        if len(given) > 1:
+            raise WorkbenchError(f"{path} holds both {' and '.join(sorted(given))}: save one of them alone.")
+    return {plain.get(name, name): weights[given] for name, (given, *_) in part.items()}
+
+
+def fit_weights(network: nn.Module, weights: Mapping[str, Tensor], problem: str) -> None:
+    """Load weights into a network.
+
+    Raises:
+        WorkbenchError: they are not all of its tensors and no others; the message begins with `problem`.
+    """
+    own = network.state_dict()
+    faults = {
+        "missing": [key for key in own if key not in weights and _last(key) != COUNTER],
+        "unknown": [key for key in weights if key not in own],
+        "of another shape": [
+            f"{key} {tuple(weights[key].shape)} instead of {tuple(value.shape)}"
+            for key, value in own.items()
+            if key in weights and weights[key].shape != value.shape
+        ],
+    }
+    told = [f"{len(names)} {fault} ({_some(names)})" for fault, names in faults.items() if names]
+    if told:
+        raise WorkbenchError(f"{problem}: of its tensors, {', '.join(told)}.")
+    network.load_state_dict(weights, strict=False)
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    """Every tensor of a file, by its dotted name."""
+    with reading(path, "weights"):
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        try:
+            with torch.serialization.safe_globals([Namespace]):  # which scripts save beside weights; it runs nothing
+                found = torch.load(path, map_location="cpu", weights_only=True)
+        except pickle.UnpicklingError as error:
+            raise WorkbenchError(f"{path} is no plain state dict: save model.state_dict() alone.") from error
+        tensors = dict(_flat(found)) if isinstance(found, Mapping) else {}
+    if not tensors:
+        raise WorkbenchError(f"{path} is no plain state dict: save model.state_dict() alone.")
+    return tensors
+
+
+def _flat(found: Mapping[Any, Any], above: str = "") -> Iterator[tuple[str, Tensor]]:
+    for key, value in found.items():
+        if isinstance(value, Tensor):
+            yield f"{above}{key}", value
+        elif isinstance(value, Mapping):
+            yield from _flat(value, f"{above}{key}.")
+
+
+def _parts(names: Iterable[str]) -> list[dict[str, list[str]]]:
+    """For the whole, and for each beginning of names, what comes after it: plain, with the names in the file."""
+    parts: dict[tuple[str, ...], dict[str, list[str]]] = {(): {}}
+    for name in names:
+        words = tuple(name.split("."))
+        for i in range(len(words)):
+            parts.setdefault(words[:i], {}).setdefault(_plain(".".join(words[i:])), []).append(name)
+    return list(parts.values())
+
+
+def _plain(name: str) -> str:
+    """A name without the words of wrappers; its last word is a tensor's."""
+    *above, last = name.split(".")
+    return ".".join([*(word for word in above if word not in WRAPPERS), last])
+
+
+def _last(name: str) -> str:
+    return name.rpartition(".")[2]
+
+
+def _deciding(names: Iterable[str]) -> set[str]:
+    return {name for name in names if _last(name) != COUNTER}
+
+
+def _same(weights: Mapping[str, Tensor], one: Mapping[str, list[str]], other: Mapping[str, list[str]]) -> bool:
+    return all(torch.equal(weights[one[name][0]], weights[other[name][0]]) for name in _deciding(one))
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join([*names[:SHOWN], *(["..."] if len(names) > SHOWN else [])])

@@ -1,0 +1,140 @@
+"""What signals do: where work is to end in a good place, and where a command is."""
+
+import io
+import os
+import signal
+import sys
+import threading
+import time
+
+import pytest
+
+from lab import interrupts
+from lab.interrupts import Interrupted, deferred, raised
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="sends POSIX signals")
+ALL = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+
+
+def send(number):
+    """To this process, whose handler is run before the next line is."""
+    os.kill(os.getpid(), number)
+    time.sleep(0)
+
+
+@pytest.fixture(autouse=True)
+def handlers():
+    """What handles signals before a test handles them after it."""
+    before = {number: signal.getsignal(number) for number in ALL}
+    yield
+    assert {number: signal.getsignal(number) for number in ALL} == before
+
+
+@pytest.mark.parametrize("number", ALL)
+def test_work_goes_on_to_where_it_looks(number, capfd):
+    seen = []
+    with pytest.raises(Interrupted) as end, deferred() as ending:
+        seen.append(ending.number)
+        send(number)
+        seen.append(ending.number)
+    assert seen == [0, number] and end.value.exit_code == 128 + number
+    assert isinstance(end.value, KeyboardInterrupt)
+
+
+def test_work_that_nobody_asks_to_end_ends_well():
+    with deferred() as ending:
+        pass
+    assert not ending.number
+
+
+def test_a_second_ctrl_c_ends_work_at_once_and_slurm_may_ask_twice():
+    with pytest.raises(Interrupted), deferred():
+        send(signal.SIGTERM)
+        send(signal.SIGTERM)
+        reached = True
+        send(signal.SIGINT)
+        pytest.fail("it went on")
+    assert reached
+
+
+def test_work_that_does_not_end_is_ended(monkeypatch, capfd):
+    """Even where it is in a call that does not come back to Python."""
+    ended = threading.Event()
+    monkeypatch.setattr(interrupts, "PATIENCE", 0.01)
+    monkeypatch.setattr(os, "_exit", lambda code: ended.set() if code == 130 else None)
+    with pytest.raises(Interrupted), deferred():
+        send(signal.SIGINT)
+        assert ended.wait(60)
+    assert "trainings finish their step and save. Ctrl-C again" in capfd.readouterr().err
+
+
+def test_work_that_ended_is_not_ended_later(monkeypatch):
+    codes = []
+    monkeypatch.setattr(interrupts, "PATIENCE", 0.01)
+    monkeypatch.setattr(os, "_exit", codes.append)
+    with pytest.raises(ZeroDivisionError), deferred():
+        raise ZeroDivisionError
+    with deferred():
+        pass
+    time.sleep(0.1)
+    assert not codes
+
+
+def test_who_lost_another_process_after_it_was_asked_to_end_has_not_failed():
+    lost = RuntimeError("gloo/transport/tcp/pair.cc: Connection closed by peer [127.0.0.1]:4")
+    with pytest.raises(Interrupted), deferred():
+        send(signal.SIGTERM)
+        raise lost
+    with pytest.raises(RuntimeError, match="Connection closed"), deferred():
+        raise lost
+    with pytest.raises(OSError, match="No space left"), deferred():
+        send(signal.SIGTERM)
+        raise OSError("No space left on device")
+
+
+@pytest.mark.parametrize("block", [deferred, raised])
+def test_what_is_ignored_stays_ignored(block):
+    """As `nohup` ignores a terminal that closes."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with block():
+            send(signal.SIGHUP)
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize("block", [deferred, raised])
+def test_in_a_thread_nothing_is_changed(block):
+    found = []
+
+    def work():
+        with block():
+            found.append([signal.getsignal(number) for number in ALL])
+
+    expected = [signal.getsignal(number) for number in ALL]
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert found == [expected]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_command_ends_as_by_ctrl_c_and_its_end_is_not_cut_short(number):
+    cleaned = []
+    with pytest.raises(Interrupted) as end, raised():
+        try:
+            send(number)
+            pytest.fail("it went on")
+        finally:
+            send(signal.SIGTERM)
+            cleaned.append(True)
+    assert end.value.exit_code == 128 + number and cleaned
+
+
+def test_a_line_for_nobody_is_no_error(monkeypatch):
+    """The terminal is closed."""
+    nobody = io.StringIO()
+    nobody.close()
+    monkeypatch.setattr(sys, "stderr", nobody)
+    interrupts.say("a line")
