@@ -15,8 +15,8 @@ from lab.errors import UsageError, WorkbenchError, first_line
 from lab.training.tensors import packed
 from outside import own
 from outside import torchvision as networks
-from outside.files import read_weights
 from outside.layered import Normalize, prepare
+from outside.weights import read_weights
 
 INCEPTION = "inception"
 POOLED = "2048"

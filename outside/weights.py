@@ -34,7 +34,7 @@ def weights_for(network: nn.Module, path: Path) -> dict[str, Tensor]:
     Raises:
         WorkbenchError: the file cannot be read, holds no tensors, or holds the network several times.
     """
-    own, found = network.state_dict(), _read(path)
+    own, found = network.state_dict(), read_weights(path)
     weights = {name: value for name, value in found.items() if name in own or _last(name) != AVERAGED}
     if weights.keys() == own.keys():
         return weights
@@ -75,8 +75,12 @@ def fit_weights(network: nn.Module, weights: Mapping[str, Tensor], problem: str)
     network.load_state_dict(weights, strict=False)
 
 
-def _read(path: Path) -> dict[str, Tensor]:
-    """Every tensor of a file, by its dotted name."""
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Every tensor of a file .safetensors, or that torch saved, by its dotted name; nothing else is unpickled.
+
+    Raises:
+        WorkbenchError: the file cannot be read, or holds no tensors.
+    """
     with reading(path, "weights"):
         if path.suffix == ".safetensors":
             return load_file(path)
