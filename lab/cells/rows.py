@@ -43,11 +43,14 @@ def build_table(rows: Iterable[dict[str, Any]]) -> "pd.DataFrame":
     table = pd.DataFrame(list(rows), columns=list(COLUMNS))
     for column in COLUMNS:
         table[column] = pd.to_numeric(table[column]) if column in NUMBERS else table[column].astype(object).fillna("")
-    return table
+    return table.copy()  # columns that lie together: rows are picked out of them many times
 
 
 def pick(table: "pd.DataFrame", **equal: object) -> "pd.DataFrame":
     """The rows whose columns have the given values."""
+    import numpy as np
+
+    rows = np.arange(len(table))
     for column, value in equal.items():
-        table = table[table[column] == value]
-    return table
+        rows = rows[table[column].to_numpy()[rows] == value]
+    return table.iloc[rows]

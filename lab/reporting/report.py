@@ -119,12 +119,15 @@ def _write_figure(figure: Figure, folder: Path) -> str:
     """Save a figure in three formats and its data; returns the SVG as a data URI."""
     import matplotlib as mpl
 
-    for kind, metadata in NO_DATES.items():
-        buffer = io.BytesIO()
-        # The salt and the fonts are read at saving; a drawing need not come from `new_figure`.
-        with mpl.rc_context(STYLE):  # type: ignore[arg-type]
+    # The salt and the fonts are read at saving; a drawing need not come from `new_figure`.
+    with mpl.rc_context(STYLE):  # type: ignore[arg-type]
+        if figure.drawing.get_layout_engine():  # laid out once, and not for each format
+            figure.drawing.draw_without_rendering()
+            figure.drawing.set_layout_engine(None)
+        for kind, metadata in NO_DATES.items():
+            buffer = io.BytesIO()
             figure.drawing.savefig(buffer, format=kind, metadata=metadata)
-        atomic_write(folder / f"{figure.name}.{kind}", buffer.getvalue())
+            atomic_write(folder / f"{figure.name}.{kind}", buffer.getvalue())
     with replacing(folder / f"{figure.name}.csv") as aside:
         figure.data.to_csv(aside, index=False)
     return _data_uri((folder / f"{figure.name}.svg").read_bytes(), "image/svg+xml")

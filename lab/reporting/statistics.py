@@ -84,9 +84,9 @@ def welch_difference(one: Sequence[float] | Any, other: Sequence[float] | Any) -
 
 def _student(value: float, deviation: float, root: float, freedom: float, n: int, confidence: float) -> Estimate:
     """The interval of a value whose standard error is deviation / root, by Student's distribution."""
-    from scipy import stats
+    from scipy.special import stdtrit  # the quantile; `scipy.stats` takes long to import
 
-    half = float(stats.t.ppf((1 + confidence) / 2, freedom)) * deviation / root if n > 1 else math.nan
+    half = float(stdtrit(freedom, (1 + confidence) / 2)) * deviation / root if n > 1 else math.nan
     return Estimate(value, value - half, value + half, n)
 
 
