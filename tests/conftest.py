@@ -1,38 +1,53 @@
 """What tests of several folders use."""
 
+import gc
 import json
 import os
 import pickle
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
+import forks
 import pytest
 from filelock import FileLock
 
+from lab import machine
+
 ROOT = Path(__file__).resolve().parent.parent
+CLI = ROOT / "cli.py"
 
 
 def pytest_configure(config):
-    """Side by side, the processes that test share the cores: more threads than cores wait for each other."""
+    """Nobody waits for the disk: no test pulls the plug. Side by side, the processes that test share the cores."""
+    os.fsync = forks.no_sync
     if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 0)):
-        import torch
+        os.environ["OMP_NUM_THREADS"] = str(max(1, machine.threads() // workers))
 
-        torch.set_num_threads(max(1, torch.get_num_threads() // workers))
+
+def pytest_collection_finish(session):
+    """What is imported by now stays: no collection of garbage need look through it."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
 def snnl(tmp_path_factory):
-    """Run the command line as people do, in an empty folder; gives the finished process."""
+    """Run the command line in an empty folder; gives the finished process.
+
+    It is a fork, which starts at once; with `anew` a process as people start it, whose libraries find the variables of
+    the environment as they are imported.
+    """
     home = tmp_path_factory.mktemp("home")
 
-    def run(*arguments, cwd=home, timeout=300, **environment):
+    def run(*arguments, cwd=home, timeout=300, anew=False, **environment):
         variables = {**os.environ, "NO_COLOR": "1", "CUDA_VISIBLE_DEVICES": "", **environment}
         variables.pop("SNNL_DATA", None)
-        command = [sys.executable, str(ROOT / "cli.py"), *map(str, arguments)]
-        return subprocess.run(command, cwd=cwd, env=variables, capture_output=True, text=True, timeout=timeout)
+        words = [*map(str, arguments)]
+        if not anew:
+            return forks.run(CLI, words, cwd, variables, timeout)
+        settings = {"cwd": cwd, "env": variables, "timeout": timeout}
+        return subprocess.run([sys.executable, CLI, *words], capture_output=True, text=True, **settings)
 
     return run
 
@@ -50,50 +65,74 @@ def python():
 
 
 @pytest.fixture(scope="session")
-def study(snnl, tmp_path_factory):
-    """The smoke study, run once: (home, arguments, the finished process, seconds)."""
-    home = tmp_path_factory.mktemp("study")
-    arguments = ["study", "gan-entanglement", "--preset", "smoke", "--runs", "my runs", "--json"]
-    start = time.monotonic()
-    done = snnl(*arguments, cwd=home)
-    assert done.returncode == 0, done.stderr
-    return home, arguments, done, time.monotonic() - start
+def once(tmp_path_factory):
+    """A function that makes something in a folder, once for all processes that test; gives what was made.
 
-
-@pytest.fixture(scope="session")
-def incomplete(snnl, tmp_path_factory):
-    """A study one of whose cells fails: (home, arguments, the finished process, what is in the cell's way).
-
-    Its page is kept as `incomplete.html` in the home.
-    """
-    home = tmp_path_factory.mktemp("incomplete")
-    arguments = ["study", "gan-entanglement", "--preset", "smoke", "--seeds", "1", "--runs", "runs", "--json"]
-    plan = snnl(*arguments, "--dry-run", cwd=home).stdout
-    victim = next(word for word in plan.split() if word.startswith("gan-dcgan-"))
-    blocked = home / "runs" / "cells" / victim / "snapshots"
-    blocked.parent.mkdir(parents=True)
-    blocked.write_text("a file where a folder should be")
-    done = snnl(*arguments, cwd=home)
-    shutil.copyfile(home / json.loads(done.stdout.splitlines()[-1])["report"], home / "incomplete.html")
-    return home, arguments, done, blocked
-
-
-@pytest.fixture(scope="session")
-def redrawn(snnl, tmp_path_factory):
-    """The published studies' reports, drawn as on a fresh clone: the finished process of each, by its hash.
-
-    Of several processes that test, the first one that wants them draws them for all.
+    Of those who want it, the first one makes it and the others wait.
     """
     base = tmp_path_factory.getbasetemp()
-    home = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "published"
-    home.mkdir(exist_ok=True)
-    known = home / "finished.pickle"
-    with FileLock(home / "drawing"):
-        if not known.exists():
-            shutil.copytree(ROOT / "results", home / "results")
-            folders = sorted((home / "results" / "studies").glob("*/*"))
-            known.write_bytes(pickle.dumps({path.name: snnl("report", path, "--json") for path in folders}))
-    return pickle.loads(known.read_bytes())
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
+
+    def made(name, make):
+        folder = shared / name
+        folder.mkdir(parents=True, exist_ok=True)
+        known = folder / "made.pickle"
+        with FileLock(folder / "lock"):
+            if not known.exists():
+                (folder / "home").mkdir()
+                known.write_bytes(pickle.dumps(make(folder / "home")))
+        return folder / "home", pickle.loads(known.read_bytes())
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def study(snnl, once, tmp_path_factory):
+    """The smoke study, run once: (home, arguments, the finished process). The home is this process's own copy."""
+    arguments = ["study", "gan-entanglement", "--preset", "smoke", "--runs", "my runs", "--json"]
+
+    def make(home):
+        done = snnl(*arguments, cwd=home, anew=True)
+        assert done.returncode == 0, done.stderr
+        return done
+
+    home, done = once("study", make)
+    return shutil.copytree(home, tmp_path_factory.mktemp("study") / "home"), arguments, done
+
+
+@pytest.fixture(scope="session")
+def incomplete(snnl, once, tmp_path_factory):
+    """A study one of whose cells fails: (home, arguments, the finished process, what is in the cell's way).
+
+    Its page is kept as `incomplete.html` in the home, which is this process's own copy.
+    """
+    arguments = ["study", "gan-entanglement", "--preset", "smoke", "--seeds", "1", "--runs", "runs", "--json"]
+
+    def make(home):
+        plan = snnl(*arguments, "--dry-run", cwd=home).stdout
+        victim = next(word for word in plan.split() if word.startswith("gan-dcgan-"))
+        blocked = home / "runs" / "cells" / victim / "snapshots"
+        blocked.parent.mkdir(parents=True)
+        blocked.write_text("a file where a folder should be")
+        done = snnl(*arguments, cwd=home)
+        shutil.copyfile(home / json.loads(done.stdout.splitlines()[-1])["report"], home / "incomplete.html")
+        return done, blocked.relative_to(home)
+
+    home, (done, blocked) = once("incomplete", make)
+    copied = shutil.copytree(home, tmp_path_factory.mktemp("incomplete") / "home")
+    return copied, arguments, done, copied / blocked
+
+
+@pytest.fixture(scope="session")
+def redrawn(snnl, once):
+    """The published studies' reports, drawn as on a fresh clone: the finished process of each, by its hash."""
+
+    def make(home):
+        shutil.copytree(ROOT / "results", home / "results")
+        folders = sorted((home / "results" / "studies").glob("*/*"))
+        return {path.name: snnl("report", path, "--json") for path in folders}
+
+    return once("published", make)[1]
 
 
 @pytest.fixture(scope="session")

@@ -1,13 +1,8 @@
-"""What the tests of several processes run in each of them, under torchrun.
-
-processes.py train OUT       a few steps of several recipes, right and wrong; what they come to goes to the file OUT
-processes.py stop FOLDER     a cell up to its fifth step, then another one whole
-processes.py go-on FOLDER    the first one to its end
-"""
+"""What the tests of several processes run in each of them."""
 
 import os
 import sys
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
@@ -100,7 +95,7 @@ def cell(folder: Path, place: str) -> CellFolder:
 
 
 def stop(folder: Path) -> None:
-    """Do one cell in part and the other whole."""
+    """Do one cell up to its fifth step, and another whole."""
 
     def stops(training: ClassifierTraining) -> None:
         if training.state.step == STOP:
@@ -108,24 +103,18 @@ def stop(folder: Path) -> None:
         train_step(training)
 
     with mock.patch.object(loop, "train_step", stops):
-        try:
+        with suppress(KeyboardInterrupt):
             work(cell(folder, "broken"))
-        except KeyboardInterrupt:
-            print("stopped")
     work(cell(folder, "whole"))
 
 
-def main(what: str, where: str) -> None:
-    """Do what is asked for."""
-    if what == "train":
-        found = all_trained()
-        if rank() == 0:
-            torch.save(found, where)
-    elif what == "stop":
-        stop(Path(where))
-    else:
-        work(cell(Path(where), "broken"))
+def go_on(folder: Path) -> None:
+    """Do the first one to its end."""
+    work(cell(folder, "broken"))
 
 
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+def train(out: Path) -> None:
+    """A few steps of several recipes, right and wrong; what they come to goes to a file."""
+    found = all_trained()
+    if rank() == 0:
+        torch.save(found, out)

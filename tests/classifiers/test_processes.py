@@ -1,11 +1,8 @@
 """Several processes against one, and going on with several."""
 
-import importlib.util
-import os
-import subprocess
-import sys
 from pathlib import Path
 
+import forks
 import pytest
 import torch
 
@@ -16,22 +13,12 @@ CASES = ("cnn", "mlp", "mlp, entangled", "mlp, learned", "resnet", "torchvision"
 WRONG = ("gradients not averaged", "all with the first part", "each part's own SNNL")
 
 
-def start(processes, *arguments):
-    """Run `processes.py`; its output."""
-    environment = {**os.environ, "PYTHONPATH": str(HERE.parent.parent), "OMP_NUM_THREADS": "1"}
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"] if processes > 1 else []
-    command = [sys.executable, *torchrun, str(HERE / "processes.py"), *map(str, arguments)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return done.stdout
-
-
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
     """What one and two processes make of the same work, by number of processes."""
     folder, results = tmp_path_factory.mktemp("processes"), {}
     for world in (1, 2):
-        start(world, "train", folder / f"{world}.pt")
+        forks.together(HERE / "processes.py", "train", world, folder / f"{world}.pt")
         results[world] = torch.load(folder / f"{world}.pt", weights_only=True)
     return results
 
@@ -62,17 +49,9 @@ def everything(folder):
 
 
 def test_two_processes_go_on_without_a_bit_of_difference(tmp_path):
-    assert "stopped" in start(2, "stop", tmp_path)
+    forks.together(HERE / "processes.py", "stop", 2, tmp_path)
     (broken,), (whole,) = ((tmp_path / place).iterdir() for place in ("broken", "whole"))
     (point, _) = checkpoint.newest_first(broken / "checkpoints")
-    assert not (broken / "DONE").exists() and checkpoint.step_of(point) == module().STOP
-    start(2, "go-on", tmp_path)
+    assert not (broken / "DONE").exists() and checkpoint.step_of(point) == 5
+    forks.together(HERE / "processes.py", "go_on", 2, tmp_path)
     assert everything(broken) == everything(whole)
-
-
-def module():
-    """`processes.py`, imported."""
-    spec = importlib.util.spec_from_file_location("classifier_processes", HERE / "processes.py")
-    found = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(found)
-    return found

@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 def test_exported_results_are_redrawn_without_the_runs(study, snnl, tmp_path):
-    home, _, first, _ = study
+    home, _, first = study
     result = json.loads(first.stdout.splitlines()[-1])
     done = snnl("runs", "export", home / result["folder"], tmp_path / "kept")
     assert done.returncode == 0, done.stderr
@@ -24,7 +24,7 @@ def test_exported_results_are_redrawn_without_the_runs(study, snnl, tmp_path):
 def test_runs_are_listed_shown_and_removed(study, snnl, tmp_path):
     import shutil
 
-    home, _, first, _ = study
+    home, _, first = study
     folder = json.loads(first.stdout.splitlines()[-1])["folder"]
     shutil.copytree(home / "my runs", tmp_path / "my runs")
     listed = snnl("runs", "list", "--runs", "my runs", "--json", cwd=tmp_path)

@@ -3,7 +3,6 @@
 import json
 import re
 import shlex
-import time
 
 import pytest
 
@@ -12,7 +11,7 @@ from lab import machine
 
 
 def test_the_smoke_study_ends_in_a_report(study):
-    home, _, done, _ = study
+    home, _, done = study
     result = json.loads(done.stdout.splitlines()[-1])
     assert set(result) == {"study", "folder", "report", "table", "verdicts", "cells"}
     assert result["cells"] == {"total": 11, "run": 11, "cached": 0, "failed": 0}
@@ -58,7 +57,7 @@ def test_a_search_ends_in_a_file_that_the_study_takes(snnl, tmp_path):
 def test_every_promised_number_is_in_the_table(study):
     import pandas as pd
 
-    home, _, done, _ = study
+    home, _, done = study
     table = pd.read_csv(home / json.loads(done.stdout.splitlines()[-1])["table"], keep_default_na=False)
     gan = table[table["kind"] == "gan"]
     for (_, _, split), one in gan.groupby(["model", "seed", "split"]):
@@ -79,14 +78,12 @@ def test_every_promised_number_is_in_the_table(study):
 
 
 def test_a_second_run_only_redraws_the_same_report(study, snnl):
-    home, arguments, first, took = study
+    home, arguments, first = study
     folder = home / json.loads(first.stdout.splitlines()[-1])["folder"]
     pages = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    start = time.monotonic()
     again = snnl(*arguments, cwd=home)
     assert again.returncode == 0
     assert json.loads(again.stdout.splitlines()[-1])["cells"] == {"total": 11, "run": 0, "cached": 11, "failed": 0}
-    assert time.monotonic() - start < took
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == pages
     redrawn = snnl("report", folder, "--json", cwd=home)
     assert redrawn.returncode == 0

@@ -1,4 +1,4 @@
-"""What the tests of several processes run in each of them, under torchrun: gradients of patterns, and trainings."""
+"""What the tests of several processes run in each of them: gradients of patterns, and trainings."""
 
 import sys
 from contextlib import nullcontext
@@ -188,13 +188,9 @@ def all_trained() -> dict:
     return found
 
 
-def main(out: str) -> None:
+def main(out: Path) -> None:
     """Run everything and save what came out."""
     found = all_trained()
     found |= {name: gradient(name) for name in PATTERNS}
     if rank() == 0:
         torch.save(found, out)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])

@@ -1,10 +1,8 @@
 """Several processes against one: the table of WGAN-GP's gradients, and whole trainings."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
+import forks
 import pytest
 import torch
 
@@ -24,14 +22,10 @@ LOUD = {"penalty last", "only the penalty synchronised"}
 def found(tmp_path_factory):
     """What one and two processes make of the same work, by number of processes."""
     folder = tmp_path_factory.mktemp("processes")
-    environment = {**os.environ, "PYTHONPATH": str(HERE.parent.parent), "OMP_NUM_THREADS": "1"}
     results = {}
     for world in (1, 2):
         out = folder / f"{world}.pt"
-        start = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"] if world > 1 else []
-        command = [sys.executable, *start, str(HERE / "processes.py"), str(out)]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
-        assert done.returncode == 0, done.stderr[-3000:]
+        forks.together(HERE / "processes.py", "main", world, out)
         results[world] = torch.load(out, weights_only=True)
     return results
 

@@ -85,7 +85,7 @@ def browser(tmp_path_factory):
 @pytest.fixture(scope="module")
 def pages(request, study, incomplete, redrawn, make_report, hostile, tmp_path_factory):
     """The path of every report, by name."""
-    home, _, done, _ = study
+    home, _, done = study
     found = {"smoke": home / json.loads(done.stdout.splitlines()[-1])["report"]}
     found["incomplete"] = incomplete[0] / "incomplete.html"
     found |= {name: Path(json.loads(done.stdout.splitlines()[-1])["report"]) for name, done in redrawn.items()}

@@ -1,15 +1,8 @@
-"""Processes that each hold a part of the batch, against one process that holds it all.
+"""Processes that each hold a part of the batch, against one process that holds it all."""
 
-The file is also the program of those processes, which make all the checks, as a start takes seconds.
-"""
-
-import os
-import subprocess
-import sys
-from datetime import timedelta
-from pathlib import Path
 from unittest import mock
 
+import forks
 import pytest
 import torch
 from torch import distributed as dist
@@ -21,31 +14,12 @@ from snnl_core import SoftNearestNeighborLoss, gather_with_grad, soft_nearest_ne
 DOUBLE = torch.float64
 SHARDS = {2: [9, 14], 3: [1, 12, 5]}
 """How many points each process has."""
-TIME_LIMIT = 60
 
 
 @pytest.mark.skipif(not dist.is_gloo_available(), reason="this torch has no gloo")
 @pytest.mark.parametrize("world", SHARDS)
-def test_processes_do_what_one_would(world, tmp_path):
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(Path(__file__).resolve().parents[2]),
-        "OMP_NUM_THREADS": "1",
-        "CUDA_VISIBLE_DEVICES": "",
-    }
-    commands = [[sys.executable, __file__, str(rank), str(world), str(tmp_path / "store")] for rank in range(world)]
-    processes = [
-        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        for command in commands
-    ]
-    try:
-        said = [process.communicate(timeout=TIME_LIMIT)[0] for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-    for process, text in zip(processes, said, strict=True):
-        assert process.returncode == 0, text
-        assert "all checked" in text
+def test_processes_do_what_one_would(world):
+    forks.together(__file__, "check", world)
 
 
 def test_one_process_alone_gathers_nothing():
@@ -53,10 +27,9 @@ def test_one_process_alone_gathers_nothing():
     assert gather_with_grad(x) is x
 
 
-def main(rank, world, store):
-    """One of the processes."""
-    limit = timedelta(seconds=TIME_LIMIT)
-    dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=world, timeout=limit)
+def check():
+    """Make all the checks, in one of the processes."""
+    rank, world = dist.get_rank(), dist.get_world_size()
     n = sum(SHARDS[world])
     x = torch.randn(n, 5, generator=torch.Generator().manual_seed(0), dtype=DOUBLE)
     labels = torch.randint(4, (n,), generator=torch.Generator().manual_seed(1))
@@ -70,9 +43,6 @@ def main(rank, world, store):
     if world == 2:
         check_that_parts_alone_are_at_fault(x, labels, rows)
     dist.barrier()
-    dist.destroy_process_group()
-    print("all checked", flush=True)
-    os._exit(0)  # gloo's threads now and then abort the interpreter as it shuts down
 
 
 def check_gathering(rank, world, x, rows):
@@ -162,7 +132,3 @@ def check_that_parts_alone_are_at_fault(x, labels, rows):
     _, wanted = gradients(network(), SoftNearestNeighborLoss(3.0), x, labels)
     _, found = gradients(DistributedDataParallel(network()), SoftNearestNeighborLoss(3.0), x[rows], labels[rows])
     assert (found - wanted).norm() > 0.1 * wanted.norm()
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3])

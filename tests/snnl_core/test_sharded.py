@@ -1,12 +1,11 @@
 """Measuring points that are spread over processes: each must get what one process gets from all of them."""
 
 import math
-from datetime import timedelta
 
+import forks
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 
 from snnl_core import entanglement, tiles
 
@@ -33,10 +32,9 @@ def shard(rank, shares, *tensors):
     return mine, [tensor[mine] for tensor in tensors]
 
 
-def work(rank, shares, folder):
+def work(shares, folder):
     """Measure a shard in every way and save what was found."""
-    world, limit = len(shares), timedelta(seconds=60)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=world, timeout=limit)
+    rank, world = dist.get_rank(), len(shares)
     tiles.ROWS, tiles.ENTRIES = 16, 300
     mine, (x, labels, groups) = shard(rank, shares, *data())
     seen = []
@@ -50,7 +48,6 @@ def work(rank, shares, folder):
     assert seen[0][0] == 1 and seen[-1][1] == 1
     plain = {name: {**vars(each), "by_class": dict(each.by_class)} for name, each in found.items()}
     torch.save({"mine": mine, "found": plain}, f"{folder}/found-{rank}")
-    dist.destroy_process_group()
 
 
 def check_refusals(rank, world):
@@ -82,7 +79,7 @@ def check_refusals(rank, world):
 def everyone(request, tmp_path_factory):
     """What every process found."""
     folder, world = tmp_path_factory.mktemp("processes"), len(request.param)
-    mp.spawn(work, (request.param, str(folder)), nprocs=world)
+    forks.together(__file__, "work", world, request.param, folder)
     return [torch.load(folder / f"found-{rank}", weights_only=False) for rank in range(world)]
 
 

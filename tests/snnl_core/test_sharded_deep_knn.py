@@ -1,11 +1,9 @@
 """Deep k-nearest neighbours of rows that lie in several processes: each must get what one gets from all of them."""
 
-from datetime import timedelta
-
+import forks
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 
 from snnl_core import DeepKNN, search
 
@@ -64,12 +62,9 @@ def predictions(**settings):
     return work
 
 
-def run(rank, shares, folder):
+def run(shares, folder):
     """Work on a part of the rows and save what was found."""
-    limit = timedelta(seconds=60)
-    dist.init_process_group(
-        "gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=len(shares), timeout=limit
-    )
+    rank = dist.get_rank()
     search.BLOCK = 60  # several visits
     found = {
         name: predictions(sharded=True, **settings)(lambda part: mine(part, rank, shares))
@@ -77,7 +72,6 @@ def run(rank, shares, folder):
     }
     check_refusals(rank, len(shares))
     torch.save(found, f"{folder}/found-{rank}")
-    dist.destroy_process_group()
 
 
 def check_refusals(rank, world):
@@ -111,7 +105,7 @@ def check_refusals(rank, world):
 
 @pytest.mark.parametrize("shares", SHARES, ids=str)
 def test_every_process_gets_what_one_gets(shares, tmp_path):
-    mp.spawn(run, (shares, str(tmp_path)), nprocs=len(shares))
+    forks.together(__file__, "run", len(shares), shares, tmp_path)
     for name, settings in WAYS.items():
         whole = predictions(**settings)(lambda part: slice(*PARTS[part]))
         for rank in range(len(shares)):

@@ -1,0 +1,95 @@
+"""Processes of their own that start at once: forks of one clean process.
+
+That one has imported the libraries that take seconds to import, and nothing of this project: the code under test is
+imported anew in each fork, in the order in which it is on the command line. Where a system cannot fork, new processes
+do the same, in more time.
+"""
+
+import gc
+import multiprocessing
+import os
+import runpy
+import subprocess
+import sys
+from datetime import timedelta
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+ROOT = Path(__file__).resolve().parent.parent
+LIBRARIES = [
+    *("accelerate", "click", "jinja2", "numpy", "pandas", "PIL.Image", "pydantic", "rich.progress", "safetensors.torch"),
+    *("matplotlib.figure", "matplotlib.backends.backend_agg", "matplotlib.backends.backend_svg"),
+    *("matplotlib.backends.backend_pdf", "scipy.stats", "sklearn.decomposition", "sklearn.manifold"),
+    *("torch", "torch._dynamo", "torch.distributed", "torchvision.models.feature_extraction"),
+]
+METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+"""How `multiprocessing` starts processes: with the libraries at hand, if it can."""
+LIMIT = timedelta(seconds=60)
+CONTEXT = multiprocessing.get_context(METHOD)
+if METHOD == "forkserver":
+    CONTEXT.set_forkserver_preload(LIBRARIES)
+
+
+def no_sync(descriptor):
+    """In the place of `os.fsync`: as if the disk had told at once that it has everything."""
+    os.fstat(descriptor)
+
+
+def run(script, arguments, cwd, variables, timeout):
+    """Run a script in a folder, with these variables of the environment alone; the finished process."""
+    with TemporaryDirectory() as said:
+        process = CONTEXT.Process(target=_be, args=(script, arguments, cwd, variables, said))
+        process.start()
+        process.join(timeout)
+        if process.exitcode is None:
+            process.kill()
+            raise subprocess.TimeoutExpired([script, *arguments], timeout)
+        out, err = (Path(said, name).read_text(encoding="utf-8") for name in ("out", "err"))
+    return subprocess.CompletedProcess([script, *arguments], process.exitcode, out, err)
+
+
+def together(file, name, count, *given):
+    """Call a file's function in so many processes that find each other, as those do that torchrun starts.
+
+    Each has one thread. A `count` of 1 is a process alone, which finds nobody.
+    """
+    from torch import multiprocessing as several
+
+    with TemporaryDirectory() as folder:
+        about = (count, Path(folder, "meet").as_uri(), file, name, given)
+        several.start_processes(_be_one_of, about, nprocs=count, start_method=METHOD)
+
+
+def _be(script, arguments, cwd, variables, said):
+    """Be `python SCRIPT ARGUMENT ...`."""
+    gc.freeze()  # looking through the libraries' objects would copy them
+    for name, number in (("out", 1), ("err", 2)):
+        os.dup2(os.open(Path(said, name), os.O_WRONLY | os.O_CREAT), number)
+    os.fsync = no_sync
+    os.chdir(cwd)
+    os.environ.clear()
+    os.environ.update(variables)
+    sys.argv[:] = [str(script), *arguments]
+    sys.path[:] = [str(ROOT), *(path for path in sys.path if not Path(path).is_relative_to(ROOT))]
+    runpy.run_path(str(script), run_name="__main__")
+
+
+def _be_one_of(rank, count, meeting, file, name, given):
+    """Be process `rank` of `count`."""
+    import torch
+    from torch import distributed
+
+    gc.freeze()
+    os.fsync = no_sync
+    torch.set_num_threads(1)
+    if count > 1:
+        numbers = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count}
+        os.environ.update({name: str(number) for name, number in numbers.items()})
+        distributed.init_process_group("gloo", meeting, LIMIT, count, rank)
+    spec = spec_from_file_location(Path(file).stem, file)
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    getattr(module, name)(*given)
+    if distributed.is_initialized():  # a training ends with its group
+        distributed.destroy_process_group()
