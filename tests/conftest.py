@@ -14,6 +14,7 @@ import pytest
 from filelock import FileLock
 
 from lab import machine
+from lab.cells.record import read_study
 
 ROOT = Path(__file__).resolve().parent.parent
 CLI = ROOT / "cli.py"
@@ -106,7 +107,8 @@ def incomplete(snnl, once, tmp_path_factory):
 
     Its page is kept as `incomplete.html` in the home, which is this process's own copy.
     """
-    arguments = ["study", "gan-entanglement", "--preset", "smoke", "--seeds", "1", "--runs", "runs", "--json"]
+    arguments = ["study", "gan-entanglement", "--preset", "smoke", "--seeds", "1", "--runs", "runs"]
+    arguments += ["--executor", "here", "--json"]
 
     def make(home):
         plan = snnl(*arguments, "--dry-run", cwd=home).stdout
@@ -125,14 +127,19 @@ def incomplete(snnl, once, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def redrawn(snnl, once):
-    """The published studies' reports, drawn as on a fresh clone: the finished process of each, by its hash."""
+    """A function that draws a published study's report as on a fresh clone, by its hash; gives the finished process."""
 
-    def make(home):
-        shutil.copytree(ROOT / "results", home / "results")
-        folders = sorted((home / "results" / "studies").glob("*/*"))
-        return {path.name: snnl("report", path, "--json") for path in folders}
+    def drawn(name):
+        (published,) = (ROOT / "results" / "studies").glob(f"*/{name}")
 
-    return once("published", make)[1]
+        def make(home):
+            for path in (published, *(ROOT / "results" / "cells" / cell for cell in read_study(published)[2])):
+                shutil.copytree(path, home / path.relative_to(ROOT / "results"))
+            return snnl("report", home / published.relative_to(ROOT / "results"), "--json")
+
+        return once(f"published-{name}", make)[1]
+
+    return drawn
 
 
 @pytest.fixture(scope="session")

@@ -17,12 +17,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).resolve().parent.parent
-LIBRARIES = [
-    *("accelerate", "click", "jinja2", "numpy", "pandas", "PIL.Image", "pydantic", "rich.progress", "safetensors.torch"),
-    *("matplotlib.figure", "matplotlib.backends.backend_agg", "matplotlib.backends.backend_svg"),
-    *("matplotlib.backends.backend_pdf", "scipy.stats", "sklearn.decomposition", "sklearn.manifold"),
-    *("torch", "torch._dynamo", "torch.distributed", "torchvision.models.feature_extraction"),
-]
+LIBRARIES = """
+accelerate click jinja2 numpy pandas PIL.Image pydantic rich.progress safetensors.torch scipy.stats torch torch._dynamo
+matplotlib.figure matplotlib.backends.backend_agg matplotlib.backends.backend_pdf matplotlib.backends.backend_svg
+sklearn.decomposition sklearn.manifold torchvision.models.feature_extraction
+""".split()
 METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 """How `multiprocessing` starts processes: with the libraries at hand, if it can."""
 LIMIT = timedelta(seconds=60)
@@ -70,8 +69,9 @@ def _be(script, arguments, cwd, variables, said):
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(variables)
-    sys.argv[:] = [str(script), *arguments]
-    sys.path[:] = [str(ROOT), *(path for path in sys.path if not Path(path).is_relative_to(ROOT))]
+    sys.argv[:] = [str(script), *map(str, arguments)]
+    others = [path for path in sys.path if not Path(path).is_relative_to(ROOT)]
+    sys.path[:] = [str(Path(script).parent), str(ROOT), *others]
     runpy.run_path(str(script), run_name="__main__")
 
 

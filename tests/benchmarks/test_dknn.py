@@ -1,9 +1,10 @@
 """The benchmark of Deep k-nearest neighbours at a size that takes seconds."""
 
 import json
-import subprocess
-import sys
+import os
 from pathlib import Path
+
+import forks
 
 FILE = Path(__file__).resolve().parents[2] / "benchmarks" / "dknn.py"
 
@@ -11,8 +12,7 @@ FILE = Path(__file__).resolve().parents[2] / "benchmarks" / "dknn.py"
 def test_it_runs_small_and_finds_what_faiss_finds(tmp_path):
     sizes = ["--bank", "300", "--calibration", "30", "--test", "40", "--rounds", "1"]
     parts = ["--only", "pipeline", "--only", "p-values", "--json", str(tmp_path / "out.json")]
-    command = [sys.executable, str(FILE), *sizes, *parts]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    done = forks.run(FILE, [*sizes, *parts], tmp_path, os.environ, 300)
     assert done.returncode == 0, done.stderr
     found = {line["work"]: line for line in json.loads((tmp_path / "out.json").read_text())}
     assert found["neighbours that faiss finds too, the least layer's share"]["value"] > 0.999

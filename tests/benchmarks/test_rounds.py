@@ -2,10 +2,11 @@
 
 import importlib.util
 import json
-import subprocess
+import os
 import sys
 from pathlib import Path
 
+import forks
 import pytest
 
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
@@ -55,7 +56,7 @@ def test_a_line_says_whether_its_bound_is_met(rounds):
     ],
 )
 def test_a_benchmark_runs_and_writes_its_figures(tmp_path, name, arguments, found):
-    command = [sys.executable, str(FOLDER / f"{name}.py"), *arguments, "--rounds", "1", "--json", "found.json"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600)
+    arguments = [*arguments, "--rounds", "1", "--json", "found.json"]
+    done = forks.run(FOLDER / f"{name}.py", arguments, tmp_path, os.environ, 600)
     assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path / "found.json").read_text())[found]

@@ -102,9 +102,8 @@ def stop(folder: Path) -> None:
             raise KeyboardInterrupt
         train_step(training)
 
-    with mock.patch.object(loop, "train_step", stops):
-        with suppress(KeyboardInterrupt):
-            work(cell(folder, "broken"))
+    with mock.patch.object(loop, "train_step", stops), suppress(KeyboardInterrupt):
+        work(cell(folder, "broken"))
     work(cell(folder, "whole"))
 
 

@@ -48,7 +48,7 @@ def test_what_is_broken_ends_with_an_error(monkeypatch, capsys, states, code):
 
 
 def test_the_doctor_tells_what_is_wrong(snnl, tmp_path):
-    done = snnl("doctor", "--json", cwd=tmp_path, OMP_NUM_THREADS="many")
+    done = snnl("doctor", "--json", cwd=tmp_path, anew=True, OMP_NUM_THREADS="many")
     result = json.loads(done.stdout.splitlines()[-1])
     assert done.returncode == 1 and not result["ok"] and not list(tmp_path.iterdir())
     assert "broken   threads: OMP_NUM_THREADS is 'many'" in done.stdout

@@ -29,23 +29,13 @@ def test_the_smoke_study_ends_in_a_report(study):
 
 
 def test_a_search_ends_in_a_file_that_the_study_takes(snnl, tmp_path):
-    tiny = ("--epochs", 1, "--settings", "width=2,batch=100", "--seeds", 1, "--json")
+    tiny = ("--epochs", 1, "--settings", "width=2,batch=100", "--seeds", 1, "--jobs", 1, "--json")
     done = snnl("tune", "classifier-regularization", "--search", "alpha", "--trials", 1, *tiny, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
     assert "trial" in done.stdout and f"--config {found['preset']}" in done.stderr
-    again = snnl(
-        "study",
-        "classifier-regularization",
-        "--preset",
-        "smoke",
-        "--config",
-        found["preset"],
-        "--seeds",
-        2,
-        "--json",
-        cwd=tmp_path,
-    )
+    settings = ["--preset", "smoke", "--config", found["preset"], "--seeds", 2, "--executor", "here", "--json"]
+    again = snnl("study", "classifier-regularization", *settings, cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     result = json.loads(again.stdout.splitlines()[-1])
     assert result["cells"] == {"total": 8, "run": 8, "cached": 0, "failed": 0}

@@ -83,17 +83,16 @@ def browser(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def pages(request, study, incomplete, redrawn, make_report, hostile, tmp_path_factory):
-    """The path of every report, by name."""
+def pages(study, incomplete, redrawn, make_report, hostile, tmp_path_factory):
+    """A function that gives the path of a report, by name; those that are published are drawn when asked for."""
     home, _, done = study
     found = {"smoke": home / json.loads(done.stdout.splitlines()[-1])["report"]}
     found["incomplete"] = incomplete[0] / "incomplete.html"
-    found |= {name: Path(json.loads(done.stdout.splitlines()[-1])["report"]) for name, done in redrawn.items()}
     folder = tmp_path_factory.mktemp("reports")
     found["hostile names"] = write_report(*make_report(folder), folder / "hostile")
     found["hostile classes"] = with_classes(home, [f"{i} {hostile}" for i in range(10)], folder / "classes")
     found["many rows"] = write_report(many_rows(), [], [], folder / "many")
-    return found
+    return lambda name: found.get(name) or Path(json.loads(redrawn(name).stdout.splitlines()[-1])["report"])
 
 
 def with_classes(home, classes, folder):
@@ -122,7 +121,7 @@ def many_rows():
 @pytest.fixture(params=[*REPORTS, *PUBLISHED])
 def page(request, pages):
     """Each report in turn."""
-    return pages[request.param]
+    return pages(request.param)
 
 
 def opened(browser, page, *, width=1200, scheme="light", media="screen"):
@@ -148,7 +147,7 @@ def test_nothing_is_fetched_and_nothing_complains(browser, page):
 
 
 def test_a_page_cannot_fetch_from_outside(browser, pages):
-    opened(browser, pages["smoke"])
+    opened(browser, pages("smoke"))
     refused = browser.execute_async_script("""
         document.addEventListener("securitypolicyviolation", event => arguments[0](event.blockedURI));
         document.body.append(Object.assign(new Image(), {src: "http://127.0.0.1:9/picture.png"}));""")
@@ -178,7 +177,7 @@ def is_number(key):
 
 
 def test_numbers_sort_as_numbers_and_words_as_people_do(browser, pages):
-    opened(browser, pages["many rows"])
+    opened(browser, pages("many rows"))
     shown = "return [...document.querySelectorAll('tbody tr')].map(row => row.cells[arguments[0]].innerText)"
     heads = browser.find_elements("css selector", "th button")
     expected = {
@@ -213,7 +212,7 @@ def test_a_narrow_screen_scrolls_only_inside_boxes(browser, page):
 
 
 def test_a_table_that_is_too_wide_scrolls(browser, pages):
-    opened(browser, pages["many rows"], width=360)
+    opened(browser, pages("many rows"), width=360)
     moved = "const box = document.querySelector('.scroll'); box.scrollLeft = 1e6; return box.scrollLeft"
     assert browser.execute_script(moved) > 300
 
@@ -233,7 +232,7 @@ def test_nothing_is_cut_off_in_print(browser, page, scheme):
 
 
 def test_hostile_names_are_shown_as_text(browser, pages, hostile):
-    opened(browser, pages["hostile names"])
+    opened(browser, pages("hostile names"))
     assert browser.execute_script("return document.scripts.length") == 1
     words = browser.execute_script("return document.body.innerText")
     assert words.count(hostile) == 19 and browser.title == hostile
@@ -242,6 +241,6 @@ def test_hostile_names_are_shown_as_text(browser, pages, hostile):
 
 
 def test_hostile_classes_are_shown_as_text(browser, pages, hostile):
-    opened(browser, pages["hostile classes"])
+    opened(browser, pages("hostile classes"))
     assert browser.execute_script("return document.scripts.length") == 1
     assert browser.execute_script("return document.body.innerText").count(hostile) == 10
