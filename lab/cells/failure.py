@@ -59,7 +59,7 @@ def keep_failure(folder: Path, failure: Failure, error: BaseException | None = N
     if known and (failure.kind == LOST or known.kind != LOST):
         return
     with suppress(OSError):  # on a full disk there is no room for the reason either
-        if error and not isinstance(error, WorkbenchError):
+        if error and not (isinstance(error, WorkbenchError) or out_of_memory(error)):
             atomic_write(folder / TRACEBACK, "".join(traceback.format_exception(error)))
         write_json(folder / FAILED, asdict(failure))
 

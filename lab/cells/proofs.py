@@ -35,7 +35,8 @@ def check_artifacts(cell: Path) -> None:
     Raises:
         WorkbenchError: a file is not what the cell was finished with, or is not there.
     """
-    present = {file.relative_to(cell).as_posix(): file for pattern in layout.ARTIFACTS for file in cell.glob(pattern)}
+    files = (file for pattern in layout.ARTIFACTS for file in cell.glob(pattern) if file.is_file())
+    present = {file.relative_to(cell).as_posix(): file for file in files}
     for name, known in known_hashes(cell).items():
         if name in present:
             check(present[name], present[name].read_bytes(), known)

@@ -12,8 +12,8 @@ HOSTILE = ("nan", "inf", "-inf", "1e300", "1" + "0" * 40)
 """No option takes one of these, whatever it is for: a number, several, or a name."""
 ODD = ("0", "-1", "-1e9")
 """Some options take some of these."""
-NAMED_LATE = {"layers", "snnl_layers", "nodes", "model"}
-"""Names of parts of a network, which are known when it is built."""
+TEXTS = {"features", "imageset", "index", "layers", "model", "nodes", "snnl_layers", "split"}
+"""Options that take names, of which some are known only when a network is built."""
 
 
 def leaves(group=commands, path=()):
@@ -31,7 +31,7 @@ def valued():
     found = {}
     for words, command in leaves():
         for one in command.params:
-            word = isinstance(one, click.Option) and not one.is_flag and one.name not in NAMED_LATE
+            word = isinstance(one, click.Option) and not one.is_flag and one.name not in TEXTS
             if word and not isinstance(one.type, click.Path | click.Choice):
                 found.setdefault((one.opts[0], str(one.type), one.help), (words, command, one))
     return {" ".join([*words, option.opts[0]]): (command, option) for words, command, option in found.values()}

@@ -2,6 +2,14 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from unittest import mock
+
+import pytest
+from making import made
+
+from commands import runs
+from lab.cells.folder import CellFolder
 
 
 def test_exported_results_are_redrawn_without_the_runs(study, snnl, tmp_path):
@@ -45,3 +53,15 @@ def test_runs_are_listed_shown_and_removed(study, snnl, tmp_path):
         done = snnl("runs", "remove", folder, "--runs", "my runs", *arguments, cwd=tmp_path)
         assert done.returncode == code and words in done.stderr, done.stderr
         assert any(tmp_path.rglob("DONE")) == (arguments != ["--yes"])
+
+
+def test_who_breaks_off_at_the_question_is_told_that_nothing_was_removed(monkeypatch, tmp_path, capsys):
+    """By Ctrl-C, or by the end of the input."""
+    folder = CellFolder.create(made(), tmp_path / "runs" / "cells", {}).path
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: True, readline=lambda *_: ""))
+    for error in (KeyboardInterrupt, EOFError):
+        monkeypatch.setattr("click.termui.visible_prompt_func", mock.Mock(side_effect=error))
+        with pytest.raises(SystemExit) as end:
+            runs.command.main(["remove", str(folder), "--runs", str(tmp_path / "runs")], standalone_mode=False)
+        assert end.value.code == 130 and folder.exists()
+        assert capsys.readouterr().err.splitlines()[-1] == "Nothing was removed."

@@ -3,10 +3,12 @@
 import json
 import re
 import shlex
+from pathlib import Path
 
 import pytest
 
 from commands import study as study_command
+from commands import tune
 from lab import machine
 
 
@@ -42,6 +44,26 @@ def test_a_search_ends_in_a_file_that_the_study_takes(snnl, tmp_path):
     assert f"alpha = {found['best']['values']['alpha']:g}" in result["verdicts"][0]["claim"]
     page = (tmp_path / result["report"]).read_text(encoding="utf-8")
     assert page.count("<img") >= 3 and "is maximised, as in the paper" in page
+
+
+def test_a_search_is_told_before_it_runs(tmp_path, capsys):
+    """And nothing is written."""
+    command = tune.command.get_command(None, "classifier-regularization")
+    asked = ["--dry-run", "--trials", "7", "--seeds", "3", "--search", "alpha,temperature", "--json"]
+    command.main([*asked, "--runs", str(tmp_path / "my runs")], standalone_mode=False)
+    *table, outlook, result = capsys.readouterr().out.splitlines()
+    assert [line.split(maxsplit=1) for line in table] == [
+        ["setting", "searched"],
+        ["alpha", "-0.1 to -0.001, by the logarithm"],
+        ["temperature", "minimize or learn"],
+    ]
+    assert outlook.startswith("7 of 7 trials to do in ") and "of 3 trainings each" in outlook
+    assert set(json.loads(result)) == {"study", "folder", "space", "trials"} and not list(tmp_path.iterdir())
+    known = Path(json.loads(result)["folder"])
+    known.mkdir(parents=True)
+    (known / "trials.csv").write_text("trial,alpha,score\n1,-0.1,0.5\n2,-0.01,0.6\n")
+    command.main([*asked, "--runs", str(tmp_path / "my runs")], standalone_mode=False)
+    assert "5 of 7 trials to do" in capsys.readouterr().out
 
 
 def test_every_promised_number_is_in_the_table(study):

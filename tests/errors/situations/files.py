@@ -1,5 +1,6 @@
 """Files of features, weights, and images for foreign networks."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,11 @@ def _(place):
 @situation("a file that is no archive")
 def _(place):
     Path("my.npz").write_bytes(b"no archive")
+
+
+@situation("a pipe in place of a file")
+def _(place):
+    os.mkfifo("my.npz")
 
 
 @situation("a file that was cut off")

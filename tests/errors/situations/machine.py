@@ -32,6 +32,11 @@ def _(place):
     Path("mine.json").write_text("alphas: -0.1")
 
 
+@situation("settings without end")
+def _(place):
+    Path("mine.json").write_text('{"study":' * 100_000 + "1" + "}" * 100_000)
+
+
 @situation("a list in place of settings")
 def _(place):
     Path("mine.json").write_text("[]")
@@ -74,6 +79,12 @@ def _(place):
     log.write_text("no line of a journal\n" + log.read_text())
 
 
+@situation("its journal a link")
+def _(place):
+    Path("mine").mkdir()
+    Path("mine/journal.log").symlink_to("/etc/hostname")
+
+
 @situation("another command at work in it")
 def _(place):
     Path("mine").mkdir()
@@ -96,6 +107,19 @@ def _(place):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     place.patch.setattr(Path, "write_bytes", full)
+
+
+@situation("with no memory left")
+def _(place):
+    from gans import _loop
+
+    place.patch.setattr(_loop, "train", mock.Mock(side_effect=MemoryError))
+
+
+@situation("outside its environment")
+def _(place):
+    error = ModuleNotFoundError("No module named 'click'", name="a_package_that_is_not_there")
+    place.patch.setattr(registry, "entries", mock.Mock(side_effect=error))
 
 
 @situation("without a tracker's package")

@@ -4,7 +4,9 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
+import click
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
@@ -275,3 +277,21 @@ def _(place):
         return schedule.Outcome(done=[done], broken=dict.fromkeys(broken, Failure("error", "no luck")))
 
     place.patch.setattr(schedule, "do", do)
+
+
+@situation("a finished cell with a link in it")
+def _(place):
+    folder = CellFolder.create(FIRST, Path("runs/cells"), LOCAL)
+    folder.mark_done(1.0)
+    (folder.path / "samples").mkdir()
+    (folder.path / "samples" / "0.png").symlink_to("/etc/hostname")
+
+
+@situation("with Ctrl-C at its question")
+def _(place):
+    def broken_off(*arguments, **settings):
+        raise click.Abort
+
+    SITUATIONS["cells that need one another"](place)
+    place.patch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: True))
+    place.patch.setattr(click, "confirm", broken_off)
