@@ -1,6 +1,7 @@
 """Who is near to whom in two sets of points: the searches that several measures share, each made once."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from torch import Tensor
 
@@ -23,25 +24,21 @@ class Near:
 class Neighborhoods:
     """Two sets of points, and the nearest neighbours of each point within its own set and in the other one.
 
+    A search is made when its result is first asked for.
+
     Attributes:
         real: (n, d).
         generated: (m, d).
-        within_real: of each real point, others of its set: 5, or as many as there are.
-        within_generated: the same of the generated points.
-        to_generated: of each real point, the nearest generated one.
-        to_real: of each generated point, the nearest real one.
+        within_generated: of each generated point, others of its set: 5, or as many as there are.
     """
 
     real: Tensor
     generated: Tensor
-    within_real: Near
     within_generated: Near
-    to_generated: Near
-    to_real: Near
 
     @classmethod
     def of(cls, real: Tensor, generated: Tensor) -> "Neighborhoods":
-        """Search both sets.
+        """The neighbourhoods of two sets.
 
         Args:
             real: floating (n, d), finite.
@@ -54,19 +51,33 @@ class Neighborhoods:
         """
         check_sets(real, generated)
         need("a neighbour", 2, min(len(real), len(generated)))
-        crossing = {"to_generated": nearest(real, generated), "to_real": nearest(generated, real)}
-        return cls(real, generated, _within(real), _within(generated), **crossing)
+        return cls(real, generated, _within(generated))
 
     def against(self, real: Tensor) -> "Neighborhoods":
-        """The same generated points with other real ones (n, d); how near they are to each other is known."""
+        """The same generated points with other real ones (n, d); errors are those of `of`."""
         check_sets(real, self.generated)
-        crossing = {"to_generated": nearest(real, self.generated), "to_real": nearest(self.generated, real)}
-        return Neighborhoods(real, self.generated, _within(real), self.within_generated, **crossing)
+        need("a neighbour", 2, len(real))
+        return Neighborhoods(real, self.generated, self.within_generated)
 
     @property
     def n(self) -> int:
         """Points of the smaller set."""
         return min(len(self.real), len(self.generated))
+
+    @cached_property
+    def within_real(self) -> Near:
+        """Of each real point, others of its set: 5, or as many as there are."""
+        return _within(self.real)
+
+    @cached_property
+    def to_generated(self) -> Near:
+        """Of each real point, the nearest generated one."""
+        return nearest(self.real, self.generated)
+
+    @cached_property
+    def to_real(self) -> Near:
+        """Of each generated point, the nearest real one."""
+        return nearest(self.generated, self.real)
 
 
 def nearest(queries: Tensor, points: Tensor) -> Near:
