@@ -19,7 +19,7 @@ from torch import Tensor
 
 from metrics._arguments import Row
 from metrics._sets import need, row
-from metrics.neighborhoods import NEIGHBORS, Near, Neighborhoods, exact_squares
+from metrics.neighborhoods import NEIGHBORS, Near, Neighborhoods, distinct, exact_squares
 from snnl_core.distances import full_precision
 
 PRECISION_K = 3
@@ -71,30 +71,33 @@ class Counts:
 
 @torch.no_grad()
 def count(near: Neighborhoods) -> Counts:
-    """Look at all pairs of a generated and a real point, tile by tile."""
-    pairs = _Pairs.of(near)
-    m, n, device = len(near.generated), len(near.real), near.real.device
+    """Look at all pairs of a distinct generated and a distinct real point, tile by tile."""
+    generated, real = distinct(near.generated), distinct(near.real)
+    pairs, copies = _Pairs.of(near, generated.first, real.first), real.copies.double()
+    m, n, device = len(generated.first), len(real.first), near.real.device
     in_real, in_generated, reached = (torch.zeros(size, dtype=torch.bool, device=device) for size in (m, n, n))
-    real_balls = torch.zeros(m, dtype=torch.int64, device=device)
+    real_balls = torch.zeros(m, dtype=torch.float64, device=device)
     for top in range(0, m, ROWS):
         for left in range(0, n, COLUMNS):
-            rows, columns = slice(top, top + ROWS), slice(left, left + COLUMNS)
-            row, column, (large, small, of_generated) = pairs.inside(rows, columns)
+            row, column, (large, small, of_generated) = pairs.inside(
+                slice(top, top + ROWS), slice(left, left + COLUMNS)
+            )
             in_real[row[small]] = True
             in_generated[column[of_generated]] = True
             reached[column[large]] = True
-            real_balls += torch.bincount(row[large], minlength=m)
-    return Counts(in_real, in_generated, real_balls, reached)
+            real_balls += torch.bincount(row[large], copies[column[large]], minlength=m)
+    return Counts(in_real[generated.which], in_generated[real.which], real_balls[generated.which], reached[real.which])
 
 
 @dataclass(frozen=True)
 class _Pairs:
-    """Generated points x and real points y around the mean of these, and the balls around both.
+    """Generated points x, real points y, and the balls around both.
 
     Attributes:
-        near: the points as they are.
-        x: (m, d), in at least float32.
-        y: (n, d).
+        generated: as they are, (m, d).
+        real: as they are, (n, d).
+        x: around the mean, in at least float32.
+        y: the same of the real ones.
         x_squares: |x|^2 (m,).
         y_squares: |y|^2 (n,).
         large: squared radii of real points, to the fifth neighbour, float64 (n,).
@@ -102,7 +105,8 @@ class _Pairs:
         of_generated: of generated points, to the third (m,).
     """
 
-    near: Neighborhoods
+    generated: Tensor
+    real: Tensor
     x: Tensor
     y: Tensor
     x_squares: Tensor
@@ -112,16 +116,18 @@ class _Pairs:
     of_generated: Tensor
 
     @classmethod
-    def of(cls, near: Neighborhoods) -> "_Pairs":
+    def of(cls, near: Neighborhoods, generated: Tensor, real: Tensor) -> "_Pairs":
+        """Of some of the points, by their positions."""
+        points = near.generated[generated], near.real[real]
         dtype = near.within_real.distances.dtype
         center = near.real.to(dtype).mean(0)
-        x, y = (points.to(dtype) - center for points in (near.generated, near.real))
+        x, y = (some.to(dtype) - center for some in points)
         radii = (
-            _radii(near.real, near.within_real, DENSITY_K),
-            _radii(near.real, near.within_real, PRECISION_K),
-            _radii(near.generated, near.within_generated, PRECISION_K),
+            _radii(near.real, near.within_real, DENSITY_K)[real],
+            _radii(near.real, near.within_real, PRECISION_K)[real],
+            _radii(near.generated, near.within_generated, PRECISION_K)[generated],
         )
-        return cls(near, x, y, x.square().sum(1), y.square().sum(1), *radii)
+        return cls(*points, x, y, x.square().sum(1), y.square().sum(1), *radii)
 
     def inside(self, rows: slice, columns: slice) -> tuple[Tensor, Tensor, list[Tensor]]:
         """Pairs of a tile that may lie in a ball of each other, by row and column (p,), and for each whether x is in
@@ -134,7 +140,7 @@ class _Pairs:
         unsure = torch.stack([(least <= limit) & (most > limit) for limit in limits]).any(0).nonzero().flatten()
         apart = most.double()
         for some in unsure.split(max(1, PAIRS // self.x.shape[1])):
-            apart[some] = exact_squares(self.near.generated[row[some]], self.near.real[column[some]])
+            apart[some] = exact_squares(self.generated[row[some]], self.real[column[some]])
         return row, column, [apart <= limit for limit in limits]
 
     def _candidates(self, rows: slice, columns: slice) -> tuple[Tensor, Tensor, Tensor, Tensor]:
