@@ -19,7 +19,7 @@ from torch import Tensor
 
 from metrics._arguments import Row
 from metrics._sets import need, row
-from metrics.neighborhoods import NEIGHBORS, Neighborhoods, exact_squares
+from metrics.neighborhoods import NEIGHBORS, Near, Neighborhoods, distinct, exact_squares
 from snnl_core.distances import full_precision
 
 PRECISION_K = 3
@@ -71,76 +71,96 @@ class Counts:
 
 @torch.no_grad()
 def count(near: Neighborhoods) -> Counts:
-    """Look at all pairs of a generated and a real point, tile by tile."""
-    pairs = _Pairs.of(near)
-    m, n, device = len(near.generated), len(near.real), near.real.device
+    """Look at all pairs of a distinct generated and a distinct real point, tile by tile."""
+    generated, real = distinct(near.generated), distinct(near.real)
+    pairs, copies = _Pairs.of(near, generated.first, real.first), real.copies.double()
+    m, n, device = len(generated.first), len(real.first), near.real.device
     in_real, in_generated, reached = (torch.zeros(size, dtype=torch.bool, device=device) for size in (m, n, n))
-    real_balls = torch.zeros(m, dtype=torch.int64, device=device)
+    real_balls = torch.zeros(m, dtype=torch.float64, device=device)
     for top in range(0, m, ROWS):
-        rows = slice(top, top + ROWS)
         for left in range(0, n, COLUMNS):
-            columns = slice(left, left + COLUMNS)
-            low, high = pairs.bounds(rows, columns)
-            in_real[rows] |= pairs.inside(low, high, rows, columns, pairs.small[None, columns]).any(1)
-            in_generated[columns] |= pairs.inside(low, high, rows, columns, pairs.generated[rows, None]).any(0)
-            inside = pairs.inside(low, high, rows, columns, pairs.large[None, columns])
-            real_balls[rows] += inside.sum(1)
-            reached[columns] |= inside.any(0)
-    return Counts(in_real, in_generated, real_balls, reached)
+            row, column, (large, small, of_generated) = pairs.inside(
+                slice(top, top + ROWS), slice(left, left + COLUMNS)
+            )
+            in_real[row[small]] = True
+            in_generated[column[of_generated]] = True
+            reached[column[large]] = True
+            real_balls += torch.bincount(row[large], copies[column[large]], minlength=m)
+    return Counts(in_real[generated.which], in_generated[real.which], real_balls[generated.which], reached[real.which])
 
 
 @dataclass(frozen=True)
 class _Pairs:
-    """Generated points x and real points y around the mean of these, and the squared radii of their balls, float64.
+    """Generated points x, real points y, and the balls around both.
 
     Attributes:
-        small: of real points, to the third neighbour.
-        large: of real points, to the fifth.
-        generated: of generated points, to the third.
+        generated: as they are, (m, d).
+        real: as they are, (n, d).
+        x: around the mean, in at least float32.
+        y: the same of the real ones.
+        x_squares: |x|^2 (m,).
+        y_squares: |y|^2 (n,).
+        large: squared radii of real points, to the fifth neighbour, float64 (n,).
+        small: the same to the third.
+        of_generated: of generated points, to the third (m,).
     """
 
-    near: Neighborhoods
+    generated: Tensor
+    real: Tensor
     x: Tensor
     y: Tensor
-    small: Tensor
+    x_squares: Tensor
+    y_squares: Tensor
     large: Tensor
-    generated: Tensor
+    small: Tensor
+    of_generated: Tensor
 
     @classmethod
-    def of(cls, near: Neighborhoods) -> "_Pairs":
+    def of(cls, near: Neighborhoods, generated: Tensor, real: Tensor) -> "_Pairs":
+        """Of some of the points, by their positions."""
+        points = near.generated[generated], near.real[real]
         dtype = near.within_real.distances.dtype
         center = near.real.to(dtype).mean(0)
-        real, generated = near.within_real.positions, near.within_generated.positions
-        radii = [
-            exact_squares(points, points[positions[:, k - 1]]) * (1 + TIE)
-            for points, positions, k in (
-                (near.real, real, PRECISION_K),
-                (near.real, real, DENSITY_K),
-                (near.generated, generated, PRECISION_K),
-            )
-        ]
-        return cls(near, near.generated.to(dtype) - center, near.real.to(dtype) - center, *radii)
-
-    def bounds(self, rows: slice, columns: slice) -> tuple[Tensor, Tensor]:
-        """Between what the squared distances of a tile (r, c) are for certain."""
-        x, y = self.x[rows], self.y[columns]
-        error = (8 + math.sqrt(x.shape[1])) * torch.finfo(x.dtype).eps
-        squares = x.square().sum(1)[:, None] + y.square().sum(1)[None]
-        with full_precision(x.device):
-            product = x @ y.T
-        return (
-            torch.add((1 + error) * squares, product, alpha=-2),
-            torch.add((1 - error) * squares, product, alpha=-2),
+        x, y = (some.to(dtype) - center for some in points)
+        radii = (
+            _radii(near.real, near.within_real, DENSITY_K)[real],
+            _radii(near.real, near.within_real, PRECISION_K)[real],
+            _radii(near.generated, near.within_generated, PRECISION_K)[generated],
         )
+        return cls(*points, x, y, x.square().sum(1), y.square().sum(1), *radii)
 
-    def inside(self, above: Tensor, below: Tensor, rows: slice, columns: slice, radii: Tensor) -> Tensor:
-        """Which pairs of a tile are no farther apart than a radius, given bounds of their distances (r, c)."""
-        limit = radii.to(above.dtype)
-        inside = above <= limit
-        row, column = ((below <= limit * (1 + torch.finfo(above.dtype).eps)) & ~inside).nonzero(as_tuple=True)
-        radii = radii.expand(above.shape)
-        size = max(1, PAIRS // self.x.shape[1])
-        for i, j in zip(row.split(size), column.split(size), strict=True):
-            apart = exact_squares(self.near.generated[rows][i], self.near.real[columns][j])
-            inside[i, j] = apart <= radii[i, j]
-        return inside
+    def inside(self, rows: slice, columns: slice) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """Pairs of a tile that may lie in a ball of each other, by row and column (p,), and for each whether x is in
+        the large and in the small ball of y, and y in that of x (p,).
+
+        Products tell of nearly all pairs that they do not; where those cannot decide, float64 does.
+        """
+        row, column, least, most = self._candidates(rows, columns)
+        limits = [self.large[column], self.small[column], self.of_generated[row]]
+        unsure = torch.stack([(least <= limit) & (most > limit) for limit in limits]).any(0).nonzero().flatten()
+        apart = most.double()
+        for some in unsure.split(max(1, PAIRS // self.x.shape[1])):
+            apart[some] = exact_squares(self.generated[row[some]], self.real[column[some]])
+        return row, column, [apart <= limit for limit in limits]
+
+    def _candidates(self, rows: slice, columns: slice) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Pairs of a tile by row and column, and between what their squared distances are for certain (p,).
+
+        They are those whose distance may be within a radius.
+        """
+        error = (8 + math.sqrt(self.x.shape[1])) * torch.finfo(self.x.dtype).eps
+        x_squares, y_squares = self.x_squares[rows], self.y_squares[columns]
+        with full_precision(self.x.device):
+            least = torch.addmm((1 - error) * y_squares, self.x[rows], self.y[columns].T, alpha=-2)
+        rest = (1 - error) * x_squares  # of the least that |x - y|^2 can be
+        near = least <= (self.of_generated[rows].to(least) - rest)[:, None]
+        near |= least - self.large[columns].to(least) <= -rest[:, None]
+        row, column = near.nonzero(as_tuple=True)
+        least = least[row, column] + rest[row]
+        most = least + 2 * error * (x_squares[row] + y_squares[column])
+        return row + rows.start, column + columns.start, least, most
+
+
+def _radii(points: Tensor, within: Near, k: int) -> Tensor:
+    """Squared distances to the k-th neighbour, float64 (n,)."""
+    return exact_squares(points, points[within.positions[:, k - 1]]) * (1 + TIE)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from metrics._arguments import Row
 from metrics._sets import check_sets, need, row
-from metrics.neighborhoods import nearest
+from metrics.neighborhoods import distinct, nearest
 from snnl_core.neighbors import nearest_neighbors
 
 NO_VALUES = ("_low", "_high", "_stderr", "inverse_temperature")
@@ -68,8 +68,17 @@ def training_neighbors(points: Tensor, training: Tensor) -> TrainingNeighbors:
     found = nearest(points, training)
     position = found.positions[:, 0]
     met, which = position.unique(return_inverse=True)
-    own = nearest_neighbors(training[met], training, 2)[0][:, 1]  # the first is the point itself, or a copy at 0, too
-    return TrainingNeighbors(position, found.distances[:, 0].sqrt(), own.sqrt()[which])
+    return TrainingNeighbors(position, found.distances[:, 0].sqrt(), _nearest_other(met, training).sqrt()[which])
+
+
+def _nearest_other(some: Tensor, points: Tensor) -> Tensor:
+    """The squared distance to the nearest other point of some of the points, by position (m,)."""
+    known = distinct(points)
+    alone = points[known.first]
+    if len(alone) == 1:
+        return alone.new_zeros(len(some))
+    squares = nearest_neighbors(points[some], alone, 2)[0][:, 1]  # the first is the point itself
+    return squares.masked_fill(known.copies[known.which[some]] > 1, 0)
 
 
 def gaps(held_out: Sequence[Row], training: Sequence[Row]) -> list[Row]:

@@ -6,10 +6,11 @@ import pytest
 import torch
 from clouds import cloud, values
 
-from metrics import diversity, frechet, kernel, manifolds, real_generated, sliced
+from metrics import diversity, frechet, kernel, manifolds, memorization, neighborhoods, real_generated, sliced
 from metrics._sets import LeftOutError
 from metrics.comparison import Predictions, compare
 from metrics.histogram import measure as histogram
+from metrics.memorization import training_neighbors
 from metrics.neighborhoods import Neighborhoods
 
 LABELS = torch.arange(120) % 3
@@ -89,6 +90,25 @@ def test_collapse_to_one_real_image_is_finite_and_shows_on_every_measure():
     assert all(math.isfinite(row["value"]) for row in found.rows)
     assert found.value("ball_coverage", "real") < 0.2 and found.value("copied", "generated") == 1
     assert len(found.remarks) == 2
+
+
+def test_thousands_of_copies_take_no_longer_than_other_points():
+    """Each would be a neighbour of all: the searches meet a pair of points once."""
+    seen = []
+    real, generated = cloud(0, 3000, 3), cloud(1, 1, 3).expand(3000, -1)
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (neighborhoods, memorization):
+            search = module.nearest_neighbors
+
+            def counted(queries, points, k, search=search, **settings):
+                seen.append((len(queries), len(points)))
+                return search(queries, points, k, **settings)
+
+            patch.setattr(module, "nearest_neighbors", counted)
+        near = Neighborhoods.of(real, generated)
+        manifolds.measure(near)
+        training_neighbors(generated, generated)
+    assert (6, 6) in seen and (1, 1) in seen and (3000, 3000) in seen
 
 
 def test_a_real_set_of_one_image_leaves_the_spread_out():
