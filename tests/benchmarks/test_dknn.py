@@ -11,9 +11,10 @@ FILE = Path(__file__).resolve().parents[2] / "benchmarks" / "dknn.py"
 
 def test_it_runs_small_and_finds_what_faiss_finds(tmp_path):
     sizes = ["--bank", "300", "--calibration", "30", "--test", "40", "--rounds", "1"]
-    parts = ["--only", "pipeline", "--only", "p-values", "--json", str(tmp_path / "out.json")]
-    done = forks.run(FILE, [*sizes, *parts], tmp_path, os.environ, 300)
+    parts = [word for part in ("pipeline", "p-values", "index") for word in ("--only", part)]
+    done = forks.run(FILE, [*sizes, *parts, "--json", str(tmp_path / "out.json")], tmp_path, os.environ, 300)
     assert done.returncode == 0, done.stderr
     found = {line["work"]: line for line in json.loads((tmp_path / "out.json").read_text())}
     assert found["neighbours that faiss finds too, the least layer's share"]["value"] > 0.999
     assert "valid p-values, 40 x 10 from 30" in found
+    assert found["HNSW32: recall, the least layer's"]["value"] > 0.5 and "exact: predict 40 rows" in found

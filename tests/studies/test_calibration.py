@@ -13,6 +13,7 @@ from lab.errors import UsageError, WorkbenchError
 from lab.reporting.report import write_report
 from lab.reporting.verdicts import judge
 from studies import calibration
+from studies.calibration import figures
 from tasks import _foreign
 
 WITHOUT, ENTANGLED, APART = "alpha=0", "alpha=-0.00658", "alpha=0.00658"
@@ -151,6 +152,11 @@ def test_a_report_without_files_has_its_tables(finished):
     table = build_table({"cell": folder.path.name, **row} for folder in finished for row in folder.rows())
     found = calibration.report(config(), table, [])
     assert not any(type(item).__name__ == "Figure" for section in found.sections for item in section.items)
+
+
+def test_seven_foreign_sets_and_the_test_images_have_colours_of_their_own():
+    names = _foreign.usual("mnist")
+    assert len(names) == 7 and len(set(figures.by_set(names).values())) == 8
 
 
 def test_the_smoke_study_runs_through_the_command_line(snnl, tmp_path):
