@@ -29,8 +29,8 @@ from lab.training.snapshots import snapshots
 from snnl_core import DeepKNN
 from snnl_core.pooling import MAX_FEATURES
 
-MAX_BANK, MAX_CALIBRATION = 10_000, 1_000
-"""So many training images are searched unless told otherwise, and so many validation images calibrate."""
+MAX_BANK, MAX_CALIBRATION, NEIGHBORS = 10_000, 1_000, 75
+"""Training images that are searched unless told otherwise, validation images that calibrate, and neighbours."""
 SHOWN = 8
 """How many neighbours of an image a page shows in each layer."""
 
@@ -112,7 +112,7 @@ def exemplars(
     data: Path,
     download: bool = True,
     n_bank: int | None = None,
-    k: int = 75,
+    k: int | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> Exemplars:
     """What a training cell's last network and its training images say of image files; float32 arithmetic.
@@ -123,7 +123,7 @@ def exemplars(
         data: folder of the data sets.
         download: fetch data that are not there.
         n_bank: how many training images are searched, drawn by the training's seed; None for 10,000, or all.
-        k: neighbours in each layer.
+        k: neighbours in each layer; None for 75, or as many as there are.
         say: is told, in a line, what is searched.
 
     Raises:
@@ -143,6 +143,9 @@ def exemplars(
         f"{len(bank)} of {len(fitted)} training images are searched, {len(held)} of {len(kept)} validation images "
         "calibrate."
     )
+    if k is None and len(bank) < NEIGHBORS:
+        say(f"k: {len(bank)}, since there are no more images to search.")
+    k = k or min(len(bank), NEIGHBORS)
     network = load_classifier(snapshot, run).to(evaluation_device(folder))
     observer = Observer(network, DeepKNN(k), MAX_FEATURES)
     with telling(f"{cell} (see --n-bank and --k)", say):

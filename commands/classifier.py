@@ -35,7 +35,7 @@ command.add_command(click.Command("list", callback=partial(print_entries, "class
 @options.folder
 @click.argument("images", nargs=-1, required=True, type=options.A_FILE)
 @click.option("--n-bank", type=click.IntRange(1), help="Training images to search.  [default: 10000, or all there are]")
-@click.option("--k", type=click.IntRange(1), default=75, help="Neighbours in each hidden layer.")
+@click.option("--k", type=click.IntRange(1), help="Neighbours in each hidden layer.  [default: 75, or all there are]")
 @click.option("--out", type=options.NEW_FILE, help="Write a page that shows the images and their neighbours, too.")
 @options.reading
 @options.json

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lab.files import atomic_write, replacing
+from lab.reporting.fonts import unweighed
 from lab.reporting.plots import STYLE
 from lab.reporting.tables import Table, sort_key, text
 from lab.reporting.verdicts import Verdict
@@ -122,7 +123,7 @@ def _write_figure(figure: Figure, folder: Path) -> str:
     for kind, metadata in NO_DATES.items():
         buffer = io.BytesIO()
         # The salt and the fonts are read at saving; a drawing need not come from `new_figure`.
-        with mpl.rc_context(STYLE):  # type: ignore[arg-type]
+        with mpl.rc_context(STYLE), unweighed():  # type: ignore[arg-type]
             figure.drawing.savefig(buffer, format=kind, metadata=metadata)
         atomic_write(folder / f"{figure.name}.{kind}", buffer.getvalue())
     with replacing(folder / f"{figure.name}.csv") as aside:
