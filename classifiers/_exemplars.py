@@ -23,8 +23,8 @@ from lab.training.draws import subset
 from snnl_core import DeepKNN
 from snnl_core.pooling import MAX_FEATURES
 
-MAX_BANK, MAX_CALIBRATION = 10_000, 1_000
-"""So many training images are searched unless told otherwise, and so many validation images calibrate."""
+MAX_BANK, MAX_CALIBRATION, NEIGHBORS = 10_000, 1_000, 75
+"""Training images that are searched unless told otherwise, validation images that calibrate, and neighbours."""
 SHOWN = 8
 """How many neighbours of an image a page shows in each layer."""
 
@@ -102,7 +102,7 @@ def exemplars(
     files: Sequence[Path],
     *,
     n_bank: int | None = None,
-    k: int = 75,
+    k: int | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> Exemplars:
     """What a network and the images that it was trained on say of image files; float32 arithmetic.
@@ -111,7 +111,7 @@ def exemplars(
         trained: the network and its images.
         files: images, decoded to the size and channels of those.
         n_bank: how many of the images that it was trained on are searched, drawn by seed; None for 10,000, or all.
-        k: neighbours in each layer.
+        k: neighbours in each layer; None for 75, or as many as there are.
         say: is told, in a line, what is searched.
 
     Raises:
@@ -128,7 +128,9 @@ def exemplars(
         f"{len(bank)} of {n} training images are searched, {len(held)} of {len(held_out)} {trained.held} images "
         "calibrate."
     )
-    observer = Observer(trained.network, DeepKNN(k), MAX_FEATURES)
+    if k is None and len(bank) < NEIGHBORS:
+        say(f"k: {len(bank)}, since there are no more images to search.")
+    observer = Observer(trained.network, DeepKNN(k or min(len(bank), NEIGHBORS)), MAX_FEATURES)
     with telling(f"{trained.place} (see --n-bank and --k)", say):
         observer.fit(train.pixels(bank), train.classes(bank)).calibrate(held_out.pixels(held), held_out.classes(held))
         seen = observer.see(images)

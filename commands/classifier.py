@@ -36,7 +36,7 @@ command.add_command(click.Command("list", callback=partial(print_entries, "class
 @click.argument("first", metavar="[FOLDER]", type=options.A_PATH, required=False)
 @click.argument("images", nargs=-1, metavar="IMAGES...", type=options.A_FILE)
 @click.option("--n-bank", type=options.count(), help="Training images to search.  [default: 10000, or all there are]")
-@click.option("--k", type=options.count(), default=75, help="Neighbours in each hidden layer.")
+@click.option("--k", type=options.count(), help="Neighbours in each hidden layer.  [default: 75, or all there are]")
 @click.option("--out", type=options.NEW_FILE, help="Write a page that shows the images and their neighbours, too.")
 @options.foreign_network("Its hidden layers to search in.  [default: its stages, else its modules]", required=False)
 @click.option("--imageset", help="With --model: its train split is searched, its test split calibrates.")
@@ -47,7 +47,7 @@ def credibility(
     first: Path | None,
     images: tuple[Path, ...],
     n_bank: int | None,
-    k: int,
+    k: int | None,
     out: Path | None,
     model: str | None,
     data: Path,
@@ -74,7 +74,7 @@ def credibility(
     if out:
         write_page(found.report(), out)
     print_rows([*found.rows[0]], found.rows)
-    click.echo(f"\nThe {min(SHOWN, k)} nearest training images, by number and label:")
+    click.echo(f"\nThe {min(SHOWN, k or SHOWN)} nearest training images, by number and label:")
     print_table([["image", "layer", "nearest"], *_nearest(found)])
     print_json(found.plain(), as_json)
 

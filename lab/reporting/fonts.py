@@ -1,6 +1,8 @@
 """Names in any script on figures: in fonts of the machine that have their letters, else by number."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from unicodedata import category
@@ -40,6 +42,18 @@ def numbered(names: Sequence[str]) -> list[Table]:
     return [Table("names", caption, columns("number", "name"), rows)] if rows else []
 
 
+@contextmanager
+def unweighed() -> Iterator[None]:
+    """Where matplotlib does not tell that a family has no letters of usual weight: it takes those that there are."""
+    log = logging.getLogger("matplotlib.font_manager")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
+
+
 def _families_for(letters: frozenset[str]) -> tuple[str, ...] | None:
     """The families beside the usual one that have the letters, as few as it takes one by one; None without such."""
     if any(category(letter) == CONTROL for letter in letters):
@@ -73,7 +87,8 @@ def _letters(family: str) -> frozenset[int]:
     from matplotlib.ft2font import FT2Font
 
     try:
-        font = FT2Font(findfont(FontProperties(family=[family]), fallback_to_default=family == USUAL))
+        with unweighed():
+            font = FT2Font(findfont(FontProperties(family=[family]), fallback_to_default=family == USUAL))
         return frozenset(font.get_charmap()) if font.scalable else frozenset()
     except (OSError, RuntimeError, ValueError):
         return frozenset()

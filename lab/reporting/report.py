@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lab.files import atomic_write, replacing
+from lab.reporting.fonts import unweighed
 from lab.reporting.plots import STYLE
 from lab.reporting.tables import Table, sort_key, text
 from lab.reporting.verdicts import Verdict
@@ -120,7 +121,7 @@ def _write_figure(figure: Figure, folder: Path) -> str:
     import matplotlib as mpl
 
     # The salt and the fonts are read at saving; a drawing need not come from `new_figure`.
-    with mpl.rc_context(STYLE):  # type: ignore[arg-type]
+    with mpl.rc_context(STYLE), unweighed():  # type: ignore[arg-type]
         if figure.drawing.get_layout_engine():  # laid out once, and not for each format
             figure.drawing.draw_without_rendering()
             figure.drawing.set_layout_engine(None)

@@ -63,9 +63,10 @@ def test_fewer_training_images_can_be_searched(snnl, trained, tmp_path):
     home, folder, _ = trained
     red = tmp_path / os.fsdecode(b"no \xff character.jpg")
     Image.new("RGB", (40, 50), "red").save(red)
-    command = ["classifier", "credibility", folder, red, "--k", "3", "--out", tmp_path / "p.html", "--json", "--n-bank"]
-    done = snnl(*command, "200", cwd=home)
-    assert done.returncode == 0 and "200 of 1167 training images are searched" in done.stderr
+    command = ["classifier", "credibility", folder, red, "--out", tmp_path / "p.html", "--json", "--n-bank"]
+    done = snnl(*command, "60", cwd=home)
+    assert done.returncode == 0 and "60 of 1167 training images are searched" in done.stderr
+    assert "k: 60, since there are no more images to search." in done.stderr
     (found,) = json.loads(done.stdout.splitlines()[-1])["images"]
     assert found["image"].endswith("no ? character.jpg")
     fitted = set(carve(1297, 0.1, 0)[0].tolist())

@@ -40,3 +40,11 @@ def test_given_values_replace_the_presets():
     assert with_preset(Settings, presets, "smoke", {"kimg": 5}) == Settings(kimg=5, gans=("a", "b"))
     with pytest.raises(UsageError, match="Unknown preset 'smok'"):
         with_preset(Settings, presets, "smok", {})
+
+
+def test_only_what_is_given_counts_as_asked_for_also_after_a_change():
+    found = with_preset(Settings, {"smoke": {"kimg": 0.1, "gans": ("a",)}}, "smoke", {"kimg": 0.1})
+    assert found.model_fields_set == {"kimg"} and found.gans == ("a",)
+    changed = found.replaced(gans=("b",))
+    assert changed.model_fields_set == {"kimg", "gans"} and changed == Settings(kimg=0.1, gans=("b",))
+    assert changed.changed() == Settings.parse(changed.plain()).changed()

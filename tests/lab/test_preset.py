@@ -74,3 +74,10 @@ def test_a_file_that_is_no_text_is_refused(file):
     file.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UsageError, match="is no JSON file"):
         read_preset(file, "mine", Settings)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
+def test_a_file_may_be_in_any_unicode_with_or_without_a_byte_order_mark(file, encoding):
+    """As Windows' Notepad and PowerShell write them."""
+    file.write_text('{"study": "mine", "config": {"names": ["ä", "犬"]}}', encoding=encoding)
+    assert read_preset(file, "mine", Settings) == {"names": ["ä", "犬"]}

@@ -14,6 +14,7 @@ from lab.reporting.report import write_report
 from lab.reporting.verdicts import judge
 from studies import calibration
 from studies.calibration import figures
+from studies.calibration.figures import exemplars
 from tasks import _foreign
 
 WITHOUT, ENTANGLED, APART = "alpha=0", "alpha=-0.00658", "alpha=0.00658"
@@ -54,6 +55,18 @@ def test_usual_sets_that_are_not_at_hand_are_left_out_aloud_and_named_ones_are_n
     assert f"notmnist is not below {tmp_path}: left out" in capsys.readouterr().err
     with pytest.raises(WorkbenchError, match="notMNIST"):
         plan(tmp_path, imageset="mnist", n=100, foreign=("notmnist",))
+
+
+@pytest.mark.filterwarnings("error")
+def test_classes_that_no_font_can_write_are_numbers_on_exemplars(tmp_path):
+    images, names = np.zeros((2, 1, 8, 8), np.uint8), ["cat", "\U00010380"]
+    near = {"neighbor_images": np.zeros((2, 1, 2, 1, 8, 8), np.uint8), "neighbor_labels": np.ones((2, 1, 2), int)}
+    facts = {"group": ["", "noise"], "label": [0, -1], "predicted": [1, 1], "credibility": [0.5, 0.1], "index": [3, 4]}
+    arrays = {name: np.array(values) for name, values in facts.items()}
+    figure = exemplars("alpha=0", 0, {"images": images, "layers": np.array(["fc"]), **near, **arrays}, names)
+    figure.drawing.savefig(tmp_path / "figure.svg")
+    assert [text.get_text() for text in figure.drawing.axes[0].texts][:2] == ["cat: 1? 0.50", "1 1"]
+    assert figure.data["neighbours"][0] == f"{names[1]} {names[1]}" and figure.data["predicted"][0] == names[1]
 
 
 def test_other_foreign_images_are_another_cell(tmp_path):

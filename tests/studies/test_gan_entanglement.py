@@ -118,6 +118,18 @@ def test_class_names_are_drawn_as_they_are(tmp_path):
     figure.drawing.savefig(tmp_path / "figure.svg")
 
 
+@pytest.mark.filterwarnings("error")
+def test_classes_that_no_font_can_write_are_numbers_beside_a_table(tmp_path, monkeypatch):
+    names = ("cat", "\U00010380\U00010381", "\U00010382")
+    monkeypatch.setitem(study.report.__globals__, "classes_of", lambda cells: names)
+    found = study.report(config(gans=("dcgan",)), build_table(rows("dcgan", 0, 0.1, 0.9, 0.5)), [])
+    page = write_report(found, [], [], tmp_path).read_text(encoding="utf-8")
+    items = [item for one in found.sections for item in one.items]
+    (figure,) = (item for item in items if getattr(item, "name", "") == "real-side-by-class")
+    assert [label.get_text() for label in figure.drawing.axes[0].get_xticklabels()] == ["cat", "1", "2"]
+    assert all(name in page for name in names) and "figures show their numbers" in page
+
+
 @pytest.mark.filterwarnings("error::UserWarning")
 @pytest.mark.parametrize("measures", [FINAL_MEASURES, FINAL_MEASURES[::-1], FINAL_MEASURES[1:3]])
 def test_a_gan_is_in_the_legend_once_whichever_measure_it_lacks(measures, tmp_path):

@@ -14,7 +14,7 @@ from lab.cells.folder import CellFolder
 from lab.cells.rows import build_table, pick
 from lab.cells.work import work
 from lab.config import with_preset
-from lab.errors import UsageError
+from lab.errors import UsageError, WorkbenchError
 from lab.reporting.report import write_report
 from lab.reporting.verdicts import judge
 from lab.training.draws import subset
@@ -116,6 +116,22 @@ def test_classes_of_which_no_image_was_drawn_are_left_empty(finished):
     of, on = np.argwhere(~np.isnan(pairs[1, 1]))[1]
     (early, late) = pick(figure.data, layer="fc2", of=of, on=on)["mass"]
     assert early == late == float(pairs[1, 1, of, on]), "the first epoch that was kept, and the last"
+
+
+@pytest.mark.filterwarnings("error")
+def test_classes_that_no_font_can_write_are_numbers(tmp_path):
+    kept = {"class_pairs": np.ones((2, 3, 2, 2)), "layers": LAYERS, "epochs": [0, 2]}
+    figure = class_pairs([kept], "cnn", LAYERS, ["cat", "\U00010380"])
+    figure.drawing.savefig(tmp_path / "figure.svg")
+    assert [label.get_text() for label in figure.drawing.axes[0].get_yticklabels()] == ["cat", "1"]
+
+
+def test_a_draw_of_one_image_a_class_fails_and_leaves_no_empty_figures(finished):
+    training, _ = finished
+    one = CellFolder.create(measure_layers.cell(TRAINING, 2), training.path.parent, LOCAL)
+    with pytest.raises(WorkbenchError, match=r"digits \(test\): no two of 2 are of one class"):
+        work(one)
+    assert not (one.path / "DONE").exists()
 
 
 def test_measuring_twice_gives_the_same_rows(finished):
