@@ -149,6 +149,7 @@ class Halves(torch.nn.Module):
 """
 
 
+@pytest.mark.filterwarnings("ignore::FutureWarning")
 def test_the_output_of_a_network_of_ones_own_is_the_features(random_images, tmp_path):
     (tmp_path / "net.py").write_text(NETWORK)
     images = random_images(5)
