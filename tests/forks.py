@@ -38,7 +38,7 @@ def no_sync(descriptor):
 def run(script, arguments, cwd, variables, timeout):
     """Run a script in a folder, with these variables of the environment alone; the finished process."""
     with TemporaryDirectory() as said:
-        process = CONTEXT.Process(target=_be, args=(script, arguments, cwd, variables, said))
+        process = CONTEXT.Process(target=_be, args=(script, arguments, cwd, dict(variables), said))
         process.start()
         process.join(timeout)
         if process.exitcode is None:
