@@ -96,19 +96,15 @@ def _floating(path: Path, name: str, x: Tensor, labels: Tensor | None) -> Tensor
 
 
 def _whole(labels: Tensor, path: Path) -> Tensor:
+    bad = torch.zeros_like(labels, dtype=torch.bool)
     if labels.is_floating_point():
-        _refuse(labels, (labels != labels.round()) | ~labels.isfinite(), path, "no whole number")
-        _refuse(labels, labels.abs() >= 2.0**63, path, "beyond 64-bit integers")
+        bad = (labels != labels.round()) | ~(labels.abs() < 2.0**63)
     elif labels.dtype == torch.uint64:
-        _refuse(labels, labels.long() < 0, path, "beyond 64-bit integers")
-    return labels.long()
-
-
-def _refuse(labels: Tensor, bad: Tensor, path: Path, what: str) -> None:
-    """Raise WorkbenchError, naming the first, if any labels are bad."""
+        bad = labels.long() < 0
     if bad.any():
         where = int(bad.nonzero()[0])
-        raise WorkbenchError(f"{path}: labels[{where}] = {labels[where].item():g} is {what}.")
+        raise WorkbenchError(f"{path}: labels[{where}] = {labels[where].item():g} is no whole number of 64 bits.")
+    return labels.long()
 
 
 @contextmanager

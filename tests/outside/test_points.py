@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from lab.errors import UsageError, WorkbenchError
-from outside.files import read_points
+from outside.files import read_layers, read_points
 from outside.points import measure_file
 from snnl_core import entanglement
 
@@ -74,6 +74,39 @@ def test_arrays_that_do_not_fit(tmp_path, arrays, words):
         measure_file(tmp_path / "a.npz")
     assert words in str(refused.value) and "\n" not in str(refused.value)
     assert refused.value.exit_code == 1
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.int32])
+def test_integers_are_measured_as_their_float64(tmp_path, kind):
+    """Times in milliseconds: float32 holds them only to a few minutes."""
+    generator = np.random.default_rng(0)
+    far = {np.int64: 1_700_000_000_000, np.int32: 2_000_000_000}[kind]
+    times = (far + 20 * LABELS[:, None] + generator.integers(0, 8, (30, 2))).astype(kind)
+    np.savez(tmp_path / "whole.npz", x=times, labels=LABELS)
+    np.savez(tmp_path / "wide.npz", x=times.astype(np.float64), labels=LABELS)
+    whole, wide = (measure_file(tmp_path / f"{name}.npz").plain() for name in ("whole", "wide"))
+    assert whole["score"] == wide["score"] == pytest.approx(0, abs=1e-6)
+    layers, _ = read_layers(tmp_path / "whole.npz")
+    assert layers["x"].dtype == torch.float64
+
+
+def test_a_file_that_float32_cannot_hold_is_measured_in_float64(tmp_path):
+    large = np.concatenate([X.reshape(30, 6) + LABELS[:, None], 1e5 * (np.arange(30)[:, None] % 5 == 0)], 1)
+    np.savez(tmp_path / "narrow.npz", x=large.astype(np.float32), labels=LABELS)
+    np.savez(tmp_path / "wide.npz", x=large.astype(np.float32).astype(np.float64), labels=LABELS)
+    said = []
+    narrow = measure_file(tmp_path / "narrow.npz", say=said.append).plain()
+    assert narrow["score"] == pytest.approx(measure_file(tmp_path / "wide.npz").plain()["score"], abs=1e-4)
+    assert "measured in float64" in said[-1]
+
+
+@pytest.mark.parametrize("labels", [1e19 * (1 + LABELS % 2), (LABELS % 2).astype(np.uint64) + np.uint64(2**63)])
+def test_labels_beyond_integers_do_not_become_one(tmp_path, labels):
+    np.savez(tmp_path / "a.npz", x=X, labels=labels)
+    with pytest.raises(WorkbenchError, match=r"labels\[0\] = .* is no whole number of 64 bits\."):
+        read_points(tmp_path / "a.npz")
+    np.savez(tmp_path / "a.npz", x=X, labels=LABELS + (2**63 - 9))
+    assert read_points(tmp_path / "a.npz")[1].unique().tolist() == [2**63 - 9, 2**63 - 8, 2**63 - 7]
 
 
 @pytest.mark.parametrize("name", ["a.npz", "a.safetensors"])

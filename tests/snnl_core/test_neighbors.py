@@ -183,10 +183,11 @@ def test_the_smallest_of_tiles_are_those_of_the_whole(kept, tiles, seed, ties):
 
 
 def test_what_has_no_distances_is_refused():
-    points = torch.full((3, 2), 1e19)
-    with pytest.raises(ValueError, match=r"too large for torch\.float32: scale them down, or use float64"):
-        nearest_neighbors(points, points, 1)
-    assert nearest_neighbors(points.double(), points.double(), 1)[0].dtype == torch.float64
+    points = torch.full((3, 2), 1e19)  # whose squares float32 does not hold
+    assert nearest_neighbors(points, points, 1)[0].dtype == torch.float64
+    large = points.double() * 1e140
+    with pytest.raises(ValueError, match=r"too large for torch\.float64: scale them down"):
+        nearest_neighbors(large, large, 1)
     with pytest.raises(TypeError, match=r"must be floating, not torch\.int64"):
         nearest_neighbors(points.long(), points.long(), 1)
     with pytest.raises(ValueError, match="unknown distance 'l1'"):

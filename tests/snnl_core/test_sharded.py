@@ -64,7 +64,6 @@ def check_refusals(rank, world):
         (ValueError, "differ in dtype", x.double(), {}),
         (ValueError, "differ in distance: sqeuclidean and cosine", x, {"distance": "cosine"}),
         (ValueError, "differ in anchors: None and 3", x, {"anchors": 3}),
-        (ValueError, "too large for torch.float32", x * 1e30, {}),
     ]:
         with pytest.raises(kind, match=words):
             if rank == last:

@@ -65,6 +65,11 @@ def _(place):
     place.points(labels=np.arange(40) / 2)
 
 
+@situation("with labels beyond integers")
+def _(place):
+    place.points(labels=1e19 * (1 + np.arange(40) % 2))
+
+
 @situation("with names as labels")
 def _(place):
     place.points(labels=np.array(["cat", "dog"] * 20))
