@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 from torchvision import datasets
 
+import imagesets
 from situations import cut, situation
 
 
@@ -61,6 +62,66 @@ def _(place):
 @situation("a folder train without test")
 def _(place):
     photos("train")
+
+
+@situation("an archive of the folder train alone")
+def _(place):
+    photos("train/cat")
+    with zipfile.ZipFile("photos.zip", "w") as archive:
+        for file in Path("photos").rglob("*.png"):
+            archive.write(file, file.relative_to("photos"))
+
+
+@situation("two folders that are called like the split to train on")
+def _(place):
+    for folder in ("Train", "training", "Test"):
+        photos(folder, 1)
+
+
+@situation("splits within class folders")
+def _(place):
+    for folder in ("cat/train", "cat/test", "dog/train"):
+        photos(folder, 1)
+
+
+@situation("a held-out class that is spelled like two others")
+def _(place):
+    for folder in ("train/Cat", "train/CAT", "test/cat"):
+        photos(folder, 1)
+
+
+@situation("links to images elsewhere")
+def _(place):
+    photos("")
+    Path("photos").rename("elsewhere")
+    Path("photos").mkdir()
+    for file in Path("elsewhere").iterdir():
+        (Path("photos") / file.name).symlink_to(file.resolve())
+
+
+@situation("one held-out image a class")
+def _(place):
+    photos("cat", 6)
+    photos("dog", 6)
+
+
+@situation("images that an earlier version decoded")
+def _(place):
+    decoded = Path("data/.decoded/0123")
+    decoded.mkdir(parents=True)
+    (decoded / "set.json").write_text('{"spec": {}}')
+
+
+@situation("a byte of the decoded images changed")
+def _(place):
+    photos("cat", 6)
+    photos("dog", 6)
+    name = imagesets.settle("folder:photos", Path("data"))
+    decoded = Path("data/.decoded") / name.partition(":")[2]
+    data = bytearray((decoded / "images.npy").read_bytes())
+    data[-1] ^= 1
+    (decoded / "images.npy").write_bytes(data)
+    decoded.rename("data/.decoded/0123")
 
 
 @situation("an encrypted archive")

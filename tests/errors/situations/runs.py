@@ -1,6 +1,7 @@
 """Cells and studies."""
 
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -147,6 +148,12 @@ def _(place):
 def _(place):
     place.classifier()
     Path("image.png").write_text("no image")
+
+
+@situation("a trained classifier and a pipe")
+def _(place):
+    place.classifier()
+    os.mkfifo("image.png")
 
 
 @situation("a trained classifier and an image that was cut off")
