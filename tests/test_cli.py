@@ -12,6 +12,9 @@ import click
 import pytest
 
 import cli
+from lab.cells.folder import CellFolder
+from lab.interrupts import SAVING
+from lab.training import checkpoint
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -78,6 +81,26 @@ def test_entries_are_listed(snnl, arguments, words):
 def test_a_group_alone_tells_its_commands(snnl):
     done = snnl("measure")
     assert done.returncode == 2 and "features" in done.stderr and not done.stdout
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends a POSIX signal")
+def test_ctrl_c_keeps_what_a_training_has_done(tmp_path):
+    """Long before a checkpoint is due."""
+    train = ["gan", "train", "dcgan", "--kimg", "9000", "--width", "4", "--precision", "float32"]
+    command = [sys.executable, str(ROOT / "cli.py"), *train, "--checkpoint-minutes", "99"]
+    running = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not (cells := list(tmp_path.glob("runs/cells/*/snapshots"))) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    running.send_signal(signal.SIGINT)
+    out, err = running.communicate(timeout=60)
+    cell = CellFolder(cells[0].parent)
+    (point,) = checkpoint.newest_first(cell.path / "checkpoints")
+    assert running.returncode == 130 and not out and not cell.done, err
+    assert checkpoint.read(point, cell.key).step > 0
+    told = [line for line in err.splitlines() if "left" not in line or "Interrupted" in line]
+    assert told[0] == SAVING and told[1].startswith(f"{cell.label}: saved at ") and " of 9000 kimg." in told[1]
+    assert told[2:] == ["", "Interrupted. The same command goes on with what is left."]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends a POSIX signal")

@@ -18,7 +18,7 @@ from lab.cells.layout import LOG
 from lab.cells.work import alone
 from lab.cells.work import work as work_here
 from lab.errors import WorkbenchError
-from lab.interrupts import PATIENCE, raised
+from lab.interrupts import PATIENCE, SAVING, raised, say
 from lab.processes import rank, world_size
 from lab.registry import ROOT
 from lab.running import torchrun
@@ -92,6 +92,9 @@ def _torchrun(folder: CellFolder) -> int:
         running = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, env=environment)
         try:
             return running.wait()
+        except KeyboardInterrupt:
+            say(SAVING)
+            raise
         finally:
             _end(running)
 

@@ -61,7 +61,8 @@ class Outcome:
         if error is None:
             self.done.append(folder.path)
         else:
-            self.broken[folder.path] = DIED if isinstance(error, BrokenExecutor) else failure_of(error)
+            died = isinstance(error, BrokenExecutor | KeyboardInterrupt)
+            self.broken[folder.path] = DIED if died else failure_of(error)
 
 
 def do(

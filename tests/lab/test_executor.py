@@ -173,12 +173,27 @@ def test_what_is_at_work_saves_before_an_interrupt_ends_it(tmp_path, capfd):
 @pytest.mark.parametrize("times, patience", [(2, 600.0), (1, 0.1)])
 def test_what_does_not_end_by_itself_is_ended(tmp_path, monkeypatch, times, patience):
     """At a second interrupt, or when its time is over."""
-    monkeypatch.setattr(slots, "PATIENCE", patience)
+    monkeypatch.setattr(slots, "PATIENCE", patience - slots.LONGER)
     folder = CellFolder.create(cell("saves", 600), tmp_path, LOCAL)
     assert not interrupted([folder], 1, times) and not folder.done
     deadline = time.monotonic() + 60
     while folder.held:
         assert time.monotonic() < deadline, "its process lives on"
+
+
+def test_a_worker_that_someone_else_asks_to_end_has_died(tmp_path):
+    """It saves, and the command goes on with the others."""
+    asked, other = (CellFolder.create(one, tmp_path, LOCAL) for one in (cell("saves", 0), cell("double", 0)))
+
+    def ask(started):
+        if started.path == other.path:
+            while not (begun := asked.path / "begun-0").exists() or not begun.read_text():
+                time.sleep(0.01)
+            os.kill(int(begun.read_text()), signal.SIGTERM)
+
+    outcome = schedule.do([asked, other], LocalSlots(2, "cpu"), 2, ask)
+    assert outcome.done == [other.path] and outcome.broken == {asked.path: schedule.DIED}
+    assert (asked.path / "saved-0").exists()
 
 
 def test_what_is_needed_and_not_there_is_named(tmp_path):

@@ -18,6 +18,9 @@ from lab.files import explaining
 from lab.interrupts import PATIENCE, TERMINAL
 from lab.running import launch
 
+LONGER = 4.0
+"""Seconds that a worker needs to end after the processes that it has started."""
+
 
 class Executor:
     """So many worker processes on this machine."""
@@ -40,7 +43,7 @@ class Executor:
         try:
             for slot in self._slots:
                 slot.ask_to_end()
-            wait([slot.work for slot in self._slots if slot.work], PATIENCE)
+            wait([slot.work for slot in self._slots if slot.work], PATIENCE + LONGER)
         finally:
             for slot in self._slots:
                 slot.kill()

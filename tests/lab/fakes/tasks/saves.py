@@ -11,7 +11,7 @@ def run(folder):
     """Do it."""
     rank = os.environ.get("RANK", "0")
     with deferred() as ending:
-        (folder.path / f"begun-{rank}").touch()
+        (folder.path / f"begun-{rank}").write_text(str(os.getpid()))
         while not ending.number:
             time.sleep(0.01)
         time.sleep(folder.config["number"])
