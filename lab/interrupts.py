@@ -48,8 +48,9 @@ class Ending:
         """
         if number == CTRL_C and self.number:
             raise Interrupted(number)
-        self.number = self.number or number
-        self._asked.set()
+        if not self.number:  # a signal may come while this handles another, and an event's lock is taken only once
+            self.number = number
+            self._asked.set()
 
     def watch(self) -> None:
         """End the process if the work goes on for too long after it was asked to end."""

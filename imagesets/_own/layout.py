@@ -119,7 +119,7 @@ def _check_classes(parts: Iterable[Folders], path: Path) -> None:
     inner: dict[str, set[str]] = {}
     for top, *rest in filter(None, parts):
         inner.setdefault(top, set()).update(folder for folder in rest[:1] if splits.is_plain(folder))
-    for top, folders in inner.items():
+    for top, folders in sorted(inner.items()):
         if len({splits.split_name(folder) for folder in folders}) > 1:
             told = " and ".join(f"{top}/{folder}" for folder in sorted(folders))
             raise WorkbenchError(f"{path} holds splits within class folders ({told}): put train/ and test/ above them.")

@@ -106,7 +106,7 @@ class OwnImages:
     @property
     def given_splits(self) -> bool:
         """Whether the splits are the user's own, and not drawn by a hash of the names."""
-        return bool(self.record["given_splits"])
+        return self.record["splits"] is not None
 
     def fingerprint(self, root: Path) -> str:
         """The name: it holds the key of the content."""

@@ -25,6 +25,8 @@ ENVIRONMENT, EVENTS, ROWS, TABLE = "environment.json", "events.jsonl", "rows.jso
 TIMING = "timing.json"
 DONE, FAILED, TRACEBACK = "DONE", "FAILED", "traceback.txt"
 LOCK, LOG, JOURNAL = "lock", "log.txt", "journal.log"
+JOURNAL_LOCK = f"{JOURNAL}.lock"
+"""Optuna's, a link to the journal; nothing is read or written by it."""
 CHECKPOINTS, SAMPLES, SNAPSHOTS, TRACKERS = "checkpoints", "samples", "snapshots", "trackers"
 
 PUBLISHED = ROOT / "results"
@@ -100,6 +102,8 @@ def check_plain(folder: Path) -> None:
     while left:
         with suppress(OSError), os.scandir(left.pop()) as entries:  # a cell at work renames and removes folders
             for entry in entries:
+                if entry.name.startswith(JOURNAL_LOCK):
+                    continue
                 if entry.is_symlink():
                     own(Path(entry.path))
                 if not (entry.is_file() or entry.is_dir()):

@@ -9,7 +9,7 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lab.cells.layout import JOURNAL
+from lab.cells.layout import JOURNAL, JOURNAL_LOCK
 from lab.errors import UsageError, WorkbenchError
 from lab.hashing import content_hash
 
@@ -153,7 +153,7 @@ def check_optuna() -> None:
 
 def _mend(path: Path) -> None:
     """Remove what a killed process left: a last line that is not whole, and the lock of the file."""
-    path.with_name(f"{path.name}.lock").unlink(missing_ok=True)
+    path.with_name(JOURNAL_LOCK).unlink(missing_ok=True)
     if path.exists():
         data = path.read_bytes()
         if not data.endswith(b"\n"):

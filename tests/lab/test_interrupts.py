@@ -57,6 +57,13 @@ def test_a_second_ctrl_c_ends_work_at_once_and_slurm_may_ask_twice():
     assert reached
 
 
+def test_a_signal_that_comes_while_another_is_handled_waits_for_nothing():
+    with pytest.raises(Interrupted), deferred() as ending:
+        send(signal.SIGTERM)
+        with ending._asked._cond:  # held where the first handler was interrupted by the second signal
+            send(signal.SIGTERM)
+
+
 def test_work_that_does_not_end_is_ended(monkeypatch, capfd):
     """Even where it is in a call that does not come back to Python."""
     ended = threading.Event()

@@ -65,7 +65,7 @@ def test_classes_that_no_font_can_write_are_numbers_on_exemplars(tmp_path):
     arrays = {name: np.array(values) for name, values in facts.items()}
     figure = exemplars("alpha=0", 0, {"images": images, "layers": np.array(["fc"]), **near, **arrays}, names)
     figure.drawing.savefig(tmp_path / "figure.svg")
-    assert [text.get_text() for text in figure.drawing.axes[0].texts][:2] == ["cat: 1? 0.50", "1 1"]
+    assert [text.get_text() for text in figure.drawing.axes[0].texts][:3] == ["fc", "cat: 1? 0.50", "1 1"]
     assert figure.data["neighbours"][0] == f"{names[1]} {names[1]}" and figure.data["predicted"][0] == names[1]
 
 

@@ -13,6 +13,7 @@ from gans._snapshots import sample_grid
 from lab.cells import layout
 from lab.cells.export import export
 from lab.cells.folder import CellFolder
+from lab.cells.kept import PNG
 from lab.cells.proofs import check_artifacts, known_hashes
 from lab.cells.record import recorded_cell
 from lab.cells.work import work
@@ -138,9 +139,10 @@ def kept(tmp_path, monkeypatch):
 
     def keeps(folder):
         write_arrays(folder.path / "embedding.npz", {"x": torch.arange(3).numpy()})
+        begin, end = PNG
         for place, name in ((layout.SAMPLES, "grid.png"), (layout.SNAPSHOTS, "last.safetensors")):
             (folder.path / place).mkdir()
-            (folder.path / place / name).write_bytes(b"kept" * 20)
+            (folder.path / place / name).write_bytes(begin + b"kept" * 20 + end)
 
     folder = CellFolder.create(made("embed", "kept"), tmp_path / "runs" / "cells", LOCAL)
     do(folder, monkeypatch, keeps)
