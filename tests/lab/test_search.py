@@ -118,13 +118,14 @@ def test_a_search_that_broke_off_ends_as_an_undisturbed_one(tmp_path, monkeypatc
     methods = {"propose": (journal.Journal, "_propose"), "tell": (journal.Journal, "tell")}
     place, name = methods.get(where, (search, where))
     real, calls = getattr(place, name), 0
+    every = 3 if where == "propose" else 2  # a first round of two is proposed whole, or leaves nothing behind
 
     def breaks(*arguments, before, **more):
         nonlocal calls
         calls += 1
         if not before:
             real(*arguments, **more)
-        if calls % 2:
+        if calls % every == 1:
             raise KeyboardInterrupt
         return real(*arguments, **more) if before else None
 
