@@ -99,6 +99,18 @@ def by_torch_fidelity(points):
     return prc_features_to_metric(points["generated"], points["real"], verbose=False)
 
 
+def beside(theirs, points, rounds, names):
+    """Our manifolds and theirs in turn: our seconds, of their time, and the largest difference of the named values."""
+    found = {}
+    works = {
+        "ours": lambda: found.update(ours=manifolds(points)),
+        "theirs": lambda: found.update(theirs=theirs(points)),
+    }
+    times = list(_rounds.in_turn(works, rounds))
+    apart = max(abs(found["ours"][name] - found["theirs"][name]) for name in names)
+    return _rounds.median(times, "ours"), _rounds.ratio(times, "ours", "theirs")["median"], apart
+
+
 def bench_all(points, rounds, peaks):
     """Everything at once."""
     n, d = points["real"].shape
@@ -109,17 +121,10 @@ def bench_all(points, rounds, peaks):
 
 def bench_prdc(points, rounds, peaks):
     """Density and coverage."""
-    found = {}
-    works = {
-        "ours": lambda: found.update(ours=manifolds(points)),
-        "theirs": lambda: found.update(theirs=by_prdc(points)),
-    }
-    times = list(_rounds.in_turn(works, rounds))
-    own, ratio = _rounds.median(times, "ours"), _rounds.ratio(times, "ours", "theirs")["median"]
+    own, ratio, apart = beside(by_prdc, points, rounds, ("density", "coverage"))
     yield row("precision, recall, density and coverage", own, "of prdc's time", ratio, at_most=0.2)
     share = peaks("manifolds") / peaks("by_prdc")
     yield row("the same", own, "of prdc's peak memory", share, at_most=0.1)
-    apart = max(abs(found["ours"][name] - found["theirs"][name]) for name in ("density", "coverage"))
     yield row("density and coverage, the larger difference", own, "to prdc's", apart, at_most=1e-6)
 
 
@@ -129,15 +134,8 @@ def bench_torch_fidelity(points, rounds, peaks):
 
     from metrics.frechet import fid
 
-    found = {}
-    works = {
-        "ours": lambda: found.update(ours=manifolds(points)),
-        "theirs": lambda: found.update(theirs=by_torch_fidelity(points)),
-    }
-    times = list(_rounds.in_turn(works, rounds))
-    own, ratio = _rounds.median(times, "ours"), _rounds.ratio(times, "ours", "theirs")["median"]
+    own, ratio, apart = beside(by_torch_fidelity, points, rounds, ("precision", "recall"))
     yield row("precision, recall, density and coverage", own, "of torch-fidelity's two", ratio, at_most=0.5)
-    apart = max(abs(found["ours"][name] - found["theirs"][name]) for name in ("precision", "recall"))
     yield row("precision and recall, the larger difference", own, "to torch-fidelity's", apart, at_most=1e-6)
     statistics = [fid_features_to_statistics(points[side].double()) for side in ("generated", "real")]
     theirs = fid_statistics_to_metric(*statistics, False)["frechet_inception_distance"]
