@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from scipy.stats import t as student
+from scipy.special import stdtrit
 from torch import Tensor
 
 from metrics._arguments import Row
@@ -83,4 +83,4 @@ class Jackknife:
     @property
     def half_width(self) -> float:
         """Half of the interval that holds the estimate's expectation with 95 % confidence (Student's t)."""
-        return float(student.ppf((1 + CONFIDENCE) / 2, len(self.without) - 1)) * self.stderr
+        return float(stdtrit(len(self.without) - 1, (1 + CONFIDENCE) / 2)) * self.stderr
