@@ -143,17 +143,17 @@ def measure_images(
     where = f"{space.name} {space.layer}".rstrip()
     say(f"{n} of {len(real)} real and {n} of {len(generated)} generated images, in the space {where}.")
     every = _see(space, real.images[picked], runs)
-    seen, others = _part(every, slice(n)), space.see(generated.images[drawn])
+    seen, others = every.part(slice(n)), space.see(generated.images[drawn])
     trained = real.trained if generated.trained is None else generated.trained
     known = None if trained is None else _see(space, trained, runs).features
-    predicted = _predictions(seen, others, space)
+    predicted = space.predictions(seen, others)
     labels = None if real.labels is None else real.labels[picked[:n]]
     floor, left_out = None, list[str]()
     try:
         found = compare(seen.features, others.features, real_labels=labels, predicted=predicted, training=known)
         if len(picked) == 2 * n:
-            half = _part(every, slice(n, None))
-            choices = _predictions(seen, half, space)
+            half = every.part(slice(n, None))
+            choices = space.predictions(seen, half)
             floor = compare(seen.features, half.features, real_labels=labels, predicted=choices)
         else:
             left_out.append(f"floor of real against real: needs {2 * n} real images; there are {len(real)}.")
@@ -191,16 +191,6 @@ def _size(real: Images, generated: Images, asked: int | None) -> int:
 
 def _see(space: Space, images: Tensor, runs: Path | None) -> Seen:
     return space.see(images) if runs is None else space.see_once(images, runs)
-
-
-def _part(seen: Seen, rows: slice) -> Seen:
-    return Seen(seen.features[rows], None if seen.predicted is None else seen.predicted[rows])
-
-
-def _predictions(real: Seen, generated: Seen, space: Space) -> Predictions | None:
-    if real.predicted is None or generated.predicted is None:
-        return None
-    return Predictions(real.predicted, generated.predicted, space.classes)
 
 
 def _shared(real: Images, generated: Images) -> list[str]:

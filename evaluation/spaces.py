@@ -18,6 +18,7 @@ from torch import Tensor, nn
 import imagesets
 from lab.files import atomic_write
 from lab.hashing import content_hash
+from metrics.comparison import Predictions
 from snnl_core.pooling import pool_maps
 
 BATCH = 250
@@ -36,6 +37,10 @@ class Seen:
 
     features: Tensor
     predicted: Tensor | None = None
+
+    def part(self, rows: slice) -> "Seen":
+        """The same of some of the images."""
+        return Seen(self.features[rows], None if self.predicted is None else self.predicted[rows])
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,12 @@ class Space:
         path.parent.mkdir(parents=True, exist_ok=True)
         atomic_write(path, save(tensors))
         return seen
+
+    def predictions(self, real: Seen, generated: Seen) -> Predictions | None:
+        """What was predicted of both; None where it predicts nothing."""
+        if real.predicted is None or generated.predicted is None:
+            return None
+        return Predictions(real.predicted, generated.predicted, self.classes)
 
 
 def pixels() -> Space:

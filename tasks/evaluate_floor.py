@@ -66,7 +66,7 @@ def run(folder: CellFolder) -> None:
     `seed` numbers the pairs, `split` is where both halves are from.
     """
     from lab.training.draws import subset
-    from metrics.comparison import Predictions, compare
+    from metrics.comparison import compare
 
     config = Config.parse(folder.config)
     space = spaces.space_of(config.space, folder.needs[0] if folder.needs else None)
@@ -78,9 +78,9 @@ def run(folder: CellFolder) -> None:
         folder.event("progress", done=number, total=draws, text=f"{number} of {draws} pairs")
         one, other = (slice(start, start + config.n) for start in (2 * number * config.n, (2 * number + 1) * config.n))
         labels = None if found.labels is None else found.labels[picked[one]]
-        predicted = seen.predicted
-        choices = None if predicted is None else Predictions(predicted[one], predicted[other], space.classes)
+        half, rest = seen.part(one), seen.part(other)
+        choices = space.predictions(half, rest)
         about = {"kind": "reference", "model": "real", "imageset": config.imageset, "seed": number}
         place = {"split": config.split, "space": space.name, "layer": space.layer}
-        for row in compare(seen.features[one], seen.features[other], real_labels=labels, predicted=choices).rows:
+        for row in compare(half.features, rest.features, real_labels=labels, predicted=choices).rows:
             folder.row(**about, **place, **row)

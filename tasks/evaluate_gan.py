@@ -68,7 +68,7 @@ def run(folder: CellFolder) -> None:
     """
 
     from gans._snapshots import generated_by
-    from metrics.comparison import Predictions, compare
+    from metrics.comparison import compare
 
     training = folder.needs[0]
     config, run = Config.parse(folder.config), train_gan.Config.parse(training.config)
@@ -80,9 +80,8 @@ def run(folder: CellFolder) -> None:
     for done, snapshot in enumerate(kept):
         folder.event("progress", done=done, total=len(kept), text=f"{done} of {len(kept)} snapshots")
         generated = generated_by(snapshot, run, config.n)
-        seen, predicted = space.see(generated), None
-        if held.predicted is not None and seen.predicted is not None:
-            predicted = Predictions(held.predicted, seen.predicted, space.classes)
+        seen = space.see(generated)
+        predicted = space.predictions(held, seen)
         found = compare(held.features, seen.features, real_labels=labels, predicted=predicted, training=known.features)
         about = {"kind": "gan", **run.about, "space": space.name, "layer": space.layer, **snapshot.when}
         for row in _rows(found):
