@@ -8,7 +8,7 @@ study: .venv/installed
 	$(BIN)/python cli.py study gan-entanglement
 
 test: .venv/installed-dev
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

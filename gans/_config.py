@@ -110,7 +110,9 @@ class TrainingConfig(Compute):
     @property
     def about(self) -> dict[str, str | int]:
         """What rows say of the training."""
-        return {"model": self.gan, "imageset": self.imageset, "seed": self.seed}
+        weight = self.settings.snnl_weight
+        added = {"setting": f"snnl_weight = {weight:g}"} if weight else {}
+        return {"model": self.gan, "imageset": self.imageset, "seed": self.seed, **added}
 
     @property
     def spec_of_images(self) -> Spec:

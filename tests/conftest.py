@@ -18,6 +18,7 @@ from lab.cells.record import read_study
 
 ROOT = Path(__file__).resolve().parent.parent
 CLI = ROOT / "cli.py"
+QUICK = ("evaluation", "metrics", "outside", "snnl_core")
 
 
 def pytest_configure(config):
@@ -25,6 +26,11 @@ def pytest_configure(config):
     os.fsync = forks.no_sync
     if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 0)):
         os.environ["OMP_NUM_THREADS"] = str(max(1, machine.threads() // workers))
+
+
+def pytest_collection_modifyitems(items):
+    """Files of long tests, which start processes, come first and those of quick ones last: so the workers end together."""
+    items.sort(key=lambda item: item.path.relative_to(ROOT / "tests").parts[0] in QUICK)
 
 
 def pytest_collection_finish(session):

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
 NameT = TypeVar("NameT")
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito's colours, which the colour-blind can tell apart."""
 GREY = "0.45"
 """Of what others are held against: controls, references."""
@@ -52,14 +52,16 @@ def new_figure(width: float, height: float) -> "Drawing":
     return Drawing(figsize=(width, height), layout="constrained")
 
 
-def panels(count: int, columns: int, height: float, xlabel: str, ylabel: str) -> "tuple[Drawing, list[Axes]]":
-    """A drawing of `count` panels with the same axes, row by row, and the panels; each row is `height` inches high.
+def panels(
+    count: int, columns: int, height: float, xlabel: str, ylabel: str = "", *, sharey: bool = True
+) -> "tuple[Drawing, list[Axes]]":
+    """A drawing of `count` panels with the same x axis, row by row, and the panels; each row is `height` inches high.
 
     The lowest panel of each column has the label and the ticks of x, where the last row is not full, too.
     """
     rows = math.ceil(count / columns)
     drawing = new_figure(WIDTH, 0.5 + height * rows)
-    grid = drawing.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+    grid = drawing.subplots(rows, columns, squeeze=False, sharex=True, sharey=sharey)
     for place, axis in enumerate(grid.flat):
         axis.set_visible(place < count)
         if place + columns >= count:

@@ -15,49 +15,25 @@ What it costs: about five minutes on two processor cores (preset laptop).
 from functools import partial
 from itertools import combinations
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 from pydantic import Field
 
 import imagesets
-from lab import registry
 from lab.cells.cell import Cell
 from lab.reporting.verdicts import Claim
-from studies._config import BF16, Fitting, TrainingStudy, fitting_n
+from studies._config import BF16
+from studies._gans import Gans, GanStudy
 from studies.gan_entanglement.report import difference_of_coverage, report, rise
 from tasks import embed, measure_gan, measure_references, train_gan
 
 __all__ = ["PRESETS", "Config", "claims", "plan", "report"]
 
 
-class Config(TrainingStudy):
+class Config(GanStudy):
     """The grid of the study."""
 
-    imageset: imagesets.Name = Field(description="image set that the GANs learn; folder:PATH or zip:PATH for your own")
-    gans: Annotated[tuple[Annotated[str, registry.known("gans")], ...], registry.DISTINCT] = Field(
-        min_length=1, description="GANs, separated by commas"
-    )
-    seeds: int = Field(ge=1, le=1000, description="how many seeds of each GAN (0, 1, ...)")
-    kimg: float = Field(
-        gt=0, le=1e9, description="length of training in thousands of real images shown to the discriminator"
-    )
-    n: int = Field(ge=2, description="real images, and as many generated ones, in each measurement")
-    points: int = Field(ge=2, le=1000, description="measurements over a training, denser early")
-    width: int = Field(ge=1, le=1024, description="channels of the networks at the widest resolution")
-
-    def training(self, gan: str, seed: int) -> train_gan.Config:
-        """The settings of a GAN's training.
-
-        Raises:
-            UsageError: one is impossible for this GAN.
-        """
-        shared = self.model_dump(include={*train_gan.Config.model_fields})
-        own = {"gan": gan, "seed": seed, "settings": {"width": self.width}}
-        return train_gan.Config.parse({**shared, **own, "snapshots": train_gan.schedule(self.kimg, self.points)})
-
-    def fitting(self, data: Path) -> Fitting:
-        """A measurement of so many images as there are."""
-        return fitting_n(self.n, self.images, ("test", "train"), data)
+    gans: Gans = Field(min_length=1, description="GANs, separated by commas")
 
 
 GANS = {"gans": ("dcgan", "wgan-gp")}

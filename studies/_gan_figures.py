@@ -1,0 +1,171 @@
+"""Figures of studies that compare GANs by every measure, from rows whose `model` tells what is compared."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lab.cells.rows import pick
+from lab.reporting.plots import GREY, KIMG, colours, legend, new_figure, panels, plotted, seed_curves, side_by_side
+from lab.reporting.ranks import Agreement
+from lab.reporting.report import Figure
+from lab.reporting.statistics import last_by_seed
+from studies._measures import ENTANGLED, FID, GENERATED, MEASURES, REAL, Measure, floor_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+BAND = "0.85"
+LOGARITHMIC = ("fid", "kid", "sliced_wasserstein")
+"""Of untrained generators they are many times what they come to."""
+
+
+def curves(table: "pd.DataFrame", names: Sequence[str], space: str, title: str) -> Figure:
+    """Every measure over training."""
+    shown = [measure for measure in MEASURES if len(measure.rows(table, space))]
+    figure, axes = panels(len(shown), 4, 1.9, KIMG, sharey=False)
+    for place, (axis, measure) in enumerate(zip(axes, shown, strict=True)):
+        _scale(axis, measure)
+        _curves(axis, measure.rows(table, space), names, "kimg")
+        _band(axis, floor_of(measure, table, space))
+        axis.set_title(measure.name, loc="left")
+        if place == 0:
+            figure.legend(*axis.get_legend_handles_labels(), loc="outside upper center", ncols=4)
+    rows = pick(table, kind="gan", split="test", space=space, group="")
+    caption = f"Measures over training, {title}: seeds thin, their mean thick; the band is real against real."
+    return Figure(
+        f"curves-{title}", caption, figure, plotted(rows[rows["metric"].isin([measure.metric for measure in shown])])
+    )
+
+
+def over_minutes(
+    table: "pd.DataFrame", names: Sequence[str], spaces: dict[str, str], paces: dict[str, float]
+) -> Figure:
+    """Joint entanglement and FID over the minutes of training, from the minutes that each GAN takes for a kimg."""
+    figure = new_figure(9.0, 0.4 + 2.8 * len(spaces))
+    grid, timed = figure.subplots(len(spaces), 2, squeeze=False, sharex=True), []
+    for row, (title, space) in zip(grid, spaces.items(), strict=True):
+        for axis, measure in zip(row, (ENTANGLED, FID), strict=True):
+            rows = measure.rows(table, space)
+            timed.append(rows.assign(minutes=rows["kimg"] * rows["model"].map(paces)))
+            _scale(axis, measure)
+            _curves(axis, timed[-1], names, "minutes")
+            _band(axis, floor_of(measure, table, space))
+            axis.set_title(f"{measure.name}, {title}", loc="left")
+    for axis in grid[-1]:
+        axis.set_xlabel("training (minutes)")
+    legend(grid[0][0])
+    caption = "The same over the minutes of training, at the mean pace of each GAN's trainings on this machine."
+    return Figure("over-minutes", caption, figure, plotted(_stacked(timed)))
+
+
+def sides(table: "pd.DataFrame", names: Sequence[str], spaces: dict[str, str]) -> Figure:
+    """The generated side against the real side at the end, every seed a dot."""
+    figure = new_figure(9.0, 4.2)
+    for axis, (title, space) in zip(side_by_side(figure, len(spaces)), spaces.items(), strict=True):
+        for name, colour in colours(names).items():
+            across, up = (last_by_seed(_of(side.rows(table, space), name)) for side in (GENERATED, REAL))
+            axis.scatter(across, up.reindex(across.index), color=colour, s=34, alpha=0.8, linewidths=0, label=name)
+        held = [floor_of(side, table, space).mean() for side in (GENERATED, REAL)]
+        axis.scatter(held[0], held[1], marker="+", s=90, color=GREY, label="real against real")
+        axis.set(xlabel="generated side", ylabel="real side", xlim=(-0.03, 1.06), ylim=(-0.03, 1.06))
+        axis.set_title(title, loc="left")
+    legend(figure.axes[0], loc="upper left")
+    caption = "Both sides at the end of training, every seed: samples near the data to the right, data reached on top."
+    ends = [measure.rows(table, space) for space in spaces.values() for measure in (GENERATED, REAL)]
+    return Figure("sides", caption, figure, plotted(_stacked(ends)))
+
+
+def places(table: "pd.DataFrame", names: Sequence[str], spaces: dict[str, str]) -> Figure:
+    """The place of each GAN by each measure at the end of training."""
+    figure = new_figure(9.0, 0.9 + (0.5 + 0.32 * len(names)) * len(spaces))
+    frames = []
+    for axis, (title, space) in zip(figure.subplots(len(spaces), 1, squeeze=False)[:, 0], spaces.items(), strict=True):
+        ordered = [measure for measure in MEASURES if measure.better and len(measure.rows(table, space))]
+        ranks = np.array([_places(measure, table, space, names) for measure in ordered]).T
+        axis.imshow(ranks, cmap="Blues_r", vmin=1, vmax=len(names) + 1, aspect="auto")
+        for (row, column), rank in np.ndenumerate(ranks):
+            written = "-" if np.isnan(rank) else f"{rank:.0f}"
+            _write(axis, row, column, written, dark=bool(rank < 1 + len(names) / 2), fontsize=8)
+        axis.set_yticks(range(len(names)), names)
+        labels = [measure.name for measure in ordered]
+        axis.set_xticks(range(len(labels)), labels, rotation=25, ha="right", fontsize=7.5)
+        axis.grid(visible=False)
+        axis.set_title(title, loc="left")
+        frames.append(_frame(ranks, names, labels, space))
+    caption = "Place of each GAN by the mean over seeds of each measure at the end of training; 1 is the best."
+    return Figure("places", caption, figure, _stacked(frames))
+
+
+def agreements(found: dict[str, Agreement]) -> Figure:
+    """Kendall's tau of every pair of measures."""
+    figure = new_figure(9.0, 4.9)
+    figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.1)
+    axes, frames = side_by_side(figure, len(found), sharey=False), []
+    for axis, (title, one) in zip(axes, found.items(), strict=True):
+        image = axis.imshow(one.tau, cmap="RdBu_r", vmin=-1, vmax=1, aspect="auto")
+        for (row, column), tau in np.ndenumerate(one.tau):
+            if row > column and not np.isnan(tau):
+                _write(axis, row, column, f"{tau:.1f}".replace("-0.0", "0.0"), dark=bool(abs(tau) > 0.6), fontsize=6)
+        axis.set_yticks(range(len(one.names)), one.names, fontsize=7.5)
+        axis.set_xticks(range(len(one.names)), one.names, rotation=90, fontsize=7.5)
+        axis.grid(visible=False)
+        axis.set_title(title, loc="left")
+        frames.append(_frame(one.tau, one.names, one.names, title))
+    figure.colorbar(image, ax=axes, shrink=0.6, label="Kendall's tau")
+    caption = "How far measures order checkpoints alike, each turned so that more is better: 1 is the same order."
+    return Figure("agreement", caption, figure, _stacked(frames))
+
+
+def _curves(axis: "Axes", rows: "pd.DataFrame", names: Sequence[str], over: str) -> None:
+    for name, colour in colours(names).items():
+        seed_curves(axis, _of(rows, name), over, colour, name)
+
+
+def _of(rows: "pd.DataFrame", name: str) -> "pd.DataFrame":
+    return rows[rows["model"] == name]
+
+
+def _band(axis: "Axes", held: "pd.Series[float]") -> None:
+    if len(held):
+        axis.axhspan(held.min(), held.max(), color=BAND, zorder=1)
+        axis.axhline(held.mean(), color=GREY, linewidth=0.8, zorder=1, label="real against real")
+
+
+def _write(axis: "Axes", row: int, column: int, text: str, *, dark: bool, fontsize: float) -> None:
+    colour = "white" if dark else "black"
+    axis.text(column, row, text, ha="center", va="center", color=colour, fontsize=fontsize)
+
+
+def _scale(axis: "Axes", measure: Measure) -> None:
+    if measure.metric in LOGARITHMIC:
+        from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+        axis.set_yscale("log", nonpositive="clip")
+        axis.yaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+        axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _places(measure: Measure, table: "pd.DataFrame", space: str, names: Sequence[str]) -> list[float]:
+    """The place of each by its mean over seeds at the end; NaN where there is none."""
+    rows = measure.rows(table, space)
+    means = [last_by_seed(_of(rows, name)).mean() for name in names]
+    sign = -1 if measure.better == "higher" else 1
+    known = sorted(sign * mean for mean in means if not np.isnan(mean))
+    return [np.nan if np.isnan(mean) else 1.0 + known.index(sign * mean) for mean in means]
+
+
+def _frame(values: "np.ndarray", rows: Sequence[str], columns: Sequence[str], space: str) -> "pd.DataFrame":
+    """A matrix as the data beside a figure: a row for each entry."""
+    import pandas as pd
+
+    entries = pd.DataFrame(values, index=list(rows), columns=list(columns)).stack(future_stack=True)
+    return entries.rename_axis(["row", "column"]).rename("value").reset_index().assign(space=space)
+
+
+def _stacked(frames: "Sequence[pd.DataFrame]") -> "pd.DataFrame":
+    import pandas as pd
+
+    return pd.concat(frames)

@@ -1,0 +1,132 @@
+"""Tables and galleries of studies that compare GANs by every measure; the `model` of a row tells what is compared."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gans._kept import grids
+from lab.cells.folder import CellFolder
+from lab.cells.rows import pick
+from lab.files import read_arrays
+from lab.reporting.pictures import png
+from lab.reporting.ranks import ranking
+from lab.reporting.report import Gallery, GalleryRow
+from lab.reporting.statistics import last_by_seed
+from lab.reporting.tables import Column, Rows, Table, columns, mean_entry, seed_rows
+from studies._measures import MEASURES, Measure, floor_of, named_spaces
+from tasks.evaluate_gan import PAIRS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SIGNS = {"higher": "↑", "lower": "↓", "": ""}
+
+
+def values_by_name(
+    measure: Measure, table: "pd.DataFrame", space: str, names: Sequence[str]
+) -> "dict[str, pd.Series[float]]":
+    """A measure at the end of training, by seed, of each that is compared."""
+    rows = measure.rows(table, space)
+    return {name: last_by_seed(rows[rows["model"] == name]) for name in names}
+
+
+def last_and_best(table: "pd.DataFrame", names: Sequence[str], space: str, title: str) -> Table:
+    """Every measure at the end of training and at its best, beside real against real."""
+    rows: Rows = []
+    for measure in MEASURES:
+        found = measure.rows(table, space)
+        if found.empty:
+            continue
+        own = [found[found["model"] == name] for name in names]
+        label, floor = f"{measure.name} {SIGNS[measure.better]}".rstrip(), mean_entry(floor_of(measure, table, space))
+        rows.append([label, "last", *(mean_entry(last_by_seed(one)) for one in own), floor])
+        if measure.better:
+            rows.append([label, "best", *(mean_entry(measure.best_by_seed(one)) for one in own), floor])
+    caption = (
+        f"In {title}, against held-out images: mean over seeds with its 95% interval. The best value is picked among "
+        "checkpoints on the same images, and so flatters; the last one is not picked."
+    )
+    return Table(f"measures-{title}", caption, columns("measure", "when", *names, "real against real"), rows)
+
+
+def ranked(measure: Measure, table: "pd.DataFrame", space: str, names: Sequence[str], title: str) -> Table:
+    """A ranking at the end of training, and how sure each place is."""
+    values = values_by_name(measure, table, space, names)
+    found = ranking(values, higher_is_better=measure.better == "higher")
+    rows: Rows = [
+        [place, one.name, mean_entry(values[one.name]), one.right, one.above_next]
+        for place, one in enumerate(found, start=1)
+    ]
+    headers = [
+        Column("place"),
+        Column("GAN"),
+        Column(measure.name, measure.better),
+        *columns("P(place)", "P(above next)"),
+    ]
+    caption = (
+        f"By {measure.name} in {title} at the end of training: the probability that each true mean has this place, and "
+        "that it is better than the next one, if seeds are normal around it."
+    )
+    return Table(f"ranking-{measure.metric}-{title}".replace("_", "-"), caption, headers, rows)
+
+
+def seeds(table: "pd.DataFrame", names: Sequence[str], space: str, title: str) -> Table:
+    """Every seed at the end of training."""
+    shown = [measure for measure in MEASURES if len(measure.rows(table, space))]
+    rows: Rows = []
+    for name in names:
+        own = [values_by_name(measure, table, space, [name])[name] for measure in shown]
+        rows += [[name, *row] for row in seed_rows(own)]
+    headers = [*columns("GAN", "seed"), *(Column(measure.name, measure.better) for measure in shown)]
+    return Table(f"seeds-{title}", f"Every seed at the end of training, in {title}.", headers, rows)
+
+
+def trainings(table: "pd.DataFrame", cells: Sequence[CellFolder], names: Sequence[str]) -> dict[str, list[CellFolder]]:
+    """The finished trainings of each that is compared, by seed."""
+    return _cells(pick(table, kind="training"), cells, names)
+
+
+def first_evaluations(
+    table: "pd.DataFrame", cells: Sequence[CellFolder], names: Sequence[str]
+) -> dict[str, CellFolder]:
+    """The evaluation of each one's first seed, in the first of the spaces."""
+    space = next(iter(named_spaces(table).values()))
+    found = _cells(pick(table, kind="gan", space=space), cells, names)
+    return {name: evaluations[0] for name, evaluations in found.items()}
+
+
+def samples(trainings: Mapping[str, Sequence[CellFolder]]) -> Gallery:
+    """Images of every training at its end."""
+    rows = [
+        GalleryRow(name, [(f"seed {cell.config['seed']}", grids(cell.path)[-1][1]) for cell in cells])
+        for name, cells in trainings.items()
+        if all(grids(cell.path) for cell in cells)
+    ]
+    return Gallery("Images of the averaged generators at the end of training.", rows)
+
+
+def nearest(evaluations: Mapping[str, CellFolder]) -> Gallery:
+    """The generated images that are most like a training image, each above that one."""
+    rows = []
+    for name, cell in evaluations.items():
+        pairs = read_arrays(cell.path / PAIRS).get("memorized")
+        if pairs is not None:
+            shown = [png(np.concatenate([one, other], axis=1)) for one, other in zip(*pairs, strict=True)]
+            rows.append(GalleryRow(name, [("", picture) for picture in shown]))
+    return Gallery("Most memorised first, first seed: above the generated image, below the nearest training one.", rows)
+
+
+def minutes_a_kimg(trainings: Mapping[str, Sequence[CellFolder]]) -> dict[str, float]:
+    """How long the trainings took for a thousand images, on average."""
+    paces = {
+        name: [cell.seconds / 60 / float(cell.config["kimg"]) for cell in cells] for name, cells in trainings.items()
+    }
+    return {name: sum(known) / len(known) for name, known in paces.items() if known}
+
+
+def _cells(rows: "pd.DataFrame", cells: Sequence[CellFolder], names: Sequence[str]) -> dict[str, list[CellFolder]]:
+    """The folders that rows are from, by what is compared and in the order of the seeds, where there are any."""
+    folders = {cell.path.name: cell for cell in cells}
+    own = {name: rows[rows["model"] == name].sort_values("seed")["cell"].unique() for name in names}
+    return {name: found for name, one in own.items() if (found := [folders[cell] for cell in one if cell in folders])}

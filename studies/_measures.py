@@ -1,0 +1,77 @@
+"""The measures of generated images that studies show: their names, which direction is better, and their values."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lab.cells.rows import pick
+from lab.reporting.statistics import by_seed, last_by_seed
+from lab.reporting.tables import Better
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A measure of `metrics.comparison`, as rows have it, what people call it, and which direction is better."""
+
+    metric: str
+    side: str
+    name: str
+    better: Better
+
+    def rows(self, table: "pd.DataFrame", space: str, kind: str = "gan") -> "pd.DataFrame":
+        """Its rows in a space, against held-out images; of kind `reference` those of real against real."""
+        return pick(_held_out(table, kind), metric=self.metric, side=self.side, group="", space=space)
+
+    def best_by_seed(self, rows: "pd.DataFrame") -> "pd.Series[float]":
+        """The best value over a training, by seed; the last one where no direction is better."""
+        if not self.better:
+            return last_by_seed(rows)
+        seeds = rows.groupby("seed")["value"]
+        return seeds.max() if self.better == "higher" else seeds.min()
+
+
+ENTANGLED = Measure("entanglement", "joint", "joint entanglement", "higher")
+GENERATED = Measure("entanglement", "generated", "generated side", "higher")
+REAL = Measure("entanglement", "real", "real side", "higher")
+FID = Measure("fid", "joint", "FID", "lower")
+PRECISION = Measure("precision", "generated", "precision", "higher")
+RECALL = Measure("recall", "real", "recall", "higher")
+MEASURES = (
+    ENTANGLED,
+    GENERATED,
+    REAL,
+    FID,
+    Measure("kid", "joint", "KID", "lower"),
+    Measure("sliced_wasserstein", "joint", "sliced Wasserstein", "lower"),
+    PRECISION,
+    Measure("density", "generated", "density", "higher"),
+    RECALL,
+    Measure("ball_coverage", "real", "coverage", "higher"),
+    Measure("one_nn_accuracy", "joint", "1-NN accuracy", "lower"),
+    Measure("vendi", "generated", "Vendi score", "higher"),
+    Measure("class_kl", "generated", "KL of classes", "lower"),
+    Measure("memorized", "generated", "memorised", ""),
+)
+"""Those that a report shows; `mind` is the square of sliced Wasserstein and would stand for it twice."""
+
+
+def named_spaces(table: "pd.DataFrame") -> dict[str, str]:
+    """The spaces in which images were compared, as settings name them, and as rows do, pixels first."""
+    found = sorted(pick(table, kind="gan", metric=ENTANGLED.metric, side=ENTANGLED.side)["space"].unique())
+    named = {"pixels" if name == "pixels" else "classifier": str(name) for name in found}
+    return {name: named[name] for name in ("pixels", "classifier") if name in named}
+
+
+def floor_of(measure: Measure, table: "pd.DataFrame", space: str) -> "pd.Series[float]":
+    """What real images give in place of generated ones, by pair of halves; memorised ones among held-out ones."""
+    if measure.metric != "memorized":
+        return by_seed(measure.rows(table, space, "reference"))
+    rows = pick(_held_out(table, "gan"), metric="memorized", side="real", space=space)
+    return by_seed(rows.drop_duplicates("seed"))
+
+
+def _held_out(table: "pd.DataFrame", kind: str) -> "pd.DataFrame":
+    rows = pick(table, kind=kind)
+    return pick(rows, split="test") if kind == "gan" else pick(rows, model="real")

@@ -1,0 +1,96 @@
+"""The report on GANs side by side: rankings, curves, agreement of measures, samples and nearest training images."""
+
+from typing import TYPE_CHECKING
+
+from lab.cells.folder import CellFolder
+from lab.cells.rows import pick
+from lab.reporting.ranks import Agreement
+from lab.reporting.report import Report, Section
+from lab.reporting.tables import Rows, Table, columns
+from studies import _gan_figures as figures
+from studies import _gan_tables as tables
+from studies._measures import ENTANGLED, FID, GENERATED, PRECISION, REAL, RECALL, named_spaces
+from studies.gan_architectures.effects import agreement_in
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from studies.gan_architectures import Config
+
+AGREEING = tuple((one, other) for one in (ENTANGLED, GENERATED, REAL) for other in (FID, PRECISION, RECALL))
+READING = (
+    "A score of entanglement is the soft nearest neighbor loss between real and generated images at its best "
+    "temperature, divided by the value it cannot exceed: 0 for sets that lie apart, 1 for sets that cannot be told "
+    "apart. A low generated side means samples off the data or bunched together, a low real side data that the samples "
+    "do not reach. docs/measures.md tells of the other measures. Every one is shown in pixels and in the features of a "
+    "small classifier of the same images, beside what other real images give (real against real): no GAN can be "
+    "expected to do better."
+)
+
+
+def report(config: "Config", table: "pd.DataFrame", artifacts: list[CellFolder]) -> Report:
+    """The whole report, from the rows and the cells' artifacts alone; whatever has not been measured is left out."""
+    reading = Section("How to read it", f"{READING} n = {config.n} images a side.")
+    return Report(
+        "GANs side by side",
+        "Which GAN comes closest to real images, how sure is that, and do the measures agree?",
+        [reading, *([] if pick(table, kind="gan").empty else _measured(config, table, artifacts))],
+    )
+
+
+def _measured(config: "Config", table: "pd.DataFrame", cells: list[CellFolder]) -> list[Section]:
+    spaces, names = named_spaces(table), config.gans
+    trained = tables.trainings(table, cells, names)
+    agreed = {title: found for title in spaces if (found := agreement_in(table, title)) is not None}
+    each = [(measure, title, space) for measure in (ENTANGLED, FID) for title, space in spaces.items()]
+    return [
+        Section(
+            "Ranking",
+            "Places at the end of training. Seeds are few, so the probability that a place is right stands beside it.",
+            [
+                figures.places(table, names, spaces),
+                figures.sides(table, names, spaces),
+                *(tables.ranked(measure, table, space, names, title) for measure, title, space in each),
+            ],
+        ),
+        Section(
+            "Over training",
+            "Thin lines are single seeds, thick ones their mean; the band is real against real.",
+            [
+                *(figures.curves(table, names, space, title) for title, space in spaces.items()),
+                figures.over_minutes(table, names, spaces, tables.minutes_a_kimg(trained)),
+            ],
+        ),
+        Section(
+            "Every measure",
+            "",
+            [
+                *(tables.last_and_best(table, names, space, title) for title, space in spaces.items()),
+                *(tables.seeds(table, names, space, title) for title, space in spaces.items()),
+            ],
+        ),
+        *([_agreement(agreed)] if agreed else []),
+        Section("Samples", "From the same latents for all seeds.", [tables.samples(trained)]),
+        Section(
+            "Nearest training images",
+            "A generated image counts as memorised where it is no farther from a training image than that is from its "
+            "own nearest other one.",
+            [tables.nearest(tables.first_evaluations(table, cells, names))],
+        ),
+    ]
+
+
+def _agreement(found: dict[str, Agreement]) -> Section:
+    rows: Rows = [
+        [title, one.name, other.name, agreed.estimate(one.name, other.name) or "-"]
+        for title, agreed in found.items()
+        for one, other in AGREEING
+        if {one.name, other.name} <= {*agreed.names}
+    ]
+    caption = (
+        "Kendall's tau over all checkpoints but the untrained ones, with its 95% interval over trainings drawn with "
+        "replacement; n counts the trainings."
+    )
+    text = "Each measure is turned so that more is better: 1 is the same order, 0 none in common, -1 the opposite one."
+    table = Table("agreement", caption, columns("space", "measure", "as", "tau"), rows)
+    return Section("Do the measures agree?", text, [figures.agreements(found), table])

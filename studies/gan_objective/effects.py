@@ -1,0 +1,31 @@
+"""What the claims are judged by, from the table alone."""
+
+from typing import TYPE_CHECKING
+
+from lab.reporting.statistics import Estimate, last_by_seed, paired_by_seed, welch_difference
+from studies._measures import Measure, named_spaces
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def difference(table: "pd.DataFrame", one: str, other: str, space: str, measure: Measure) -> Estimate | None:
+    """A measure at the end of training, of one minus another, Welch over seeds."""
+    sides = [_ends(table, name, space, measure) for name in (one, other)]
+    return welch_difference(*sides) if all(map(len, sides)) else None
+
+
+def gain(table: "pd.DataFrame", one: str, other: str, space: str, measure: Measure) -> Estimate | None:
+    """The same of trainings with the same seeds, weights and batches, paired."""
+    return paired_by_seed(*(_ends(table, name, space, measure) for name in (one, other)))
+
+
+def by_what_is_compared(table: "pd.DataFrame") -> "pd.DataFrame":
+    """The rows with what is compared as their model: the GAN with its setting."""
+    names = table["model"].where(table["setting"] == "", table["model"] + ", " + table["setting"])
+    return table.assign(model=names)
+
+
+def _ends(table: "pd.DataFrame", name: str, space: str, measure: Measure) -> "pd.Series[float]":
+    rows = measure.rows(by_what_is_compared(table), named_spaces(table).get(space, space))
+    return last_by_seed(rows[rows["model"] == name])
