@@ -29,7 +29,7 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(items):
-    """Files of long tests, which start processes, come first and those of quick ones last: so the workers end together."""
+    """Files of long tests, which start processes, come first, quick ones last: so that the workers end together."""
     items.sort(key=lambda item: item.path.relative_to(ROOT / "tests").parts[0] in QUICK)
 
 

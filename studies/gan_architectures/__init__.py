@@ -1,6 +1,6 @@
 """Which GAN comes closest to real images, and do the measures that say so agree?
 
-Frosst, Papernot and Hinton (2019) hold that the entanglement of real and generated images tells how good a GAN is. If
+Claim of Frosst, Papernot and Hinton (2019): the entanglement of real and generated images tells how good a GAN is. If
 so, it orders GANs as other measures do: the joint score as the Frechet distance does, the generated side as precision,
 the real side as recall.
 

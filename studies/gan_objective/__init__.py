@@ -1,7 +1,7 @@
 """Does the soft nearest neighbor loss train a generator, alone in place of a discriminator, or beside one?
 
-Frosst, Papernot and Hinton (2019) train a generator on MNIST by maximising the soft nearest neighbor loss (SNNL)
-between its images and real ones in pixel space, without a discriminator, and show its samples; they give no figure.
+Claim of Frosst, Papernot and Hinton (2019): a generator learns MNIST by maximising the soft nearest neighbor loss
+(SNNL) between its images and real ones in pixel space, without a discriminator. They show samples and give no figure.
 
 What is done: snnl-gan, whose objective is made of that loss alone, is held against a GAN with a discriminator; so is
 that GAN with a reward for the SNNL of real and generated images in the discriminator's layers added to the generator's
@@ -59,7 +59,7 @@ class Config(EvaluatedStudy):
 
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "smoke": {"imageset": "digits", "seeds": 1, "kimg": 2.0, "n": 100, "points": 2, "width": 8},
+    "smoke": {"imageset": "digits", "seeds": 1, "kimg": 2.0, "n": 100, "points": 3, "width": 8},
     "laptop": {**BF16, "imageset": "digits", "seeds": 5, "kimg": 40.0, "n": 500, "points": 6, "width": 32},
     "paper": {"imageset": "mnist", "seeds": 5, "kimg": 6400.0, "n": 10000, "points": 14, "width": 64},
 }

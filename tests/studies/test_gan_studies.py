@@ -1,0 +1,165 @@
+"""The studies that compare GANs by every measure: their plans, effects on known tables, and smoke runs."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gans._config import TrainingConfig
+from lab.cells.rows import build_table
+from lab.config import with_preset
+from lab.errors import UsageError
+from lab.reporting.verdicts import judge
+from studies import gan_architectures, gan_objective
+from studies._measures import ENTANGLED, FID, MEASURES, PRECISION, RECALL, Measure, floor_of, named_spaces
+from studies.gan_architectures.effects import follows, follows_rather
+from studies.gan_objective.effects import by_what_is_compared, difference, gain
+
+
+def config(study, **given):
+    return with_preset(study.Config, study.PRESETS, "smoke", given)
+
+
+def gan_row(measure, value, model="dcgan", seed=0, step=1, space="pixels", **more):
+    about = {"kind": "gan", "split": "test", "metric": measure.metric, "side": measure.side, "group": ""}
+    return {**about, "model": model, "seed": seed, "step": step, "kimg": step, "space": space, "value": value, **more}
+
+
+def test_every_training_is_evaluated_in_every_space_beside_its_floor():
+    cells = gan_architectures.plan(config(gan_architectures, seeds=2), Path("nowhere"))
+    found = [(cell.task, cell.config.space, *(need.label for need in cell.needs)) for cell in cells]
+    trainings = [f"gan-{gan}-digits-s{seed}" for seed in (0, 1) for gan in ("dcgan", "r3gan")]
+    network = "classifier-cnn-digits-a0-s0"
+    assert found == [
+        ("evaluate-floor", "pixels"),
+        *(("evaluate-gan", "pixels", training) for training in trainings),
+        ("evaluate-floor", "classifier", network),
+        *(("evaluate-gan", "classifier", training, network) for training in trainings),
+    ]
+
+
+def test_studies_of_the_same_length_share_their_trainings():
+    names = [
+        {need.key for cell in study.plan(config(study), Path("nowhere")) for need in cell.needs}
+        for study in (gan_architectures, gan_objective)
+    ]
+    assert len(names[0] & names[1]) >= 2  # the classifier's, and DCGAN's
+
+
+def test_more_images_than_there_are_and_images_without_classes_are_refused(tmp_path):
+    with pytest.raises(UsageError, match="501"):
+        gan_architectures.plan(config(gan_architectures, n=501), tmp_path)
+    with pytest.raises(UsageError, match="0 is the GAN without the term"):
+        config(gan_objective, weights=(0.0, 1.0))
+
+
+def test_rows_tell_of_the_added_term_and_of_nothing_else():
+    def about(**settings):
+        return TrainingConfig.parse({"gan": "dcgan", "settings": settings}).about
+
+    assert about(snnl_weight=0.5) == {**about(), "setting": "snnl_weight = 0.5"}
+    assert {*about()} == {"model", "imageset", "seed"}
+    table = build_table([gan_row(FID, 1.0), gan_row(FID, 2.0, setting="snnl_weight = 0.5")])
+    compared = config(gan_objective, weights=(0.5,)).compared
+    assert [*by_what_is_compared(table)["model"]] == [name for name in compared if name != "snnl-gan"]
+
+
+def test_best_is_in_the_measures_own_direction():
+    rows = build_table([gan_row(FID, value, seed=seed, step=step) for seed, step, value in
+                        [(0, 0, 5.0), (0, 1, 2.0), (0, 2, 3.0), (1, 0, 4.0), (1, 2, 1.0)]])  # fmt: skip
+    assert dict(FID.best_by_seed(rows)) == {0: 2.0, 1: 1.0}
+    assert dict(Measure("fid", "joint", "", "higher").best_by_seed(rows)) == {0: 5.0, 1: 4.0}
+    assert dict(Measure("fid", "joint", "", "").best_by_seed(rows)) == {0: 3.0, 1: 1.0}
+
+
+def test_the_floor_of_memorised_images_is_that_of_held_out_ones():
+    memorised = MEASURES[-1]
+    rows = [gan_row(memorised, 0.7, step=step, seed=seed) for step in (0, 1) for seed in (0, 1)]
+    rows += [{**row, "side": "real", "value": 0.2 + 0.1 * row["seed"]} for row in rows]
+    reference = {"kind": "reference", "model": "real", "side": "joint", "group": "", "split": "train"}
+    rows += [{**reference, "space": "pixels", "metric": "fid", "seed": 3, "value": 9.0}]
+    table = build_table(rows)
+    assert dict(floor_of(memorised, table, "pixels")) == {0: 0.2, 1: pytest.approx(0.3)}
+    assert dict(floor_of(FID, table, "pixels")) == {3: 9.0}
+    assert named_spaces(build_table([gan_row(ENTANGLED, 1.0, space=name) for name in ("cnn-1f", "pixels")])) == {
+        "pixels": "pixels",
+        "classifier": "cnn-1f",
+    }
+
+
+def orders(scores, fids, precisions, recalls):
+    """Rows of one seed of four GANs at two checkpoints and an untrained one, which must not count."""
+    rows = []
+    for gan in range(4):
+        for step in range(3):
+            for measure, values in ((ENTANGLED, scores), (FID, fids), (PRECISION, precisions), (RECALL, recalls)):
+                value = values(gan, step) if step else -values(gan, step)
+                rows.append(gan_row(measure, value, model=f"gan {gan}", step=step))
+    return build_table(rows)
+
+
+def test_measures_that_order_checkpoints_alike_agree_whichever_direction_is_better():
+    table = orders(
+        lambda gan, step: gan + step / 10,
+        lambda gan, step: 100 - gan - step / 10,
+        lambda gan, step: gan + step / 10,
+        lambda gan, step: -gan - step / 10,
+    )
+    assert follows(table, "pixels", ENTANGLED, FID).value == 1
+    assert follows(table, "pixels", ENTANGLED, RECALL).value == -1
+    assert follows_rather(table, "pixels", ENTANGLED, PRECISION, RECALL).value == 2
+    assert follows(table, "classifier", ENTANGLED, FID) is None
+    (claim, *_) = gan_architectures.claims(config(gan_architectures))
+    assert judge(claim, claim.effect(table)).verdict == "supported"
+
+
+def test_a_term_is_paired_by_seed_and_another_architecture_is_not():
+    rows = [gan_row(RECALL, 0.1 * seed, seed=seed, space="cnn-1f") for seed in range(4)]
+    rows += [{**row, "value": row["value"] + 0.3, "setting": "snnl_weight = 1"} for row in rows]
+    rows += [{**row, "model": "snnl-gan"} for row in rows[:4]]
+    rows += [gan_row(ENTANGLED, 0.5, seed=seed, space="cnn-1f") for seed in range(4)]
+    table = build_table(rows)
+    paired = gain(table, "dcgan, snnl_weight = 1", "dcgan", "classifier", RECALL)
+    assert (paired.value, paired.low) == (pytest.approx(0.3), pytest.approx(0.3))
+    welch = difference(table, "snnl-gan", "dcgan", "classifier", RECALL)
+    assert welch.value == pytest.approx(0) and welch.high == pytest.approx(-welch.low) and welch.high > 0.1
+
+
+@pytest.fixture(scope="module")
+def reports(snnl, tmp_path_factory):
+    """Both smoke studies, the second of which takes what the first has done: (folder, what it said) by name."""
+    home, found = tmp_path_factory.mktemp("gan studies"), {}
+    for name in ("gan-architectures", "gan-objective"):
+        done = snnl("study", name, "--preset", "smoke", "--runs", "runs", "--executor", "here", "--json", cwd=home)
+        assert done.returncode == 0, done.stderr
+        said = json.loads(done.stdout.splitlines()[-1])
+        found[name] = (home / said["report"]).parent, said
+    return found
+
+
+def test_smoke_studies_run_through_the_command_line_and_share_cells(reports):
+    for name, figures in {
+        "gan-architectures": {"agreement", "curves-classifier", "curves-pixels", "over-minutes", "places", "sides"},
+        "gan-objective": {"curves-classifier", "curves-pixels", "sides"},
+    }.items():
+        folder, said = reports[name]
+        assert said["cells"]["failed"] == 0 and len(said["verdicts"]) == (10 if name == "gan-architectures" else 4)
+        assert {path.stem for path in (folder / "figures").glob("*.svg")} == figures
+    assert reports["gan-objective"][1]["cells"]["cached"] >= 6
+
+
+def test_the_reports_tables_hold_what_was_measured(reports):
+    import pandas as pd
+
+    folder, said = reports["gan-architectures"]
+    rows = pd.read_csv(folder / Path(said["table"]).name, low_memory=False)
+    shown = pd.read_csv(folder / "tables" / "measures-pixels.csv").set_index(["measure", "when"])
+    fids = rows[(rows["kind"] == "gan") & (rows["metric"] == "fid") & (rows["split"] == "test")]
+    fids = fids[(fids["space"] == "pixels") & (fids["model"] == "r3gan")]
+    last = fids[fids["step"] == fids["step"].max()]["value"]
+    assert shown.loc[("FID ↓", "last"), "r3gan"] == pytest.approx(last.mean())
+    assert shown.loc[("FID ↓", "best"), "r3gan"] == pytest.approx(fids.groupby("seed")["value"].min().mean())
+    floors = rows[(rows["kind"] == "reference") & (rows["space"] == "pixels") & (rows["metric"] == "fid")]
+    assert shown.loc[("FID ↓", "last"), "real against real"] == pytest.approx(np.mean(floors["value"]))
+    assert (folder / "report.html").read_text().count("<img") >= 20
