@@ -103,12 +103,7 @@ class TrainingConfig(Supervision):
     @field_validator("settings", mode="before")
     @classmethod
     def _of_the_classifier(cls, settings: Any, info: ValidationInfo) -> Any:
-        if "classifier" not in info.data or not isinstance(settings, dict | ClassifierConfig):
-            raise ValueError("the settings of a known classifier are needed, by name")
-        own = registry.config_class("classifiers", info.data["classifier"])
-        if isinstance(settings, own):
-            return settings
-        return own.parse(dict(settings) if isinstance(settings, dict) else settings.changed())
+        return registry.settings_of("classifiers", info.data.get("classifier"), settings)
 
     @model_validator(mode="after")
     def _as_short_as_can_be(self) -> Self:

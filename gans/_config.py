@@ -76,10 +76,7 @@ class TrainingConfig(Compute):
     @field_validator("settings", mode="before")
     @classmethod
     def _of_the_gan(cls, settings: Any, info: ValidationInfo) -> Any:
-        if "gan" not in info.data or not isinstance(settings, dict | GanConfig):
-            raise ValueError("the settings of a known gan are needed, by name")
-        own = registry.config_class("gans", info.data["gan"])
-        return own.parse(dict(settings) if isinstance(settings, dict) else settings.changed())
+        return registry.settings_of("gans", info.data.get("gan"), settings)
 
     @model_validator(mode="after")
     def _is_a_step_or_more(self) -> Self:

@@ -175,6 +175,23 @@ def config_class(kind: str, name: str) -> type[Config]:
     return found
 
 
+def settings_of(kind: str, name: str | None, settings: Any) -> Config:
+    """The settings of an entry, for the validator of a Config that holds both: given as a dict or a Config.
+
+    One that is of the entry already stays as it is, and keeps what was asked for.
+
+    Raises:
+        ValueError: the entry is not known, or they are of neither type.
+        UsageError: a setting is impossible.
+    """
+    if name is None or not isinstance(settings, dict | Config):
+        raise ValueError(f"the settings of a known {KINDS[kind]} are needed, by name")
+    own = config_class(kind, name)
+    if isinstance(settings, own):
+        return settings
+    return own.parse(dict(settings) if isinstance(settings, dict) else settings.changed())
+
+
 def _is_light(node: ast.stmt, kind: str) -> bool:
     if isinstance(node, ast.ClassDef):
         return node.name == "Config"
