@@ -82,3 +82,53 @@ def test_published_results_are_redrawn(redrawn, name):
 
 def test_results_are_published():
     assert PUBLISHED
+
+
+@pytest.fixture(scope="module")
+def visitor(tmp_path_factory):
+    """A folder with what users come with: generated images, features, a network, a folder of images."""
+    import numpy as np
+    import torch
+    from PIL import Image
+
+    import imagesets
+
+    home = tmp_path_factory.mktemp("visitor")
+    train, test = (imagesets.load("digits", split, root=home, download=False) for split in ("train", "test"))
+    blurred = torch.nn.functional.avg_pool2d(train.images[:250].float(), 3, 1, 1)
+    np.savez(home / "samples.npz", images=blurred.round().byte().numpy())
+    np.savez(home / "my.npz", x=test.images.flatten(1).float().numpy(), labels=test.labels.numpy())
+    for number, (image, label) in enumerate(zip(train.images[:60], train.labels[:60].tolist(), strict=True)):
+        (home / "photos" / str(label)).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image[0].numpy()).save(home / "photos" / str(label) / f"{number}.png")
+    layers = "nn.Flatten(), nn.Linear(256, 64), nn.ReLU(), nn.Linear(64, 10)"
+    (home / "my.py").write_text(f"from torch import nn\n\n\ndef Net():\n    return nn.Sequential({layers})\n")
+    return home
+
+
+def shown():
+    """The commands in the README with the output that it shows."""
+    for block in re.findall(r"```\n\$ snnl (.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL):
+        command, _, output = block.partition("\n")
+        yield command, [line for line in output.splitlines() if line != "..."]
+
+
+@pytest.mark.parametrize("command, lines", [*shown()], ids=lambda value: value if isinstance(value, str) else "")
+def test_the_readme_shows_what_commands_print(snnl, visitor, command, lines):
+    """In this order, word for word; numbers but for what rounding may do to them on another processor."""
+    done = snnl(*shlex.split(command), cwd=visitor)
+    assert done.returncode == 0, done.stderr
+    printed = iter([*done.stderr.splitlines(), *done.stdout.splitlines()])
+    for line in lines:
+        assert any(alike(line.split(), other.split()) for other in printed), line
+
+
+def alike(one, other):
+    return len(one) == len(other) and all(
+        a == b or (is_number(a) and is_number(b) and float(a) == pytest.approx(float(b), rel=0.02, abs=0.002))
+        for a, b in zip(one, other, strict=True)
+    )
+
+
+def is_number(word):
+    return re.fullmatch(r"-?\d+(\.\d+)?(e[+-]\d+)?", word) is not None
