@@ -70,9 +70,11 @@ def images_as_points(n, data, runs):
 def every_measure(points):
     """All of them, the gaps and the memorised shares among them."""
     from metrics.comparison import Predictions, compare
+    from metrics.memorization import TrainingSet
 
     predicted = Predictions(points["own"], points["others"], CLASSES)
-    return compare(points["real"], points["generated"], predicted=predicted, training=points["training"])
+    training = TrainingSet.of(points["training"])
+    return compare(points["real"], points["generated"], predicted=predicted, training=training)
 
 
 def manifolds(points):

@@ -14,6 +14,7 @@ from lab.errors import UsageError, WorkbenchError
 from lab.files import without_nan
 from lab.training.draws import subset
 from metrics.comparison import FEWEST, Comparison, Predictions, compare
+from metrics.memorization import TrainingSet
 
 MOST = 10_000
 """Images a side unless told otherwise: entanglement takes time by the square."""
@@ -145,7 +146,7 @@ def measure_images(
     every = _see(space, real.images[picked], runs)
     seen, others = every.part(slice(n)), space.see(generated.images[drawn])
     trained = real.trained if generated.trained is None else generated.trained
-    known = None if trained is None else _see(space, trained, runs).features
+    known = None if trained is None else TrainingSet.of(_see(space, trained, runs).features)
     predicted = space.predictions(seen, others)
     labels = None if real.labels is None else real.labels[picked[:n]]
     floor, left_out = None, list[str]()

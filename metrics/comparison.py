@@ -15,7 +15,7 @@ from torch import Tensor
 from metrics import diversity, frechet, histogram, kernel, manifolds, sliced
 from metrics._arguments import Row
 from metrics._sets import LeftOutError, check_sets, need, row
-from metrics.memorization import TrainingNeighbors, gaps, training_neighbors
+from metrics.memorization import TrainingNeighbors, TrainingSet, gaps, training_neighbors
 from metrics.neighborhoods import Neighborhoods
 from metrics.real_generated import entangle, entanglement_rows, joined, one_nn_rows
 from snnl_core import Entanglement
@@ -67,7 +67,8 @@ def compare(
     *,
     real_labels: Tensor | None = None,
     predicted: Predictions | None = None,
-    training: Tensor | None = None,
+    training: TrainingSet | None = None,
+    usual: TrainingNeighbors | None = None,
 ) -> Comparison:
     """Compare two sets by every measure.
 
@@ -76,7 +77,8 @@ def compare(
         generated: floating (n, d), finite.
         real_labels: the class of each real point (n,), for entanglement by class.
         predicted: for the histogram of classes.
-        training: all that the generator was trained on, floating (t, d), if the real points are held out from it.
+        training: all that the generator was trained on, if the real points are held out from it.
+        usual: the nearest training points of the real ones, where they are known from another comparison.
 
     Raises:
         TypeError: the points are not floating.
@@ -92,13 +94,13 @@ def compare(
     if training is None:
         return found
     neighbors = training_neighbors(generated, training)
-    usual = training_neighbors(real, training)
+    usual = usual or training_neighbors(real, training)
     rows = [*found.rows, *neighbors.rows("generated"), *usual.rows("real")]
     if len(training) < len(real):
         short = f"gaps to training images: needs {len(real)} of them; there are {len(training)}."
         return replace(found, rows=rows, left_out=[*found.left_out, short], nearest=neighbors)
     drawn = torch.randperm(len(training), generator=torch.Generator().manual_seed(0))[: len(real)]
-    trained = _compare(near.against(training[drawn.to(training.device)]), None, None)
+    trained = _compare(near.against(training.points[drawn.to(training.points.device)]), None, None)
     return replace(found, rows=[*rows, *gaps(found.rows, trained.rows)], trained=trained, nearest=neighbors)
 
 

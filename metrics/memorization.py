@@ -14,7 +14,7 @@ from torch import Tensor
 
 from metrics._arguments import Row
 from metrics._sets import check_sets, need, row
-from metrics.neighborhoods import distinct, nearest
+from metrics.neighborhoods import Distinct, distinct, nearest
 from snnl_core.neighbors import nearest_neighbors
 
 NO_VALUES = ("_low", "_high", "_stderr", "inverse_temperature")
@@ -51,34 +51,50 @@ class TrainingNeighbors:
         return [row("memorized", float(self.memorized.double().mean()), len(self.position), side)]
 
 
-def training_neighbors(points: Tensor, training: Tensor) -> TrainingNeighbors:
-    """The nearest training point of each point, and how far that is from others.
+@dataclass(frozen=True)
+class TrainingSet:
+    """Training points (t, d), whose copies are found once for whatever is compared with them."""
 
-    Args:
-        points: floating (n, d), finite.
-        training: floating (t, d), finite, t > 1; all of it.
+    points: Tensor
+    known: Distinct
+
+    @classmethod
+    def of(cls, points: Tensor) -> "TrainingSet":
+        """The set of all training points, floating (t, d), finite.
+
+        Raises:
+            TypeError: the points are not floating.
+            ValueError: they have another shape, or a row is not finite.
+        """
+        check_sets(points, points)
+        return cls(points, distinct(points))
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def nearest_other(self, some: Tensor) -> Tensor:
+        """The squared distance to the nearest other point of some of the points, by position (m,)."""
+        alone = self.points[self.known.first]
+        if len(alone) == 1:
+            return alone.new_zeros(len(some))
+        squares = nearest_neighbors(self.points[some], alone, 2)[0][:, 1]  # the first is the point itself
+        return squares.masked_fill(self.known.copies[self.known.which[some]] > 1, 0)
+
+
+def training_neighbors(points: Tensor, training: TrainingSet) -> TrainingNeighbors:
+    """The nearest training point of each point, floating (n, d), and how far that is from others.
 
     Raises:
         TypeError: the points are not floating.
         ValueError: shapes do not fit, or a row is not finite.
         LeftOutError: there is one training point alone.
     """
-    check_sets(training, points)
+    check_sets(training.points[:1], points)
     need("memorized", 2, len(training))
-    found = nearest(points, training)
+    found = nearest(points, training.points, training.known)
     position = found.positions[:, 0]
     met, which = position.unique(return_inverse=True)
-    return TrainingNeighbors(position, found.distances[:, 0].sqrt(), _nearest_other(met, training).sqrt()[which])
-
-
-def _nearest_other(some: Tensor, points: Tensor) -> Tensor:
-    """The squared distance to the nearest other point of some of the points, by position (m,)."""
-    known = distinct(points)
-    alone = points[known.first]
-    if len(alone) == 1:
-        return alone.new_zeros(len(some))
-    squares = nearest_neighbors(points[some], alone, 2)[0][:, 1]  # the first is the point itself
-    return squares.masked_fill(known.copies[known.which[some]] > 1, 0)
+    return TrainingNeighbors(position, found.distances[:, 0].sqrt(), training.nearest_other(met).sqrt()[which])
 
 
 def gaps(held_out: Sequence[Row], training: Sequence[Row]) -> list[Row]:

@@ -110,9 +110,9 @@ def distinct(points: Tensor) -> Distinct:
     return Distinct(*(torch.from_numpy(found).to(points.device) for found in (first, which, copies)))
 
 
-def nearest(queries: Tensor, points: Tensor) -> Near:
-    """The one nearest point of each query; (q, d) among (n, d)."""
-    asked, known = distinct(queries), distinct(points)
+def nearest(queries: Tensor, points: Tensor, known: Distinct | None = None) -> Near:
+    """The one nearest point of each query; (q, d) among (n, d), of which the distinct ones may be known."""
+    asked, known = distinct(queries), known or distinct(points)
     found = nearest_neighbors(queries[asked.first], points[known.first], 1)
     return Near(found[0][asked.which], known.first[found[1]][asked.which])
 

@@ -69,20 +69,25 @@ def run(folder: CellFolder) -> None:
 
     from gans._snapshots import generated_by
     from metrics.comparison import compare
+    from metrics.memorization import TrainingSet, training_neighbors
 
     training = folder.needs[0]
     config, run = Config.parse(folder.config), train_gan.Config.parse(training.config)
     space = spaces.space_of(config.space, folder.needs[-1])
     real, labels = draw(folder, run.imageset, "test", config.n, config.seed)
     trained = imagesets.load(run.imageset, "train", **folder.data).images
-    held, known = (spaces.see_real(space, images, folder) for images in (real, trained))
+    held = spaces.see_real(space, real, folder)
+    known = TrainingSet.of(spaces.see_real(space, trained, folder).features)
+    usual = training_neighbors(held.features, known)
     kept = snapshots(training.path, "generator")
     for done, snapshot in enumerate(kept):
         folder.event("progress", done=done, total=len(kept), text=f"{done} of {len(kept)} snapshots")
         generated = generated_by(snapshot, run, config.n)
         seen = space.see(generated)
         predicted = space.predictions(held, seen)
-        found = compare(held.features, seen.features, real_labels=labels, predicted=predicted, training=known.features)
+        found = compare(
+            held.features, seen.features, real_labels=labels, predicted=predicted, training=known, usual=usual
+        )
         about = {"kind": "gan", **run.about, "space": space.name, "layer": space.layer, **snapshot.when}
         for row in _rows(found):
             folder.row(**about, **row)

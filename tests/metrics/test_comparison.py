@@ -10,7 +10,7 @@ from metrics import diversity, frechet, kernel, manifolds, memorization, neighbo
 from metrics._sets import LeftOutError
 from metrics.comparison import Predictions, compare
 from metrics.histogram import measure as histogram
-from metrics.memorization import training_neighbors
+from metrics.memorization import TrainingSet, training_neighbors
 from metrics.neighborhoods import Neighborhoods
 
 LABELS = torch.arange(120) % 3
@@ -25,7 +25,7 @@ def sets():
 @pytest.fixture(scope="module")
 def whole(sets):
     real, generated, training = sets
-    return compare(real, generated, real_labels=LABELS, predicted=PREDICTED, training=training)
+    return compare(real, generated, real_labels=LABELS, predicted=PREDICTED, training=TrainingSet.of(training))
 
 
 def test_each_measure_is_what_it_is_alone(sets, whole):
@@ -59,14 +59,14 @@ def test_gaps_are_differences_to_as_many_training_points(whole):
 def test_copies_of_training_points_show(sets):
     real, generated, training = sets
     mixed = torch.cat([generated[:60], training[:60]])
-    found = compare(real, mixed, training=training)
+    found = compare(real, mixed, training=TrainingSet.of(training))
     assert found.value("memorized", "generated") >= 0.5
     assert set(found.nearest.position[60:].tolist()) == set(range(60))
     assert set(found.nearest.order[:60].tolist()) == set(range(60, 120))
 
 
 def test_too_few_points_leave_measures_out_by_name_and_the_others_go_on():
-    found = compare(cloud(0, 5), cloud(1, 5), training=cloud(2, 3))
+    found = compare(cloud(0, 5), cloud(1, 5), training=TrainingSet.of(cloud(2, 3)))
     measured = {row["metric"] for row in found.rows}
     assert {"entanglement", "one_nn_accuracy", "fid", "kid", "mind", "vendi", "memorized"} <= measured
     assert not {"precision", "density", "fid_infinity"} & measured
@@ -79,7 +79,7 @@ def test_too_few_points_leave_measures_out_by_name_and_the_others_go_on():
 
 @pytest.mark.parametrize("generated", [cloud(1)[:1].expand(120, -1), cloud(1)[:3].repeat(40, 1), torch.zeros(120, 6)])
 def test_a_collapsed_generator_is_finite_and_told(generated):
-    found = compare(cloud(0), generated, training=cloud(2, 200))
+    found = compare(cloud(0), generated, training=TrainingSet.of(cloud(2, 200)))
     assert all(math.isfinite(row["value"]) for row in found.rows)
     assert "collapsed" in " ".join(found.remarks)
 
@@ -107,7 +107,7 @@ def test_thousands_of_copies_take_no_longer_than_other_points():
             patch.setattr(module, "nearest_neighbors", counted)
         near = Neighborhoods.of(real, generated)
         manifolds.measure(near)
-        training_neighbors(generated, generated)
+        training_neighbors(generated, TrainingSet.of(generated))
     assert (6, 6) in seen and (1, 1) in seen and (3000, 3000) in seen
 
 

@@ -5,11 +5,11 @@ import torch
 from clouds import cloud
 
 from metrics._sets import LeftOutError
-from metrics.memorization import gaps, training_neighbors
+from metrics.memorization import TrainingSet, gaps, training_neighbors
 
 
 def share(points, training):
-    return training_neighbors(points, training).rows("generated")[0]["value"]
+    return training_neighbors(points, TrainingSet.of(training)).rows("generated")[0]["value"]
 
 
 def test_copies_and_near_copies_are_memorised_and_held_out_points_seldom():
@@ -25,7 +25,7 @@ def test_copies_and_near_copies_are_memorised_and_held_out_points_seldom():
 
 def test_a_copy_counts_even_if_the_training_image_is_there_twice():
     training = cloud(0, 30, 4).repeat(2, 1)
-    found = training_neighbors(training[:5], training)
+    found = training_neighbors(training[:5], TrainingSet.of(training))
     assert found.own.tolist() == [0] * 5 and bool(found.memorized.all())
     assert found.position.tolist() == [0, 1, 2, 3, 4]
 
@@ -33,7 +33,7 @@ def test_a_copy_counts_even_if_the_training_image_is_there_twice():
 def test_distances_are_those_of_the_definition():
     training, points = cloud(0, 40), cloud(1, 25)
     apart, within = torch.cdist(points, training), torch.cdist(training, training).fill_diagonal_(torch.inf)
-    found = training_neighbors(points, training)
+    found = training_neighbors(points, TrainingSet.of(training))
     assert torch.equal(found.position, apart.argmin(1))
     torch.testing.assert_close(found.distance, apart.amin(1))
     torch.testing.assert_close(found.own, within.amin(1)[apart.argmin(1)])
@@ -50,4 +50,4 @@ def test_gaps_are_of_rows_that_belong_together():
 
 def test_one_training_point_is_too_few():
     with pytest.raises(LeftOutError, match="memorized: needs 2"):
-        training_neighbors(cloud(0, 5), cloud(1, 1))
+        training_neighbors(cloud(0, 5), TrainingSet.of(cloud(1, 1)))
