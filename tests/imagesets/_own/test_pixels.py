@@ -1,6 +1,7 @@
 """One image: every format and mode, orientation, crop, resizing, transparency."""
 
 import io
+import json
 
 import numpy as np
 import pytest
@@ -211,4 +212,9 @@ def test_images_of_one_colour_are_told(opened, folder):
     transparent.save(folder / "a.png")
     Image.new("L", (20, 20), 7).save(folder / "b.png")
     (folder / "c.png").write_text("no image")
-    assert opened(folder, skip_bad=True).said[-1] == "2 of the images are of one colour throughout."
+    found = opened(folder, skip_bad=True)
+    assert found.said[-1] == "2 of the images are of one colour throughout."
+    record = json.loads((found.folder / "set.json").read_text())
+    assert record.pop("plain") == 2
+    (found.folder / "set.json").write_text(json.dumps(record))
+    assert "one colour" not in opened(folder, skip_bad=True).said[-1], "a set of before they were counted opens"
