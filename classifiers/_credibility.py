@@ -78,7 +78,7 @@ class Observer:
     def __init__(self, network: nn.Module, knn: DeepKNN, max_features: int) -> None:
         """An observer that has seen nothing; `network` stays in its mode and where it is, and so are features."""
         self.network, self.knn, self.max_features = network, knn, max_features
-        self.last, self.labels = torch.empty(0), torch.empty(0)
+        self.last, self.labels = torch.empty(0, device="cpu"), torch.empty(0, device="cpu")
 
     def fit(self, images: Tensor, labels: Tensor) -> "Observer":
         """Take the images, uint8 (n, c, h, w), among whose features neighbours are searched, and their classes (n,).

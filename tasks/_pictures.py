@@ -67,7 +67,7 @@ def keep_curves(
         for score in DRAWN if name else ():
             curve = roc_curve(scores[""][score, ""], scores[name][score, ""])
             kept[f"roc/{score}/{name}"] = _thinned(torch.stack([curve.fpr, curve.tpr], 1))
-    levels = torch.linspace(0, 1, 101, dtype=torch.float64)
+    levels = torch.linspace(0, 1, 101, dtype=torch.float64, device="cpu")
     own = found.p_values.gather(1, labels[:, None])[:, 0]
     kept["p_values"] = torch.stack([levels, empirical_distribution(own, levels.tolist())], 1)
     write_arrays(folder / CURVES, {name: values.numpy().astype("float32") for name, values in kept.items()})
@@ -110,7 +110,7 @@ def keep_exemplars(
         values = {
             "images": shown[name][picked],
             "index": picked,
-            "label": labels[picked] if not name else torch.full((len(picked),), -1),
+            "label": labels[picked] if not name else torch.full_like(picked, -1),
             "predicted": one.found.labels[picked],
             "credibility": one.found.credibility[picked],
             "neighbors": places,
@@ -135,4 +135,4 @@ def _thinned(points: "Tensor") -> "Tensor":
     """At most 200 of some points (t, 2), the first and the last among them."""
     import torch
 
-    return points[torch.linspace(0, len(points) - 1, min(POINTS, len(points))).round().long()]
+    return points[torch.linspace(0, len(points) - 1, min(POINTS, len(points)), device=points.device).round().long()]
