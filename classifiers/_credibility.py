@@ -5,6 +5,7 @@ softmax, and decide between labels that neighbours support equally.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -75,9 +76,12 @@ class Observer:
         labels: their classes (n,).
     """
 
-    def __init__(self, network: nn.Module, knn: DeepKNN, max_features: int) -> None:
-        """An observer that has seen nothing; `network` stays in its mode and where it is, and so are features."""
-        self.network, self.knn, self.max_features = network, knn, max_features
+    def __init__(self, network: nn.Module, knn: DeepKNN, max_features: int, scratch: Path) -> None:
+        """An observer that has seen nothing; `network` stays in its mode and where it is, and so are features.
+
+        Of many images they go to files in the folder `scratch`, as `features_of` has it.
+        """
+        self.network, self.knn, self.max_features, self.scratch = network, knn, max_features, scratch
         self.last, self.labels = torch.empty(0, device="cpu"), torch.empty(0, device="cpu")
 
     def fit(self, images: Tensor, labels: Tensor) -> "Observer":
@@ -133,7 +137,8 @@ class Observer:
 
     def _features(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         device = device_of(self.network)
-        found = {name: x.to(device) for name, x in features_of(self.network, images, self.max_features).items()}
+        kept = features_of(self.network, images, self.max_features, self.scratch)
+        found = {name: x.to(device) for name, x in kept.items()}
         return found.pop(LOGITS), found
 
 
