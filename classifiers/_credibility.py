@@ -4,6 +4,7 @@ All is computed from one extraction of features. The neighbours are searched in 
 softmax, and decide between labels that neighbours support equally.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from metrics.detectors import mahalanobis, relative_mahalanobis, vim
 from snnl_core import DeepKNN
 from snnl_core.prediction import DeepKNNPrediction
 
+FIRST = 100
+"""Images whose features of every layer are kept, at most."""
 LEAST_VARIANCE = 1e-5
 """Of that of the first principal axis; axes with less are left out of Mahalanobis scores."""
 
@@ -30,11 +33,13 @@ class Seen:
         logits: the network's (n, classes).
         found: the neighbours' labels, p-values and distances, by hidden layer.
         last: features of the last hidden layer (n, d).
+        first: those of every hidden layer (m, d), of the first 100 images at most.
     """
 
     logits: Tensor
     found: DeepKNNPrediction
     last: Tensor
+    first: Mapping[str, Tensor]
 
     def log_votes(self) -> Tensor:
         """The logarithm of each label's share among the neighbours of all layers, float64 (n, classes).
@@ -113,7 +118,8 @@ class Observer:
         logits, features = self._features(images)
         found = self.knn.predict(features, logits)
         moved: dict[str, Any] = {name: _to_cpu(value) for name, value in vars(found).items()}
-        return Seen(logits.cpu(), DeepKNNPrediction(**moved), list(features.values())[-1].cpu())
+        first = {name: x[:FIRST].clone().cpu() for name, x in features.items()}
+        return Seen(logits.cpu(), DeepKNNPrediction(**moved), list(features.values())[-1].cpu(), first)
 
     def scores(self, seen: Seen, *, detectors: bool = False) -> dict[tuple[str, str], Tensor]:
         """Those of `Seen.scores`; with `detectors` the Mahalanobis scores and ViM of the last hidden layer as well.

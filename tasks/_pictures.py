@@ -20,8 +20,8 @@ BINS = 20
 """Of a histogram on [0, 1]."""
 POINTS = 200
 """Of a curve at most."""
-MAPPED = 100
-"""Images of each set in a map at most."""
+MAPPED = 50
+"""Images of each set in the map of a layer before the last at most; in that of the last there are twice as many."""
 DRAWN = ("neighbor-distance", "credibility", "softmax")
 """The scores whose ROC curves are drawn."""
 SHOWN, NEIGHBORS = 3, 4
@@ -73,15 +73,23 @@ def keep_curves(
     write_arrays(folder / CURVES, {name: values.numpy().astype("float32") for name, values in kept.items()})
 
 
-def keep_map(folder: Path, features: Mapping[str, "Tensor"], seed: int) -> None:
-    """`map.npz`: `coordinates` (m, 2) of the last hidden layer by t-SNE, and `group` (m,), the foreign set or empty."""
+def keep_map(folder: Path, seen: Mapping[str, "Seen"], seed: int) -> None:
+    """`map.npz`: hidden layers by t-SNE, of the first images of each set.
+
+    `layers`, their names; `coordinates` (m, 2) of the last one and `group` (m,), the foreign set or empty; of another
+    one `coordinates/LAYER` and `group/LAYER`. Earlier versions kept the last one alone, and no names.
+    """
     import numpy as np
 
-    drawn = {name: values[:MAPPED].numpy() for name, values in features.items()}
-    together = np.concatenate(list(drawn.values()))
-    coordinates = plane(together, min(30, (len(together) - 1) // 3), seed)
-    groups = np.repeat(list(drawn), [len(one) for one in drawn.values()])
-    write_arrays(folder / MAP, {"coordinates": coordinates, "group": groups})
+    layers = list(seen[""].first)
+    kept: dict[str, Any] = {"layers": layers}
+    for layer in layers:
+        last = layer == layers[-1]
+        drawn = {name: one.first[layer][: None if last else MAPPED].numpy() for name, one in seen.items()}
+        together, end = np.concatenate(list(drawn.values())), "" if last else f"/{layer}"
+        kept[f"coordinates{end}"] = plane(together, min(30, (len(together) - 1) // 3), seed)
+        kept[f"group{end}"] = np.repeat(list(drawn), [len(one) for one in drawn.values()])
+    write_arrays(folder / MAP, kept)
 
 
 def keep_exemplars(

@@ -159,7 +159,7 @@ def run(folder: CellFolder) -> None:
         folder.row(**about, **row)
     pictures.keep_curves(folder.path, views, seen, scores, labels)
     if config.pictures:
-        pictures.keep_map(folder.path, {name: one.last for name, one in seen.items()}, run.seed)
+        pictures.keep_map(folder.path, seen, run.seed)
         pictures.keep_exemplars(folder.path, shown, seen, labels, source, parts.bank)
 
 

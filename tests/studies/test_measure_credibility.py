@@ -153,6 +153,19 @@ def test_curves_are_those_of_the_numbers_in_the_rows(finished):
         assert np.nansum(np.abs(confidence - accurate) * count) / 120 == pytest.approx(ece, abs=1e-5)
 
 
+def test_maps_are_of_every_hidden_layer(finished, observed):
+    _, measuring = finished
+    observer, images, _, _ = observed
+    with np.load(measuring.path / "map.npz") as kept:
+        assert list(kept["layers"]) == ["fc1", "fc2"]
+        for end, n in (("", 100), ("/fc1", 50)):
+            groups, counts = np.unique(kept[f"group{end}"], return_counts=True)
+            assert list(groups) == ["", "noise", "rotated-45"] and set(counts) == {n}
+            assert kept[f"coordinates{end}"].shape == (3 * n, 2)
+    seen = observer.see(images)
+    assert list(seen.first) == ["fc1", "fc2"] and torch.equal(seen.first["fc2"], seen.last[:100])
+
+
 def test_exemplars_are_the_most_and_the_least_credible_with_their_neighbours(finished, observed):
     _, measuring = finished
     observer, images, labels, _ = observed
