@@ -12,6 +12,7 @@ from gans._snapshots import generate
 from lab.training import draws
 from metrics import calibration, detection, detectors, layers, reliability, scores, selection, validity
 from metrics.comparison import Predictions, compare
+from metrics.memorization import TrainingSet
 from metrics.temperature_scaling import temperature_of
 from tasks import _foreign, descend
 
@@ -32,7 +33,9 @@ def drawn():
 
 
 def told_apart():
-    found = compare(ONE, OTHER, real_labels=LABELS, predicted=Predictions(LABELS, LABELS, 3), training=TRAINING)
+    found = compare(
+        ONE, OTHER, real_labels=LABELS, predicted=Predictions(LABELS, LABELS, 3), training=TrainingSet.of(TRAINING)
+    )
     yield [row["value"] for row in found.rows]
 
 
