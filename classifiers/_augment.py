@@ -28,10 +28,9 @@ def augmented(images: Tensor, kind: str, seed: int, step: int) -> Tensor:
         return images
     size, draw = images.shape[-1], random_generator(seed, "augmentation", step)
     batch, reach = len(images) * world_size(), size // SHIFT
-    shifts = share(torch.randint(2 * reach + 1, (batch, 2), generator=draw))
-    mirrored = share(torch.rand(batch, generator=draw) < 0.5)
-    rows = shifts[:, :1] + torch.arange(size)
-    columns = shifts[:, 1:] + torch.arange(size)
+    shifts = share(torch.randint(2 * reach + 1, (batch, 2), generator=draw, device="cpu"))
+    mirrored = share(torch.rand(batch, generator=draw, device="cpu") < 0.5)
+    rows, columns = (shift + torch.arange(size, device="cpu") for shift in shifts.split(1, 1))
     if kind == "flip-shift":
         columns = torch.where(mirrored[:, None], columns.flip(1), columns)
     padded = torch.nn.functional.pad(images, (reach,) * 4)

@@ -4,7 +4,9 @@ All is computed from one extraction of features. The neighbours are searched in 
 softmax, and decide between labels that neighbours support equally.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,6 +19,8 @@ from metrics.detectors import mahalanobis, relative_mahalanobis, vim
 from snnl_core import DeepKNN
 from snnl_core.prediction import DeepKNNPrediction
 
+FIRST = 100
+"""Images whose features of every layer are kept, at most."""
 LEAST_VARIANCE = 1e-5
 """Of that of the first principal axis; axes with less are left out of Mahalanobis scores."""
 
@@ -29,11 +33,13 @@ class Seen:
         logits: the network's (n, classes).
         found: the neighbours' labels, p-values and distances, by hidden layer.
         last: features of the last hidden layer (n, d).
+        first: those of every hidden layer (m, d), of the first 100 images at most.
     """
 
     logits: Tensor
     found: DeepKNNPrediction
     last: Tensor
+    first: Mapping[str, Tensor]
 
     def log_votes(self) -> Tensor:
         """The logarithm of each label's share among the neighbours of all layers, float64 (n, classes).
@@ -75,10 +81,13 @@ class Observer:
         labels: their classes (n,).
     """
 
-    def __init__(self, network: nn.Module, knn: DeepKNN, max_features: int) -> None:
-        """An observer that has seen nothing; `network` stays in its mode and where it is, and so are features."""
-        self.network, self.knn, self.max_features = network, knn, max_features
-        self.last, self.labels = torch.empty(0), torch.empty(0)
+    def __init__(self, network: nn.Module, knn: DeepKNN, max_features: int, scratch: Path) -> None:
+        """An observer that has seen nothing; `network` stays in its mode and where it is, and so are features.
+
+        Of many images they go to files in the folder `scratch`, as `features_of` has it.
+        """
+        self.network, self.knn, self.max_features, self.scratch = network, knn, max_features, scratch
+        self.last, self.labels = torch.empty(0, device="cpu"), torch.empty(0, device="cpu")
 
     def fit(self, images: Tensor, labels: Tensor) -> "Observer":
         """Take the images, uint8 (n, c, h, w), among whose features neighbours are searched, and their classes (n,).
@@ -109,7 +118,8 @@ class Observer:
         logits, features = self._features(images)
         found = self.knn.predict(features, logits)
         moved: dict[str, Any] = {name: _to_cpu(value) for name, value in vars(found).items()}
-        return Seen(logits.cpu(), DeepKNNPrediction(**moved), list(features.values())[-1].cpu())
+        first = {name: x[:FIRST].clone().cpu() for name, x in features.items()}
+        return Seen(logits.cpu(), DeepKNNPrediction(**moved), list(features.values())[-1].cpu(), first)
 
     def scores(self, seen: Seen, *, detectors: bool = False) -> dict[tuple[str, str], Tensor]:
         """Those of `Seen.scores`; with `detectors` the Mahalanobis scores and ViM of the last hidden layer as well.
@@ -133,7 +143,8 @@ class Observer:
 
     def _features(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         device = device_of(self.network)
-        found = {name: x.to(device) for name, x in features_of(self.network, images, self.max_features).items()}
+        kept = features_of(self.network, images, self.max_features, self.scratch)
+        found = {name: x.to(device) for name, x in kept.items()}
         return found.pop(LOGITS), found
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 from PIL import Image
@@ -130,7 +131,8 @@ def exemplars(
     )
     if k is None and len(bank) < NEIGHBORS:
         say(f"k: {len(bank)}, since there are no more images to search.")
-    observer = Observer(trained.network, DeepKNN(k or min(len(bank), NEIGHBORS)), MAX_FEATURES)
+    knn, scratch = DeepKNN(k or min(len(bank), NEIGHBORS)), Path(gettempdir())
+    observer = Observer(trained.network, knn, MAX_FEATURES, scratch)
     with telling(f"{trained.place} (see --n-bank and --k)", say):
         observer.fit(train.pixels(bank), train.classes(bank)).calibrate(held_out.pixels(held), held_out.classes(held))
         seen = observer.see(images)

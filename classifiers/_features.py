@@ -1,33 +1,50 @@
 """What a network's layers make of images: one extraction for all that is measured of them."""
 
+from collections.abc import Mapping
+from pathlib import Path
+
 import torch
 from torch import Tensor, nn
 
 import imagesets
+from classifiers._rows import InFile, InMemory
 from snnl_core.pooling import pool_maps
 
 BATCH = 250
+LARGE = 1 << 29
+"""Bytes of all layers' features, above which they may go to files."""
 LOGITS = "logits"
 """What the logits are called beside the hidden layers."""
 
 
 @torch.no_grad()
-def features_of(network: nn.Module, images: Tensor, max_features: int) -> dict[str, Tensor]:
+def features_of(
+    network: nn.Module, images: Tensor, max_features: int, scratch: Path | None = None
+) -> dict[str, Tensor]:
     """The hidden layers' features, in order, and the logits of uint8 images (n, c, h, w): float32 (n, d), on the CPU.
 
     Maps of more than `max_features` numbers an image are averaged (`snnl_core.pooling`). The network stays in its mode
-    and where it is.
+    and where it is. What is too large for memory lies in files in the folder `scratch`, if one is given, which nobody
+    sees and which are gone with the features.
     """
-    device = device_of(network)
-    found: dict[str, Tensor] = {}
-    for start in range(0, len(images), BATCH):
-        x = imagesets.to_float(images[start : start + BATCH].to(device))
+    found: Mapping[str, InMemory | InFile] = {}
+    for batch in images.split(BATCH):
+        x = imagesets.to_float(batch.to(device_of(network)))
         logits, features = network(x.to(memory_format=torch.channels_last))
-        for name, feature in {**features, LOGITS: logits}.items():
-            part = pool_maps(feature, max_features).float().cpu()
-            whole = found.setdefault(name, part.new_empty(len(images), part.shape[1]))
-            whole[start : start + BATCH] = part
-    return found
+        named = {**features, LOGITS: logits}
+        parts = {name: pool_maps(feature, max_features).float().cpu() for name, feature in named.items()}
+        found = found or _rows(len(images), parts, scratch)
+        for name, part in parts.items():
+            found[name].put(part)
+    return {name: rows.whole() for name, rows in found.items()}
+
+
+def _rows(n: int, parts: Mapping[str, Tensor], scratch: Path | None) -> Mapping[str, InMemory | InFile]:
+    """Where n rows like those of the parts (b, d) are put, by layer."""
+    sizes = {name: part.shape[1] for name, part in parts.items()}
+    if scratch is None or 4 * n * sum(sizes.values()) <= LARGE:
+        return {name: InMemory(n, d) for name, d in sizes.items()}
+    return {name: InFile(n, d, scratch) for name, d in sizes.items()}
 
 
 def device_of(network: nn.Module) -> torch.device:

@@ -174,7 +174,7 @@ def begin(config: TrainingConfig, cell: CellFolder) -> ClassifierTraining:
 
 def _objective(config: TrainingConfig, network: nn.Module, images: ImageSet, fit: Tensor) -> Objective:
     """Equation (3) for a network that is yet to be trained; its first batch tells what features it has, and how far."""
-    layers, features, labels = config.settings.hidden_layers, {}, torch.empty(0)
+    layers, features, labels = config.settings.hidden_layers, {}, torch.empty(0, device="cpu")
     if layers is None or config.temperature == "learn":
         first = fit[batch_indices(len(fit), config.settings.batch, config.seed, 0)]
         labels = images.classes(first)

@@ -67,15 +67,15 @@ class Objective(nn.Module):
         logs = {("cross_entropy", ""): loss.detach()}
         classes = len(labels.unique()) if self._by_layer else 0
         if self._by_layer:
-            logs["no_repeat", ""] = torch.tensor(float(classes == len(labels)))
+            logs["no_repeat", ""] = torch.tensor(float(classes == len(labels)), device="cpu")
         for layer, snnl in self._by_layer.items():
             ended_before = snnl.at_limit["cold"] + snnl.at_limit["hot"]
             value = snnl(_points(features[layer]), own)
             loss = loss + self.alpha * value
             logs["snnl", layer] = value.detach()
-            logs["temperature", layer] = torch.tensor(snnl.last_temperature)
+            logs["temperature", layer] = torch.tensor(snnl.last_temperature, device="cpu")
             ended = snnl.at_limit["cold"] + snnl.at_limit["hot"] - ended_before
-            logs["vanished_gradient", layer] = torch.tensor(float(ended or classes == 1))
+            logs["vanished_gradient", layer] = torch.tensor(float(ended or classes == 1), device="cpu")
         return loss, logs
 
     @torch.no_grad()

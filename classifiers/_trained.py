@@ -110,13 +110,13 @@ def trained_elsewhere(
         raise WorkbenchError(f"{imageset} has no labels, so there are no classes for {model} to tell apart.")
     chosen, channels = usual(model, normalize, spec.channels)
     side = size or spec.size
-    first = prepare(train.batch(torch.arange(2)), side, chosen, channels).to(device)
+    first = prepare(train.batch(torch.arange(2, device="cpu")), side, chosen, channels).to(device)
     hidden = extractor(model, network, layers, first, say, hidden=True)
     seen = Layered(hidden, side, chosen, channels)
-    told_apart = seen(train.batch(torch.arange(2)).to(device))[0].shape[1]
+    told_apart = seen(train.batch(torch.arange(2, device="cpu")).to(device))[0].shape[1]
     if told_apart != len(spec.classes):
         raise WorkbenchError(
             f"{model} tells {told_apart} classes apart, and {imageset} has {len(spec.classes)}: a logit for each of "
             "these, in their order, is needed."
         )
-    return Trained(model, model, seen, spec, train, torch.arange(len(train)), held_out, "test", 0)
+    return Trained(model, model, seen, spec, train, torch.arange(len(train), device="cpu"), held_out, "test", 0)

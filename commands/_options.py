@@ -2,8 +2,10 @@
 
 import math
 import os
+import re
 from collections.abc import Callable
 from functools import partial, reduce
+from itertools import pairwise
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -12,8 +14,9 @@ import click
 from pydantic.fields import FieldInfo
 
 from commands._printing import say
-from imagesets import SIZES, data_root, settle
+from imagesets import SIZES, SOURCES, data_root, settle
 from lab.config import HIDDEN, LARGEST_WHOLE, Config
+from lab.errors import UsageError
 from lab.training.tracking import check_trackers
 
 Decorator = Callable[[Any], Any]
@@ -75,6 +78,8 @@ class NewFile(PlainFile):
 
 
 NEW_FILE = NewFile()
+PIECE = re.compile(r"(?:[^,]|,,)+")
+"""What commas part from other pieces; two commas do not."""
 
 
 def together(*options: Decorator) -> Decorator:
@@ -83,13 +88,26 @@ def together(*options: Decorator) -> Decorator:
 
 
 def names(*flags: str, help: str) -> Decorator:
-    """Names, separated by commas or in options of their own, each kept once; None where the option is not given."""
+    """Names, separated by commas or in options of their own, each kept once; None where the option is not given.
+
+    A comma that belongs to a name is written twice.
+    """
 
     def split(context: click.Context, option: click.Parameter, texts: tuple[str, ...]) -> tuple[str, ...] | None:
-        parts = (part.strip() for text in texts for part in text.split(","))
-        return tuple(dict.fromkeys(filter(None, parts))) if texts else None
+        found = [part for text in texts for part in _parts(text)]
+        return tuple(dict.fromkeys(found)) if texts else None
 
     return click.option(*flags, metavar="A,B,...", multiple=True, callback=split, help=help)
+
+
+def _parts(text: str) -> list[str]:
+    """What commas part; an image set of one's own that is not there may be the first half of a name with one."""
+    parts = [part for piece in PIECE.findall(text) if (part := piece.strip())]
+    for part, following in pairwise(parts):
+        path = Path(part.partition(":")[2].replace(",,", ","))
+        if part.startswith(SOURCES) and not path.expanduser().exists():
+            raise UsageError(f"{path} is not there; a comma within a name is written twice: {part},,{following}.")
+    return [part.replace(",,", ",") for part in parts]
 
 
 def seed(help: str) -> Decorator:

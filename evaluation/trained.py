@@ -14,7 +14,7 @@ from gans._config import TrainingConfig as GanTraining
 from lab import registry
 from lab.cells.folder import CellFolder
 from lab.cells.layout import CHECKPOINTS
-from lab.errors import WorkbenchError
+from lab.errors import UsageError, WorkbenchError
 from lab.training import checkpoint
 from lab.training.frame import evaluation_device
 from lab.training.snapshots import snapshots
@@ -40,15 +40,19 @@ def discriminator_space(folder: CellFolder) -> Space:
     """The last features of a GAN's discriminator, as its training's last checkpoint has it.
 
     Raises:
+        UsageError: the GAN has no discriminator.
         WorkbenchError: the folder keeps no checkpoint, or it is damaged.
     """
     run = GanTraining.parse(folder.config)
+    build = registry.load("gans", run.gan).Discriminator
+    if build is None:
+        raise UsageError(f"{folder.path}: {run.gan} has no discriminator whose features could be taken; name another.")
     kept = checkpoint.newest_first(folder.path / CHECKPOINTS)
     if not kept:
         raise WorkbenchError(f"{folder.path} keeps no checkpoint, and so no discriminator: train it again.")
     weights = checkpoint.read(kept[0], folder.key).files["discriminator.safetensors"]
     with torch.random.fork_rng(devices=[]):
-        network: nn.Module = registry.load("gans", run.gan).Discriminator(run.settings, run.spec_of_images)
+        network: nn.Module = build(run.settings, run.spec_of_images)
     network.load_state_dict(load(weights))
     network = network.to(evaluation_device(folder)).to(memory_format=torch.channels_last)
     layer = _last_layer(network, run.spec_of_images)

@@ -188,5 +188,5 @@ def _real(training: GanTraining, index: int) -> Tensor:
 
 def _noise(training: GanTraining, purpose: str, index: int) -> Tensor:
     settings, draw = training.config.settings, random_generator(training.config.seed, "noise", purpose, index)
-    noise = torch.randn(settings.batch, settings.latent, generator=draw)
+    noise = torch.randn(settings.batch, settings.latent, generator=draw, device="cpu")
     return share(noise).to(training.accelerator.device)

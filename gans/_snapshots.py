@@ -32,7 +32,7 @@ def load_generator(snapshot: Snapshot, config: TrainingConfig) -> nn.Module:
 @torch.no_grad()
 def generate(generator: nn.Module, n: int, latent: int, seed: int, device: str = "cpu", batch: int = 256) -> Tensor:
     """n images, uint8 (n, c, h, w), from latent noise that `seed` decides; float32 arithmetic."""
-    noise = torch.randn(n, latent, generator=random_generator(seed, "sample"))
+    noise = torch.randn(n, latent, generator=random_generator(seed, "sample"), device="cpu")
     generator = generator.to(device)
     return torch.cat([imagesets.to_uint8(generator(z.to(device))).cpu() for z in noise.split(batch)])
 

@@ -25,4 +25,4 @@ def load(root: Path, split: str, download: bool) -> ImageSet:
 
     data = fetch("CIFAR10", root, download, train=split == "train")
     images = torch.from_numpy(data.data).permute(0, 3, 1, 2).contiguous()
-    return ImageSet(images, torch.tensor(data.targets, dtype=torch.int64))
+    return ImageSet(images, torch.tensor(data.targets, dtype=torch.int64, device="cpu"))

@@ -39,7 +39,7 @@ def load(root: Path, split: str, download: bool) -> ImageSet:
     import torch
 
     table = np.loadtxt(_file(), delimiter=",", dtype=np.int64)
-    index = torch.tensor(split_index(split))
+    index = torch.tensor(split_index(split), device="cpu")
     images = torch.from_numpy(doubled(table[:, :-1].reshape(-1, 8, 8))).unsqueeze(1)[index]
     found = ImageSet(images, torch.from_numpy(table[:, -1])[index])
     if digest(found) != SHA256[split]:

@@ -32,8 +32,12 @@ def rank() -> int:
 
 
 def world_size() -> int:
-    """How many processes work together; 1 where torchrun did not start them."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
+    """How many processes work together; 1 where torchrun did not start them.
+
+    It gives each a number below theirs: where one of the two is no such number, some launcher left it behind.
+    """
+    count, own = os.environ.get("WORLD_SIZE", ""), os.environ.get("RANK", "0")
+    return int(count) if count.isdecimal() and own.isdecimal() and int(own) < int(count) else 1
 
 
 def forget_launchers() -> None:

@@ -52,7 +52,7 @@ def parts(real: Tensor, generated: Tensor) -> tuple[list[Tensor], list[Tensor]]:
 
 
 def _parts(points: Tensor, groups: int) -> list[Tensor]:
-    order = torch.randperm(len(points), generator=torch.Generator().manual_seed(0))
+    order = torch.randperm(len(points), generator=torch.Generator("cpu").manual_seed(0), device="cpu")
     return [points[part].double() for part in order.to(points.device).tensor_split(groups)]
 
 

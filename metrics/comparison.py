@@ -99,7 +99,7 @@ def compare(
     if len(training) < len(real):
         short = f"gaps to training images: needs {len(real)} of them; there are {len(training)}."
         return replace(found, rows=rows, left_out=[*found.left_out, short], nearest=neighbors)
-    drawn = torch.randperm(len(training), generator=torch.Generator().manual_seed(0))[: len(real)]
+    drawn = torch.randperm(len(training), generator=torch.Generator("cpu").manual_seed(0), device="cpu")[: len(real)]
     trained = _compare(near.against(training.points[drawn.to(training.points.device)]), None, None)
     return replace(found, rows=[*rows, *gaps(found.rows, trained.rows)], trained=trained, nearest=neighbors)
 

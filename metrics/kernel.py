@@ -40,8 +40,8 @@ def jackknife(real: Tensor, generated: Tensor) -> Jackknife:
     ones, others = parts(real, generated)
     with full_precision(real.device):
         sums = _within(ones), _within(others), torch.stack([_sums(part, others) for part in ones])
-    sizes = [torch.tensor([len(part) for part in side]).to(sums[0]) for side in (ones, others)]
-    every = torch.arange(len(ones))
+    sizes = [sums[0].new_tensor([len(part) for part in side]) for side in (ones, others)]
+    every = torch.arange(len(ones), device="cpu")
     without = [_mmd(every[every != part], *sums, *sizes) for part in range(len(ones))]
     return Jackknife(_mmd(every, *sums, *sizes), without)
 

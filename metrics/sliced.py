@@ -49,7 +49,8 @@ def mean_transport(real: Tensor, generated: Tensor) -> float:
         raise ValueError(f"real {tuple(real.shape)} and generated {tuple(generated.shape)} must have the same shape.")
     dtype = torch.promote_types(real.dtype, torch.float32)
     center = real.to(dtype).mean(0)
-    drawn = torch.randn(DIRECTIONS, real.shape[1], generator=random_generator(0, "directions"), dtype=torch.float64)
+    draw = random_generator(0, "directions")
+    drawn = torch.randn(DIRECTIONS, real.shape[1], generator=draw, dtype=torch.float64, device="cpu")
     directions = torch.nn.functional.normalize(drawn, dim=1).to(real.device, dtype)
     sets = [side.to(dtype) - center for side in (real, generated)]
     total = 0.0

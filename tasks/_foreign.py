@@ -23,7 +23,7 @@ def rotated(images: "Tensor", degrees: float) -> "Tensor":
     import torch
     from torch.nn import functional as F
 
-    angle = torch.deg2rad(torch.tensor(float(degrees), dtype=torch.float64))
+    angle = torch.deg2rad(torch.tensor(float(degrees), dtype=torch.float64, device="cpu"))
     turn = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()]).view(2, 2)
     grid = F.affine_grid(F.pad(turn, (0, 1))[None], [1, 1, *images.shape[2:]], align_corners=False).float()
     parts = images.split(1000)
@@ -40,8 +40,8 @@ def shuffled(images: "Tensor", generator: "Generator") -> "Tensor":
     if (rows * PATCHES, columns * PATCHES) != (height, width):
         raise WorkbenchError(f"images of {height} x {width} cannot be cut into {PATCHES} x {PATCHES} equal patches.")
     cut = images.view(n, channels, PATCHES, rows, PATCHES, columns).permute(0, 2, 4, 1, 3, 5).flatten(1, 2)
-    order = torch.rand(n, PATCHES**2, generator=generator).argsort(1)
-    moved = cut[torch.arange(n)[:, None], order].unflatten(1, (PATCHES, PATCHES))
+    order = torch.rand(n, PATCHES**2, generator=generator, device="cpu").argsort(1)
+    moved = cut[torch.arange(n, device="cpu")[:, None], order].unflatten(1, (PATCHES, PATCHES))
     return moved.permute(0, 3, 1, 4, 2, 5).reshape(images.shape)
 
 
@@ -49,7 +49,7 @@ def noise(images: "Tensor", generator: "Generator") -> "Tensor":
     """Uniform noise on 0 to 255, uint8 of the shape of the images."""
     import torch
 
-    return torch.randint(256, images.shape, dtype=torch.uint8, generator=generator)
+    return torch.randint(256, images.shape, dtype=torch.uint8, generator=generator, device="cpu")
 
 
 MADE: "Mapping[str, Callable[[Tensor, Generator], Tensor]]" = {

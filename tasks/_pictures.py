@@ -20,8 +20,8 @@ BINS = 20
 """Of a histogram on [0, 1]."""
 POINTS = 200
 """Of a curve at most."""
-MAPPED = 100
-"""Images of each set in a map at most."""
+MAPPED = 50
+"""Images of each set in the map of a layer before the last at most; in that of the last there are twice as many."""
 DRAWN = ("neighbor-distance", "credibility", "softmax")
 """The scores whose ROC curves are drawn."""
 SHOWN, NEIGHBORS = 3, 4
@@ -67,21 +67,29 @@ def keep_curves(
         for score in DRAWN if name else ():
             curve = roc_curve(scores[""][score, ""], scores[name][score, ""])
             kept[f"roc/{score}/{name}"] = _thinned(torch.stack([curve.fpr, curve.tpr], 1))
-    levels = torch.linspace(0, 1, 101, dtype=torch.float64)
+    levels = torch.linspace(0, 1, 101, dtype=torch.float64, device="cpu")
     own = found.p_values.gather(1, labels[:, None])[:, 0]
     kept["p_values"] = torch.stack([levels, empirical_distribution(own, levels.tolist())], 1)
     write_arrays(folder / CURVES, {name: values.numpy().astype("float32") for name, values in kept.items()})
 
 
-def keep_map(folder: Path, features: Mapping[str, "Tensor"], seed: int) -> None:
-    """`map.npz`: `coordinates` (m, 2) of the last hidden layer by t-SNE, and `group` (m,), the foreign set or empty."""
+def keep_map(folder: Path, seen: Mapping[str, "Seen"], seed: int) -> None:
+    """`map.npz`: hidden layers by t-SNE, of the first images of each set.
+
+    `layers`, their names; `coordinates` (m, 2) of the last one and `group` (m,), the foreign set or empty; of another
+    one `coordinates/LAYER` and `group/LAYER`. Earlier versions kept the last one alone, and no names.
+    """
     import numpy as np
 
-    drawn = {name: values[:MAPPED].numpy() for name, values in features.items()}
-    together = np.concatenate(list(drawn.values()))
-    coordinates = plane(together, min(30, (len(together) - 1) // 3), seed)
-    groups = np.repeat(list(drawn), [len(one) for one in drawn.values()])
-    write_arrays(folder / MAP, {"coordinates": coordinates, "group": groups})
+    layers = list(seen[""].first)
+    kept: dict[str, Any] = {"layers": layers}
+    for layer in layers:
+        last = layer == layers[-1]
+        drawn = {name: one.first[layer][: None if last else MAPPED].numpy() for name, one in seen.items()}
+        together, end = np.concatenate(list(drawn.values())), "" if last else f"/{layer}"
+        kept[f"coordinates{end}"] = plane(together, min(30, (len(together) - 1) // 3), seed)
+        kept[f"group{end}"] = np.repeat(list(drawn), [len(one) for one in drawn.values()])
+    write_arrays(folder / MAP, kept)
 
 
 def keep_exemplars(
@@ -110,7 +118,7 @@ def keep_exemplars(
         values = {
             "images": shown[name][picked],
             "index": picked,
-            "label": labels[picked] if not name else torch.full((len(picked),), -1),
+            "label": labels[picked] if not name else torch.full_like(picked, -1),
             "predicted": one.found.labels[picked],
             "credibility": one.found.credibility[picked],
             "neighbors": places,
@@ -135,4 +143,4 @@ def _thinned(points: "Tensor") -> "Tensor":
     """At most 200 of some points (t, 2), the first and the last among them."""
     import torch
 
-    return points[torch.linspace(0, len(points) - 1, min(POINTS, len(points))).round().long()]
+    return points[torch.linspace(0, len(points) - 1, min(POINTS, len(points)), device=points.device).round().long()]

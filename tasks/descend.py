@@ -121,10 +121,10 @@ def start(kind: str, n: int, classes: int, seed: int) -> "tuple[Tensor, Tensor]"
     from lab.training.draws import random_generator
 
     blobs = 2 * classes if kind == "modes" else classes
-    modes = torch.arange(n) % blobs
+    modes = torch.arange(n, device="cpu") % blobs
     angles = 2 * math.pi * modes.double() / blobs
     centres = torch.stack([angles.cos(), angles.sin()], 1)
-    noise = torch.randn(n, 2, generator=random_generator(seed, "toy", kind), dtype=torch.float64)
+    noise = torch.randn(n, 2, generator=random_generator(seed, "toy", kind), dtype=torch.float64, device="cpu")
     points = noise if kind == "random" else centres + SPREAD * noise
     centred = points - points.mean(0)
     return centred / centred.square().sum(1).mean().sqrt(), modes
@@ -202,7 +202,7 @@ def _measure(folder: CellFolder, config: Config, name: str, step: int, points: "
     from snnl_core.neighbors import nearest_neighbors
 
     n, labels = len(points), modes % config.classes
-    shuffled = labels[torch.randperm(n, generator=random_generator(config.seed, "toy", "shuffled"))]
+    shuffled = labels[torch.randperm(n, generator=random_generator(config.seed, "toy", "shuffled"), device="cpu")]
     _, nearest = nearest_neighbors(points, points, 1, exclude_self=True)
     values = {
         ("entanglement", "toy"): entanglement(points, labels).score,

@@ -86,7 +86,7 @@ def run(folder: CellFolder) -> None:
         folder.event("progress", done=done, total=len(config.splits), text=f"on {split}")
         source = "test" if split == "test" else "train"
         images = imagesets.load(shown, source, **folder.data)
-        picked = torch.arange(len(images))
+        picked = torch.arange(len(images), device="cpu")
         if source == "train":
             picked = carve(len(images), run.validation, run.seed)[split == "validation"]
         logits = logits_of(network, images.pixels(picked), device)

@@ -136,7 +136,7 @@ def run(folder: CellFolder) -> None:
     network = load_classifier(snapshot, run).to(evaluation_device(training))
 
     _tell(folder, config, 0, "training images")
-    observer = Observer(network, DeepKNN(config.k, config.distance), config.max_features)
+    observer = Observer(network, DeepKNN(config.k, config.distance), config.max_features, folder.path)
     observer.fit(source.pixels(parts.bank), source.classes(parts.bank))
     observer.calibrate(source.pixels(parts.calibration), source.classes(parts.calibration))
     scaling = observer.see(source.pixels(parts.scaling)), source.classes(parts.scaling)
@@ -159,7 +159,7 @@ def run(folder: CellFolder) -> None:
         folder.row(**about, **row)
     pictures.keep_curves(folder.path, views, seen, scores, labels)
     if config.pictures:
-        pictures.keep_map(folder.path, {name: one.last for name, one in seen.items()}, run.seed)
+        pictures.keep_map(folder.path, seen, run.seed)
         pictures.keep_exemplars(folder.path, shown, seen, labels, source, parts.bank)
 
 

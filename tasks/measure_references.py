@@ -47,7 +47,8 @@ def run(folder: CellFolder) -> None:
     for number in range(config.draws):
         folder.event("progress", done=number, total=config.draws, text=f"{number} of {config.draws} draws")
         real, labels = draw(folder, config.imageset, "test", config.n, number)
-        noise = torch.randint(0, 256, real.shape, generator=random_generator(number, "noise"), dtype=torch.uint8)
+        generator = random_generator(number, "noise")
+        noise = torch.randint(0, 256, real.shape, generator=generator, dtype=torch.uint8, device="cpu")
         others = {"real": draw(folder, config.imageset, "train", config.n, number)[0], "noise": noise}
         for model, other in others.items():
             about = {"kind": "reference", "model": model, "imageset": config.imageset, "seed": number}

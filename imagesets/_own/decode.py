@@ -88,6 +88,7 @@ class _Decoded:
     enlarged: int = 0
     seen: png.Range | None = None
     level: bool = False
+    plain: int = 0
 
     @property
     def good(self) -> np.ndarray:
@@ -148,9 +149,9 @@ def decode(work: Work, name: str) -> tuple[Facts, np.ndarray]:
         extra = [*([pixels.LEVEL] if done.level else []), *([["stretch", *spec.stretch]] if spec.stretch else [])]
         settings = [pixels.DECODING, size, channels, kept.n_train, *kept.classes, *extra]
         key = content_key(settings, names, digests)
-        told = {"splits": kept.splits, "counts": kept.counts(), "enlarged": done.enlarged, "seen": done.seen}
-        copies = _copies(digests, kept.n_train)
-        store.write(aside, done.good, kept.labels, names, {"spec": spec.plain(), **told, "copies": copies})
+        told = {"splits": kept.splits, "counts": kept.counts(), "copies": _copies(digests, kept.n_train)}
+        also = {"enlarged": done.enlarged, "plain": done.plain, "seen": done.seen}
+        store.write(aside, done.good, kept.labels, names, {"spec": spec.plain(), **told, **also})
         store.give_name(aside, work.root, key)
     digests = np.zeros((len(work.listing.names), done.digests.shape[1]), np.uint8)
     digests[work.layout.order] = done.digests
@@ -206,6 +207,7 @@ def _decode_all(work: Work, aside: Path, size: int, channels: int, stretch: png.
                 )
             done.enlarged += found.enlarged
             done.seen, done.level = png.union(done.seen, found.seen), done.level or found.level
+            done.plain += found.plain
             done.digests[part] = np.frombuffer(b"".join(found.digests), np.uint8).reshape(-1, len(pixels.NO_DIGEST))
             for _ in found.digests:
                 next(pace)

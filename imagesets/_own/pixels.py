@@ -37,6 +37,10 @@ GAP = 2
 ORIENTED = {"exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"}
 """What of a file's information can tell which side is up."""
 NO_DIGEST = bytes(32)
+TEXT = 1 << 26
+"""Bytes of texts and colour profiles in a file, at most."""
+POINTER = b"version https://git-lfs"
+"""How a file begins that stands for one that was not fetched."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,7 @@ class Part:
         colour: a colour image was met where only grey ones were wanted.
         seen: the range of the values of images of 16 bits; None where there is none.
         level: whether an image has a transparent value that the first version took for others.
+        plain: how many are of one colour throughout.
     """
 
     digests: list[bytes] = field(default_factory=list)
@@ -79,6 +84,7 @@ class Part:
     colour: bool = False
     seen: png.Range | None = None
     level: bool = False
+    plain: int = 0
 
 
 class Decoded(NamedTuple):
@@ -139,6 +145,7 @@ def decode_part(reader: Reader, addresses: Sequence[Any], first: int, target: Ta
             except Exception as error:  # damaged files raise errors of every kind
                 part.bad[i] = explain(error)
     pixels = np.asarray(sheet).reshape(len(addresses), target.size, target.size, target.channels)
+    part.plain = int((pixels == pixels[:, :1, :1]).all((1, 2, 3)).sum()) - len(part.bad)
     with open(target.path, "r+b") as file:  # noqa: PTH123 (a full disk is an error here, and a crash in a memory map)
         file.seek(target.offset + first * target.bytes_each)
         file.write(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)).data)
@@ -207,10 +214,9 @@ def look(data: bytes) -> tuple[int, bool]:
     """An image's shorter side in pixels, and whether it is grey, from the header alone.
 
     Raises:
-        Exception: the bytes are no image.
+        Exception: the bytes are no image, or one of more pixels than Pillow's limit.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with _bombs_refused():
         image = _opened(data)
         return min(image.size), is_grey(image, png.header(data))
 
@@ -226,13 +232,21 @@ def explain(error: Exception) -> str:
 
 @contextmanager
 def _bombs_refused() -> Iterator[None]:
+    """Where too many pixels are an error, and long texts beside them, which Pillow refuses from 1 MiB on, are none."""
+    limits = PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY
+    PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY = TEXT
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        yield
+        try:
+            yield
+        finally:
+            PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY = limits
 
 
 def _opened(data: bytes) -> Any:
+    if data.startswith(POINTER):
+        raise ValueError("a pointer of Git LFS: git lfs pull fetches the image")
     return Image.open(io.BytesIO(data), formats=FORMATS)
 
 

@@ -38,6 +38,8 @@ def summary(
             yield f"No images {words} are of {_named(lacking)}."
     if record["copies"]:
         yield f"{record['copies']:,} of the held-out files are, byte for byte, among those to train on."
+    if record.get("plain"):  # not counted when sets were decoded by earlier versions
+        yield f"{record['plain']:,} of the images are of one colour throughout."
     if record["seen"]:
         yield _values(record["seen"], spec)
 

@@ -1,6 +1,6 @@
 """Random draws as pure functions of (seed, step), so that resuming needs no sampler state.
 
-Everything is drawn on the CPU: a seed means the same on every device.
+Everything is drawn on the CPU, whatever the default device: a seed means the same on every device.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ def derive_seed(seed: int, *key: str | int) -> int:
 
 def random_generator(seed: int, *key: str | int) -> torch.Generator:
     """A fresh CPU generator for one purpose of one run."""
-    return torch.Generator().manual_seed(derive_seed(seed, *key))
+    return torch.Generator("cpu").manual_seed(derive_seed(seed, *key))
 
 
 def batch_indices(n: int, batch: int, seed: int, step: int) -> Tensor:
@@ -39,7 +39,7 @@ def subset(n: int, size: int, seed: int, *key: str | int) -> Tensor:
     """
     if size > n:
         raise UsageError(f"{size} images are asked for and there are {n}.")
-    return torch.randperm(n, generator=random_generator(seed, *key))[:size]
+    return torch.randperm(n, generator=random_generator(seed, *key), device="cpu")[:size]
 
 
 def carve(n: int, share: float, seed: int) -> tuple[Tensor, Tensor]:
@@ -47,11 +47,11 @@ def carve(n: int, share: float, seed: int) -> tuple[Tensor, Tensor]:
 
     Which are which is drawn by the seed.
     """
-    order = torch.randperm(n, generator=random_generator(seed, "validation"))
+    order = torch.randperm(n, generator=random_generator(seed, "validation"), device="cpu")
     size = round(share * n)
     return order[size:].sort().values, order[:size].sort().values
 
 
 @lru_cache(maxsize=4)
 def _permutation(n: int, seed: int, epoch: int) -> Tensor:
-    return torch.randperm(n, generator=random_generator(seed, "epoch", epoch))
+    return torch.randperm(n, generator=random_generator(seed, "epoch", epoch), device="cpu")

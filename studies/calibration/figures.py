@@ -8,7 +8,7 @@ from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 from lab.reporting.fonts import labels
-from lab.reporting.plots import GREY, PALETTE, colours, legend, new_figure, panels, side_by_side
+from lab.reporting.plots import GREY, PALETTE, WIDTH, colours, legend, new_figure, panels, side_by_side
 from lab.reporting.report import Figure
 
 if TYPE_CHECKING:
@@ -137,21 +137,36 @@ def roc(found: Found, foreign: Sequence[str], scores: Mapping[str, str]) -> Figu
 
 
 def maps(found: Mapping[str, Arrays], foreign: Sequence[str]) -> Figure:
-    """The t-SNE map of the last hidden layer, in and out, a panel a setting."""
-    figure = new_figure(9.0, 3.4)
-    axes = side_by_side(figure, len(found))
+    """The t-SNE maps of hidden layers, in and out: a row a setting and a column a layer; of one layer a row in all."""
+    shown = [[(setting, *layer) for layer in _mapped(one)] for setting, one in found.items()]
+    rows = shown if max(map(len, shown)) > 1 else [[panel for row in shown for panel in row]]
+    figure = new_figure(WIDTH, 0.6 + 2.2 * len(rows))
+    grid = figure.subplots(len(rows), max(2, *map(len, rows)), squeeze=False)
     data = []
-    for axis, (setting, one) in zip(axes, found.items(), strict=False):
-        for group, colour in by_set(foreign).items():
-            x, y = one["coordinates"][one["group"] == group].T
-            axis.scatter(x, y, s=5 if group else 9, color=colour, linewidths=0, label=named(group))
-            data += [{"setting": setting, "images": named(group), "x": a, "y": b} for a, b in zip(x, y, strict=True)]
-        axis.set_title(setting, loc="left")
-        axis.set_xticks([])
-        axis.set_yticks([])
-    legend(axes[-1], fontsize=7, markerscale=2, loc="center left", bbox_to_anchor=(1, 0.5))
-    caption = "Last hidden layer of the first seed by t-SNE: test images grey, foreign ones coloured."
+    for axis in grid.flat:
+        axis.set_visible(False)
+    for axes, row in zip(grid, rows, strict=True):
+        for axis, (setting, layer, coordinates, groups) in zip(axes, row, strict=False):
+            axis.set_visible(True)
+            for group, colour in by_set(foreign).items():
+                x, y = coordinates[groups == group].T
+                axis.scatter(x, y, s=5 if group else 9, color=colour, linewidths=0, label=named(group))
+                about = {"setting": setting, "layer": layer, "images": named(group)}
+                data += [{**about, "x": a, "y": b} for a, b in zip(x, y, strict=True)]
+            axis.set_title(f"{setting}, {layer}" if layer else setting, loc="left")
+            axis.set_xticks([])
+            axis.set_yticks([])
+    legend(grid[0][len(rows[0]) - 1], fontsize=7, markerscale=2, loc="center left", bbox_to_anchor=(1, 0.5))
+    what = "Hidden layers" if len(rows) > 1 or rows[0][0][1] else "Last hidden layer"
+    caption = f"{what} of the first seed by t-SNE: test images grey, foreign ones coloured."
     return Figure("map", caption, figure, _frame(data))
+
+
+def _mapped(one: Arrays) -> "list[tuple[str, np.ndarray[Any, Any], np.ndarray[Any, Any]]]":
+    """Name, coordinates and groups of each layer in a map; of an earlier version the last layer alone, unnamed."""
+    *others, last = map(str, one["layers"]) if "layers" in one else ("",)
+    mapped = [(layer, one[f"coordinates/{layer}"], one[f"group/{layer}"]) for layer in others]
+    return [*mapped, (last, one["coordinates"], one["group"])]
 
 
 def exemplars(setting: str, number: int, one: Arrays, classes: Sequence[str]) -> Figure:

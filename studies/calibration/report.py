@@ -108,7 +108,7 @@ def _sections(
     ]
     if maps:
         drawn = figures.maps({setting: found[0] for setting, found in maps.items()}, foreign)
-        sections.append(Section("Maps", "The penultimate layer.", [drawn]))
+        sections.append(Section("Maps", "Test images and foreign ones, as hidden layers see them.", [drawn]))
     if exemplars and classes:
         text = "What supports a prediction: the training images that are nearest in each layer."
         shown = [figures.exemplars(name, i, found[0], classes) for i, (name, found) in enumerate(exemplars.items())]

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from commands import _options as options
 from lab.config import HIDDEN, Config
+from lab.errors import UsageError
 
 
 class Settings(Config):
@@ -51,6 +52,18 @@ def test_what_was_given_can_be_told_from_what_was_not():
         "fast": False,
     }
     assert parsed("--fast", "--names", ",") == {"fast": True, "names": ()}
+
+
+def test_two_commas_are_one_within_a_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a,b").mkdir()
+    for text in ("c,folder:a,,b,d", "c , folder:a,,b,d,"):
+        assert parsed("--names", text) == {"names": ("c", "folder:a,b", "d")}
+    assert parsed("--names", ",,", "--names", "e,,,f,e") == {"names": (",", "e,", "f", "e")}
+    for text, words in [("c,folder:a,b", "a is not there; .*: folder:a,,b"), ("zip:a,,c,b", "a,c .*: zip:a,,c,,b")]:
+        with pytest.raises(UsageError, match=words):
+            parsed("--names", text)
+    assert parsed("--names", "folder:absent", "--names", "b") == {"names": ("folder:absent", "b")}
 
 
 def test_help_has_meaning_and_default():

@@ -25,6 +25,12 @@ def test_alone_everything_is_ones_own(monkeypatch):
     assert processes.share(batch).equal(batch)
 
 
+@pytest.mark.parametrize("rank, world", [(3, ""), (3, 0), (0, "all"), (0, -2), (3, 3), ("x", 2), ("", 2), (-1, 2)])
+def test_what_is_no_number_of_processes_or_of_one_of_them_says_nothing(be, rank, world):
+    be(rank, world)
+    assert (processes.rank(), processes.world_size()) == (0, 1)
+
+
 @pytest.mark.parametrize("world", [1, 2, 3])
 def test_parts_make_the_whole_in_order(be, world):
     batch, parts = torch.arange(12).view(6, 2), []

@@ -23,6 +23,22 @@ def data(n=150):
     return x, labels, torch.randint(-1, 3, (n,), generator=generator)
 
 
+def one_far(x):
+    """In single precision, with one row, of the class nearest to it, that stands for a missing value."""
+    x = x.float()
+    x[data()[1].argmin()] = -999999
+    return x
+
+
+KINDS = {
+    "float32": torch.Tensor.float,
+    "whole numbers that float32 cannot tell apart": lambda x: (1000 * x).round() + 2**40,
+    "tiny": lambda x: 1e-20 * x.float(),
+    "one far row": one_far,
+}
+"""Points whose distances one precision or another does not hold as they are."""
+
+
 def shard(rank, shares, *tensors):
     """The rank's part of tensors (n, ...), of unequal size, sorted by class."""
     x, labels, *_ = tensors
@@ -44,6 +60,9 @@ def work(shares, folder):
         "some": entanglement(x, labels, groups=groups, anchors=60, sharded=True),
         "one class": entanglement(x, torch.zeros_like(labels), sharded=True),
     }
+    for name, changed in KINDS.items():
+        _, (points, labels, _) = shard(rank, shares, changed(data()[0]), *data()[1:])
+        found[name] = entanglement(points, labels, sharded=True)
     check_refusals(rank, world)
     assert seen[0][0] == 1 and seen[-1][1] == 1
     plain = {name: {**vars(each), "by_class": dict(each.by_class)} for name, each in found.items()}
@@ -60,6 +79,7 @@ def check_refusals(rank, world):
         (ValueError, f"process {last}: row 2 of x is not finite; 2 of 4", hole, {}),
         (ValueError, f"process {last}: x is", x[1:], {}),
         (TypeError, f"process {last}: groups must be integers", x, {"groups": labels.float()}),
+        (TypeError, f"process {last}: x must be floating, not torch.int64; convert it", x.long(), {}),
         (ValueError, "differ in more than the first dimension", torch.zeros(4, 3), {}),
         (ValueError, "differ in dtype", x.double(), {}),
         (ValueError, "differ in distance: sqeuclidean and cosine", x, {"distance": "cosine"}),
@@ -100,6 +120,21 @@ def test_every_process_gets_what_one_gets(everyone, name, settings):
             assert theirs.keys() == ours.keys()
             assert all(theirs[k].loss == pytest.approx(ours[k].loss, abs=1e-6) for k in ours)
             assert all(theirs[k].n_valid == ours[k].n_valid for k in ours)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_points_of_every_kind_are_measured_as_by_one_process(everyone, kind):
+    x, labels, _ = data()
+    points = KINDS[kind](x)
+    whole = entanglement(points, labels)
+    for part in everyone:
+        found = part["found"][kind]
+        assert found["per_sample"].dtype == whole.per_sample.dtype, "all go to float64, or none"
+        for key in ("loss", "bound", "score"):
+            assert found[key] == pytest.approx(getattr(whole, key), rel=1e-5)
+        assert found["temperature"] == pytest.approx(whole.temperature, rel=1e-2)
+        assert (found["n_valid"], found["at_limit"]) == (whole.n_valid, whole.at_limit)
+        torch.testing.assert_close(found["per_sample"], whole.per_sample[part["mine"]], atol=1e-2, rtol=0)
 
 
 def test_a_sample_of_anchors_is_the_same_in_every_process(everyone):

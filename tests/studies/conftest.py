@@ -34,13 +34,13 @@ def finished(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def observed(finished):
+def observed(finished, tmp_path_factory):
     """The same network observed anew, step by step: (observer, test images, labels, foreign images by name)."""
     training, measuring = finished
     network = load_classifier(snapshots(training.path, "classifier")[-1], TRAINING.config)
     source, test = (imagesets.load("digits", split, **measuring.data) for split in ("train", "test"))
     parts = measure_credibility.split(len(source), MEASURE, 0.2, 3)
-    observer = Observer(network, DeepKNN(9), 4096)
+    observer = Observer(network, DeepKNN(9), 4096, tmp_path_factory.mktemp("scratch"))
     observer.fit(source.pixels(parts.bank), source.classes(parts.bank))
     observer.calibrate(source.pixels(parts.calibration), source.classes(parts.calibration))
     picked = subset(len(test), 120, 0, "measured", "test")

@@ -167,6 +167,21 @@ def test_a_report_without_files_has_its_tables(finished):
     assert not any(type(item).__name__ == "Figure" for section in found.sections for item in section.items)
 
 
+def test_maps_of_one_layer_that_earlier_versions_kept_are_drawn_beside_others():
+    old = {"coordinates": np.zeros((4, 2)), "group": np.array(["", "", "noise", "noise"])}
+    new = {**old, "layers": np.array(["a", "b"]), "coordinates/a": old["coordinates"] + 1, "group/a": old["group"]}
+
+    def panels(found):
+        drawn = figures.maps(found, ("noise",))
+        axes = [axis for axis in drawn.drawing.axes if axis.get_visible()]
+        assert all(len(axis.collections) == 2 for axis in axes)
+        return [axis.get_title("left") for axis in axes], len(drawn.data)
+
+    assert panels({"x": old, "y": old}) == (["x", "y"], 8)
+    assert panels({"x": new, "y": old}) == (["x, a", "x, b", "y"], 12)
+    assert panels({"x": new})[0] == ["x, a", "x, b"] and panels({"x": old})[0] == ["x"]
+
+
 def test_seven_foreign_sets_and_the_test_images_have_colours_of_their_own():
     names = _foreign.usual("mnist")
     assert len(names) == 7 and len(set(figures.by_set(names).values())) == 8

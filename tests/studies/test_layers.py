@@ -142,7 +142,7 @@ def test_measuring_twice_gives_the_same_rows(finished):
     assert CellFolder(measuring.path).rows() == before
 
 
-def test_large_maps_are_averaged_and_batches_change_nothing(monkeypatch):
+def test_large_maps_are_averaged_and_neither_batches_nor_files_change_anything(monkeypatch, tmp_path):
     class Network(torch.nn.Module):
         def __init__(self):
             super().__init__()
@@ -159,8 +159,23 @@ def test_large_maps_are_averaged_and_batches_change_nothing(monkeypatch):
     pooled = x.reshape(7, 4, 3, 2, 3, 2).mean((3, 5)).flatten(1)
     assert torch.allclose(found["maps"], pooled, atol=1e-6)
     monkeypatch.setattr(_features, "BATCH", 2)
-    again = _features.features_of(Network(), images, 40)
-    assert all(torch.equal(again[name], feature) for name, feature in found.items())
+    size = sum(feature.nbytes for feature in found.values())
+    for limit, mapped in ((size, 0), (size - 1, 3)):
+        monkeypatch.setattr(_features, "LARGE", limit)
+        for scratch in (None, tmp_path):
+            in_files = spy_on(monkeypatch, _features, "InFile")
+            again = _features.features_of(Network(), images, 40, scratch)
+            assert len(in_files) == (mapped if scratch else 0)
+            assert all(torch.equal(again[name], feature) for name, feature in found.items())
+    again["flat"].zero_()  # what is mapped may be written to, as what is in memory
+    assert not list(tmp_path.iterdir()), "the files have no names"
+
+
+def spy_on(monkeypatch, module, name):
+    """The arguments of all calls of a module's function, from now on."""
+    real, calls = getattr(module, name), []
+    monkeypatch.setattr(module, name, lambda *given: calls.append(given) or real(*given))
+    return calls
 
 
 @pytest.mark.parametrize(

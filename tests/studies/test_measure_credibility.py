@@ -8,6 +8,7 @@ import torch
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 import imagesets
+from classifiers import _features
 from classifiers._credibility import Observer
 from imagesets import ImageSet
 from lab.cells.folder import CellFolder
@@ -117,14 +118,17 @@ def test_p_values_of_true_labels_are_held_against_the_levels(finished, observed)
         assert formula == "valid" or all(mean[f"{level:g}"] >= level - 0.03 for level in (0.05, 0.1, 0.2, 0.5))
 
 
-def test_measuring_twice_gives_the_same_rows_and_files(finished):
+def test_measuring_twice_gives_the_same_rows_and_files(finished, monkeypatch):
+    """The second time with features that are too many for memory; of their files nothing stays."""
     _, measuring = finished
+    monkeypatch.setattr(_features, "LARGE", 0)
+    names = {path.name for path in measuring.path.iterdir()}
     files = ("curves.npz", "map.npz", "exemplars.npz")
     before = measuring.rows(), [dict(np.load(measuring.path / name)) for name in files]
     (measuring.path / "DONE").unlink()
     work(CellFolder(measuring.path))
     again = CellFolder(measuring.path)
-    assert again.rows() == before[0]
+    assert again.rows() == before[0] and {path.name for path in measuring.path.iterdir()} == names
     for name, kept in zip(files, before[1], strict=True):
         with np.load(again.path / name) as found:
             assert set(found) == set(kept)
@@ -147,6 +151,19 @@ def test_curves_are_those_of_the_numbers_in_the_rows(finished):
         confidence, accurate, count = kept["reliability/softmax"].T
         (ece,) = pick(table, kind="prediction", space="softmax", metric="ece")["value"]
         assert np.nansum(np.abs(confidence - accurate) * count) / 120 == pytest.approx(ece, abs=1e-5)
+
+
+def test_maps_are_of_every_hidden_layer(finished, observed):
+    _, measuring = finished
+    observer, images, _, _ = observed
+    with np.load(measuring.path / "map.npz") as kept:
+        assert list(kept["layers"]) == ["fc1", "fc2"]
+        for end, n in (("", 100), ("/fc1", 50)):
+            groups, counts = np.unique(kept[f"group{end}"], return_counts=True)
+            assert list(groups) == ["", "noise", "rotated-45"] and set(counts) == {n}
+            assert kept[f"coordinates{end}"].shape == (3 * n, 2)
+    seen = observer.see(images)
+    assert list(seen.first) == ["fc1", "fc2"] and torch.equal(seen.first["fc2"], seen.last[:100])
 
 
 def test_exemplars_are_the_most_and_the_least_credible_with_their_neighbours(finished, observed):
@@ -190,6 +207,6 @@ def test_equally_credible_images_are_ordered_by_how_near_their_neighbours_are(tm
 
 def test_a_bank_that_lacks_a_class_is_refused(observed):
     observer, images, _, _ = observed
-    few = Observer(observer.network, DeepKNN(2), 4096)
+    few = Observer(observer.network, DeepKNN(2), 4096, observer.scratch)
     with pytest.raises(WorkbenchError, match="of 10 classes the 5 images to search have 2"):
         few.fit(images[:5], torch.tensor([0, 1, 0, 1, 1]))

@@ -52,7 +52,16 @@ def test_accelerates_variables_decide_nothing(trained, plain):
     assert trained(anew=True, **dict.fromkeys(names, "true") | ODD) == plain
 
 
-@pytest.mark.parametrize("left", [{"RANK": "2"}, {"LOCAL_RANK": "1"}, {"WORLD_SIZE": "1", "RANK": "1"}])
+LEFT = [
+    {"RANK": "2"},
+    {"LOCAL_RANK": "1"},
+    {"WORLD_SIZE": "1", "RANK": "1"},
+    {"WORLD_SIZE": "abc", "LOCAL_RANK": ""},
+    {"WORLD_SIZE": "2", "RANK": "x"},
+]
+
+
+@pytest.mark.parametrize("left", LEFT)
 def test_what_a_launcher_left_behind_decides_nothing(trained, plain, left):
     assert trained(**left) == plain
 

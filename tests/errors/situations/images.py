@@ -53,6 +53,12 @@ def _(place):
     Image.new("1", (20000, 10000)).save("photos/bomb.png")
 
 
+@situation("an image that Git LFS did not fetch")
+def _(place):
+    photos("")
+    Path("photos/17.png").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n")
+
+
 @situation("images beside class folders")
 def _(place):
     photos("", 1)

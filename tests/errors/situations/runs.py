@@ -21,6 +21,7 @@ from lab.config import Config
 from lab.reporting.report import Report
 from situations import LOCAL, ROOT, SITUATIONS, cut, edit, situation
 from studies import gan_entanglement
+from tasks import train_gan
 
 FIRST = Cell("embed", "first", Config())
 SECOND = Cell("embed", "second", Config(), needs=(FIRST,))
@@ -178,6 +179,11 @@ def _(place):
 @situation("a cell that trains nothing")
 def _(place):
     place.planned(FIRST)
+
+
+@situation("a GAN without a discriminator")
+def _(place):
+    place.planned(train_gan.cell(train_gan.Config.parse({"gan": "snnl-gan", "kimg": 1}), Path()))
 
 
 # Studies.

@@ -1,12 +1,14 @@
 """One image: every format and mode, orientation, crop, resizing, transparency."""
 
 import io
+import json
 
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
+from PIL.PngImagePlugin import PngInfo
 
-from imagesets._own.pixels import decode, decode_files, is_grey
+from imagesets._own.pixels import decode, decode_files, is_grey, look
 from lab.errors import WorkbenchError
 
 RANDOM = np.random.default_rng(0)
@@ -182,3 +184,37 @@ def test_files_alone_are_decoded_as_in_a_set_and_a_bad_one_is_named(tmp_path):
         decode_files([*paths, tmp_path / "bomb.png"], 8, 3)
     with pytest.raises(WorkbenchError, match=r"absent.png cannot be decoded: No such file or directory\."):
         decode_files([tmp_path / "absent.png"], 8, 3)
+
+
+def test_long_texts_and_colour_profiles_beside_the_pixels_do_not_matter(tmp_path):
+    """Pillow refuses more than a MiB of them, as editing programs write."""
+    image, text = Image.fromarray(COLOUR), PngInfo()
+    text.add_itxt("XML:com.adobe.xmp", "<x>" + "y" * (3 << 20), zip=True)
+    image.save(tmp_path / "text.png", pnginfo=text)
+    image.save(tmp_path / "profile.png", icc_profile=bytes(3 << 20))
+    for path in (tmp_path / "text.png", tmp_path / "profile.png"):
+        assert (decode_files([path], 16, 3)[0].transpose(1, 2, 0) == COLOUR).all()
+        assert look(path.read_bytes()) == (16, False)
+    text.add_itxt("again", "y" * (70 << 20), zip=True)
+    image.save(tmp_path / "bomb.png", pnginfo=text)
+    with pytest.raises(WorkbenchError, match=r"bomb.png cannot be decoded: Decompressed data too large"):
+        decode_files([tmp_path / "bomb.png"], 16, 3)
+
+
+def test_an_image_that_was_not_fetched_is_told_as_such(tmp_path):
+    (tmp_path / "a.png").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n")
+    with pytest.raises(WorkbenchError, match="cannot be decoded: a pointer of Git LFS: git lfs pull fetches the image"):
+        decode_files([tmp_path / "a.png"], 16, 3)
+
+
+def test_images_of_one_colour_are_told(opened, folder):
+    transparent = Image.new("RGBA", (20, 20), (9, 9, 9, 0))
+    transparent.save(folder / "a.png")
+    Image.new("L", (20, 20), 7).save(folder / "b.png")
+    (folder / "c.png").write_text("no image")
+    found = opened(folder, skip_bad=True)
+    assert found.said[-1] == "2 of the images are of one colour throughout."
+    record = json.loads((found.folder / "set.json").read_text())
+    assert record.pop("plain") == 2
+    (found.folder / "set.json").write_text(json.dumps(record))
+    assert "one colour" not in opened(folder, skip_bad=True).said[-1], "a set of before they were counted opens"
