@@ -7,7 +7,8 @@ from pathlib import Path
 from lab import files, locks
 from lab.cells import layout
 from lab.cells.failure import read_failure
-from lab.errors import DivergedError
+from lab.cells.record import read_study
+from lab.errors import DivergedError, WorkbenchError
 
 BARE = {layout.CONFIG, layout.PLAN, layout.ENVIRONMENT, layout.EVENTS, layout.FAILED, layout.LOCK, layout.JOURNAL}
 """Files that tell of no work."""
@@ -19,15 +20,28 @@ PATIENCE = 1.0
 
 @contextmanager
 def dropped_if_bare(folders: Iterable[Path]) -> Iterator[None]:
-    """Remove those of the folders that are new and in which no work was done, if the block ends with an error."""
+    """Remove those of the folders that are new and in which no work was done, if the block ends with an error.
+
+    The cells of a study at which another command is at work are left to that.
+    """
     new = [folder for folder in folders if not folder.exists()]
     try:
         yield
     except BaseException:
+        wanted = {name for root in {*map(layout.root_of, new)} for name in _wanted(root)}
         for folder in new:
-            with suppress(OSError, locks.Taken):
-                _drop(folder)
+            if folder.name not in wanted:
+                with suppress(OSError, locks.Taken):
+                    _drop(folder)
         raise
+
+
+def _wanted(root: Path) -> Iterator[str]:
+    """The cells of the studies below a folder of runs at which some command is at work."""
+    for study in layout.studies(root):
+        if locks.is_at_work(study):
+            with suppress(WorkbenchError):  # what cannot be read goes on with nothing
+                yield from read_study(study)[2]
 
 
 def _drop(folder: Path) -> None:

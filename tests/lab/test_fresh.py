@@ -6,10 +6,12 @@ import pytest
 from making import LOCAL, made
 
 from lab import locks
+from lab.cells import layout
 from lab.cells.failure import Failure, keep_failure
 from lab.cells.folder import CellFolder
 from lab.cells.fresh import dropped_if_bare
 from lab.errors import WorkbenchError
+from lab.files import write_json
 
 CELL = made("train", "name", {"seed": 3})
 
@@ -61,6 +63,22 @@ def test_what_another_command_took_up_is_kept(tmp_path):
             other.enter_context(locks.at_work(path))
             raise WorkbenchError("no luck")
         assert path.exists()
+
+
+@pytest.mark.parametrize("at_work", [True, False])
+def test_a_cell_that_a_study_of_another_command_waits_for_is_kept(tmp_path, at_work):
+    """Both made it; the other one would find it gone, and take that for a failure."""
+    path, study = layout.cell(tmp_path, CELL.folder_name), layout.study(tmp_path, "toy", "0123abcd")
+    study.mkdir(parents=True)
+    write_json(study / layout.CONFIG, {})
+    write_json(study / layout.PLAN, {"study": "toy", "cells": [CELL.folder_name], "claims": []})
+    with ExitStack() as other:
+        with pytest.raises(KeyboardInterrupt), dropped_if_bare([path]):
+            CellFolder.create(CELL, layout.cells(tmp_path), LOCAL)
+            if at_work:
+                other.enter_context(locks.at_work(study))
+            raise KeyboardInterrupt
+        assert path.exists() == at_work
 
 
 def test_all_that_went_well_is_kept(tmp_path):
