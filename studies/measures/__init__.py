@@ -35,9 +35,10 @@ __all__ = ["PRESETS", "Config", "claims", "plan", "report"]
 
 FULL_N = 1000
 """Up to so many images a side there are all draws, beyond it fewer: comparing takes time by the square."""
-FEWEST_DRAWS = 3
+FEWEST_DRAWS, FEWEST_N = 3, 6
+"""Of verdicts, and of the measures that look at the fifth neighbour."""
 
-Sizes = Annotated[tuple[Annotated[int, Field(ge=6, le=1_000_000)], ...], registry.DISTINCT]
+Sizes = Annotated[tuple[Annotated[int, Field(ge=FEWEST_N, le=1_000_000)], ...], registry.DISTINCT]
 Space = Literal["classifier", "pixels"]
 
 
@@ -52,7 +53,9 @@ class Config(ImageStudy):
     spaces: Annotated[tuple[Space, ...], registry.DISTINCT] = Field(
         ("classifier", "pixels"), min_length=1, description="where to compare: in a classifier's features, in pixels"
     )
-    pixels_n: int = Field(FULL_N, ge=6, description="largest n that is compared in pixels, too, where that is slow")
+    pixels_n: int = Field(
+        FULL_N, ge=FEWEST_N, description="largest n that is compared in pixels, too, where that is slow"
+    )
     draws: int = Field(ge=FEWEST_DRAWS, le=10_000, description="draws of each amount; fewer beyond n = 1000")
     null_draws: int = Field(
         ge=_power.FEWEST, le=10_000, description="draws of real against real that set critical values"
@@ -78,7 +81,8 @@ class Config(ImageStudy):
     def fitting(self, data: Path) -> Fitting:
         """As many images a side as there are held-out ones for."""
         most = imagesets.spec(self.imageset, data).n.get(_resampling.HELD_OUT, 0) // _resampling.DRAWS_OF_N
-        return {"n": (most, f"{self.imageset} holds out no more than three times that")} if most < max(self.n) else {}
+        why = f"{self.imageset} holds out no more than three times that"
+        return {"n": (most, why)} if FEWEST_N <= most < max(self.n) else {}
 
     def with_fit(self, values: dict[str, Any]) -> Self:
         """The settings with no larger n than fits."""

@@ -9,15 +9,15 @@ from scipy import ndimage
 
 import imagesets
 from imagesets import Spec
+from lab.cells.folder import CellFolder
 from lab.cells.rows import build_table, pick
+from lab.cells.work import work
 from lab.errors import UsageError, WorkbenchError
 from lab.files import read_arrays
-from lab.running.one import do_cell
 from lab.training.draws import random_generator
 from tasks import _faults, _power, _resampling, measure_fault, measure_null
 from tasks._spaces import evaluator
 
-LOCAL = {"data": "data", "download": False}
 DATA = Path("data")
 N, DRAWS = 24, 4
 
@@ -124,30 +124,20 @@ def test_too_few_values_set_no_critical_one():
         _power.critical_values([0.0] * 38, "low")
 
 
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory):
-    return tmp_path_factory.mktemp("planted")
-
-
-def null_cell(n=N, **given):
-    settings = {"draws": DRAWS, "null_draws": 39, "training": 60, "data": DATA, **given}
-    return measure_null.cell("digits", n, settings.pop("space", "pixels"), **settings)
+def null_cell(n=N, space="pixels"):
+    return measure_null.cell("digits", n, space, DRAWS, 39, 60, DATA)
 
 
 @pytest.fixture(scope="module")
-def null(runs):
-    return do_cell(null_cell(), runs, LOCAL)
+def cells(planted):
+    """The folder of a cell of the study."""
+    home, _ = planted
+    return lambda cell: CellFolder(home / "runs" / "cells" / cell.folder_name)
 
 
-def planted(fault, runs, amounts=None):
-    cell = measure_fault.cell(null_cell(), fault, "pixels", DATA)
-    return cell if amounts is None else do_cell(replace_amounts(cell, amounts), runs, LOCAL)
-
-
-def replace_amounts(cell, amounts):
-    from dataclasses import replace
-
-    return replace(cell, config=cell.config.replaced(amounts=amounts))
+@pytest.fixture(scope="module")
+def null(cells):
+    return cells(null_cell())
 
 
 def test_a_null_sets_critical_values_from_other_draws_than_it_reports_on(null):
@@ -203,26 +193,39 @@ def test_shares_of_copies_are_exact_and_each_is_of_another_training_image(stage,
     assert len({*near[:, 0].tolist()}) == expected == len({*near[:, 1].tolist()})
 
 
-def test_a_large_fault_is_seen_and_its_rows_say_how_often(null, runs):
-    done = planted("noise", runs, (0.02, 1.0))
+def test_a_large_fault_is_seen_and_its_rows_say_how_often(null, cells):
+    done = cells(measure_fault.cell(null_cell(), "noise", "pixels", DATA))
     table, values = build_table(done.rows()), read_arrays(done.path / _resampling.VALUES)
     powers = pick(table, kind="power", side="joint", metric="fid", group="noise")
-    assert dict(zip(powers["setting"], powers["value"], strict=True))["1"] == 1.0
+    assert dict(zip(powers["setting"], powers["value"], strict=True))["0.4"] == 1.0
     critical = pick(build_table(null.rows()), kind="critical", side="joint", metric="fid", setting="high")[
         "value"
     ].item()
-    assert powers["value"].tolist() == [float((values[f"{a}/joint/fid"] > critical).mean()) for a in ("0.02", "1")]
+    assert powers["value"].tolist() == [float((values[f"{a}/joint/fid"] > critical).mean()) for a in powers["setting"]]
     assert pick(table, kind="draws")["value"].item() == DRAWS
     assert not any(metric.endswith("_gap") or metric == "memorized" for metric in table["metric"])
 
 
-def test_measuring_twice_gives_the_same_rows_but_for_times(null, runs, tmp_path):
-    again = do_cell(null_cell(), tmp_path, LOCAL)
-    one, two = ([row for row in cell.rows() if row["kind"] != "cost"] for cell in (null, again))
-    assert one == two
+def test_measuring_twice_gives_the_same_rows(null, cells):
+    done = cells(measure_fault.cell(null_cell(), "noise", "pixels", DATA))
+    before = done.rows()
+    (done.path / "DONE").unlink()
+    work(CellFolder(done.path))
+    assert CellFolder(done.path).rows() == before
 
 
-def test_too_few_images_of_the_classes_that_are_left_are_told(runs, stage):
+def test_a_classifier_predicts_what_is_spoilt(null, finished):
+    training, _ = finished
+    given = measure_null.Config.parse({**null.config, "space": "classifier"})
+    stage = _resampling.Stage.of(given, null, training, trained=True)
+    real, others = stage.order(0, "reported")
+    for fault in ("blur", "shrunk", "dropped", "copies"):
+        found = measure_fault.spoilt(stage, others, fault, 0.5, 0)
+        assert found.features.shape == (N, 16) and found.predicted.shape == (N,)
+        assert {("generated", "class_kl"), ("generated", "memorized")} <= {*stage.compare(real, found)}
+
+
+def test_too_few_images_of_the_classes_that_are_left_are_told(stage):
     _, others = stage.order(0, "reported")
     with pytest.raises(WorkbenchError, match=r"dropped 0.9 leaves \d+ of 40 images of digits, of which 24 are needed"):
         measure_fault.spoilt(stage, others[:40], "dropped", 0.9, 0)
