@@ -70,7 +70,7 @@ def heat_map(table: "pd.DataFrame", space: str, sizes: Sequence[int], faults: Se
                     continue
                 amounts = _faults.FAULTS[fault].amounts
                 place = amounts.index(found) if found in amounts else len(amounts)
-                image[y][x] = to_rgb([*BLUES, BLIND][place])
+                image[y][x] = to_rgb(BLIND if found not in amounts else BLUES[place])
                 words = f"{found:g}".removeprefix("0") if found in amounts else "-"
                 colour = "white" if place < 2 else "black"
                 axis.text(x, y, words, ha="center", va="center", color=colour, fontsize=7)

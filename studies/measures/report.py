@@ -41,7 +41,7 @@ def report(config: "Config", table: "pd.DataFrame", artifacts: list[CellFolder])
     )
     sections = [Section("How to read it", f"{READING}\n\n{planted}")]
     for index, space in enumerate(spaces(table)):
-        sections.append(_seen(config, table, space, index))
+        sections.append(_seen(config, pick(table, space=space), space, index))
     if spaces(table):
         sections += [_errors(table), _costs(table)]
     return Report(
@@ -115,7 +115,8 @@ def _errors(table: "pd.DataFrame") -> Section:
             rate = powers(table, key, group=NOTHING, space=space, n=n)["value"]
             trials = draws(table, NOTHING, space, n)
             found.append(share_interval(round(float(rate.iloc[0]) * trials), trials) if len(rate) and trials else "-")
-        rows.append([called(key), *found])
+        if any(one != "-" for one in found):
+            rows.append([called(key), *found])
     caption = "Share of draws that alarm where nothing is planted, with its exact 95% interval; 0.05 is promised."
     headers = columns("measure", *(f"{space}, n = {n}" for space, n in places))
     text = "Critical values were set on other draws, so that this rate is not flattered."
