@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from evaluation.spaces import Seen, Space
+    from metrics.memorization import TrainingSet
 
 HELD_OUT = "test"
 DRAWS_OF_N = 3
@@ -86,6 +87,7 @@ class Stage:
         images: the held-out ones.
         seen: the same in the space.
         trained: the training images in the space; None where they are not looked at.
+        known: the points of these.
     """
 
     config: Resampling
@@ -93,19 +95,22 @@ class Stage:
     images: ImageSet
     seen: "Seen"
     trained: "Seen | None"
+    known: "TrainingSet | None"
 
     @classmethod
     def of(cls, config: Resampling, folder: CellFolder, classifier: CellFolder | None, *, trained: bool) -> "Stage":
         """What a cell needs, of its image set and in its space."""
         from lab.training.draws import subset
+        from metrics.memorization import TrainingSet
 
         space = spaces.space_of(config.space, classifier)
-        images, known = imagesets.load(config.imageset, HELD_OUT, **folder.data), None
+        images = imagesets.load(config.imageset, HELD_OUT, **folder.data)
+        seen, known = spaces.see_real(space, images.images, folder), None
         if trained:
             source = imagesets.load(config.imageset, "train", **folder.data)
             picked = subset(len(source), min(config.training, len(source)), 0, "planted", "training")
             known = spaces.see_real(space, source.pixels(picked), folder)
-        return cls(config, space, images, spaces.see_real(space, images.images, folder), known)
+        return cls(config, space, images, seen, known, None if known is None else TrainingSet.of(known.features))
 
     @property
     def place(self) -> dict[str, str]:
@@ -129,7 +134,7 @@ class Stage:
             generated.features,
             real_labels=None if self.images.labels is None else self.images.labels[real],
             predicted=self.space.predictions(one, generated),
-            training=None if self.trained is None else self.trained.features,
+            training=self.known,
         )
         values = {(str(row["side"]), str(row["metric"])): float(row["value"]) for row in found.rows if not row["group"]}
         return {key: values[key] for key in power.ALL if key in values}

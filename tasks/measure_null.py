@@ -96,7 +96,7 @@ def _times(stage: resampling.Stage) -> dict[str, float]:
     picked = stage.order(0, "null")
     one, other = (resampling.rows_of(stage.seen, part[: stage.config.n]) for part in picked)
     real, generated = one.features, other.features
-    trained, choices = stage.trained, stage.space.predictions(one, other)
+    known, choices = stage.known, stage.space.predictions(one, other)
 
     def nearest() -> object:
         near = Neighborhoods.of(real, generated)
@@ -113,8 +113,8 @@ def _times(stage: resampling.Stage) -> dict[str, float]:
     }
     if choices is not None:
         families["classes"] = lambda: histogram.measure(choices.real, choices.generated, choices.classes)
-    if trained is not None:
-        families["training"] = lambda: training_neighbors(generated, trained.features)
+    if known is not None:
+        families["training"] = lambda: training_neighbors(generated, known)
     found = {}
     for name, family in families.items():
         try:
