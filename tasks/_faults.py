@@ -72,7 +72,7 @@ def blurred(images: "Tensor", deviation: float) -> "Tensor":
     from torch.nn import functional as F
 
     reach = min(max(1, round(REACH * deviation)), min(images.shape[2:]) - 1)
-    steps = torch.arange(-reach, reach + 1, dtype=torch.float64)
+    steps = torch.arange(-reach, reach + 1, dtype=torch.float64, device="cpu")
     weights = torch.exp(-0.5 * (steps / deviation).square())
     weights = (weights / weights.sum()).float()
     lines = images.flatten(0, 1)[:, None].float()
@@ -85,7 +85,7 @@ def noisy(images: "Tensor", deviation: float, generator: "Generator") -> "Tensor
     """uint8 images (n, c, h, w) with Gaussian noise of 255 times that standard deviation, rounded and clipped."""
     import torch
 
-    return _to_uint8(images + 255 * deviation * torch.randn(images.shape, generator=generator))
+    return _to_uint8(images + 255 * deviation * torch.randn(images.shape, generator=generator, device="cpu"))
 
 
 def respread(points: "Tensor", center: "Tensor", factor: float) -> "Tensor":
@@ -100,7 +100,7 @@ def class_weights(fault: str, amount: float, classes: int, generator: "Generator
     """
     import torch
 
-    order, weights = torch.randperm(classes, generator=generator), torch.ones(classes)
+    order, weights = torch.randperm(classes, generator=generator, device="cpu"), torch.ones(classes, device="cpu")
     if fault == "dropped":
         weights[order[: min(max(1, round(amount * classes)), classes - 1)]] = 0
     else:
@@ -113,7 +113,7 @@ def thinned(labels: "Tensor", weights: "Tensor", generator: "Generator") -> "Ten
     """Positions, rising, of the labels (m,) that are kept, those of a class with a probability like its weight."""
     import torch
 
-    drawn = torch.rand(len(labels), generator=generator)
+    drawn = torch.rand(len(labels), generator=generator, device="cpu")
     return (drawn < (weights / weights.max())[labels]).nonzero().flatten()
 
 

@@ -132,7 +132,7 @@ def _with_copies(stage: resampling.Stage, picked: "Tensor", copied: int, generat
     from evaluation.spaces import Seen
 
     assert stage.trained is not None
-    chosen = torch.randperm(len(stage.trained.features), generator=generator)[:copied]
+    chosen = torch.randperm(len(stage.trained.features), generator=generator, device="cpu")[:copied]
     parts = resampling.rows_of(stage.trained, chosen), resampling.rows_of(stage.seen, picked[copied:])
     predicted = [part.predicted for part in parts if part.predicted is not None]
     return Seen(torch.cat([part.features for part in parts]), torch.cat(predicted) if predicted else None)
