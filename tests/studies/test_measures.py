@@ -60,7 +60,7 @@ def test_more_faults_change_no_cell_of_others():
         ({"n": (5,)}, "greater than or equal to 6"),
         ({"null_draws": 38}, "null_draws: .*greater than or equal to 39"),
         ({"draws": 2}, "draws: .*greater than or equal to 3"),
-        ({"spaces": ("pixel",)}, "'classifier' or 'pixels'"),
+        ({"spaces": ("pixel",)}, r"spaces\.0: Input should be '(classifier|pixels)' or"),
         ({"spaces": ("pixels",), "pixels_n": 49}, "pixels alone are compared, up to n = 49: give a smaller --n"),
     ],
 )
