@@ -14,7 +14,7 @@ from lab.pace import duration
 from lab.running import timing
 from lab.studying.plan import Plan, plan_study, study_config
 from lab.studying.study import run_study
-from studies._config import TrainingStudy
+from studies._config import ImageStudy, TrainingStudy
 
 Local = dict[str, Any]
 SLOW = (
@@ -25,7 +25,7 @@ SLOW = (
 
 def _make(name: str) -> click.Command:
     module = registry.load("studies", name)
-    trains = issubclass(module.Config, TrainingStudy)
+    reads = issubclass(module.Config, ImageStudy)
     presets = click.Choice(list(module.PRESETS))
 
     @click.command(name, help=help_of("studies", name))
@@ -36,7 +36,7 @@ def _make(name: str) -> click.Command:
     @options.executor
     @click.option("--published", is_flag=True, help="Take finished cells that ship in results/ as done.")
     @click.option("--dry-run", is_flag=True, help="List the cells and an estimate of the time; do nothing.")
-    @(options.training if trains else options.together())
+    @(options.training if reads else options.together())
     @options.runs
     @options.json
     def command(
@@ -59,7 +59,7 @@ def _plan(name: str, runs: Path, published: bool, preset: str, file: Path | None
     given = options.taken(values, registry.load("studies", name).Config)
     config, data = study_config(name, preset, given, file), data_root(None)
     local: Local = {}
-    if isinstance(config, TrainingStudy):
+    if isinstance(config, ImageStudy):
         data, local, settle = options.training_place(**values)
         config = config.settled(settle).fitted(data, say)
     return plan_study(name, config, data, runs, published=published), local

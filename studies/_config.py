@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Self
 import imagesets
 from lab import registry
 from lab.cells.folder import CellFolder
+from lab.config import Config
 from lab.training.compute import Compute
 from tasks import train_classifier
 
@@ -14,8 +15,8 @@ BF16: dict[str, Any] = {"precision": "bf16"}
 """The arithmetic of the published cells, named by the presets that they are of: so any processor finds them."""
 
 
-class TrainingStudy(Compute):
-    """The settings of a study, or of a search, that trains on the image sets that one of its fields names."""
+class ImageStudy(Config):
+    """The settings of a study that works with the image sets that one of its fields names."""
 
     IMAGES: ClassVar[str] = "imageset"
     """The field that names them: one, or several."""
@@ -50,6 +51,10 @@ class TrainingStudy(Compute):
     def with_fit(self, values: dict[str, Any]) -> Self:
         """The settings with other ones in their place, by the names that `fitting` gives them."""
         return self.replaced(**values)
+
+
+class TrainingStudy(ImageStudy, Compute):
+    """The settings of a study, or of a search, that says how networks are trained on the images."""
 
 
 Fitting = dict[str, tuple[float, str]]

@@ -14,7 +14,7 @@ from metrics import calibration, detection, detectors, layers, reliability, scor
 from metrics.comparison import Predictions, compare
 from metrics.memorization import TrainingSet
 from metrics.temperature_scaling import temperature_of
-from tasks import _foreign, descend
+from tasks import _faults, _foreign, descend
 
 ONE, OTHER, TRAINING, LABELS = cloud(0), cloud(1, spread=1.2), cloud(2, 200), torch.arange(120) % 3
 LOGITS = ONE[:, :3].contiguous()
@@ -27,6 +27,11 @@ def drawn():
     own = draws.random_generator(0, "a")
     yield from (draws.batch_indices(10, 4, 0, 2), draws.subset(10, 3, 0), *draws.carve(10, 0.3, 0))
     yield from (_foreign.shuffled(IMAGES, own), _foreign.noise(IMAGES, own), _foreign.rotated(IMAGES, 30))
+    yield from (_faults.blurred(IMAGES, 1.0), _faults.noisy(IMAGES, 0.1, own))
+    yield from (
+        _faults.class_weights("reweighted", 0.4, 3, own),
+        _faults.thinned(LABELS, torch.ones(3, device="cpu"), own),
+    )
     yield augmented(IMAGES, "flip-shift", 0, 3)
     yield generate(torch.nn.Identity(), 3, 4, 0)
     yield from (imagesets.load("digits", "test", root=Path()).images, *descend.start("blobs", 3, 20, 0))

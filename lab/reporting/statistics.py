@@ -1,4 +1,4 @@
-"""Values by seed, and intervals over seeds: of a mean, a paired difference, and Welch's difference.
+"""Values by seed, and intervals: of a mean, a paired difference and Welch's difference over seeds, and of a share.
 
 Rows are those of the one tidy table (`lab.cells.rows`), of one measure; a Series of values has the seeds as its index.
 """
@@ -80,6 +80,22 @@ def welch_difference(one: Sequence[float] | Any, other: Sequence[float] | Any) -
     spread = (shares**2 / np.maximum(np.array([len(first), len(second)]) - 1, 1)).sum()
     freedom = shares.sum() ** 2 / spread if spread else 1
     return _student(value, math.sqrt(shares.sum()), 1.0, freedom, n, CONFIDENCE)
+
+
+def share_interval(hits: int, n: int, *, confidence: float = CONFIDENCE) -> Estimate:
+    """The share of n independent trials that hit, with the exact interval of Clopper and Pearson (1934).
+
+    Raises:
+        ValueError: there is no trial, or the hits are not from 0 to n.
+    """
+    from scipy.special import betaincinv
+
+    if not 0 <= hits <= n or not n:
+        raise ValueError(f"a share needs 0 to n hits of n > 0 trials; got {hits} of {n}.")
+    tail = (1 - confidence) / 2
+    low = float(betaincinv(hits, n - hits + 1, tail)) if hits else 0.0
+    high = float(betaincinv(hits + 1, n - hits, 1 - tail)) if hits < n else 1.0
+    return Estimate(hits / n, low, high, n)
 
 
 def _student(value: float, deviation: float, root: float, freedom: float, n: int, confidence: float) -> Estimate:

@@ -13,6 +13,7 @@ from lab.reporting.statistics import (
     last_by_seed,
     mean_interval,
     paired_by_seed,
+    share_interval,
     welch_difference,
 )
 
@@ -112,3 +113,17 @@ def test_values_by_seed_are_those_of_the_first_and_the_last_step():
     assert list(last_by_seed(rows).index) == [0, 1]
     assert by_seed(rows[:2]).to_dict() == {0: 0.1, 1: 0.4}
     assert all(found(rows[:0]).empty for found in (by_seed, first_by_seed, last_by_seed))
+
+
+@pytest.mark.parametrize("hits, n", [(0, 1), (1, 1), (0, 30), (3, 30), (29, 30), (30, 30), (400, 1000)])
+def test_the_interval_of_a_share_equals_scipys_exact_one(hits, n):
+    found = share_interval(hits, n)
+    known = stats.binomtest(hits, n).proportion_ci(0.95, method="exact")
+    assert (found.value, found.n) == (hits / n, n)
+    assert interval(found) == pytest.approx((known.low, known.high), abs=1e-12)
+
+
+@pytest.mark.parametrize("hits, n", [(0, 0), (-1, 3), (4, 3)])
+def test_a_share_of_no_trials_or_more_has_no_interval(hits, n):
+    with pytest.raises(ValueError, match="0 to n hits"):
+        share_interval(hits, n)

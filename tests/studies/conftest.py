@@ -1,4 +1,4 @@
-"""A small training and its credibility, for the tests of what is measured and of the study."""
+"""A small training and its credibility, and a small study of planted faults, for the tests of what is measured."""
 
 from pathlib import Path
 
@@ -47,3 +47,16 @@ def observed(finished, tmp_path_factory):
     images = test.pixels(picked)
     foreign = {name: _foreign.load(name, images, measuring, 3) for name in MEASURE.foreign}
     return observer, images, test.classes(picked), foreign
+
+
+@pytest.fixture(scope="session")
+def planted(snnl, once):
+    """A small study of what measures see, run once: (home, the finished process)."""
+    arguments = ["--n", "24", "--spaces", "pixels", "--faults", "noise,copies", "--draws", "4", "--training", "60"]
+
+    def make(home):
+        done = snnl("study", "measures", "--preset", "smoke", *arguments, "--executor", "here", "--json", cwd=home)
+        assert done.returncode == 0, done.stderr
+        return done
+
+    return once("planted", make)

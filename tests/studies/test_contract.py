@@ -9,7 +9,7 @@ from lab import registry
 from lab.cells.rows import build_table
 from lab.config import with_preset
 from lab.reporting.report import Report
-from studies._config import TrainingStudy
+from studies._config import ImageStudy
 
 NAMES = [entry.name for entry in registry.entries("studies")]
 
@@ -58,11 +58,11 @@ def test_planning_is_a_function_of_the_settings(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_who_trains_on_images_names_them(name):
+def test_who_works_with_images_names_them(name):
     module, config = study(name, "smoke")
-    trains = any(cell.data or cell.needs for cell in module.plan(config, Path("nowhere")))
-    assert issubclass(module.Config, TrainingStudy) == trains
-    if trains:
+    reads = any(cell.data or cell.needs for cell in module.plan(config, Path("nowhere")))
+    assert issubclass(module.Config, ImageStudy) == reads
+    if reads:
         settled = config.settled(lambda images: {"digits": "mnist"}[images])
         named = getattr(settled, settled.IMAGES)
         assert named == "mnist" or named == ("mnist",)
