@@ -76,7 +76,7 @@ def lines(name, size, settings, rounds, steps):
         ours, theirs = f"workbench {precision}", f"plain {precision}"
         ratio, pace = _rounds.ratio(times, ours, theirs), settings["batch"] / _rounds.median(times, ours)
         work = f"{name} {precision}: {pace:.0f} images/s, {_rounds.shown(ratio)}"
-        yield _rounds.row(work, _rounds.median(times, ours), "of the plain loop's time", ratio["median"], at_most=AT_MOST)
+        yield _rounds.row(work, _rounds.median(times, ours), "of the plain time", ratio["median"], at_most=AT_MOST)
 
 
 if __name__ == "__main__":
