@@ -28,7 +28,7 @@ class PlainFile(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         """The path, checked."""
         path = Path(os.fsdecode(super().convert(value, param, ctx)))
-        if path.exists() and not path.is_file():
+        if path.exists() and not (path.is_file() or path.is_dir()):
             self.fail(f"File {str(path)!r} is a pipe or a device.", param, ctx)
         return path
 
@@ -64,8 +64,8 @@ class NewFile(PlainFile):
         suffix: that the name must have, as `.npz`; empty for any.
     """
 
-    def __init__(self, suffix: str = "") -> None:
-        super().__init__(dir_okay=False)
+    def __init__(self, suffix: str = "", *, folders: bool = False) -> None:
+        super().__init__(dir_okay=folders)
         self.suffix = suffix
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:

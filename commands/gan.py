@@ -1,25 +1,116 @@
-"""Train a GAN of the zoo, or draw images from one."""
+"""Train a GAN of the zoo, draw images from it, and compare it with others."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 
 from commands import _options as options
+from commands._comparing import comparing, space_named
+from commands._printing import print_json, print_rows, say
 from commands._train import train_group
+
+ONE = "Draw this class alone, by name or number, from a conditional GAN.  [default: all classes]"
+OUT = "The PNG that shows all of them, an .npz, or a new folder for a PNG of each."
+OF_WEIGHTS = "Of a .safetensors that does not say what network it is of: its training's config.json."
+weights_of = click.option("--config", type=options.A_FILE, help=OF_WEIGHTS)
+trained = options.together(
+    click.argument("folder", type=options.A_PATH),
+    click.option("--kimg", type=options.Number(0, 1e9), help="Take the snapshot nearest to this.  [default: the last]"),
+    weights_of,
+    options.seed("Seed of the latent noise."),
+)
+"""Of every command that draws from one GAN."""
 
 command = click.Group("gan", help=__doc__)
 command.add_command(train_group("gans", "--kimg"))
 
 
 @command.command()
-@options.folder
+@trained
 @click.option("-n", "count", type=options.count(most=65_536), default=64, help="How many images.")
-@click.option("--out", type=options.NEW_FILE, default=Path("grid.png"), help="The PNG to write.")
-@options.seed("Seed of the latent noise.")
-@click.option("--kimg", type=options.Number(0, 1e9), help="Take the snapshot nearest to this.  [default: the last]")
-def sample(folder: Path, count: int, out: Path, seed: int, kimg: float | None) -> None:
-    """Draw images from a trained GAN's FOLDER into one PNG."""
-    from gans._snapshots import sample_grid
+@click.option("--class", "label", metavar="TEXT", help=ONE)
+@click.option("--out", type=options.NewFile(folders=True), default=Path("grid.png"), help=OUT)
+def sample(
+    folder: Path, kimg: float | None, config: Path | None, seed: int, count: int, label: str | None, out: Path
+) -> None:
+    """Draw images from a trained GAN, by the FOLDER of its training or by a .safetensors that this kept."""
+    from gans._sampling import kind_of, sample
+    from gans._trained import open_gan
 
-    snapshot = sample_grid(folder, count, out, seed=seed, kimg=kimg)
-    click.echo(f"{out}: {count} images after {snapshot.kimg:g} kimg")
+    kind_of(out)
+    gan = open_gan(folder, kimg=kimg, config=config)
+    sample(gan, count, out, seed=seed, label=None if label is None else gan.label(label))
+    click.echo(f"{out}: {count} images{gan.when}")
+
+
+@command.command()
+@trained
+@click.option("--rows", type=options.count(most=256), default=8, help="How many ways.")
+@click.option("--steps", type=options.count(2, 256), default=10, help="Images on each way, its ends among them.")
+@click.option("--out", type=options.NewFile(".png"), default=Path("interpolation.png"), help="The PNG to write.")
+def interpolate(
+    folder: Path, kimg: float | None, config: Path | None, seed: int, rows: int, steps: int, out: Path
+) -> None:
+    """Draw the ways from one image to another, each in a row; of a conditional GAN those from class to class, too."""
+    from gans._interpolation import interpolations
+    from gans._pictures import save_grid
+    from gans._trained import open_gan
+
+    gan = open_gan(folder, kimg=kimg, config=config)
+    shown = interpolations(gan, rows, steps, seed)
+    save_grid(shown, out)
+    click.echo(f"{out}: {len(shown)} ways of {steps} images{gan.when}")
+
+
+@command.command()
+@click.argument("folders", nargs=-1, required=True, metavar="FOLDER...", type=options.A_PATH)
+@weights_of
+@comparing
+@options.seed("Seed of the choice of images, and of the latent noise.")
+@click.option("--out", type=options.NewFile(".html"), help="Write a page with images of all of them, too.")
+@options.runs
+@options.reading
+@options.json
+def compare(
+    folders: tuple[Path, ...],
+    config: Path | None,
+    features: str | None,
+    n: int | None,
+    seed: int,
+    out: Path | None,
+    runs: Path,
+    data: Path,
+    download: bool,
+    as_json: bool,
+    **network: Any,
+) -> None:
+    """Print how like the images that GANs learned theirs are, by every measure, side by side, and what other real
+    images give. Each FOLDER is that of a training, or a .safetensors that one kept.
+    """
+    from evaluation.measured import measure_each
+    from evaluation.side_by_side import SideBySide, named
+    from evaluation.sources import generated, open_images
+    from gans._trained import open_gan
+    from lab.reporting.report import write_page
+
+    root = data.resolve()
+    gans = named([open_gan(folder, config=config if folder.is_file() else None) for folder in folders])
+    imageset = next(iter(gans.values())).run.imageset
+    real = open_images(imageset, data=root, download=download)
+    space = space_named(features, [real.labelled], runs, data=root, download=download, **network)
+    drawing: dict[str, Any] = {"seed": seed, "data": root, "download": download}
+    sides = [generated(gan, n or max(2, len(real) // 2), name=name, **drawing) for name, gan in gans.items()]
+    sides = [replace(side, trained=sides[0].trained) for side in sides]  # the same for all, so looked through once
+    measured = measure_each(real, sides, space, n=n, seed=seed, runs=runs, say=say)
+    found = SideBySide(gans, dict(zip(gans, measured, strict=True)))
+    for name, gan in gans.items():
+        say(f"{name}: {gan.name}{gan.when}")
+    for text in found.notes:
+        say(text)
+    print_rows([*found.rows[0]], found.rows)
+    if out:
+        write_page(found.report(), out)
+        say(f"Page: {out}")
+    print_json(found.plain(), as_json)

@@ -1,16 +1,14 @@
 """Measure a network, features or images of your own: entanglement, support by training points, real and generated."""
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import click
 
 from commands import _options as options
+from commands._comparing import comparing, space_named
 from commands._printing import print_json, print_rows, say
 from imagesets import SOURCES, settle
-from lab.running.one import do_cell
-from tasks._spaces import evaluator
 
 MEASURED = ("score", "loss", "temperature", "bound", "at_limit", "n_valid")
 FEW_CLASSES = 20
@@ -22,13 +20,7 @@ MODES = click.Choice(["valid", "smoothed", "paper"])
 INDEX = "Approximate neighbours, by an index of faiss: HNSW32, IVF256,Flat:nprobe=16, ...  [default: exact ones]"
 AVERAGED = "Average larger maps to so many numbers an image.  [default: 4096, or one a channel where there are more]"
 KEPT = "Write features and labels to this .npz, too, as measure credibility reads them."
-FEATURES = (
-    "Where to compare: pixels, inception, torchvision:NAME, FILE.py:NAME, a TorchScript file, or the folder of a "
-    "classifier's or a GAN's training.  [default: a classifier of the images' classes, trained once; else pixels]"
-)
-WEIGHTS = "Of a network made elsewhere: its .safetensors, or torch state dict."
 PAGE = "Write a page with figures and images to this folder, too."
-IMAGES_N = "How many images a side.  [default: half of the real ones, or all generated ones; at most 10000]"
 measuring_options = options.together(
     click.option("--distance", type=DISTANCES, default="sqeuclidean", help="Squared Euclidean, or 1 - cos."),
     click.option("--anchors", type=options.count(), help="Estimate from so many random points.  [default: from all]"),
@@ -120,15 +112,7 @@ def credibility(out: Path | None, as_json: bool, **settings: Any) -> None:
 @command.command()
 @click.argument("real")
 @click.argument("generated")
-@click.option("--features", help=FEATURES)
-@click.option("--weights", type=options.A_FILE, help=WEIGHTS)
-@click.option("--n", type=options.count(2), help=IMAGES_N)
-@click.option(
-    "--size",
-    type=options.count(most=options.LARGEST_SIDE),
-    help="Side to resize the images to, in pixels.  [default: their own, up to 256]",
-)
-@options.normalize
+@comparing
 @options.own_images
 @options.seed("Seed of the choice of images, and of a GAN's latent noise.")
 @click.option("--out", type=options.ANY_FOLDER, help=PAGE)
@@ -153,10 +137,10 @@ def images(
 ) -> None:
     """Print how like GENERATED images are to REAL ones, by every measure, beside what other real images give.
 
-    Each is a folder or .zip of images, an .npz (uint8), an image set, or the folder of a GAN's training.
+    Each is a folder or .zip of images, an .npz (uint8), an image set, or a GAN, by the folder of its training or by a
+    .safetensors that this kept.
     """
     from evaluation.measured import measure_images
-    from evaluation.named import space_called
     from evaluation.page import report
     from evaluation.sources import open_images
     from lab.reporting.report import write_report
@@ -165,9 +149,8 @@ def images(
     opening = {**decoding, "data": root, "download": download, "size": size, "seed": seed, "say": say}
     ones = open_images(real, **opening)
     others = open_images(generated, **opening, count=n or max(2, len(ones) // 2))
-    local = {"data": str(root), "download": download}
-    reference = features or _default_space([ones.labelled, others.labelled], runs, local)
-    space = space_called(reference, weights=weights, size=size, normalize=normalize, data=root, download=download)
+    network: dict[str, Any] = {"weights": weights, "size": size, "normalize": normalize}
+    space = space_named(features, [ones.labelled, others.labelled], runs, data=root, download=download, **network)
     found = measure_images(ones, others, space, n=n, seed=seed, runs=runs, say=say)
     for text in found.remarks:
         say(f"Warning: {text}")
@@ -177,12 +160,3 @@ def images(
     if out:
         say(f"Report: {write_report(report(found), [], found.left_out, out)}")
     print_json(found.plain(), as_json)
-
-
-def _default_space(labelled: Iterable[str | None], runs: Path, local: dict[str, Any]) -> str:
-    """The folder of a classifier of the images' classes, which is trained if need be; else the pixels."""
-    known = next(filter(None, labelled), None)
-    if known is None:
-        say("These images have no classes to be told apart by, so pixels are compared; --features names a network.")
-        return "pixels"
-    return str(do_cell(evaluator(known, Path(local["data"])), runs, local).path)

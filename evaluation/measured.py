@@ -2,9 +2,10 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from torch import Tensor
 
@@ -121,11 +122,26 @@ def measure_images(
     runs: Path | None = None,
     say: Say = lambda text: None,
 ) -> ImagesComparison:
-    """Compare n random images of either side, and n others of the real ones for the floor.
+    """Compare n random images of either side, and n others of the real ones for the floor: `measure_each` of one."""
+    (found,) = measure_each(real, [generated], space, n=n, seed=seed, runs=runs, say=say)
+    return found
+
+
+def measure_each(
+    real: Images,
+    sides: Sequence[Images],
+    space: Space,
+    *,
+    n: int | None = None,
+    seed: int = 0,
+    runs: Path | None = None,
+    say: Say = lambda text: None,
+) -> list[ImagesComparison]:
+    """Compare n random images of each generated side with the same n real ones, and these with n others of theirs.
 
     Args:
         real: of any origin.
-        generated: of any origin; brought to the channels and the size of the real ones.
+        sides: of any origin; brought to the channels and the size of the real ones.
         space: where they are compared.
         n: images a side; None for half of the real ones, or as many as there are generated ones, up to 10,000.
         seed: draws them.
@@ -138,39 +154,86 @@ def measure_images(
     """
     if space.takes is not None:
         real = real.brought_to(space.takes, space.name, say)
-    generated = generated.brought_to(real.shape, real.name, say)
-    n = _size(real, generated, n)
-    picked, drawn = subset(len(real), min(2 * n, len(real)), seed, "real"), subset(len(generated), n, seed, "generated")
+    sides = [side.brought_to(real.shape, real.name, say) for side in sides]
+    n = min(_size(real, side, n) for side in sides)
     where = f"{space.name} {space.layer}".rstrip()
-    say(f"{n} of {len(real)} real and {n} of {len(generated)} generated images, in the space {where}.")
-    every = _see(space, real.images[picked], runs)
-    seen, others = every.part(slice(n)), space.see(generated.images[drawn])
-    trained = real.trained if generated.trained is None else generated.trained
-    known = None if trained is None else TrainingSet.of(_see(space, trained, runs).features)
-    predicted = space.predictions(seen, others)
-    labels = None if real.labels is None else real.labels[picked[:n]]
-    floor, left_out = None, list[str]()
-    try:
-        found = compare(seen.features, others.features, real_labels=labels, predicted=predicted, training=known)
+    told = (f"{n} of {len(real)} real and {n} of {len(side)} generated images, in the space {where}." for side in sides)
+    for text in dict.fromkeys(told):
+        say(text)
+    drawn = _Real.drawn(real, n, space, seed, runs)
+    found = []
+    for number, side in enumerate(sides, 1):
+        if len(sides) > 1:
+            say(f"Measuring {side.name} ({number} of {len(sides)})")
+        found.append(drawn.against(side, seed))
+    return found
+
+
+@dataclass(frozen=True)
+class _Real:
+    """The real images of a comparison: all of them, the n that were drawn and what is seen in them, and the floor."""
+
+    every: Images
+    images: Tensor
+    labels: Tensor | None
+    space: Space
+    runs: Path | None
+    seen: Seen
+    floor: Comparison | None
+    searched: dict[int, TrainingSet] = field(default_factory=dict)
+
+    @classmethod
+    def drawn(cls, real: Images, n: int, space: Space, seed: int, runs: Path | None) -> Self:
+        picked = subset(len(real), min(2 * n, len(real)), seed, "real")
+        every = _see(space, real.images[picked], runs)
+        seen, labels = every.part(slice(n)), None if real.labels is None else real.labels[picked[:n]]
+        floor = None
         if len(picked) == 2 * n:
             half = every.part(slice(n, None))
-            choices = space.predictions(seen, half)
-            floor = compare(seen.features, half.features, real_labels=labels, predicted=choices)
-        else:
-            left_out.append(f"floor of real against real: needs {2 * n} real images; there are {len(real)}.")
+            with _naming(f"{real.name} in {space.name}"):
+                floor = compare(
+                    seen.features, half.features, real_labels=labels, predicted=space.predictions(seen, half)
+                )
+        return cls(real, real.images[picked[:n]], labels, space, runs, seen, floor)
+
+    def _known(self, trained: Tensor) -> TrainingSet:
+        """What is known of training images, found once for all sides that share them."""
+        if id(trained) not in self.searched:
+            self.searched[id(trained)] = TrainingSet.of(_see(self.space, trained, self.runs).features)
+        return self.searched[id(trained)]
+
+    def against(self, generated: Images, seed: int) -> ImagesComparison:
+        real, space, n = self.every, self.space, len(self.images)
+        drawn = subset(len(generated), n, seed, "generated")
+        others = space.see(generated.images[drawn])
+        trained = real.trained if generated.trained is None else generated.trained
+        known = None if trained is None else self._known(trained)
+        predicted = space.predictions(self.seen, others)
+        with _naming(f"{real.name} and {generated.name} in {space.name}"):
+            found = compare(
+                self.seen.features, others.features, real_labels=self.labels, predicted=predicted, training=known
+            )
+        short = f"floor of real against real: needs {2 * n} real images; there are {len(real)}."
+        return ImagesComparison(
+            replace(real, images=self.images, labels=None),
+            replace(generated, images=generated.images[drawn], labels=None),
+            space,
+            found,
+            self.floor,
+            predicted,
+            trained,
+            [*([short] if self.floor is None else []), *found.left_out],
+            [*_shared(real, generated), *found.remarks],
+        )
+
+
+@contextmanager
+def _naming(what: str) -> Iterator[None]:
+    """What the measures refuse, told in the name of what they were given."""
+    try:
+        yield
     except ValueError as error:
-        raise WorkbenchError(f"{real.name} and {generated.name} in {space.name}: {error}") from error
-    return ImagesComparison(
-        replace(real, images=real.images[picked[:n]], labels=None),
-        replace(generated, images=generated.images[drawn], labels=None),
-        space,
-        found,
-        floor,
-        predicted,
-        trained,
-        [*left_out, *found.left_out],
-        [*_shared(real, generated), *found.remarks],
-    )
+        raise WorkbenchError(f"{what}: {error}") from error
 
 
 def _digits(value: float, floor: float | None, gap: float | None) -> dict[str, str]:

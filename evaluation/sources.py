@@ -1,4 +1,4 @@
-"""Images by reference: a folder, a zip archive, an .npz, an image set, or the folder of a GAN's training."""
+"""Images by reference: a folder, a zip archive, an .npz, an image set, or a GAN, by folder or weights."""
 
 import zipfile
 from collections.abc import Callable
@@ -11,18 +11,18 @@ import torch
 from torch import Tensor
 
 import imagesets
-from gans._config import TrainingConfig
-from gans._snapshots import generate, load_generator
+from gans._snapshots import generate
+from gans._trained import Trained, open_gan
 from imagesets import SOURCES
 from imagesets._spec import OWN
 from lab import registry
 from lab.cells import layout
 from lab.cells.folder import CellFolder
 from lab.errors import UsageError, WorkbenchError, first_line
-from lab.training.snapshots import snapshots
 
 Say = Callable[[str], None]
-KINDS = "a folder or .zip of images, an .npz, an image set, or the folder of a GAN's training"
+KINDS = "a folder or .zip of images, an .npz, an image set, or the folder of a GAN's training, or its .safetensors"
+WEIGHTS = ".safetensors"
 ARRAYS = ("images", "arr_0", "x")
 """What the images of an .npz may be called."""
 LARGEST = 256
@@ -96,8 +96,8 @@ def open_images(
         WorkbenchError: files cannot be read or decoded, there are too few, or a GAN kept no generator.
     """
     path = Path(reference).expanduser()
-    if path.is_dir() and layout.is_cell(path):
-        return _generated(reference, path, count, seed, data, download)
+    if (path.is_dir() and layout.is_cell(path)) or (path.is_file() and path.suffix == WEIGHTS):
+        return generated(_opened(path), count, seed=seed, data=data, download=download)
     if path.suffix == ".npz" and path.is_file():
         return _of_arrays(reference, path)
     known = [entry.name for entry in registry.entries("imagesets")]
@@ -111,6 +111,17 @@ def open_images(
         settings = {"size": side, **decoding}
     name = imagesets.settle(reference, data, **settings, say=say)
     return _of_imageset(reference, name, data, download)
+
+
+def generated(
+    trained: Trained, count: int | None, *, seed: int, data: Path, download: bool, name: str | None = None
+) -> Images:
+    """Images that a GAN draws, with those that it was trained on; arguments as of `open_images`."""
+    run = trained.run
+    images = generate(trained.generator, count or run.spec_of_images.n["test"], trained.latent, seed)
+    known = imagesets.load(run.imageset, "train", root=data, download=download).images
+    labelled = run.imageset if len(run.spec_of_images.classes) > 1 else None
+    return Images(name or trained.name, images, labelled=labelled, trained=known)
 
 
 def conformed(images: Tensor, shape: tuple[int, ...]) -> Tensor:
@@ -141,16 +152,10 @@ def _of_imageset(given: str, name: str, data: Path, download: bool) -> Images:
     return Images(given, torch.cat([held.images, trained.images]), labels, spec.classes, labelled)
 
 
-def _generated(given: str, folder: Path, count: int | None, seed: int, data: Path, download: bool) -> Images:
-    cell = CellFolder(folder)
-    if cell.task != "train-gan":
-        raise UsageError(f"{given} is the folder of {cell.task}, and no GAN's training: name {KINDS}.")
-    run = TrainingConfig.parse(cell.config)
-    generator = load_generator(snapshots(folder, "generator")[-1], run)
-    trained = imagesets.load(run.imageset, "train", root=data, download=download).images
-    images = generate(generator, count or run.spec_of_images.n["test"], run.settings.latent, seed)
-    labelled = run.imageset if len(run.spec_of_images.classes) > 1 else None
-    return Images(given, images, labelled=labelled, trained=trained)
+def _opened(path: Path) -> Trained:
+    if path.is_dir() and (task := CellFolder(path).task) != "train-gan":
+        raise UsageError(f"{path} is the folder of {task}, and no GAN's training: name {KINDS}.")
+    return open_gan(path)
 
 
 def _of_arrays(given: str, path: Path) -> Images:

@@ -23,6 +23,7 @@ class GanConfig(Config):
     """Whether the objective is made with the soft nearest neighbor loss: the engine is then a part of what decides."""
 
     backbone: Literal["cnn", "resnet"] = Field("cnn", description="the networks; resnet costs several times more")
+    conditional: bool = Field(False, description="learn to generate each class by itself, where images have labels")
     latent: int = Field(100, ge=1, le=65_536, description="dimensions of the latent noise")
     width: int = Field(
         64, ge=1, le=1024, description="channels at the widest resolution; each halving of the side doubles them"
@@ -41,6 +42,16 @@ class GanConfig(Config):
         0.0,
         description="reward of the generator for the SNNL of real and generated images in the discriminator's layers",
     )
+
+    def classes_in(self, spec: Spec) -> int:
+        """How many classes the networks are told of: 0 if they are told of none.
+
+        Raises:
+            UsageError: they are to be told, and the images have no labels.
+        """
+        if self.conditional and not spec.classes:
+            raise UsageError("conditional: the images have no labels: take some that have, or leave it out.")
+        return len(spec.classes) if self.conditional else 0
 
     @property
     def entangles(self) -> bool:

@@ -20,8 +20,11 @@ import imagesets
 from gans._config import TrainingConfig
 from gans._entangled import Remembering, mean_snnl
 from gans._kept import kept_files
-from gans._snapshots import generate, save_grid
+from gans._labels import labelled
+from gans._pictures import save_grid
+from gans._sampling import class_rows
 from gans._state import GanState
+from gans._trained import described
 from lab import registry
 from lab.cells.folder import CellFolder
 from lab.processes import share
@@ -80,9 +83,9 @@ class GanTraining(Training):
         """A snapshot of the averaged generator, and a grid of images from the same latents every time."""
         ema, seed = self.state.ema, self.config.seed
         weights, grid = self.kept_files[self.step]
-        save_weights(ema, folder / weights)
-        images = generate(ema, GRID_IMAGES, self.config.settings.latent, seed, self.accelerator.device.type)
-        save_grid(images, folder / grid)
+        save_weights(ema, folder / weights, described(self.config, self.kimg_at(self.step)))
+        device, latent = self.accelerator.device.type, self.config.settings.latent
+        save_grid(class_rows(ema, GRID_IMAGES, latent, seed, device), folder / grid)
 
     def rows(self, start: int, stop: int) -> Iterator[dict[str, Any]]:
         """The mean of each loss over the steps after `start` up to `stop`; of step 0, how large the networks are."""
@@ -111,6 +114,8 @@ def begin(config: TrainingConfig, cell: CellFolder) -> GanTraining:
     accelerator, arithmetic = frame.begin(config, cell)
     images = imagesets.load(config.imageset, "train", **cell.data)
     state = GanState(gan, config, accelerator)
+    if config.settings.conditional:
+        state.tell_shares(images)
     return GanTraining(
         accelerator=accelerator, arithmetic=arithmetic, config=config, gan=gan, images=images, state=state
     )
@@ -124,8 +129,8 @@ def train_step(training: GanTraining) -> None:
     for index in range(state.step * settings.critic_steps, (state.step + 1) * settings.critic_steps):
         real = _real(training, index)
         if "discriminator" in state.wrapped:
-            losses = _update_discriminator(training, real, index)
-    losses |= _update_generator(training, real)
+            losses = _update_discriminator(training, *real, index)
+    losses |= _update_generator(training, *real)
     state.step += 1
     seen = state.step * training.images_per_step
     half_life = min(settings.ema_kimg * 1000, seen * EMA_RAMP)
@@ -133,24 +138,23 @@ def train_step(training: GanTraining) -> None:
     training.losses.append({(name, ""): loss for name, loss in losses.items()})
 
 
-def _update_discriminator(training: GanTraining, real: Tensor, index: int) -> dict[str, Tensor]:
-    state = training.state
+def _update_discriminator(training: GanTraining, real: Tensor, labels: Tensor | None, index: int) -> dict[str, Tensor]:
+    d = labelled(training.state.wrapped["discriminator"], labels)
     with torch.no_grad(), training.autocast():
-        fake = state.wrapped["generator"](_noise(training, "discriminator", index))
+        fake = _generated(training, "discriminator", index, labels)
     with training.autocast():
-        loss, logs = training.gan.discriminator_loss(
-            state.wrapped["discriminator"], real, fake, training.config.settings
-        )
+        loss, logs = training.gan.discriminator_loss(d, real, fake, training.config.settings)
     _descend(training, "discriminator", loss)
     return _told("discriminator", loss, logs)
 
 
-def _update_generator(training: GanTraining, real: Tensor) -> dict[str, Tensor]:
+def _update_generator(training: GanTraining, real: Tensor, labels: Tensor | None) -> dict[str, Tensor]:
     state = training.state
     with state.frozen_discriminator() as discriminator:
+        d = None if discriminator is None else labelled(discriminator, labels)
         with training.autocast():
-            fake = state.wrapped["generator"](_noise(training, "generator", state.step))
-            loss, logs = _generator_loss(training, discriminator, fake, real)
+            fake = _generated(training, "generator", state.step, labels)
+            loss, logs = _generator_loss(training, d, fake, real)
         _descend(training, "generator", loss)
     return _told("generator", loss, logs)
 
@@ -180,13 +184,18 @@ def _told(network: str, loss: Tensor, logs: dict[str, Tensor]) -> dict[str, Tens
     return {f"{network}_loss": loss.detach()} | {name: log.detach() for name, log in logs.items()}
 
 
-def _real(training: GanTraining, index: int) -> Tensor:
-    picked = batch_indices(len(training.images), training.config.settings.batch, training.config.seed, index)
-    batch = training.images.batch(share(picked))
-    return batch.to(training.accelerator.device, memory_format=torch.channels_last)
+def _real(training: GanTraining, index: int) -> tuple[Tensor, Tensor | None]:
+    """This process's part of a batch: images, and their labels if the GAN is conditional."""
+    settings, device = training.config.settings, training.accelerator.device
+    picked = share(batch_indices(len(training.images), settings.batch, training.config.seed, index))
+    images = training.images.batch(picked).to(device, memory_format=torch.channels_last)
+    return images, training.images.classes(picked).to(device) if settings.conditional else None
 
 
-def _noise(training: GanTraining, purpose: str, index: int) -> Tensor:
+def _generated(training: GanTraining, purpose: str, index: int, labels: Tensor | None) -> Tensor:
+    """This process's part of a batch of the generator."""
     settings, draw = training.config.settings, random_generator(training.config.seed, "noise", purpose, index)
     noise = torch.randn(settings.batch, settings.latent, generator=draw, device="cpu")
-    return share(noise).to(training.accelerator.device)
+    known = () if labels is None else (labels,)
+    images: Tensor = training.state.wrapped["generator"](share(noise).to(training.accelerator.device), *known)
+    return images

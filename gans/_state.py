@@ -11,6 +11,8 @@ from accelerate import Accelerator
 from torch import nn
 
 from gans._config import TrainingConfig
+from gans._labels import shares_of
+from imagesets import ImageSet
 from lab.training.draws import derive_seed
 from lab.training.state import TrainingState
 from lab.training.tensors import parameters_of
@@ -44,6 +46,15 @@ class GanState(TrainingState):
         for name, network in self.bare.items():
             if run.compile and not (name == "discriminator" and config.DIFFERENTIATES_TWICE):
                 network.compile()
+
+    def tell_shares(self, images: ImageSet) -> None:
+        """Let a conditional generator and its average know the classes' shares of the training images."""
+        assert images.labels is not None, "the settings were checked against the images"
+        for network in (self.bare["generator"], self.ema):
+            shares = shares_of(network)
+            if shares is not None:
+                counts = torch.bincount(images.labels, minlength=len(shares))
+                shares.copy_(counts / len(images))
 
     @contextmanager
     def frozen_discriminator(self) -> Iterator[nn.Module | None]:

@@ -20,7 +20,7 @@ VERSION = 1
 class Config(GanConfig):
     """LSGAN's recipe."""
 
-    batch: int = Field(64, ge=2, description="images in a batch, over all processes")
+    batch: int = Field(64, ge=2, le=65_536, description="images in a batch, over all processes")
     learning_rate: float = Field(1e-3, gt=0, description="Adam's step size, for both networks")
 
 

@@ -27,7 +27,7 @@ class Config(GanConfig):
 
     DIFFERENTIATES_TWICE: ClassVar[bool] = True
 
-    batch: int = Field(64, ge=2, description="images in a batch, over all processes")
+    batch: int = Field(64, ge=2, le=65_536, description="images in a batch, over all processes")
     learning_rate: float = Field(1e-3, gt=0, description="Adam's step size, for both networks")
     beta1: float = Field(0.0, ge=0, lt=1, description="Adam's decay of the mean gradient")
     beta2: float = Field(0.99, ge=0, lt=1, description="Adam's decay of the squared gradient")

@@ -24,7 +24,7 @@ VERSION = 1
 class Config(GanConfig):
     """RaGAN's recipe."""
 
-    batch: int = Field(64, ge=2, description="images in a batch, over all processes")
+    batch: int = Field(64, ge=2, le=65_536, description="images in a batch, over all processes")
     learning_rate: float = Field(5e-4, gt=0, description="Adam's step size, for both networks")
 
 

@@ -31,8 +31,9 @@ class Config(GanConfig):
 
     ENTANGLES: ClassVar[bool] = True
 
-    batch: int = Field(256, ge=2, description="images in a batch, over all processes")
+    batch: int = Field(256, ge=2, le=65_536, description="images in a batch, over all processes")
     critic_steps: Literal[1] = Field(1, description="generator updates a batch", json_schema_extra=HIDDEN)
+    conditional: Literal[False] = Field(False, description="no network is told of labels", json_schema_extra=HIDDEN)
     snnl_weight: Literal[0] = Field(0, description="the objective has no other term", json_schema_extra=HIDDEN)
     temperature: float = Field(0.05, gt=0, description="share of the mean squared distance of two real images")
     saturating: bool = Field(False, description="maximise the SNNL itself at its best temperature, as the paper does")

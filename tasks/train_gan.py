@@ -26,10 +26,11 @@ def cell(config: Config, data: Path) -> Cell[Config]:
     """The cell of a training, on images below `data`.
 
     Raises:
-        UsageError: the image set is unknown.
+        UsageError: the image set is unknown, or has no labels and the GAN is conditional on them.
         WorkbenchError: a user's own images are not there.
     """
     config = config.replaced(spec=imagesets.recorded_spec(config.imageset, data))
+    config.settings.classes_in(config.spec_of_images)
     return Cell(
         "train-gan",
         f"gan-{config.gan}-{imagesets.label(config.imageset)}-s{config.seed}",

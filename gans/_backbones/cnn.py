@@ -9,6 +9,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from gans._backbones.classes import ClassLatent, projection, with_labels
 from gans._backbones.norms import Norm, doublings, normalisation, normalise_weights
 from imagesets import Spec
 
@@ -19,19 +20,21 @@ class Generator(nn.Module):
     Without a norm the weights start as He et al. (2015) have it, so that the maps keep their size from layer to layer.
     """
 
-    def __init__(self, spec: Spec, latent: int, width: int, norm: Norm) -> None:
+    def __init__(self, spec: Spec, latent: int, width: int, norm: Norm, classes: int = 0) -> None:
         super().__init__()
+        self.classes = ClassLatent(classes, latent) if classes else None
         k = doublings(spec.size)
         self.base = spec.size >> k
         self.widest = width << (k - 1)
-        self.project = nn.Linear(latent, self.widest * self.base**2, bias=False)
+        self.project = nn.Linear(2 * latent if classes else latent, self.widest * self.base**2, bias=False)
         self.norm = normalisation(norm, self.widest)
         self.up = nn.ModuleList(_up(width << i, width << (i - 1), norm) for i in range(k - 1, 0, -1))
         self.to_image = nn.ConvTranspose2d(width, spec.channels, 4, 2, 1)
         self.apply(he_weights if norm == "none" else normal_weights)
         normalise_weights(self, norm)
 
-    def forward(self, z: Tensor) -> Tensor:
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        z = z if self.classes is None else self.classes(z, labels)
         x = self.project(z).view(-1, self.widest, self.base, self.base)
         x = torch.relu(self.norm(x.contiguous(memory_format=torch.channels_last)))
         for block in self.up:
@@ -45,7 +48,7 @@ class Discriminator(nn.Module):
     BatchNorm is left out of the first layer, as in the paper.
     """
 
-    def __init__(self, spec: Spec, width: int, norm: Norm) -> None:
+    def __init__(self, spec: Spec, width: int, norm: Norm, classes: int = 0) -> None:
         super().__init__()
         k = doublings(spec.size)
         channels = [spec.channels, *(width << i for i in range(k))]
@@ -56,16 +59,19 @@ class Discriminator(nn.Module):
             )
             for i in range(k)
         )
-        self.head = nn.Linear(channels[-1] * (spec.size >> k) ** 2, 1)
+        features = channels[-1] * (spec.size >> k) ** 2
+        self.head = nn.Linear(features, 1)
+        self.projection = projection(classes, features) if classes else None
         self.apply(normal_weights)
         normalise_weights(self, norm)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(self, x: Tensor, labels: Tensor | None = None) -> tuple[Tensor, dict[str, Tensor]]:
         features = {}
         for i, block in enumerate(self.blocks, start=1):
             x = nn.functional.leaky_relu(block(x), 0.2)
             features[f"conv{i}"] = x
-        return self.head(x.flatten(1)).float().squeeze(1), features
+        x = x.flatten(1)
+        return with_labels(self.head(x).float().squeeze(1), self.projection, x, labels), features
 
 
 def normal_weights(module: nn.Module) -> None:

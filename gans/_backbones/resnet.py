@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gans._backbones.classes import ClassLatent, projection, with_labels
 from gans._backbones.norms import Norm, doublings, normalisation, normalise_weights
 from imagesets import Spec
 
@@ -19,19 +20,21 @@ from imagesets import Spec
 class Generator(nn.Module):
     """Latent (b, z) -> images (b, channels, size, size) in [-1, 1]."""
 
-    def __init__(self, spec: Spec, latent: int, width: int, norm: Norm) -> None:
+    def __init__(self, spec: Spec, latent: int, width: int, norm: Norm, classes: int = 0) -> None:
         super().__init__()
+        self.classes = ClassLatent(classes, latent) if classes else None
         k = doublings(spec.size)
         self.base = spec.size >> k
         self.widest = width << (k - 1)
         channels = [self.widest, *(width << i for i in range(k - 1, -1, -1))]
-        self.project = nn.Linear(latent, self.widest * self.base**2)
+        self.project = nn.Linear(2 * latent if classes else latent, self.widest * self.base**2)
         self.up = nn.ModuleList(Up(channels[i], channels[i + 1], norm) for i in range(k))
         self.norm = normalisation(norm, width)
         self.to_image = nn.Conv2d(width, spec.channels, 3, padding=1)
         start(self, norm)
 
-    def forward(self, z: Tensor) -> Tensor:
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        z = z if self.classes is None else self.classes(z, labels)
         x = self.project(z).view(-1, self.widest, self.base, self.base).contiguous(memory_format=torch.channels_last)
         for block in self.up:
             x = block(x)
@@ -41,19 +44,21 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     """Images (b, channels, size, size) -> scores (b,), features {"block1": ..., "block2": ...} after each block."""
 
-    def __init__(self, spec: Spec, width: int, norm: Norm) -> None:
+    def __init__(self, spec: Spec, width: int, norm: Norm, classes: int = 0) -> None:
         super().__init__()
         channels = [spec.channels, *(width << i for i in range(doublings(spec.size)))]
         sides = range(len(channels) - 1)
         self.blocks = nn.ModuleList(Down(channels[i], channels[i + 1], norm, first=i == 0) for i in sides)
         self.head = nn.Linear(channels[-1], 1)
+        self.projection = projection(classes, channels[-1]) if classes else None
         start(self, norm)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(self, x: Tensor, labels: Tensor | None = None) -> tuple[Tensor, dict[str, Tensor]]:
         features = {}
         for i, block in enumerate(self.blocks, start=1):
             x = features[f"block{i}"] = block(x)
-        return self.head(torch.relu(x).sum((2, 3))).float().squeeze(1), features
+        x = torch.relu(x).sum((2, 3))
+        return with_labels(self.head(x).float().squeeze(1), self.projection, x, labels), features
 
 
 class Up(nn.Module):

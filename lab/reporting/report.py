@@ -47,10 +47,11 @@ class GalleryRow:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Rows of PNG pictures."""
+    """Rows of PNG pictures, each so many letters' heights wide."""
 
     caption: str
     rows: Sequence[GalleryRow]
+    width: float = 9.6
 
 
 @dataclass(frozen=True)
@@ -95,13 +96,13 @@ def write_report(report: Report, verdicts: Sequence[Verdict], missing: Sequence[
         for suffix, content in formats.items():
             atomic_write(folder / "tables" / f"{table.name}.{suffix}", content)
     page = folder / "report.html"
-    atomic_write(page, _page(report=report, verdicts=verdicts, missing=missing, pictures=pictures))
+    atomic_write(page, _page(report=report, verdicts=verdicts, missing=missing, pictures=pictures, beside=True))
     return page
 
 
 def write_page(report: Report, page: Path) -> None:
-    """Write a report of text and galleries alone, which is one page without files beside it, whole or not at all."""
-    atomic_write(page, _page(report=report, verdicts=[], missing=[], pictures={}))
+    """Write a report without figures as one page without files beside it, whole or not at all."""
+    atomic_write(page, _page(report=report, verdicts=[], missing=[], pictures={}, beside=False))
 
 
 def _named(report: Report, kind: type[Any]) -> list[Any]:

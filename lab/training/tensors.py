@@ -1,17 +1,22 @@
 """Tensors as bytes, and a network's weights as a file."""
 
 import io
+import json
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from lab.cells.proofs import check
 from lab.errors import WorkbenchError, first_line
-from lab.files import atomic_write
+from lab.files import atomic_write, from_json
+
+ABOUT = "about"
+"""What the entry of a weights file's metadata is called that tells of the network."""
+TRAIN_AGAIN = "remove the cell's folder and train it again"
 
 
 def packed(value: Any) -> bytes:
@@ -36,14 +41,32 @@ def parameters_of(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-def save_weights(network: nn.Module, path: Path) -> None:
-    """Write a network's weights and buffers, whole or not at all; its folder is made if it is not there."""
+def save_weights(network: nn.Module, path: Path, about: dict[str, Any] | None = None) -> None:
+    """Write a network's weights and buffers, whole or not at all; its folder is made if it is not there.
+
+    `about`, JSON-ready, goes into the file's metadata, so that the file alone tells what network it is of.
+    """
     path.parent.mkdir(exist_ok=True)
-    atomic_write(path, save(contiguous(network.state_dict())))
+    metadata = None if about is None else {ABOUT: json.dumps(about, sort_keys=True)}
+    atomic_write(path, save(contiguous(network.state_dict()), metadata))
 
 
-def load_weights(network: nn.Module, path: Path, known: str | None = None) -> None:
-    """Give a network what `save_weights` wrote; `known` is the hash of it.
+def weights_about(path: Path) -> dict[str, Any] | None:
+    """What a file of weights says of its network; None if it says nothing.
+
+    Raises:
+        WorkbenchError: it is no such file.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            said = (file.metadata() or {}).get(ABOUT)
+        return None if said is None else from_json(said)
+    except (OSError, SafetensorError, ValueError) as error:
+        raise WorkbenchError(f"{path} is damaged, or no .safetensors of weights: {first_line(error)}") from error
+
+
+def load_weights(network: nn.Module, path: Path, known: str | None = None, advice: str = TRAIN_AGAIN) -> None:
+    """Give a network what `save_weights` wrote; `known` is the hash of it, and `advice` what to do if it does not fit.
 
     Raises:
         WorkbenchError: the file is damaged or another's, does not fit, or holds numbers that are not finite.
@@ -54,7 +77,7 @@ def load_weights(network: nn.Module, path: Path, known: str | None = None) -> No
         network.load_state_dict(load(data))
     except (OSError, SafetensorError, RuntimeError) as error:
         problem = f"{path} is damaged or of another network ({first_line(error)})"
-        raise WorkbenchError(f"{problem}: remove the cell's folder and train it again.") from error
+        raise WorkbenchError(f"{problem}: {advice}.") from error
     for name, value in network.state_dict().items():
         if not value.isfinite().all():
             problem = f"{path} holds weights that are not finite ({name})"

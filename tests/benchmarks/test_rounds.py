@@ -50,7 +50,7 @@ def test_a_line_says_whether_its_bound_is_met(rounds):
 @pytest.mark.parametrize(
     "name, arguments, found",
     [
-        ("gan_training", ["--size", "16", "--width", "4", "--steps", "1"], "loops"),
+        ("gan_training", ["--gan", "sngan", "--size", "16", "--width", "4", "--steps", "1"], 1),
         ("classifier_training", ["--size", "16", "--steps", "1"], "images_per_second"),
         ("image_folder", ["--count", "60"], "memory_with_workers"),
     ],

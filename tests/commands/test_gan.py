@@ -22,3 +22,26 @@ def test_one_gan_is_trained_once(snnl, tmp_path):
     assert "gan sample" in first.stderr
     done = snnl("cell", one["folder"], cwd=tmp_path)
     assert done.returncode == 0 and "Done" in done.stderr
+
+
+def test_gans_are_compared_and_their_ways_drawn(study, tmp_path, monkeypatch):
+    """By the folder of one and the weights alone of the other."""
+    from click.testing import CliRunner
+    from PIL import Image
+
+    from commands.gan import command
+
+    home, *_ = study
+    monkeypatch.chdir(tmp_path)
+    folders = [next((home / "my runs" / "cells").glob(f"gan-{name}-digits-s0-*")) for name in ("dcgan", "wgan-gp")]
+    weights = tmp_path / "alone.safetensors"
+    weights.write_bytes(sorted(folders[1].glob("snapshots/*"))[-1].read_bytes())
+    asked = ["compare", str(folders[0]), str(weights), "--features", "pixels", "--n", "20", "--out", "page.html"]
+    done = CliRunner().invoke(command, [*asked, "--json"])
+    assert done.exit_code == 0, done.output
+    header, *rows, last = done.stdout.splitlines()
+    assert header.split() == ["measure", "side", "dcgan", "wgan-gp", "floor"] and len(rows) > 20
+    assert [one["gan"] for one in json.loads(last)["gans"]] == ["dcgan", "wgan-gp"]
+    assert f"wgan-gp: {weights} after" in done.stderr and (tmp_path / "page.html").is_file()
+    done = CliRunner().invoke(command, ["interpolate", str(weights), "--rows", "3", "--steps", "4", "--out", "i.png"])
+    assert done.exit_code == 0 and Image.open("i.png").size == (4 * 16, 3 * 16), done.output

@@ -12,7 +12,7 @@ HOSTILE = ("nan", "inf", "-inf", "1e300", "1" + "0" * 40)
 """No option takes one of these, whatever it is for: a number, several, or a name."""
 ODD = ("0", "-1", "-1e9")
 """Some options take some of these."""
-TEXTS = {"features", "imageset", "index", "layers", "model", "nodes", "snnl_layers", "split"}
+TEXTS = {"features", "imageset", "index", "label", "layers", "model", "nodes", "snnl_layers", "split"}
 """Options that take names, of which some are known only when a network is built."""
 
 
@@ -51,7 +51,7 @@ def place(tmp_path_factory):
 @pytest.fixture
 def end(place, monkeypatch):
     """A function that gives the message and the exit code of a command with an option; no work is ever begun."""
-    import gans._snapshots
+    import gans._trained
     import outside.credibility
     import outside.network
     import outside.points
@@ -61,7 +61,7 @@ def end(place, monkeypatch):
         raise WorkbenchError("the work begins")
 
     work = {_train: "do_cell", classifier: "do_folder", doctor: "findings", study: "run_study", tune: "search"}
-    work |= {gans._snapshots: "sample_grid", outside.network: "extract", outside.points: "measure_file"}
+    work |= {gans._trained: "open_gan", outside.network: "extract", outside.points: "measure_file"}
     for module, name in (work | {outside.credibility: "measure_credibility"}).items():
         monkeypatch.setattr(module, name, begin)
     monkeypatch.chdir(place)

@@ -170,6 +170,7 @@ CASES = {
     },
     "dcgan, entangled": {"gan": "dcgan", "norm": False, "snnl_weight": 1.0},
     "sngan, residual": {"gan": "sngan", "norm": False, "backbone": "resnet"},
+    "sngan, conditional": {"gan": "sngan", "norm": False, "conditional": True},
     "snnl-gan, saturating": {"gan": "snnl-gan", "norm": False, "saturating": True},
 }
 """Trainings, with BatchNorm where it is in the networks, or nothing in its place."""

@@ -12,7 +12,7 @@ HERE = Path(__file__).resolve().parent
 GANS = [entry.name for entry in registry.entries("gans")]
 CASES = [
     *(f"{gan}, {norm}" for gan in GANS for norm in ("norm", "none")),
-    *("dcgan, entangled", "sngan, residual", "snnl-gan, saturating"),
+    *("dcgan, entangled", "sngan, residual", "sngan, conditional", "snnl-gan, saturating"),
 ]
 LOUD = {"penalty last", "only the penalty synchronised"}
 """The last bias has no gradient from the penalty, so DDP misses it, but only notices in the next step."""

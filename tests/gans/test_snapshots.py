@@ -4,7 +4,8 @@ import pytest
 import torch
 from PIL import Image
 
-from gans._snapshots import sample_grid, save_grid
+from gans._pictures import save_grid, square
+from gans._trained import open_gan
 from lab.cells.cell import Cell
 from lab.cells.folder import CellFolder
 from lab.config import Config
@@ -16,7 +17,7 @@ from lab.training.snapshots import snapshots
 @pytest.mark.parametrize("channels, mode", [(1, "L"), (3, "RGB")])
 def test_a_grid_shows_every_image_in_reading_order(tmp_path, n, side, channels, mode):
     images = torch.arange(n, dtype=torch.uint8).view(n, 1, 1, 1).expand(n, channels, 5, 5)
-    save_grid(images, tmp_path / "deep" / "grid.png")
+    save_grid(square(images), tmp_path / "deep" / "grid.png")
     picture = Image.open(tmp_path / "deep" / "grid.png")
     assert picture.size == (5 * side[0], 5 * side[1]) and picture.mode == mode
     seen = [picture.getpixel((5 * (i % side[0]) + 2, 5 * (i // side[0]) + 2)) for i in range(n)]
@@ -28,4 +29,4 @@ def test_folders_without_a_generator_are_named(tmp_path):
         snapshots(tmp_path, "generator")
     other = CellFolder.create(Cell("measure", "measure", Config()), tmp_path, {})
     with pytest.raises(WorkbenchError, match="not the folder of a GAN"):
-        sample_grid(other.path, 4, tmp_path / "grid.png")
+        open_gan(other.path)

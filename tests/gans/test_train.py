@@ -63,8 +63,8 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others(tmp_path, gan
 def test_divergence_names_step_and_loss(tmp_path, monkeypatch):
     update = loop._update_generator
 
-    def poisons(training, real):
-        losses = update(training, real)
+    def poisons(training, *batch):
+        losses = update(training, *batch)
         return losses if training.state.step < 7 else losses | {"generator_loss": torch.tensor(math.nan)}
 
     monkeypatch.setattr(loop, "_update_generator", poisons)

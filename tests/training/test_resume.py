@@ -38,9 +38,9 @@ class Form:
         return self.task.Config.parse({**self.values, **far, **own, **changes})
 
 
-def gan(name):
+def gan(name, **settings):
     """Steps of 64 images; the generator is kept at 0, 1, 4, 9, ... of them."""
-    settings = {"width": 2, "latent": 4, "batch": 64}
+    settings = {"width": 2, "latent": 4, "batch": 64, **settings}
     return Form(gans._loop, train_gan, {"gan": name, "snapshot_kimg": 0.064, "settings": settings}, 10)
 
 
@@ -54,6 +54,7 @@ FORMS = {
     "dcgan": gan("dcgan"),
     "wgan-gp": gan("wgan-gp"),
     "spectral": gan("sngan"),
+    "conditional": gan("dcgan", conditional=True),
     "no discriminator": gan("snnl-gan"),
     "plain": classifier("cnn", {"width": 2}),
     "entangled": classifier("cnn", {"width": 2}, alpha=-0.01),

@@ -37,6 +37,36 @@ def _(place):
     place.cell()
 
 
+def alone(place, network=None, **changes):
+    """The weights of a trained GAN as a file of their own, which says nothing, or something else than is true."""
+    tensors = network or load_file(next((place.cell() / "snapshots").iterdir()))
+    config = json.loads((place.path / "cell" / "config.json").read_text())["config"]
+    metadata = {"about": json.dumps({"config": config | changes})} if changes else None
+    save_file(tensors, place.path / "alone.safetensors", metadata)
+
+
+@situation("weights that do not say what network they are of")
+def _(place):
+    alone(place)
+
+
+@situation("weights and the settings of something else")
+def _(place):
+    alone(place)
+    (place.path / "my.json").write_text('{"config": {}}')
+
+
+@situation("weights and the settings of another GAN")
+def _(place):
+    place.cell()
+    alone(place, {"weight": torch.ones(1)})
+
+
+@situation("weights of a GAN that learned other images")
+def _(place):
+    alone(place, imageset="mnist", spec=digits.SPEC.plain())
+
+
 @situation("of another version's format")
 def _(place):
     edit(place.cell() / "config.json", format=99)
