@@ -1,12 +1,10 @@
 """The page of a comparison of images: every measure beside its floor, figures, and the images that say most."""
 
-import io
-
 import numpy as np
-from PIL import Image
 from torch import Tensor
 
 from evaluation.measured import ImagesComparison
+from lab.reporting.pictures import png
 from lab.reporting.plots import GREY, PALETTE, legend, new_figure
 from lab.reporting.report import Figure, Gallery, GalleryRow, Report, Section
 from lab.reporting.tables import Column, Table
@@ -83,7 +81,7 @@ def _entangled(found: ImagesComparison, side: str) -> Gallery:
     rows = []
     for label, which in (("most entangled", order.flip(0)), ("least entangled", order)):
         shown = which[:SHOWN].tolist()
-        rows.append(GalleryRow(label, [(f"{float(losses[i]):.2f}", png(images[i])) for i in shown]))
+        rows.append(GalleryRow(label, [(f"{float(losses[i]):.2f}", png(images[i].numpy())) for i in shown]))
     return Gallery(f"The {side} images that are most and least entangled with the others, each with its loss.", rows)
 
 
@@ -115,18 +113,11 @@ def _memorized(found: ImagesComparison) -> Section:
     assert near is not None and trained is not None
     shown = near.order[:SHOWN].tolist()
     ratio = [f"{float(near.distance[i] / near.own[i]):.2f}" if near.own[i] else "copy" for i in shown]
-    generated = [(text, png(found.generated.images[i])) for i, text in zip(shown, ratio, strict=True)]
-    nearest = [(f"number {int(near.position[i])}", png(trained[near.position[i]])) for i in shown]
+    generated = [(text, png(found.generated.images[i].numpy())) for i, text in zip(shown, ratio, strict=True)]
+    nearest = [(f"number {int(near.position[i])}", png(trained[near.position[i]].numpy())) for i in shown]
     text = (
         "The generated images that are nearest to a training image, by their distance divided by that of the training "
         "image to its own nearest: below 1 an image counts as memorised. Held-out images have a share of those, too."
     )
     rows = [GalleryRow("generated", generated), GalleryRow("nearest training image", nearest)]
     return Section("Nearest training images", text, [Gallery("Most memorised first.", rows)])
-
-
-def png(image: Tensor) -> bytes:
-    """An image, uint8 (c, h, w), as a PNG's bytes."""
-    pixels, buffer = image.permute(1, 2, 0).numpy(), io.BytesIO()
-    Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(buffer, format="PNG")
-    return buffer.getvalue()

@@ -16,6 +16,7 @@ from lab.reporting.statistics import last_by_seed
 from lab.reporting.tables import Column, Rows, Table, columns, mean_entry, seed_rows
 from studies._measures import MEASURES, Measure, floor_of, named_spaces
 from tasks.evaluate_gan import PAIRS
+from tasks.interpolate import WAYS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -104,6 +105,17 @@ def samples(trainings: Mapping[str, Sequence[CellFolder]]) -> Gallery:
         if all(grids(cell.path) for cell in cells)
     ]
     return Gallery("Images of the averaged generators at the end of training.", rows)
+
+
+def interpolations(table: "pd.DataFrame", cells: Sequence[CellFolder], names: Sequence[str]) -> Gallery:
+    """Ways from one image to another of each one's first seed."""
+    ways = {cell.label.removeprefix("interpolate-"): cell for cell in cells if cell.task == "interpolate"}
+    rows = []
+    for name, found in trainings(table, cells, names).items():
+        drawn = read_arrays(ways[found[0].label].path / WAYS) if found[0].label in ways else {}
+        if drawn:
+            rows.append(GalleryRow(name, [("", png(np.concatenate([*way], axis=-1))) for way in drawn["images"]]))
+    return Gallery("Interpolations of the averaged generators, first seed.", rows, width=30.0)
 
 
 def nearest(evaluations: Mapping[str, CellFolder]) -> Gallery:

@@ -28,6 +28,7 @@ from studies._gans import EvaluatedStudy, Gans
 from studies._measures import ENTANGLED, FID, GENERATED, PRECISION, REAL, RECALL
 from studies.gan_architectures.effects import follows, follows_rather
 from studies.gan_architectures.report import report
+from tasks import interpolate, train_gan
 
 __all__ = ["PRESETS", "Config", "claims", "plan", "report"]
 
@@ -53,13 +54,15 @@ PREFERENCE_MARGIN = 0.1
 
 
 def plan(config: Config, data: Path) -> list[Cell]:
-    """Train each GAN with each seed, evaluate each training in every space, and the floor.
+    """Train each GAN with each seed, evaluate each training in every space, and the floor; interpolate first seeds.
 
     Raises:
         UsageError: an unknown GAN or image set, or more images asked for than there are.
         WorkbenchError: a user's own images are not below `data`.
     """
-    return config.evaluated([config.training(gan, seed) for seed in range(config.seeds) for gan in config.gans], data)
+    grid = [config.training(gan, seed) for seed in range(config.seeds) for gan in config.gans]
+    ways = [interpolate.cell(train_gan.cell(settings, data)) for settings in grid[: len(config.gans)]]
+    return [*config.evaluated(grid, data), *ways]
 
 
 def claims(config: Config) -> list[Claim]:

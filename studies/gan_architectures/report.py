@@ -70,7 +70,12 @@ def _measured(config: "Config", table: "pd.DataFrame", cells: list[CellFolder]) 
             ],
         ),
         *([_agreement(agreed)] if agreed else []),
-        Section("Samples", "From the same latents for all seeds.", [tables.samples(trained)]),
+        Section(
+            "Samples",
+            "From the same latents for all seeds. Below, each row leads from one latent to another: a GAN that learned "
+            "more than its examples has no jumps on the way.",
+            [tables.samples(trained), tables.interpolations(table, cells, names)],
+        ),
         Section(
             "Nearest training images",
             "A generated image counts as memorised where it is no farther from a training image than that is from its "
