@@ -21,7 +21,7 @@ from lab.cells.folder import CellFolder
 from lab.errors import UsageError, WorkbenchError, first_line
 
 Say = Callable[[str], None]
-KINDS = "a folder or .zip of images, an .npz, an image set, or the folder of a GAN's training, or its .safetensors"
+KINDS = "a folder or .zip of images, an .npz, an image set, or the folder or a .safetensors of a GAN's training"
 WEIGHTS = ".safetensors"
 ARRAYS = ("images", "arr_0", "x")
 """What the images of an .npz may be called."""
