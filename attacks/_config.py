@@ -1,11 +1,13 @@
 """Settings that every attack shares. Free of torch, so that a plan can read them."""
 
+from collections.abc import Iterable, Mapping
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from lab import registry
 from lab.config import HIDDEN, Config
-from lab.errors import UsageError
+from lab.errors import UsageError, unknown_name
 
 Norm = Literal["linf", "l2"]
 Loss = Literal["cross-entropy", "margin"]
@@ -36,3 +38,35 @@ class GradientConfig(AttackConfig):
         description="what is raised: cross-entropy, or margin, the largest other logit minus that of the true class, "
         "whose slope does not vanish where the softmax is sure",
     )
+
+
+def planned(
+    names: Iterable[str], eps: Iterable[str | float], norm: Norm, settings: Mapping[str, str]
+) -> list[tuple[str, AttackConfig]]:
+    """Every attack with every eps: its name and its settings; of `settings` an attack takes those that it has.
+
+    PGD comes with `neighbor`: its transfer is what that has to beat.
+
+    Raises:
+        UsageError: there is no name or no eps, one is unknown, or a value is impossible.
+    """
+    names, eps = registry.distinct(names), registry.distinct(eps)
+    for option, given in (("attack", names), ("eps", eps)):
+        if not given:
+            raise UsageError(f"--{option} needs at least one.")
+    if "neighbor" in names and "pgd" not in names:
+        names = (*names, "pgd")
+    classes = {name: registry.config_class("attacks", name) for name in names}
+    own = {
+        name: {key: value for key, value in settings.items() if key in config.model_fields}
+        for name, config in classes.items()
+    }
+    known = {field for config in classes.values() for field in config.model_fields} - {*AttackConfig.model_fields}
+    for key in settings:
+        if key not in known:
+            raise unknown_name("setting of these attacks", key, known)
+    found = []
+    for name, config in classes.items():
+        parsed = [config.parse({**own[name], "norm": norm, "eps": value}) for value in eps]
+        found += [(name, one) for one in registry.distinct(parsed)]
+    return found  # type: ignore[return-value]
