@@ -35,7 +35,7 @@ def slope(objective: Objective, x: Tensor) -> tuple[Tensor, Tensor]:
     x = x.detach().requires_grad_()
     raised, won = objective(x)
     (gradient,) = torch.autograd.grad(raised.sum(), x)
-    return gradient.nan_to_num(0, 0, 0), won
+    return gradient.nan_to_num_(0, 0, 0), won
 
 
 def climb(objective: Objective, ball: Ball, x: Tensor, steps: int, share: float) -> Best:

@@ -44,7 +44,8 @@ class Ball:
 
         Where the slope is 0 nothing moves; however small it is, the step is as long as any.
         """
-        return self.project(x + share * self.eps * (slope.sign() if self.norm == "linf" else unit(slope)))
+        direction = slope.sign() if self.norm == "linf" else unit(slope)
+        return self.project(x.add(direction, alpha=share * self.eps))
 
     def anywhere(self, draws: "Draws") -> Tensor:
         """A random point of each ball: uniform in it before values are cut off."""

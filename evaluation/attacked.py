@@ -23,7 +23,7 @@ from lab.training.draws import random_generator, subset
 
 IMAGES = 500
 """How many are attacked unless told otherwise."""
-SHOWN = 8
+SHOWN = 5
 """Of how many the attacked images are kept, to be looked at."""
 MASKED = 0.05
 """From this share of gradients that vanish on, it is said aloud."""

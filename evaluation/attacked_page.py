@@ -44,7 +44,8 @@ def _section(found: Attacked, attempt: Attempt, row: dict[str, float]) -> Sectio
 
     def said(of: Attempt, i: int) -> str:
         network, neighbors = (classes[int(labels[i])] for labels in (of.predicted, of.neighbors))
-        return f"{network}; neighbours {neighbors} ({float(of.credibility[i]):.3f})"
+        true = classes[int(found.labels[i])]
+        return f"{true}: network {network}, neighbours {neighbors} ({float(of.credibility[i]):.3f})"
 
     rows = [
         GalleryRow("image", [_picture(said(found.clean, i), one) for i, one in zip(places, images, strict=True)]),
@@ -54,8 +55,8 @@ def _section(found: Attacked, attempt: Attempt, row: dict[str, float]) -> Sectio
         GalleryRow("difference", [_picture(_size(one), _stretched(one)) for one in change]),
     ]
     caption = (
-        "First those that the network came to see otherwise. Below each image what the network says, and the "
-        "neighbours with their credibility; below a difference, stretched around grey, its largest value."
+        "First those that the network came to see otherwise. Below each image its class, and what the network and the "
+        "neighbours say, with the credibility; below a difference, stretched around grey, its largest value."
     )
     return Section(f"{attempt.attack}, eps {attempt.eps:g}", text, [Gallery(caption, rows)])
 
