@@ -7,6 +7,11 @@ from torch import Tensor
 
 from attacks._ball import Ball, spread
 from attacks._target import Objective
+from lab.errors import WorkbenchError, first_line, out_of_memory
+
+
+class NoGradientError(WorkbenchError):
+    """A network through which no gradient reaches its images."""
 
 
 @dataclass(frozen=True)
@@ -31,10 +36,19 @@ def slope(objective: Objective, x: Tensor) -> tuple[Tensor, Tensor]:
     """The gradient of an objective at points x (b, c, h, w), of the same shape, and by how much it has won there.
 
     It is 0 in values where it is no finite number.
+
+    Raises:
+        NoGradientError: there is none, as of a network that switches gradients off.
     """
     x = x.detach().requires_grad_()
     raised, won = objective(x)
-    (gradient,) = torch.autograd.grad(raised.sum(), x)
+    try:
+        (gradient,) = torch.autograd.grad(raised.sum(), x)
+    except RuntimeError as error:
+        if out_of_memory(error):
+            raise
+        reason = f"No gradient reaches the images through the network ({first_line(error)})"
+        raise NoGradientError(f"{reason}: --attack square and noise need none.") from error
     return gradient.nan_to_num_(0, 0, 0), won
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from attacks._ascent import NoGradientError
 from attacks._config import AttackConfig
 from attacks._frame import attacked
 from attacks._gradients import vanishing_gradients
@@ -70,7 +71,7 @@ class Attacked:
         labels: their classes (n,).
         clean: what is said of them.
         attempts: what is said of them after each attack.
-        gradients: shares of gradients that vanish at the images (`attacks._gradients`).
+        gradients: shares of gradients that vanish at the images (`attacks._gradients`); None where there are none.
     """
 
     trained: Trained
@@ -79,7 +80,7 @@ class Attacked:
     labels: Tensor
     clean: Attempt
     attempts: Sequence[Attempt]
-    gradients: dict[str, float]
+    gradients: dict[str, float] | None
 
     @cached_property
     def rows(self) -> list[dict[str, Any]]:
@@ -147,8 +148,7 @@ def measure_attacks(
     x, labels = (test.pixels(chosen).float() / 255).to(device), test.classes(chosen).to(device)
     norm = attacks[0][1].norm
     say(f"{len(chosen)} of {len(test)} images are attacked; eps is {NORMS[norm]}.")
-    gradients = vanishing_gradients(target, x, labels)
-    _warn(gradients, say)
+    gradients = _gradients(target, x, labels, say)
 
     def outcome(name: str, eps: float, images: Tensor, before: Tensor | None) -> Attempt:
         seen = observer.see(images)
@@ -174,14 +174,21 @@ def _parted(trained: Trained) -> tuple[Trained, ImageSet]:
     return replace(trained, held_out=parts[0]), parts[1]
 
 
-def _warn(gradients: dict[str, float], say: Callable[[str], None]) -> None:
-    zero, vanishing = gradients["zero"], gradients["vanishing"]
+def _gradients(target: Target, x: Tensor, labels: Tensor, say: Callable[[str], None]) -> dict[str, float] | None:
+    """Which gradients vanish, which is told."""
+    try:
+        found = vanishing_gradients(target, x, labels)
+    except NoGradientError as error:
+        say(f"Warning: {error}")
+        return None
+    zero, vanishing = found["zero"], found["vanishing"]
     say(f"Gradients of the cross-entropy: {zero:.1%} of the images have none, those of {vanishing:.1%} vanish.")
     if vanishing > MASKED:
         say(
             "Warning: attacks that follow such gradients fail for that, and not for robustness: compare with "
             "--attack square, or take --settings loss=margin."
         )
+    return found
 
 
 def _share(which: Tensor) -> float:

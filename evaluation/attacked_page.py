@@ -24,9 +24,13 @@ def report(found: Attacked) -> Report:
     clean, *rows = found.rows
     before = (
         f"Without an attack the network has {number(clean['accuracy'])} right, the neighbours "
-        f"{number(clean['dknn_accuracy'])}, with a mean credibility of {number(clean['credibility'])}. Of the images, "
-        f"{found.gradients['zero']:.1%} have a gradient of 0, and those of {found.gradients['vanishing']:.1%} vanish."
+        f"{number(clean['dknn_accuracy'])}, with a mean credibility of {number(clean['credibility'])}."
     )
+    shares = found.gradients
+    if shares is not None:
+        before += (
+            f" {shares['zero']:.1%} of the images have a gradient of 0, those of {shares['vanishing']:.1%} vanish."
+        )
     sections = [_section(found, *pair) for pair in zip(found.attempts, rows, strict=True)]
     return Report(
         f"Attacks on {found.trained.name}", question, [Section("How to read it", f"{READING}\n\n{before}"), *sections]

@@ -36,6 +36,8 @@ class Bends(Net):
         return super().forward(x if x.sum() > 0 else -x)
 """
 
+LOST = "return super().forward(x.detach())"
+
 
 @pytest.fixture
 def file(tmp_path):
@@ -95,6 +97,15 @@ def test_a_network_made_elsewhere_is_attacked_on_images_that_do_not_calibrate(fi
     together = torch.cat([kept.held_out.images, attacked.images]).flatten(1).float()
     every = trained.held_out.images.flatten(1).float()
     assert torch.equal(together.sum(1).sort().values, every.sum(1).sort().values)
+
+
+def test_attacks_that_need_no_gradient_are_done_without(file, tmp_path):
+    (tmp_path / "net.py").write_text(f"{FILE}\n\nclass Lost(Net):\n    def forward(self, x):\n        {LOST}\n")
+    words = ["attack", "--model", f"{file}:Lost", "--imageset", "digits", "--data", str(tmp_path), "--n", "10"]
+    settings = ["--attack", "square", "--settings", "queries=5", "--eps", "0.5", "--n-bank", "300", "--json", "--out"]
+    done = CliRunner().invoke(command, [*words, *settings, str(tmp_path / "page.html")], catch_exceptions=False)
+    assert "Warning: No gradient reaches the images through the network" in done.stderr
+    assert json.loads(done.stdout.splitlines()[-1])["gradients"] is None
 
 
 def test_gradients_reach_the_images_of_a_network_made_elsewhere(file, tmp_path):
