@@ -49,7 +49,7 @@ def slope(objective: Objective, x: Tensor) -> tuple[Tensor, Tensor]:
             raise
         reason = f"No gradient reaches the images through the network ({first_line(error)})"
         raise NoGradientError(f"{reason}: --attack square and noise need none.") from error
-    return gradient.nan_to_num_(0, 0, 0), won
+    return gradient.nan_to_num(0, 0, 0), won
 
 
 def climb(objective: Objective, ball: Ball, x: Tensor, steps: int, share: float) -> Best:

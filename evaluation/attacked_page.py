@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from evaluation.attacked import NORMS, Attacked, Attempt
-from evaluation.page import png
+from lab.reporting.pictures import png
 from lab.reporting.report import Gallery, GalleryRow, Report, Section
 from lab.reporting.tables import number
 
@@ -67,7 +67,7 @@ def _section(found: Attacked, attempt: Attempt, row: dict[str, float]) -> Sectio
 
 def _picture(text: str, image: Tensor) -> tuple[str, bytes]:
     """An image in [0, 1] (c, h, w), rounded to 8 bits."""
-    return text, png(image.mul(255).round().byte())
+    return text, png(image.mul(255).round().byte().numpy())
 
 
 def _size(change: Tensor) -> str:
