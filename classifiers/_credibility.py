@@ -114,7 +114,7 @@ class Observer:
         return self
 
     def see(self, images: Tensor) -> Seen:
-        """What is said of images, uint8 (n, c, h, w); all on the CPU."""
+        """What is said of images (n, c, h, w), uint8 or floating in [0, 1]; all on the CPU."""
         logits, features = self._features(images)
         found = self.knn.predict(features, logits)
         moved: dict[str, Any] = {name: _to_cpu(value) for name, value in vars(found).items()}

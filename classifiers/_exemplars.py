@@ -111,15 +111,34 @@ def exemplars(
     Args:
         trained: the network and its images.
         files: images, decoded to the size and channels of those.
-        n_bank: how many of the images that it was trained on are searched, drawn by seed; None for 10,000, or all.
-        k: neighbours in each layer; None for 75, or as many as there are.
-        say: is told, in a line, what is searched.
+        n_bank, k, say: as for `observer_of`.
 
     Raises:
         UsageError: there are fewer images than `n_bank`.
         WorkbenchError: a file cannot be read, or the images that are searched are too few.
     """
     images = imagesets.decode(files, trained.spec)
+    observer, bank = observer_of(trained, n_bank=n_bank, k=k, say=say)
+    with telling(f"{trained.place} (see --n-bank and --k)", say):
+        seen = observer.see(images)
+    return Exemplars(trained, [_name(path) for path in files], images, seen, bank)
+
+
+def observer_of(
+    trained: Trained, *, n_bank: int | None = None, k: int | None = None, say: Callable[[str], None] = lambda text: None
+) -> tuple[Observer, Tensor]:
+    """A network with its neighbours, fitted and calibrated, and which images of the train split are searched (b,).
+
+    Args:
+        trained: the network and its images.
+        n_bank: how many of the images that it was trained on are searched, drawn by seed; None for 10,000, or all.
+        k: neighbours in each layer; None for 75, or as many as there are.
+        say: is told, in a line, what is searched.
+
+    Raises:
+        UsageError: there are fewer images than `n_bank`.
+        WorkbenchError: the images that are searched are too few.
+    """
     train, held_out, n = trained.train, trained.held_out, len(trained.fitted)
     if n_bank and n_bank > n:
         raise UsageError(f"--n-bank {n_bank} is more than the {n} images that {trained.place} was trained on.")
@@ -135,8 +154,7 @@ def exemplars(
     observer = Observer(trained.network, knn, MAX_FEATURES, scratch)
     with telling(f"{trained.place} (see --n-bank and --k)", say):
         observer.fit(train.pixels(bank), train.classes(bank)).calibrate(held_out.pixels(held), held_out.classes(held))
-        seen = observer.see(images)
-    return Exemplars(trained, [_name(path) for path in files], images, seen, bank)
+    return observer, bank
 
 
 def _name(path: Path) -> str:

@@ -21,15 +21,16 @@ LOGITS = "logits"
 def features_of(
     network: nn.Module, images: Tensor, max_features: int, scratch: Path | None = None
 ) -> dict[str, Tensor]:
-    """The hidden layers' features, in order, and the logits of uint8 images (n, c, h, w): float32 (n, d), on the CPU.
+    """The hidden layers' features, in order, and the logits of images (n, c, h, w): float32 (n, d), on the CPU.
 
-    Maps of more than `max_features` numbers an image are averaged (`snnl_core.pooling`). The network stays in its mode
-    and where it is. What is too large for memory lies in files in the folder `scratch`, if one is given, which nobody
-    sees and which are gone with the features.
+    Images are uint8, or floating in [0, 1], as attacked ones are. Maps of more than `max_features` numbers an image are
+    averaged (`snnl_core.pooling`). The network stays in its mode and where it is. What is too large for memory lies in
+    files in the folder `scratch`, if one is given, which nobody sees and which are gone with the features.
     """
     found: Mapping[str, InMemory | InFile] = {}
     for batch in images.split(BATCH):
-        x = imagesets.to_float(batch.to(device_of(network)))
+        own = batch.to(device_of(network))
+        x = 2 * own - 1 if own.is_floating_point() else imagesets.to_float(own)
         logits, features = network(x.to(memory_format=torch.channels_last))
         named = {**features, LOGITS: logits}
         parts = {name: pool_maps(feature, max_features).float().cpu() for name, feature in named.items()}

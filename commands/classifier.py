@@ -1,17 +1,18 @@
-"""Train a classifier, entangle its hidden layers, evaluate it, and ask which images support it."""
+"""Train a classifier, entangle its hidden layers, evaluate it, attack it, and ask which images support it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from attacks._config import Norm, planned
 from commands import _options as options
 from commands._entries import print_entries
 from commands._printing import print_json, print_rows, print_table, say
 from commands._train import train_group
-from imagesets import SOURCES, settle
+from imagesets import SOURCES, load, settle
 from lab.cells.cell import Cell
 from lab.cells.folder import CellFolder
 from lab.cells.record import recorded_cell
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
 
 SHOWN = 5
 """How many neighbours of an image are printed for each layer."""
+ATTACKS, EPS = ("pgd", "noise"), ("0.03", "0.1", "0.3")
+BANK = "Training images to search.  [default: 10000, or all there are]"
+NEIGHBORS = "Neighbours in each hidden layer.  [default: 75, or all there are]"
+SETTINGS = "Settings of attacks, as steps=100,restarts=5: those of their file; each takes those that it has."
 
 command = click.Group("classifier", help=__doc__)
 command.add_command(train_group("classifiers", "--epochs"))
@@ -35,8 +40,8 @@ command.add_command(click.Command("list", callback=partial(print_entries, "class
 @command.command()
 @click.argument("first", metavar="[FOLDER]", type=options.A_PATH, required=False)
 @click.argument("images", nargs=-1, metavar="IMAGES...", type=options.A_FILE)
-@click.option("--n-bank", type=options.count(), help="Training images to search.  [default: 10000, or all there are]")
-@click.option("--k", type=options.count(), help="Neighbours in each hidden layer.  [default: 75, or all there are]")
+@click.option("--n-bank", type=options.count(), help=BANK)
+@click.option("--k", type=options.count(), help=NEIGHBORS)
 @click.option("--out", type=options.NEW_FILE, help="Write a page that shows the images and their neighbours, too.")
 @options.foreign_network("Its hidden layers to search in.  [default: its stages, else its modules]", required=False)
 @click.option("--imageset", help="With --model: its train split is searched, its test split calibrates.")
@@ -76,6 +81,67 @@ def credibility(
     print_rows([*found.rows[0]], found.rows)
     click.echo(f"\nThe {min(SHOWN, k or SHOWN)} nearest training images, by number and label:")
     print_table([["image", "layer", "nearest"], *_nearest(found)])
+    print_json(found.plain(), as_json)
+
+
+@command.command()
+@click.argument("folder", type=options.A_FOLDER, required=False)
+@options.names("--attack", help="What attacks: list attacks tells.  [default: pgd,noise]")
+@options.names("--eps", help="How far images are moved, of values in [0, 1].  [default: 0.03,0.1,0.3]")
+@click.option("--norm", type=click.Choice(["linf", "l2"]), default="linf", help="Measure of that: docs/attacks.md.")
+@options.names("--settings", help=SETTINGS)
+@click.option("--n", type=options.count(), help="Test images to attack.  [default: 500, or all there are]")
+@click.option("--n-bank", type=options.count(), help=BANK)
+@click.option("--k", type=options.count(), help=NEIGHBORS)
+@options.seed("Seed of the choice of images, and of what attacks draw.")
+@click.option("--out", type=options.NEW_FILE, help="Write a page that shows images before and after, too.")
+@options.foreign_network("Its hidden layers to search in.  [default: its stages, else its modules]", required=False)
+@click.option("--imageset", help="With --model: of its test split a part calibrates and others are attacked.")
+@options.own_images
+@options.reading
+@options.json
+def attack(
+    folder: Path | None,
+    attack: tuple[str, ...] | None,
+    eps: tuple[str, ...] | None,
+    norm: Norm,
+    settings: tuple[str, ...] | None,
+    n: int | None,
+    n_bank: int | None,
+    k: int | None,
+    seed: int,
+    out: Path | None,
+    model: str | None,
+    data: Path,
+    download: bool,
+    as_json: bool,
+    **elsewhere: Any,
+) -> None:
+    """Print what attacks leave of the accuracy of a classifier's FOLDER on test images, by their size, and of that of
+    its nearest training images (Deep k-nearest neighbours), with their credibility.
+
+    With --model and --imageset, in place of FOLDER, it is a network that was made elsewhere.
+    """
+    reading: dict[str, Any] = {"data": data, "download": download}
+    if not (model or folder):
+        raise click.UsageError("Missing argument 'FOLDER'.", click.get_current_context())
+    if model and folder:
+        raise click.UsageError("FOLDER and --model are two networks: give one.", click.get_current_context())
+    names = ATTACKS if attack is None else attack
+    attacks, test = planned(names, EPS if eps is None else eps, norm, _assigned(settings or ())), None
+    if folder:
+        trained = _here(folder, elsewhere, **reading)
+        test = load(_training(folder).config.imageset, "test", root=data, download=download)
+    else:
+        trained = _elsewhere(model or "", **reading, **elsewhere)
+    from evaluation.attacked import measure_attacks
+    from evaluation.attacked_page import report
+    from lab.reporting.report import write_page
+
+    found = measure_attacks(trained, test, attacks, n=n, n_bank=n_bank, k=k, seed=seed, say=say)
+    if out:
+        write_page(report(found), out)
+    print_rows([*found.rows[0]], [{**row, "eps": f"{row['eps']:g}"} for row in found.rows])
     print_json(found.plain(), as_json)
 
 
@@ -121,6 +187,14 @@ def _here(folder: Path, elsewhere: Mapping[str, Any], **reading: Any) -> "Traine
     from classifiers._trained import trained_here
 
     return trained_here(folder, **reading)
+
+
+def _assigned(settings: Iterable[str]) -> dict[str, str]:
+    """Settings that are given as NAME=VALUE."""
+    for setting in settings:
+        if "=" not in setting:
+            raise UsageError(f"--settings: NAME=VALUE is needed, several separated by commas (got {setting!r})")
+    return dict(setting.split("=", 1) for setting in settings)
 
 
 def _elsewhere(model: str, imageset: str | None, data: Path, size: int | None, **settings: Any) -> "Trained":

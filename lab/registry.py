@@ -21,6 +21,7 @@ from lab.errors import WorkbenchError, unknown_name
 
 ROOT = Path(__file__).resolve().parent.parent
 KINDS = {
+    "attacks": "attack",
     "classifiers": "classifier",
     "executors": "executor",
     "gans": "gan",

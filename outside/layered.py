@@ -29,7 +29,7 @@ class Layered(nn.Module):
         self.extractor, self.size, self.normalize, self.channels = extractor, size, normalize, channels
 
     def forward(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        found = run(self.extractor, prepare(images, self.size, self.normalize, self.channels))
+        found = differentiable(self.extractor, prepare(images, self.size, self.normalize, self.channels))
         logits = found.pop(LOGITS).float()
         return logits, {name: channels_first(name, layer, len(images)) for name, layer in found.items()}
 
@@ -53,7 +53,12 @@ def prepare(images: Tensor, size: int, normalize: Normalize, channels: int = COL
 
 @torch.inference_mode()
 def run(network: nn.Module, batch: Tensor) -> Any:
-    """What a foreign network gives for prepared images.
+    """What a foreign network gives for prepared images, without gradients; raises what `differentiable` raises."""
+    return differentiable(network, batch)
+
+
+def differentiable(network: nn.Module, batch: Tensor) -> Any:
+    """What a foreign network gives for prepared images, with gradients where they are asked for.
 
     Raises:
         UsageError: it fails on them.

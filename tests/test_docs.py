@@ -59,6 +59,12 @@ def test_deep_knn_in_the_example_tells_noise_from_digits(capsys, tmp_path, monke
     assert float(digits[0]) > 2 * float(noise[0]) and 2 * float(digits[1]) < float(noise[1])
 
 
+def test_a_network_is_attacked_in_the_example(capsys):
+    text = (ROOT / "docs" / "attacks.md").read_text(encoding="utf-8")
+    exec(compile("\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL)), "attacks.md", "exec"), {})
+    assert re.fullmatch(r"0\.\d\d \{'zero': 0\.0, 'vanishing': 0\.0, 'values': 0\.\d+\}\n", capsys.readouterr().out)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page):
     text = page.read_text(encoding="utf-8")

@@ -8,13 +8,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 FLOOR = set("checks config errors files hashing interrupts locks machine pace processes registry".split())
-MODELS = {"gans", "classifiers", "outside", "imagesets", "metrics", "snnl_core", "lab"}
+MODELS = {"attacks", "gans", "classifiers", "outside", "imagesets", "metrics", "snnl_core", "lab"}
 ROOMS = {
     "cli": {"commands", "lab"},
     "commands": {"studies", "tasks", "evaluation", *MODELS},
     "studies": {"tasks", "evaluation", *MODELS},
     "tasks": {"evaluation", *MODELS},
     "evaluation": MODELS,
+    "attacks": {"imagesets", "metrics", "snnl_core", "lab"},
     "gans": {"outside", "imagesets", "metrics", "snnl_core", "lab"},
     "classifiers": {"outside", "imagesets", "metrics", "snnl_core", "lab"},
     "outside": {"imagesets", "metrics", "snnl_core", "lab"},

@@ -9,8 +9,10 @@ from PIL import Image
 from torch import nn
 
 import imagesets
+from classifiers._features import features_of
 from classifiers._trained import trained_elsewhere
 from commands.classifier import command
+from evaluation.attacked import _parted
 from outside import own
 from outside.layered import _usual
 from outside.torchvision import construct
@@ -33,6 +35,8 @@ class Bends(Net):
     def forward(self, x):
         return super().forward(x if x.sum() > 0 else -x)
 """
+
+LOST = "return super().forward(x.detach())"
 
 
 @pytest.fixture
@@ -78,6 +82,48 @@ def test_a_training_image_is_its_own_nearest_neighbour_and_the_page_shows_it(fil
         assert near[0] == {"index": 7, "label": str(int(digits.labels[7])), "distance": pytest.approx(0, abs=1e-6)}
     page = (tmp_path / "page.html").read_text()
     assert page.count("data:image/png;base64,") == 1 + 3 * 3 and "share of test images" in page
+
+
+def test_a_network_made_elsewhere_is_attacked_on_images_that_do_not_calibrate(file, tmp_path):
+    words = ["attack", "--model", f"{file}:Bends", "--imageset", "digits", "--data", str(tmp_path), "--n", "30"]
+    settings = ["--attack", "fgsm,noise", "--eps", "0.5", "--k", "3", "--n-bank", "300", "--json"]
+    done = CliRunner().invoke(command, [*words, *settings], catch_exceptions=False)
+    assert "300 of 1297 training images are searched, 250 of 250 test images calibrate." in done.stderr
+    assert "30 of 250 images are attacked" in done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert [row["attack"] for row in found["attacks"]] == ["none", "fgsm", "noise"]
+    trained = trained_elsewhere(f"{file}:Net", "digits", data=tmp_path)
+    kept, attacked = _parted(trained)
+    together = torch.cat([kept.held_out.images, attacked.images]).flatten(1).float()
+    every = trained.held_out.images.flatten(1).float()
+    assert torch.equal(together.sum(1).sort().values, every.sum(1).sort().values)
+
+
+def test_attacks_that_need_no_gradient_are_done_without(file, tmp_path):
+    (tmp_path / "net.py").write_text(f"{FILE}\n\nclass Lost(Net):\n    def forward(self, x):\n        {LOST}\n")
+    words = ["attack", "--model", f"{file}:Lost", "--imageset", "digits", "--data", str(tmp_path), "--n", "10"]
+    settings = ["--attack", "square", "--settings", "queries=5", "--eps", "0.5", "--n-bank", "300", "--json", "--out"]
+    done = CliRunner().invoke(command, [*words, *settings, str(tmp_path / "page.html")], catch_exceptions=False)
+    assert "Warning: No gradient reaches the images through the network" in done.stderr
+    assert json.loads(done.stdout.splitlines()[-1])["gradients"] is None
+
+
+def test_gradients_reach_the_images_of_a_network_made_elsewhere(file, tmp_path):
+    for name in ("Net", "Bends"):
+        trained = trained_elsewhere(f"{file}:{name}", "digits", data=tmp_path)
+        x = trained.train.batch(torch.arange(4)).requires_grad_()
+        logits, features = trained.network(x)
+        for output in (logits, *features.values()):
+            (gradient,) = torch.autograd.grad(output.square().sum(), x, retain_graph=True)
+            assert (gradient.flatten(1).abs().amax(1) > 0).all()
+
+
+def test_floating_images_have_the_features_of_their_bytes(file, tmp_path):
+    trained = trained_elsewhere(f"{file}:Net", "digits", data=tmp_path)
+    images = trained.train.images[:5]
+    expected, found = (features_of(trained.network, one, 4096) for one in (images, images.float() / 255))
+    for layer in expected:
+        torch.testing.assert_close(found[layer], expected[layer])
 
 
 def test_a_network_without_weights_computes_on_the_processor(tmp_path):

@@ -76,6 +76,35 @@ def test_fewer_training_images_can_be_searched(snnl, trained, tmp_path):
     assert few.stderr.splitlines()[-1].startswith("Error: of 10 classes the 3 images to search have ")
 
 
+def test_a_classifier_and_its_neighbours_are_attacked(snnl, trained, tmp_path):
+    """PGD comes with the attack on neighbours, which is never weaker than its transfer."""
+    home, folder, _ = trained
+    page = tmp_path / "page.html"
+    command = ["classifier", "attack", folder, "--n", "40", "--settings", "queries=20", "--json"]
+    done = snnl(*command, "--attack", "neighbor,square", "--eps", "0.2,0.1", "--out", page, cwd=home)
+    assert done.returncode == 0, done.stderr
+    assert "40 of 500 images are attacked; eps is the largest change of a value" in done.stderr
+    assert "Gradients of the cross-entropy: 0.0% of the images have none" in done.stderr
+    *lines, last = done.stdout.splitlines()
+    header = ["attack", "eps", "accuracy", "success", "dknn_accuracy", "dknn_success", "credibility"]
+    assert lines[0].split() == header and lines[1].split()[:2] == ["none", "0"] and len(lines) == 8
+    found = {(row["attack"], row["eps"]): row for row in json.loads(last)["attacks"]}
+    assert [*found][1:] == [(name, eps) for name in ("neighbor", "square", "pgd") for eps in (0.2, 0.1)]
+    assert found["none", 0]["success"] == found["none", 0]["dknn_success"] == 0
+    for eps in (0.1, 0.2):
+        assert found["neighbor", eps]["dknn_accuracy"] < found["none", 0]["dknn_accuracy"]
+        assert found["neighbor", eps]["dknn_success"] >= found["pgd", eps]["dknn_success"]
+    text = page.read_text()
+    assert text.count("data:image/png;base64,") == 6 * 3 * 5 and "http:" not in text and "https:" not in text
+    noise = snnl(*command, "--attack", "noise", "--eps", "0", "--norm", "l2", "--settings", "steps=3", cwd=home)
+    assert noise.returncode == 2 and "Unknown setting of these attacks 'queries'. Known: none." in noise.stderr
+    plain = ["classifier", "attack", folder, "--n", "500", "--attack", "noise", "--eps", "0", "--norm", "l2", "--json"]
+    first, same = json.loads(snnl(*plain, cwd=home).stdout.splitlines()[-1])["attacks"]
+    assert {**same, "attack": "none"} == first
+    evaluated = snnl("classifier", "evaluate", folder, "--json", cwd=home).stdout.splitlines()[-1]
+    assert first["accuracy"] == pytest.approx(json.loads(evaluated)["splits"]["test"]["accuracy"], abs=1e-9)
+
+
 def test_the_help_says_in_words_what_alpha_does(snnl):
     text = " ".join(snnl("classifier", "train", "cnn", "--help").stdout.split())
     assert "negative entangles the classes there, as in the paper; positive disentangles them" in text

@@ -194,6 +194,15 @@ def _(place):
     Image.new("L", (16, 16)).save("image.png")
 
 
+@situation("a network that lets no gradient through")
+def _(place):
+    """Its gradient is lost on the way, as that of numbers that are taken out of torch."""
+    network("return nn.Sequential(nn.Flatten(), nn.Linear(256, 20), nn.ReLU(), Detached(), nn.Linear(20, 10))")
+    text = Path("my.py").read_text()
+    detached = "class Detached(nn.Module):\n    def forward(self, x):\n        return x.detach()\n"
+    Path("my.py").write_text(text.replace("def Net", f"{detached}\n\ndef Net"))
+
+
 @situation("a function that builds no network")
 def _(place):
     network("return {}")

@@ -1,0 +1,267 @@
+"""Attacks in closed form, against naive computations, and where gradients say nothing."""
+
+import math
+
+import pytest
+import torch
+from targets import CLASSES, Net, Scored, images_of, trained
+
+from attacks import bim, fgsm, neighbor, noise, pgd, square
+from attacks._ascent import climb, slope
+from attacks._ball import Ball, lengths, unit
+from attacks._draws import Draws
+from attacks._frame import attacked
+from attacks._gradients import vanishing_gradients
+from attacks._squares import Window, hills, side_of, tiled
+from attacks._target import Target, margin
+from lab.errors import UsageError
+
+WEIGHTS = torch.tensor([[3.0, -1.0], [0.5, 2.0]], dtype=torch.float64)
+
+
+def linear(scale=1.0):
+    """Two classes of images of 2 x 2: the second has the logit sum of WEIGHTS x, the first 0."""
+    return Target(Scored(lambda x: scale * torch.stack([0 * x.sum((1, 2, 3)), (WEIGHTS * x).sum((1, 2, 3))], 1)))
+
+
+def inside(n=6, size=2):
+    generator = torch.Generator().manual_seed(0)
+    return 0.4 + 0.2 * torch.rand(n, 1, size, size, generator=generator, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("name, module", [("fgsm", fgsm), ("bim", bim), ("pgd", pgd)])
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+@pytest.mark.parametrize("loss", ["cross-entropy", "margin"])
+def test_on_a_linear_network_the_gradient_gives_the_best_point_of_the_ball(name, module, norm, loss):
+    x, labels = inside(), torch.tensor([0, 1] * 3)
+    steps = {} if name == "fgsm" else {"steps": 200}
+    found = attacked(name, linear(), x, labels, module.Config.parse({"norm": norm, "eps": 0.1, "loss": loss, **steps}))
+    direction = WEIGHTS.sign() if norm == "linf" else WEIGHTS / WEIGHTS.norm()
+    expected = x + 0.1 * (1 - 2 * labels.double()).view(-1, 1, 1, 1) * direction
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5 if name == "pgd" else 1e-12)
+
+
+def test_pgd_keeps_the_best_point_of_all_and_restarts_only_help():
+    x, labels = images_of(60, 2)
+    target, won = trained(), []
+    for settings in ({"steps": 1}, {"steps": 6}, {"steps": 6, "restarts": 4}):
+        config = pgd.Config.parse({"eps": 0.2, **settings})
+        made = attacked("pgd", target, x, labels, config)
+        target.network.eval()
+        with torch.no_grad():
+            won.append(margin(target.logits(made), labels))
+        target.network.train()
+    assert (won[2] >= won[1] - 1e-9).all() and won[1].mean() > won[0].mean()
+
+
+def test_the_last_step_counts_and_so_does_the_first_point():
+    """An objective whose best point is where it ends, or where it begins."""
+    x = inside(3)
+    ball = Ball(x, "linf", 0.1)
+    for sign, expected in ((1, x + 0.1), (-1, x)):
+        found = climb(lambda y, s=sign: (y.sum((1, 2, 3)), s * y.detach().sum((1, 2, 3))), ball, x, 10, 0.1)
+        torch.testing.assert_close(found.x, expected, rtol=0, atol=1e-12)
+
+
+def test_a_slope_that_is_no_number_moves_nothing():
+    x = inside(2)
+    gradient, _ = slope(lambda y: ((y - y).sqrt().sum((1, 2, 3)) + y[:, 0, 0, 0], y.detach().sum((1, 2, 3))), x)
+    assert (gradient == 0).all()
+    assert torch.equal(Ball(x, "l2", 0.3).step(x, gradient, 1), x)
+
+
+def test_noise_has_the_size_of_fgsm():
+    x, labels = inside(400), torch.zeros(400, dtype=torch.int64)
+    for norm, size in (("linf", lambda change: change.abs()), ("l2", lambda change: lengths(change))):
+        change = attacked("noise", linear(), x, labels, noise.Config.parse({"norm": norm, "eps": 0.1})) - x
+        torch.testing.assert_close(size(change), torch.full_like(size(change), 0.1), rtol=1e-6, atol=0)
+        assert change.mean((0, 1)).abs().max() < 0.1 * 4 / math.sqrt(400)
+
+
+def test_lengths_do_not_vanish_or_overflow():
+    x = torch.tensor([[3e-30, 4e-30], [3e30, 4e30], [0, 0]])
+    torch.testing.assert_close(lengths(x), torch.tensor([5e-30, 5e30, 0]))
+    torch.testing.assert_close(unit(x), torch.tensor([[0.6, 0.8], [0.6, 0.8], [0, 0]]))
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_random_points_are_uniform_in_the_ball(norm):
+    """In d dimensions the share within half of the ball is 2 to the -d."""
+    x = torch.full((4000, 1, 1, 2), 0.5, dtype=torch.float64)
+    change = Ball(x, norm, 0.25).anywhere(Draws.by(0, range(4000))) - x
+    size = change.flatten(1).abs().amax(1) if norm == "linf" else lengths(change)
+    assert size.max() <= 0.25 + 1e-12
+    assert abs((size < 0.125).double().mean() - 0.25) < 4 * math.sqrt(0.25 * 0.75 / 4000)
+    assert change.flatten(1).mean(0).abs().max() < 0.01
+
+
+def test_draws_of_an_image_are_its_own():
+    whole, alone = Draws.by(7, range(5)), Draws.by(7, [3])
+    assert torch.equal(whole.normal(2, 3)[3:4], alone.normal(2, 3))
+    some = whole.of(torch.tensor([3, 1]))
+    assert torch.equal(some.uniform(4)[:1], alone.uniform(4))
+    assert set(Draws.by(0, range(50)).signs(4).unique().tolist()) == {-1.0, 1.0}
+
+
+def test_squares_shrink_as_the_paper_has_it():
+    """The share 0.8 is halved after 10, 50, 200, ... of 10,000 queries."""
+    for query, halvings in ((0, 0), (10, 0), (11, 1), (50, 1), (51, 2), (201, 3), (8001, 9)):
+        assert side_of(0.8, query, 10_000, 1000) == round(math.sqrt(0.8 / 2**halvings) * 1000)
+    assert side_of(0.8, 21, 1000, 28) == side_of(0.8, 201, 10_000, 28)
+    assert side_of(0.01, 999, 1000, 8) == 1 and side_of(0.01, 999, 1000, 8, 3) == 3 and side_of(1, 0, 10, 2, 3) == 2
+
+
+@pytest.mark.parametrize("side", [1, 2, 3, 5, 8])
+def test_a_hill_stands_beside_a_valley(side):
+    found = hills(side, torch.zeros((), dtype=torch.float64))
+    half = side // 2
+    assert found.shape == (side, side) and found.norm() == pytest.approx(1)
+    assert (found[:half] > 0).all() and (found[half:] < 0).all()
+    if side == 5:  # equation 2 by hand: the terms 1, 1/4, 1/9 of the rings around the middle
+        one, two, three = 1 + 1 / 4 + 1 / 9, 1 / 4 + 1 / 9, 1 / 9
+        upper = torch.tensor([[three, two, two, two, three], [three, two, one, two, three]])
+        torch.testing.assert_close(found[:2] / found[1, 2], (upper / one).double())
+
+
+@pytest.mark.parametrize("shape", [(1, 5, 5), (3, 28, 28), (1, 3, 3), (2, 7, 11)])
+def test_tiles_lie_in_the_middle(shape):
+    x = torch.zeros(2, *shape, dtype=torch.float64)
+    found = tiled(x, Draws.by(0, range(2)))
+    assert found.shape == x.shape and (lengths(found) > 0).all()
+    side = max(1, min(shape[1:]) // 5)
+    assert lengths(found).square() == pytest.approx(
+        [shape[0] * min(5, shape[1] // side) * min(5, shape[2] // side)] * 2
+    )
+
+
+def test_windows_are_anywhere_and_are_read_and_written():
+    x = torch.arange(2 * 3 * 4 * 5.0).view(2, 3, 4, 5)
+    corners = set()
+    for seed in range(60):
+        window = Window.anywhere(x, 2, Draws.by(seed, range(2)))
+        top, left = divmod(int(window.places[1, 0]), 5)
+        corners.add((top, left))
+        assert torch.equal(window.read(x)[1].view(3, 2, 2), x[1, :, top : top + 2, left : left + 2])
+        assert torch.equal(window.written(x, window.read(x)), x)
+        assert (window.written(x, torch.zeros(1)) == 0).sum() >= 2 * 3 * 4
+    assert corners == {(top, left) for top in range(3) for left in range(4)}
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_more_queries_never_hurt_and_an_image_is_left_when_it_is_won(norm):
+    x, labels = images_of(30, 2)
+    asked = []
+
+    class Counting(Net):
+        def forward(self, images):
+            asked.append(len(images))
+            return super().forward(images)
+
+    network = Counting().double()
+    network.load_state_dict(trained().network.state_dict())
+    target, won = Target(network), []
+    for queries in (1, 30, 200):
+        asked.clear()
+        eps = {"linf": 0.25, "l2": 1.4}[norm]
+        made = attacked(
+            "square", target, x, labels, square.Config.parse({"norm": norm, "eps": eps, "queries": queries})
+        )
+        assert asked == sorted(asked, reverse=True) and len(asked) <= queries
+        fewest = asked[-1]
+        with torch.no_grad():
+            won.append(margin(target.network.eval()(2 * made - 1)[0], labels))
+        network.train()
+    assert fewest < len(x), "an image that was won was asked about again"
+    assert (won[0] <= 0).all() or norm == "linf"
+    assert (won[2] > 0).double().mean() >= (won[1] > 0).double().mean()
+    assert won[2].clamp(max=0).mean() > won[0].clamp(max=0).mean()
+
+
+@pytest.mark.parametrize("eps", [0.5, 2.0])
+def test_square_stays_at_the_bound_where_values_have_room(eps):
+    """Of images in the middle of the range: in `l2` the length is eps again after every move."""
+    x = torch.full((4, 2, 9, 9), 0.5, dtype=torch.float64)
+    target = Target(Scored(lambda x: torch.stack([x.mean((1, 2, 3)), x.new_full((len(x),), -1e9)], 1)))
+    labels = torch.zeros(4, dtype=torch.int64)
+    made = attacked("square", target, x, labels, square.Config.parse({"norm": "l2", "eps": eps, "queries": 40}))
+    assert lengths(made - x) == pytest.approx([eps] * 4)
+
+
+def test_gradients_that_vanish_are_counted_and_masking_is_found_out():
+    """A network that is too sure: the cross-entropy has no slope in float32, the margin and square still win."""
+    x, labels = inside(40).float(), torch.ones(40, dtype=torch.int64)
+    sure = Target(Scored(lambda x: 4000 * torch.stack([x.mean((1, 2, 3)) * 0, x.mean((1, 2, 3)) - 0.35], 1)))
+    plain = Target(Scored(lambda x: sure.network.of(x) / 4000))
+    assert vanishing_gradients(sure, x, labels) == {"zero": 1, "vanishing": 1, "values": 1}
+    assert vanishing_gradients(sure, x, labels, loss="margin")["vanishing"] == 0
+    assert vanishing_gradients(plain, x, labels) == {"zero": 0, "vanishing": 0, "values": 0}
+    some = torch.tensor([0, 1] * 20)
+    assert vanishing_gradients(sure, x, some)["zero"] == 0.5
+    tiny = Target(Scored(lambda x: 1e-9 * plain.network.of(x)))
+    assert vanishing_gradients(tiny, x, labels) == {"zero": 0, "vanishing": 1, "values": 0}
+
+    def success(name, **settings):
+        config = {"fgsm": fgsm, "bim": bim, "square": square}[name].Config.parse({"eps": 0.3, **settings})
+        return (sure.logits(attacked(name, sure, x, labels, config)).argmax(1) != labels).float().mean()
+
+    assert success("fgsm") == success("bim") == 0
+    assert success("fgsm", loss="margin") == success("bim", loss="margin") == success("square") == 1
+
+
+def test_there_must_be_images_for_gradients():
+    with pytest.raises(ValueError, match="no image"):
+        vanishing_gradients(linear(), inside(0), torch.zeros(0, dtype=torch.int64))
+
+
+@pytest.mark.parametrize("distance", ["cosine", "sqeuclidean"])
+def test_votes_are_those_of_deep_knn_and_soft_ones_are_the_naive_sum(distance):
+    from snnl_core import DeepKNN
+
+    target = trained()
+    x, labels = images_of(70, 3)
+    target.network.eval()
+    with torch.no_grad():
+        knn = DeepKNN(5, distance).fit(target.features(x), labels).calibrate(target.features(x + 1e-3), labels)
+        queries = 0.5 * images_of(20, 4)[0] + 0.5 * images_of(20, 5)[0].flip(0)
+        features = target.features(queries)
+        target.network.train()
+        fitted = Target(target.network, knn).neighbors
+        distances = fitted.distances(features)
+        found = knn.predict(features)
+    assert torch.equal(fitted.votes(distances).long(), 2 * 5 - found.nonconformity)
+    total = torch.zeros(20, CLASSES, dtype=torch.float64)
+    order = labels.argsort(stable=True)
+    for one, (name, exact) in zip(distances, found.distances.items(), strict=True):
+        torch.testing.assert_close(one.sort(1).values[:, :5], exact, rtol=1e-9, atol=1e-12, msg=name)
+        weights = (-one / (0.7 * one.sort(1).values[:, :5].mean(1, keepdim=True))).exp()
+        shares = weights / weights.sum(1, keepdim=True)
+        for c in range(CLASSES):
+            total[:, c] += shares[:, labels[order] == c].sum(1)
+    torch.testing.assert_close(fitted.soft_votes(distances, 0.7), total.log())
+
+
+def test_the_attack_on_neighbours_beats_the_transfer_of_pgd_on_every_seed():
+    x, labels = images_of(60, 2)
+    target = trained()
+
+    def right(made):
+        target.network.eval()
+        with torch.no_grad():
+            predicted = target.knn.predict(target.features(made), target.logits(made)).labels
+        target.network.train()
+        return predicted == labels
+
+    for seed in range(3):
+        own = right(attacked("neighbor", target, x, labels, neighbor.Config(eps=0.22, restarts=1), seed=seed))
+        transfer = right(attacked("pgd", target, x, labels, pgd.Config(eps=0.22), seed=seed))
+        assert not (own & ~transfer).any() and own.sum() < transfer.sum()
+    target.network.eval()
+    found = climb(neighbor.soft_vote(target, labels, 0.5), Ball(x, "linf", 0.26), x, 40, 0.2)
+    transfer = right(attacked("pgd", target, x, labels, pgd.Config(eps=0.26)))
+    assert right(found.x).sum() < transfer.sum(), "the soft vote by itself is no better than the logits"
+
+
+def test_without_neighbours_there_is_nothing_to_attack():
+    x, labels = images_of(3, 2)
+    with pytest.raises(UsageError, match="and there are none: fit them first"):
+        attacked("neighbor", Target(trained().network), x, labels, neighbor.Config())
