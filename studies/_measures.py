@@ -25,10 +25,10 @@ class Measure:
         return pick(_held_out(table, kind), metric=self.metric, side=self.side, group="", space=space)
 
     def best_by_seed(self, rows: "pd.DataFrame") -> "pd.Series[float]":
-        """The best value over a training, by seed; the last one where no direction is better."""
+        """The best value of trained generators, by seed; the last one where no direction is better."""
         if not self.better:
             return last_by_seed(rows)
-        seeds = rows.groupby("seed")["value"]
+        seeds = rows[rows["step"] > 0].groupby("seed")["value"]
         return seeds.max() if self.better == "higher" else seeds.min()
 
 
