@@ -4,7 +4,6 @@ Neighbours are searched in the hidden layers, among the images that the network 
 out from its training calibrate. P-values hold for images like those.
 """
 
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,13 +11,13 @@ from pathlib import Path
 from tempfile import gettempdir
 from typing import Any
 
-from PIL import Image
 from torch import Tensor
 
 import imagesets
 from classifiers._credibility import Observer, Seen
 from classifiers._trained import Trained
 from lab.errors import UsageError, telling
+from lab.reporting.pictures import png
 from lab.reporting.report import Gallery, GalleryRow, Report, Section
 from lab.training.draws import subset
 from snnl_core import DeepKNN
@@ -86,10 +85,10 @@ class Exemplars:
         return Report("Nearest training images", question, [self._section(i) for i in range(len(self.names))])
 
     def _section(self, i: int) -> Section:
-        row, rows = self.rows[i], [GalleryRow("as the network sees it", [("the image", _png(self.images[i]))])]
+        row, rows = self.rows[i], [GalleryRow("as the network sees it", [("the image", png(self.images[i].numpy()))])]
         for layer, near in self.neighbors(i).items():
             pictures = [
-                (f"{one['label']}, number {one['index']}", _png(self.trained.train.images[one["index"]]))
+                (f"{one['label']}, number {one['index']}", png(self.trained.train.images[one["index"]].numpy()))
                 for one in near[:SHOWN]
             ]
             rows.append(GalleryRow(f"nearest in {layer}", pictures))
@@ -160,10 +159,3 @@ def observer_of(
 def _name(path: Path) -> str:
     """A path with a question mark for what is no character."""
     return str(path).encode("utf-8", "replace").decode("utf-8")
-
-
-def _png(image: Tensor) -> bytes:
-    """An image, uint8 (c, h, w), as a PNG's bytes."""
-    pixels, buffer = image.permute(1, 2, 0).numpy(), io.BytesIO()
-    Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(buffer, format="PNG")
-    return buffer.getvalue()
