@@ -123,12 +123,12 @@ def attack(
     With --model and --imageset, in place of FOLDER, it is a network that was made elsewhere.
     """
     reading: dict[str, Any] = {"data": data, "download": download}
+    names = ATTACKS if attack is None else attack
+    attacks, test = planned(names, EPS if eps is None else eps, norm, _assigned(settings or ())), None
     if not (model or folder):
         raise click.UsageError("Missing argument 'FOLDER'.", click.get_current_context())
     if model and folder:
         raise click.UsageError("FOLDER and --model are two networks: give one.", click.get_current_context())
-    names = ATTACKS if attack is None else attack
-    attacks, test = planned(names, EPS if eps is None else eps, norm, _assigned(settings or ())), None
     if folder:
         trained = _here(folder, elsewhere, **reading)
         test = load(_training(folder).config.imageset, "test", root=data, download=download)

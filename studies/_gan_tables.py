@@ -21,6 +21,8 @@ from tasks.interpolate import WAYS
 if TYPE_CHECKING:
     import pandas as pd
 
+COLUMNS = 7
+"""Measures in one table of seeds."""
 SIGNS = {"higher": "↑", "lower": "↓", "": ""}
 
 
@@ -72,15 +74,20 @@ def ranked(measure: Measure, table: "pd.DataFrame", space: str, names: Sequence[
     return Table(f"ranking-{measure.metric}-{title}".replace("_", "-"), caption, headers, rows)
 
 
-def seeds(table: "pd.DataFrame", names: Sequence[str], space: str, title: str) -> Table:
-    """Every seed at the end of training."""
+def seeds(table: "pd.DataFrame", names: Sequence[str], space: str, title: str) -> list[Table]:
+    """Every seed at the end of training, in tables that are narrow enough for a page."""
     shown = [measure for measure in MEASURES if len(measure.rows(table, space))]
-    rows: Rows = []
-    for name in names:
-        own = [values_by_name(measure, table, space, [name])[name] for measure in shown]
-        rows += [[name, *row] for row in seed_rows(own)]
-    headers = [*columns("GAN", "seed"), *(Column(measure.name, measure.better) for measure in shown)]
-    return Table(f"seeds-{title}", f"Every seed at the end of training, in {title}.", headers, rows)
+    found = []
+    for part, start in enumerate(range(0, len(shown), COLUMNS), start=1):
+        some = shown[start : start + COLUMNS]
+        rows: Rows = []
+        for name in names:
+            own = [values_by_name(measure, table, space, [name])[name] for measure in some]
+            rows += [[name, *row] for row in seed_rows(own)]
+        headers = [*columns("GAN", "seed"), *(Column(measure.name, measure.better) for measure in some)]
+        caption = f"Every seed at the end of training, in {title}, part {part}."
+        found.append(Table(f"seeds-{title}-{part}", caption, headers, rows))
+    return found
 
 
 def trainings(table: "pd.DataFrame", cells: Sequence[CellFolder], names: Sequence[str]) -> dict[str, list[CellFolder]]:

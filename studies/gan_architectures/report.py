@@ -66,7 +66,7 @@ def _measured(config: "Config", table: "pd.DataFrame", cells: list[CellFolder]) 
             "",
             [
                 *(tables.last_and_best(table, names, space, title) for title, space in spaces.items()),
-                *(tables.seeds(table, names, space, title) for title, space in spaces.items()),
+                *(one for title, space in spaces.items() for one in tables.seeds(table, names, space, title)),
             ],
         ),
         *([_agreement(agreed)] if agreed else []),

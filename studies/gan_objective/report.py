@@ -51,7 +51,7 @@ def _measured(config: "Config", table: "pd.DataFrame", cells: list[CellFolder]) 
             "",
             [
                 *(tables.last_and_best(found, names, space, title) for title, space in spaces.items()),
-                *(tables.seeds(found, names, space, title) for title, space in spaces.items()),
+                *(one for title, space in spaces.items() for one in tables.seeds(found, names, space, title)),
             ],
         ),
         Section("Samples", "From the same latents for all.", [tables.samples(tables.trainings(found, cells, names))]),

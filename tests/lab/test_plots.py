@@ -71,7 +71,7 @@ def test_a_label_is_in_the_legend_once(axis):
 
 
 def test_more_names_than_colours_begin_anew():
-    found = colours(range(7))
+    found = colours(range(len(PALETTE) + 1))
     assert list(found.values()) == [*PALETTE, PALETTE[0]]
 
 
