@@ -9,7 +9,6 @@ from lab.cells.rows import pick
 from lab.reporting.plots import GREY, KIMG, colours, legend, new_figure, panels, plotted, seed_curves, side_by_side
 from lab.reporting.ranks import Agreement
 from lab.reporting.report import Figure
-from lab.reporting.statistics import last_by_seed
 from studies._measures import ENTANGLED, FID, GENERATED, MEASURES, REAL, Measure, floor_of
 
 if TYPE_CHECKING:
@@ -32,11 +31,10 @@ def curves(table: "pd.DataFrame", names: Sequence[str], space: str, title: str) 
         axis.set_title(measure.name, loc="left")
         if place == 0:
             figure.legend(*axis.get_legend_handles_labels(), loc="outside upper center", ncols=4)
-    rows = pick(table, kind="gan", split="test", space=space, group="")
     caption = f"Measures over training, {title}: seeds thin, their mean thick; the band is real against real."
-    return Figure(
-        f"curves-{title}", caption, figure, plotted(rows[rows["metric"].isin([measure.metric for measure in shown])])
-    )
+    rows = pick(table, kind="gan", split="test", space=space, group="")
+    drawn = rows[rows["metric"].isin([measure.metric for measure in shown])]
+    return Figure(f"curves-{title}", caption, figure, plotted(drawn))
 
 
 def over_minutes(
@@ -64,8 +62,9 @@ def sides(table: "pd.DataFrame", names: Sequence[str], spaces: dict[str, str]) -
     """The generated side against the real side at the end, every seed a dot."""
     figure = new_figure(9.0, 4.2)
     for axis, (title, space) in zip(side_by_side(figure, len(spaces)), spaces.items(), strict=True):
+        across_of, up_of = (side.ends(table, space, names) for side in (GENERATED, REAL))
         for name, colour in colours(names).items():
-            across, up = (last_by_seed(_of(side.rows(table, space), name)) for side in (GENERATED, REAL))
+            across, up = across_of[name], up_of[name]
             axis.scatter(across, up.reindex(across.index), color=colour, s=34, alpha=0.8, linewidths=0, label=name)
         held = [floor_of(side, table, space).mean() for side in (GENERATED, REAL)]
         axis.scatter(held[0], held[1], marker="+", s=90, color=GREY, label="real against real")
@@ -150,8 +149,7 @@ def _scale(axis: "Axes", measure: Measure) -> None:
 
 def _places(measure: Measure, table: "pd.DataFrame", space: str, names: Sequence[str]) -> list[float]:
     """The place of each by its mean over seeds at the end; NaN where there is none."""
-    rows = measure.rows(table, space)
-    means = [last_by_seed(_of(rows, name)).mean() for name in names]
+    means = [values.mean() for values in measure.ends(table, space, names).values()]
     sign = -1 if measure.better == "higher" else 1
     known = sorted(sign * mean for mean in means if not np.isnan(mean))
     return [np.nan if np.isnan(mean) else 1.0 + known.index(sign * mean) for mean in means]

@@ -11,7 +11,7 @@ from lab.cells.rows import pick
 from lab.files import read_arrays
 from lab.reporting.pictures import png
 from lab.reporting.ranks import ranking
-from lab.reporting.report import Gallery, GalleryRow
+from lab.reporting.report import Gallery, GalleryRow, Section
 from lab.reporting.statistics import last_by_seed
 from lab.reporting.tables import Column, Rows, Table, columns, mean_entry, seed_rows
 from studies._measures import MEASURES, Measure, floor_of, named_spaces
@@ -24,14 +24,6 @@ if TYPE_CHECKING:
 COLUMNS = 7
 """Measures in one table of seeds."""
 SIGNS = {"higher": "↑", "lower": "↓", "": ""}
-
-
-def values_by_name(
-    measure: Measure, table: "pd.DataFrame", space: str, names: Sequence[str]
-) -> "dict[str, pd.Series[float]]":
-    """A measure at the end of training, by seed, of each that is compared."""
-    rows = measure.rows(table, space)
-    return {name: last_by_seed(rows[rows["model"] == name]) for name in names}
 
 
 def last_and_best(table: "pd.DataFrame", names: Sequence[str], space: str, title: str) -> Table:
@@ -55,7 +47,7 @@ def last_and_best(table: "pd.DataFrame", names: Sequence[str], space: str, title
 
 def ranked(measure: Measure, table: "pd.DataFrame", space: str, names: Sequence[str], title: str) -> Table:
     """A ranking at the end of training, and how sure each place is."""
-    values = values_by_name(measure, table, space, names)
+    values = measure.ends(table, space, names)
     found = ranking(values, higher_is_better=measure.better == "higher")
     rows: Rows = [
         [place, one.name, mean_entry(values[one.name]), one.right, one.above_next]
@@ -80,10 +72,8 @@ def seeds(table: "pd.DataFrame", names: Sequence[str], space: str, title: str) -
     found = []
     for part, start in enumerate(range(0, len(shown), COLUMNS), start=1):
         some = shown[start : start + COLUMNS]
-        rows: Rows = []
-        for name in names:
-            own = [values_by_name(measure, table, space, [name])[name] for measure in some]
-            rows += [[name, *row] for row in seed_rows(own)]
+        ends = [measure.ends(table, space, names) for measure in some]
+        rows: Rows = [[name, *row] for name in names for row in seed_rows([own[name] for own in ends])]
         headers = [*columns("GAN", "seed"), *(Column(measure.name, measure.better) for measure in some)]
         caption = f"Every seed at the end of training, in {title}, part {part}."
         found.append(Table(f"seeds-{title}-{part}", caption, headers, rows))
@@ -134,6 +124,23 @@ def nearest(evaluations: Mapping[str, CellFolder]) -> Gallery:
             shown = [png(np.concatenate([one, other], axis=1)) for one, other in zip(*pairs, strict=True)]
             rows.append(GalleryRow(name, [("", picture) for picture in shown]))
     return Gallery("Most memorised first, first seed: above the generated image, below the nearest training one.", rows)
+
+
+def every_measure(table: "pd.DataFrame", names: Sequence[str], spaces: Mapping[str, str]) -> Section:
+    """All measures in all spaces, and all seeds."""
+    found = [last_and_best(table, names, space, title) for title, space in spaces.items()]
+    for title, space in spaces.items():
+        found += seeds(table, names, space, title)
+    return Section("Every measure", "", found)
+
+
+def nearest_training_images(table: "pd.DataFrame", cells: Sequence[CellFolder], names: Sequence[str]) -> Section:
+    """What was copied, if anything, by the first seed of each."""
+    text = (
+        "A generated image counts as memorised where it is no farther from a training image than that is from its own "
+        "nearest other one."
+    )
+    return Section("Nearest training images", text, [nearest(first_evaluations(table, cells, names))])
 
 
 def minutes_a_kimg(trainings: Mapping[str, Sequence[CellFolder]]) -> dict[str, float]:

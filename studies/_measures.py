@@ -1,5 +1,6 @@
 """The measures of generated images that studies show: their names, which direction is better, and their values."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,11 @@ class Measure:
     def rows(self, table: "pd.DataFrame", space: str, kind: str = "gan") -> "pd.DataFrame":
         """Its rows in a space, against held-out images; of kind `reference` those of real against real."""
         return pick(_held_out(table, kind), metric=self.metric, side=self.side, group="", space=space)
+
+    def ends(self, table: "pd.DataFrame", space: str, names: Sequence[str]) -> "dict[str, pd.Series[float]]":
+        """Its values at the end of training, by seed, of each model that is compared."""
+        rows = self.rows(table, space)
+        return {name: last_by_seed(rows[rows["model"] == name]) for name in names}
 
     def best_by_seed(self, rows: "pd.DataFrame") -> "pd.Series[float]":
         """The best value of trained generators, by seed; the last one where no direction is better."""

@@ -61,14 +61,7 @@ def _measured(config: "Config", table: "pd.DataFrame", cells: list[CellFolder]) 
                 figures.over_minutes(table, names, spaces, tables.minutes_a_kimg(trained)),
             ],
         ),
-        Section(
-            "Every measure",
-            "",
-            [
-                *(tables.last_and_best(table, names, space, title) for title, space in spaces.items()),
-                *(one for title, space in spaces.items() for one in tables.seeds(table, names, space, title)),
-            ],
-        ),
+        tables.every_measure(table, names, spaces),
         *([_agreement(agreed)] if agreed else []),
         Section(
             "Samples",
@@ -76,12 +69,7 @@ def _measured(config: "Config", table: "pd.DataFrame", cells: list[CellFolder]) 
             "more than its examples has no jumps on the way.",
             [tables.samples(trained), tables.interpolations(table, cells, names)],
         ),
-        Section(
-            "Nearest training images",
-            "A generated image counts as memorised where it is no farther from a training image than that is from its "
-            "own nearest other one.",
-            [tables.nearest(tables.first_evaluations(table, cells, names))],
-        ),
+        tables.nearest_training_images(table, cells, names),
     ]
 
 

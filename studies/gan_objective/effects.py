@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from lab.reporting.statistics import Estimate, last_by_seed, paired_by_seed, welch_difference
+from lab.reporting.statistics import Estimate, paired_by_seed, welch_difference
 from studies._measures import Measure, named_spaces
 
 if TYPE_CHECKING:
@@ -27,5 +27,4 @@ def by_what_is_compared(table: "pd.DataFrame") -> "pd.DataFrame":
 
 
 def _ends(table: "pd.DataFrame", name: str, space: str, measure: Measure) -> "pd.Series[float]":
-    rows = measure.rows(by_what_is_compared(table), named_spaces(table).get(space, space))
-    return last_by_seed(rows[rows["model"] == name])
+    return measure.ends(by_what_is_compared(table), named_spaces(table).get(space, space), [name])[name]

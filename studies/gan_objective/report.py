@@ -19,9 +19,8 @@ READING = (
     "snnl-gan has no discriminator: its generator is trained by the soft nearest neighbor loss between its images and "
     "real ones in pixel space alone. With snnl_weight the same loss, in the discriminator's layers, is added to the "
     "objective of a GAN's generator, with the same seeds as without. A score of entanglement is 0 for sets that lie "
-    "apart and 1 for sets "
-    "that cannot be told apart; since snnl-gan is trained by what the score in pixels measures, the other measures and "
-    "the classifier's features are what it does not optimise."
+    "apart and 1 for sets that cannot be told apart; since snnl-gan is trained by what the score in pixels measures, "
+    "the other measures and the classifier's features are what it does not optimise."
 )
 
 
@@ -46,19 +45,7 @@ def _measured(config: "Config", table: "pd.DataFrame", cells: list[CellFolder]) 
                 *(figures.curves(found, names, space, title) for title, space in spaces.items()),
             ],
         ),
-        Section(
-            "Every measure",
-            "",
-            [
-                *(tables.last_and_best(found, names, space, title) for title, space in spaces.items()),
-                *(one for title, space in spaces.items() for one in tables.seeds(found, names, space, title)),
-            ],
-        ),
+        tables.every_measure(found, names, spaces),
         Section("Samples", "From the same latents for all.", [tables.samples(tables.trainings(found, cells, names))]),
-        Section(
-            "Nearest training images",
-            "A generated image counts as memorised where it is no farther from a training image than that is from its "
-            "own nearest other one.",
-            [tables.nearest(tables.first_evaluations(found, cells, names))],
-        ),
+        tables.nearest_training_images(found, cells, names),
     ]

@@ -146,26 +146,17 @@ def claims(config: Config) -> list[Claim]:
     in_pixels, n = config.claimed
     at = f"n = {n}, {'pixels' if in_pixels else 'features of the classifier'}, 5% false alarms"
     place: dict[str, Any] = {"n": n, "in_pixels": in_pixels}
+    kinds = (("alarm", SEES, MARGIN_SEEN, sight), ("do not alarm", IS_BLIND, MARGIN_BLIND, blindness))
     found = [
         Claim(
             f"{text} ({amount:g}).",
-            f"share of draws that alarm, {at}",
-            MARGIN_SEEN,
+            f"share of draws that {what}, {at}",
+            margin,
             "exceeds",
-            partial(sight, key=key, fault=fault, amount=amount, **place),
+            partial(effect, key=key, fault=fault, amount=amount, **place),
         )
-        for text, key, fault, amount in SEES
-        if fault in config.faults
-    ]
-    found += [
-        Claim(
-            f"{text} ({amount:g}).",
-            f"share of draws that do not alarm, {at}",
-            MARGIN_BLIND,
-            "exceeds",
-            partial(blindness, key=key, fault=fault, amount=amount, **place),
-        )
-        for text, key, fault, amount in IS_BLIND
+        for what, stated, margin, effect in kinds
+        for text, key, fault, amount in stated
         if fault in config.faults
     ]
     if "copies" in config.faults:
