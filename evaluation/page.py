@@ -14,9 +14,9 @@ SHOWN = 10
 READING = (
     "The score is the soft nearest neighbor loss between real and generated images at its best temperature, divided by "
     "the value that it cannot exceed: 0 for sets that lie apart, 1 for sets that cannot be told apart. A low generated "
-    "side means samples off the data or bunched together, a low real side means data that the samples do not reach. "
-    "The floor is what other real images give in place of the generated ones: no generator can be expected to do "
-    "better. docs/measures.md tells of every measure."
+    "side means samples bunched together, a low real side means data that the samples do not reach, or samples spread "
+    "too far. The floor is what other real images give in place of the generated ones: no generator can be expected to "
+    "do better. docs/measures.md tells of every measure, and what noise does to them."
 )
 
 

@@ -27,13 +27,21 @@ def classifier_space(folder: CellFolder) -> Space:
         WorkbenchError: the folder keeps no weights, or they are damaged.
     """
     run = ClassifierTraining.parse(folder.config)
-    with torch.random.fork_rng(devices=[]):
-        network = load_classifier(snapshots(folder.path, "classifier")[-1], run)
-    network = network.to(evaluation_device(folder))
+    network = load_last(folder).to(evaluation_device(folder))
     classes = len(run.spec_of_images.classes)
     layer = _last_layer(network, run.spec_of_images)
     read, takes = _reader(network, layer, predicts=True), _shape(run.spec_of_images)
     return of_network(run.classifier, network, read, layer=layer, classes=classes, takes=takes)
+
+
+def load_last(folder: CellFolder) -> nn.Module:
+    """The classifier of a training's last snapshot, in evaluation mode, on the CPU.
+
+    Raises:
+        WorkbenchError: the folder keeps no weights, or they are damaged.
+    """
+    with torch.random.fork_rng(devices=[]):
+        return load_classifier(snapshots(folder.path, "classifier")[-1], ClassifierTraining.parse(folder.config))
 
 
 def discriminator_space(folder: CellFolder) -> Space:

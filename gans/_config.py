@@ -54,6 +54,11 @@ class GanConfig(Config):
         return len(spec.classes) if self.conditional else 0
 
     @property
+    def guided(self) -> bool:
+        """Whether the objective is in the features of a frozen classifier of the images, which another cell trains."""
+        return False
+
+    @property
     def entangles(self) -> bool:
         """Whether the engine decides a part of the result."""
         return self.ENTANGLES or self.snnl_weight != 0

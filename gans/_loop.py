@@ -98,22 +98,27 @@ class GanTraining(Training):
                 yield {**about, "metric": metric, "value": values[start:stop].mean().item(), "n": stop - start}
 
 
-def train(config: TrainingConfig, cell: CellFolder) -> None:
+def train(config: TrainingConfig, cell: CellFolder, guide: nn.Module | None = None) -> None:
     """Train the GAN of a cell, from its last checkpoint if it has one, or from that of a shorter run.
+
+    Args:
+        config: the settings.
+        cell: where it is trained.
+        guide: the frozen classifier, in evaluation mode, in whose features the objective is, where it is guided.
 
     Raises:
         DivergedError: a loss became NaN or infinite; the message names step and loss.
     """
-    training = begin(config, cell)
+    training = begin(config, cell, guide)
     frame.train(training, cell, () if config.settings.DEPENDS_ON_LENGTH else LENGTH)
 
 
-def begin(config: TrainingConfig, cell: CellFolder) -> GanTraining:
+def begin(config: TrainingConfig, cell: CellFolder, guide: nn.Module | None = None) -> GanTraining:
     """Load the images and make the networks of a run that starts at step 0."""
     gan = registry.load("gans", config.gan)
     accelerator, arithmetic = frame.begin(config, cell)
     images = imagesets.load(config.imageset, "train", **cell.data)
-    state = GanState(gan, config, accelerator)
+    state = GanState(gan, config, accelerator, guide)
     if config.settings.conditional:
         state.tell_shares(images)
     return GanTraining(

@@ -21,10 +21,13 @@ from lab.training.tensors import parameters_of
 class GanState(TrainingState):
     """The generator, its average over training (EMA), the discriminator, and their optimizers, on one device.
 
-    A GAN may have no discriminator: then there is neither the network nor its optimizer.
+    A GAN may have no discriminator: then there is neither the network nor its optimizer, and the objective may be in
+    the features of a guide, a network that is not trained.
     """
 
-    def __init__(self, gan: ModuleType, run: TrainingConfig, accelerator: Accelerator) -> None:
+    def __init__(
+        self, gan: ModuleType, run: TrainingConfig, accelerator: Accelerator, guide: nn.Module | None = None
+    ) -> None:
         config, spec = run.settings, run.spec_of_images
         makers = {"generator": gan.Generator, "discriminator": gan.Discriminator}
         torch.manual_seed(derive_seed(run.seed, "weights"))
@@ -32,6 +35,7 @@ class GanState(TrainingState):
         made = {name: network.to(memory_format=torch.channels_last) for name, network in made.items()}
         if run.sync_batchnorm:
             made = {name: nn.SyncBatchNorm.convert_sync_batchnorm(network) for name, network in made.items()}
+        self.guide = None if guide is None else guide.to(accelerator.device).requires_grad_(False)
         self.ema = average_of(made["generator"]).to(accelerator.device)
         betas = (config.beta1, config.beta2)
         optimizers = [
@@ -58,11 +62,11 @@ class GanState(TrainingState):
 
     @contextmanager
     def frozen_discriminator(self) -> Iterator[nn.Module | None]:
-        """The discriminator, if there is one, for a step of the generator: no gradient of its own is computed or
-        averaged over processes."""
+        """The discriminator for a step of the generator: no gradient of its own is computed or averaged over
+        processes; where there is none, the guide."""
         discriminator = self.bare.get("discriminator")
         if discriminator is None:
-            yield None
+            yield self.guide
             return
         discriminator.requires_grad_(False)
         yield discriminator

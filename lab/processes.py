@@ -34,10 +34,11 @@ def rank() -> int:
 def world_size() -> int:
     """How many processes work together; 1 where torchrun did not start them.
 
-    It gives each a number below theirs: where one of the two is no such number, some launcher left it behind.
+    It gives each a number below theirs, among all and on its machine: where one is no such number, some launcher left
+    it behind.
     """
-    count, own = os.environ.get("WORLD_SIZE", ""), os.environ.get("RANK", "0")
-    return int(count) if count.isdecimal() and own.isdecimal() and int(own) < int(count) else 1
+    count, *own = os.environ.get("WORLD_SIZE", ""), os.environ.get("RANK", "0"), os.environ.get("LOCAL_RANK", "0")
+    return int(count) if count.isdecimal() and all(n.isdecimal() and int(n) < int(count) for n in own) else 1
 
 
 def forget_launchers() -> None:

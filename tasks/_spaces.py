@@ -21,6 +21,9 @@ KINDS: dict[str, Kind] = {"train-gan": "discriminator", "train-classifier": "cla
 EVALUATOR = {"classifier": "cnn", "epochs": 3, "precision": "float32"}
 """The classifier in whose features images are compared unless another is named."""
 
+GUIDE = {**EVALUATOR, "seed": 1}
+"""The classifier in whose features a generator is trained: another than that in whose features it is compared."""
+
 
 def evaluator(images: str, data: Path) -> Cell[train_classifier.Config]:
     """The training of the classifier in whose features an image set is compared unless another is named.
@@ -29,6 +32,15 @@ def evaluator(images: str, data: Path) -> Cell[train_classifier.Config]:
         UsageError: the images have no two classes, or are too few.
     """
     return train_classifier.cell(train_classifier.Config.parse({**EVALUATOR, "imageset": images}), data)
+
+
+def guide(images: str, data: Path) -> Cell[train_classifier.Config]:
+    """The training of the classifier in whose features a generator may be trained on an image set.
+
+    Raises:
+        UsageError: the images have no two classes, or are too few.
+    """
+    return train_classifier.cell(train_classifier.Config.parse({**GUIDE, "imageset": images}), data)
 
 
 def kind_of(space: Where) -> Kind:

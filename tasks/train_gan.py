@@ -8,6 +8,7 @@ from gans._config import TrainingConfig as Config
 from lab import registry
 from lab.cells.cell import Cell
 from lab.cells.folder import CellFolder
+from tasks import _spaces
 from tasks._schedule import quadratic
 
 VERSION = 1
@@ -23,10 +24,10 @@ def schedule(kimg: float, points: int) -> tuple[float, ...]:
 
 
 def cell(config: Config, data: Path) -> Cell[Config]:
-    """The cell of a training, on images below `data`.
+    """The cell of a training, on images below `data`; a guided one needs that of its classifier.
 
     Raises:
-        UsageError: the image set is unknown, or has no labels and the GAN is conditional on them.
+        UsageError: the image set is unknown, or has no labels and the GAN is conditional on them, or guided.
         WorkbenchError: a user's own images are not there.
     """
     config = config.replaced(spec=imagesets.recorded_spec(config.imageset, data))
@@ -39,6 +40,7 @@ def cell(config: Config, data: Path) -> Cell[Config]:
             "tasks/train-gan", f"gans/{config.gan}", *(["snnl_core"] if config.settings.entangles else [])
         ),
         imagesets.fingerprint(config.imageset, data),
+        (_spaces.guide(config.imageset, data),) if config.settings.guided else (),
         processes=config.processes,
         cost=_cost(config),
     )
@@ -51,9 +53,10 @@ def fitted(config: Config, data: Path, say: Callable[[str], None]) -> Config:
 
 def run(folder: CellFolder) -> None:
     """Train it, or go on with it."""
+    from evaluation.trained import load_last
     from gans._loop import train
 
-    train(Config.parse(folder.config), folder)
+    train(Config.parse(folder.config), folder, *(load_last(need) for need in folder.needs))
 
 
 def _cost(config: Config) -> float:

@@ -28,6 +28,12 @@ def pytest_configure(config):
         os.environ["OMP_NUM_THREADS"] = str(max(1, machine.threads() // workers))
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers():
+    """One more than there are processors: a worker waits for processes that it started, and these for each other."""
+    return machine.threads() + 1
+
+
 def pytest_collection_modifyitems(items):
     """Files of long tests, which start processes, come first, quick ones last: so that the workers end together."""
     items.sort(key=lambda item: item.path.relative_to(ROOT / "tests").parts[0] in QUICK)

@@ -85,10 +85,15 @@ def give_name(aside: Path, root: Path, key: str) -> None:
 
 
 def _close_gaps(path: Path, rows: np.ndarray) -> None:
-    """Keep the images of the given rows alone."""
+    """Keep the images of the given rows alone.
+
+    Raises:
+        OSError: the disk is full, which would be a crash if they were written to a memory map.
+    """
     old, shorter = np.load(path, mmap_mode="r"), path.with_suffix(".shorter")
-    new = np.lib.format.open_memmap(shorter, "w+", np.uint8, (len(rows), *old.shape[1:]))
-    for start in range(0, len(rows), BLOCK):
-        new[start : start + BLOCK] = old[rows[start : start + BLOCK]]
-    new.flush()
+    header = {"descr": old.dtype.str, "fortran_order": False, "shape": (len(rows), *old.shape[1:])}
+    with shorter.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for start in range(0, len(rows), BLOCK):
+            file.write(np.ascontiguousarray(old[rows[start : start + BLOCK]]).data)
     shorter.replace(path)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.cells import layout
-from lab.cells.cell import Cell
+from lab.cells.cell import Cell, with_needs
 from lab.cells.folder import CellFolder
 from lab.cells.fresh import dropped_if_bare
 from lab.errors import WorkbenchError
@@ -16,13 +16,18 @@ from lab.running.progress import Display
 
 
 def do_cell(cell: Cell, runs: Path, local: dict[str, Any]) -> CellFolder:
-    """Do a cell below `runs`, or go on with it, or find it done."""
-    with dropped_if_bare([layout.cell(runs, cell.folder_name)]):
-        folder, known = CellFolder.create(cell, layout.cells(runs), local), timing.read(runs)
-        if not folder.done:
-            do_folder(folder.path, known.seconds(cell) if known.knows([cell]) else None)
-            timing.learn(runs, [(cell, folder.seconds)])
-        return folder
+    """Do a cell below `runs`, or go on with it, or find it done; those that it needs come first."""
+    cells = with_needs([cell])
+    with dropped_if_bare([layout.cell(runs, each.folder_name) for each in cells]):
+        return [_do(each, runs, local) for each in cells][-1]
+
+
+def _do(cell: Cell, runs: Path, local: dict[str, Any]) -> CellFolder:
+    folder, known = CellFolder.create(cell, layout.cells(runs), local), timing.read(runs)
+    if not folder.done:
+        do_folder(folder.path, known.seconds(cell) if known.knows([cell]) else None)
+        timing.learn(runs, [(cell, folder.seconds)])
+    return folder
 
 
 def do_folder(path: Path, seconds: float | None = None) -> CellFolder:

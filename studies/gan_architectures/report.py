@@ -9,7 +9,7 @@ from lab.reporting.report import Report, Section
 from lab.reporting.tables import Rows, Table, columns
 from studies import _gan_figures as figures
 from studies import _gan_tables as tables
-from studies._measures import ENTANGLED, FID, GENERATED, PRECISION, REAL, RECALL, named_spaces
+from studies._measures import ENTANGLED, FID, GENERATED, PRECISION, REAL, RECALL, SIDES, named_spaces
 from studies.gan_architectures.effects import agreement_in
 
 if TYPE_CHECKING:
@@ -21,9 +21,8 @@ AGREEING = tuple((one, other) for one in (ENTANGLED, GENERATED, REAL) for other 
 READING = (
     "A score of entanglement is the soft nearest neighbor loss between real and generated images at its best "
     "temperature, divided by the value it cannot exceed: 0 for sets that lie apart, 1 for sets that cannot be told "
-    "apart. A low generated side means samples off the data or bunched together, a low real side data that the samples "
-    "do not reach. docs/measures.md tells of the other measures. Every one is shown in pixels and in the features of a "
-    "small classifier of the same images, beside what other real images give (real against real): no GAN can be "
+    f"apart. {SIDES} docs/measures.md tells of the other measures. Every one is shown in pixels and in the features of "
+    "a small classifier of the same images, beside what other real images give (real against real): no GAN can be "
     "expected to do better."
 )
 

@@ -12,6 +12,7 @@ from lab.reporting.report import Gallery, GalleryRow, Report, Section
 from lab.reporting.statistics import Estimate, first_by_seed, last_by_seed, paired_by_seed, welch_difference
 from lab.reporting.tables import Better, Column, Table, columns, mean_entry, seed_rows
 from studies._config import classes_of
+from studies._measures import SIDES
 from studies.gan_entanglement import figures
 from tasks.embed import EMBEDDING
 
@@ -35,9 +36,7 @@ GRIDS_SHOWN = 6
 READING = (
     "A score is the soft nearest neighbor loss between real and generated images at its best temperature, divided by "
     "the value it cannot exceed: 0 for sets that lie apart, 1 for sets that cannot be told apart. The joint score is "
-    "the paper's measure; it alone is blind to a wrong spread, so both sides are shown: a low generated side means "
-    "samples off the data or bunched together, a low real side means data that the samples do not reach, or samples "
-    "spread too far. "
+    f"the paper's measure; it alone is nearly blind to a wrong spread in pixels, so both sides are shown. {SIDES} "
     "For 1-NN accuracy 0.5 is indistinguishable and 1 is apart."
 )
 

@@ -1,8 +1,9 @@
 """Which measure of real against generated images sees which fault, and from which amount on?
 
 Claim of Frosst, Papernot and Hinton (2019): the soft nearest neighbor loss between real and generated images tells how
-good a generator is. What this workbench claims beyond: its generated side sees samples that lie off the data, its real
-side data that the samples do not reach, and the joint score alone is blind to a wrong spread.
+good a generator is. What this workbench claimed beyond, before it was measured: its generated side sees samples that
+lie off the data, its real side data that the samples do not reach, and the joint score alone is blind to a wrong
+spread. What came out is in docs/results.md.
 
 What is done: held-out images are drawn twice, disjoint; one draw is spoilt in a known way and amount (blurred, noisy,
 shrunk, widened, classes dropped or reweighted, copies of training images put in), and every measure compares the two.

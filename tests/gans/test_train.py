@@ -8,12 +8,14 @@ from safetensors.torch import load_file
 
 import gans._loop as loop
 import imagesets
+from evaluation.trained import load_last
 from gans._snapshots import generate, load_generator
 from lab.cells.folder import CellFolder
 from lab.cells.work import work
 from lab.errors import UsageError, WorkbenchError
+from lab.running.one import do_cell
 from lab.training.snapshots import snapshots
-from tasks import train_gan
+from tasks import _spaces, train_gan
 
 GANS = ("dcgan", "wgan-gp", "r3gan", "snnl-gan")
 KIMG = 1.28
@@ -160,6 +162,31 @@ def test_a_gan_without_a_discriminator_has_nothing_of_one(tmp_path):
     assert {row["metric"] for row in rows} == {"generator_parameters", "generator_loss", "snnl"}
     assert {name.partition(".")[0] for name in weights(made)} == {"generator", "ema"}
     assert len(snapshots(made.path, "generator")) == 3
+
+
+def test_a_generator_is_trained_in_the_features_of_a_classifier_that_stays_as_it_is(tmp_path, monkeypatch):
+    """The classifier's cell comes first; it is another than that in whose features the generator is compared."""
+    small = {"classifier": "mlp", "epochs": 1, "seed": 1, "settings": {"width": 8, "depth": 1}}
+    monkeypatch.setattr(_spaces, "GUIDE", small)
+    monkeypatch.setattr(loop, "begin", lambda *given, begin=loop.begin: begun.append(begin(*given)) or begun[-1])
+    begun, config = [], {"gan": "snnl-gan", "kimg": 0.32, "precision": "float32", "snapshots": (0.0, 0.32)}
+    recipe = {"width": 4, "latent": 8, "batch": 64}
+    made = [
+        do_cell(
+            train_gan.cell(train_gan.Config.parse({**config, "settings": {**recipe, "space": space}}), tmp_path),
+            tmp_path,
+            {"data": str(tmp_path), "download": False},
+        )
+        for space in ("pixels", "classifier")
+    ]
+    assert not made[0].needs and not same(*(weights(folder) for folder in made))
+    assert weights(made[0]).keys() == weights(made[1]).keys()
+    (trained,) = made[1].needs
+    assert trained.done and begun[0].state.guide is None
+    kept, guide = load_last(trained).state_dict(), begun[1].state.guide
+    assert all(guide.state_dict()[name].equal(value) for name, value in kept.items())
+    assert not any(value.requires_grad or value.grad is not None for value in guide.parameters())
+    assert _spaces.evaluator("digits", tmp_path).key != _spaces.guide("digits", tmp_path).key
 
 
 @pytest.mark.parametrize("name", ["critic_steps", "snnl_weight"])

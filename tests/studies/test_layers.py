@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import imagesets
-from classifiers import _features
+from classifiers import _features, _rows
 from classifiers._snapshots import load_classifier
 from lab.cells.folder import CellFolder
 from lab.cells.rows import build_table, pick
@@ -169,6 +169,17 @@ def test_large_maps_are_averaged_and_neither_batches_nor_files_change_anything(m
             assert all(torch.equal(again[name], feature) for name, feature in found.items())
     again["flat"].zero_()  # what is mapped may be written to, as what is in memory
     assert not list(tmp_path.iterdir()), "the files have no names"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_a_full_disk_is_an_error_where_features_go_to_files(tmp_path, monkeypatch):
+    """What is written to a memory map of such a file would end the process."""
+    with Path("/dev/full").open("w+b") as full:
+        monkeypatch.setattr(_rows, "TemporaryFile", lambda dir: full)
+        rows = _rows.InFile(2, 3, tmp_path)
+        with pytest.raises(OSError, match="No space left"):
+            rows.put(torch.ones(2, 3))
+            rows.whole()
 
 
 def spy_on(monkeypatch, module, name):

@@ -58,6 +58,7 @@ LEFT = [
     {"WORLD_SIZE": "1", "RANK": "1"},
     {"WORLD_SIZE": "abc", "LOCAL_RANK": ""},
     {"WORLD_SIZE": "2", "RANK": "x"},
+    {"WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "-1"},
 ]
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import imagesets
-from imagesets._own import chunks, parallel
+from imagesets._own import chunks, parallel, store
 from imagesets._own.folder import FolderReader
 from lab.errors import WorkbenchError
 
@@ -227,3 +227,12 @@ def test_what_an_earlier_version_decoded_is_decoded_anew_under_its_name(opened, 
     again = opened(folder)
     assert again.name == found.name and any("Decoding" in line for line in again.said)
     assert (both(again)[0] == images).all() and not list((tmp_path / "data" / ".decoded").glob(".*"))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_a_full_disk_is_an_error_where_bad_images_leave_gaps(tmp_path):
+    """A memory map of a file that the disk has no room for would end the process."""
+    np.save(tmp_path / store.IMAGES, np.zeros((3, 1, 64, 64), np.uint8))
+    (tmp_path / store.IMAGES).with_suffix(".shorter").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left"):
+        store.write(tmp_path, np.array([True, False, True]), None, ["a", "c"], {})
