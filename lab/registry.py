@@ -9,7 +9,7 @@ import importlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -211,6 +211,12 @@ def _assigned(path: Path, constant: str) -> ast.expr | None:
 
 
 def _parse(path: Path) -> ast.Module:
+    return _parsed(path, path.stat().st_mtime_ns)
+
+
+@cache
+def _parsed(path: Path, changed: int) -> ast.Module:
+    """The syntax tree of a file that was last changed at that time."""
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
