@@ -10,7 +10,7 @@ shrunk, widened, classes dropped or reweighted, copies of training images put in
 What a measure gives for draws that are not spoilt sets its critical value, at 5% false alarms; the share of spoilt
 draws beyond it is its power. Draws of images take the place of seeds.
 What to expect: at larger n smaller amounts are seen; no measure sees all faults.
-What it costs: about four minutes on two processor cores (preset laptop).
+What it costs: about three minutes on two processor cores (preset laptop).
 
     python cli.py study measures
     python cli.py study measures --imageset mnist --n 200,1000,3000
