@@ -26,7 +26,7 @@ class Attacking(Settings):
 
     attacks: Attacks = Field(min_length=1, description="attacks, separated by commas: list attacks tells")
     eps: Annotated[tuple[float, ...], AfterValidator(_ascending)] = Field(
-        (0.03, 0.1, 0.2, 0.3, 0.5, 1.0),
+        (0.1, 0.2, 0.3),
         min_length=1,
         description="how far images are moved, of values in [0, 1], several separated by commas",
     )

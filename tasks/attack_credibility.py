@@ -55,7 +55,7 @@ def cell(training: Cell[train_classifier.Config], config: Config, data: Path) ->
         config,
         {**registry.versions("tasks/attack-credibility"), **versions(attacks)},
         needs=(training,),
-        cost=4 + 5e-7 * pixels * config.n * shown,
+        cost=4 + 2e-7 * pixels * config.n * shown,
     )
 
 

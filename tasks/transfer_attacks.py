@@ -66,7 +66,7 @@ def cell(
         config,
         {**registry.versions("tasks/transfer-attacks"), **versions(attacks)},
         needs=(source, *targets),
-        cost=2 + (5 if config.pictures else 0) + 5e-7 * pixels * config.n * shown,
+        cost=2 + (5 if config.pictures else 0) + 2e-7 * pixels * config.n * shown,
     )
 
 

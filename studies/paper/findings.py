@@ -40,14 +40,19 @@ class Tested:
 
 @cache
 def verdicts_in(results: Path) -> dict[int, list[Tested]]:
-    """Every verdict on a finding that is published in a folder, by finding, in the order of the studies' folders."""
+    """Every verdict on a finding that is published in a folder, by finding, in the order of the studies' folders.
+
+    A study that repeats another's cells, and so its verdict, adds nothing.
+    """
     found: dict[int, list[Tested]] = {number: [] for number in FINDINGS}
     for folder in layout.studies(results):
         name, config, verdicts = read_verdicts(folder, lambda claim: claim.finding > 0)
         sets = config.images if isinstance(config, ImageStudy) else ()
         images = ", ".join(FOLDERS.get(one, one) for one in sets)
         for verdict in verdicts:
-            found[verdict.claim.finding].append(Tested(f"{name}/{folder.name}", images, verdict))
+            known = found[verdict.claim.finding]
+            if not any(one.verdict == verdict and one.images == images for one in known):
+                known.append(Tested(f"{name}/{folder.name}", images, verdict))
     return found
 
 

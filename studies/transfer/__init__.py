@@ -9,7 +9,7 @@ network of the other seeds, which share neither its weights at the start nor its
 noise of the same size, and the square attack, which asks for no gradient; how many gradients vanish is counted.
 What to expect: attacks transfer within and between kinds; a kind that PGD fools less than square does, or than attacks
 from another kind do, masks its gradients and is not robust.
-What it costs: about five minutes on two processor cores (preset laptop).
+What it costs: about four minutes on two processor cores (preset laptop).
 
     python cli.py study transfer
     python cli.py study transfer --imageset mnist --epochs 5 --settings schedule=cosine --seeds 3 --at 0.3
@@ -55,7 +55,12 @@ class Config(Attacked, Recipe):
         return transfer_attacks.Config.parse({**self.shared(), "n": self.n, "pictures": seed == 0})
 
 
-GRID: dict[str, Any] = {**BF16, "alphas": (-0.00658, 0.00658), "attacks": ("fgsm", "pgd", "square", "noise")}
+GRID: dict[str, Any] = {
+    **BF16,
+    "alphas": (-0.00658, 0.00658),
+    "attacks": ("fgsm", "pgd", "square", "noise"),
+    "eps": (0.03, 0.1, 0.2, 0.3, 0.5, 1.0),
+}
 """Alphas that were chosen on validation images of Fashion-MNIST, by `tune` (docs/results.md)."""
 QUICK = ("steps=20", "step=0.125", "queries=300")
 """Of attacks: half the steps, twice as long, and fewer queries than usual."""

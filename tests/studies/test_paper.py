@@ -8,7 +8,10 @@ from lab import registry
 from lab.cells import layout
 from lab.cells.rows import build_table
 from lab.config import with_preset
-from studies import paper
+from lab.reporting.statistics import Estimate
+from lab.reporting.verdicts import judge
+from studies import calibration, paper
+from studies.paper import findings
 from studies.paper.findings import FINDINGS, outcome, verdicts_in
 
 RESULTS = Path(__file__).resolve().parents[2] / "docs" / "results.md"
@@ -60,3 +63,14 @@ def test_nothing_published_is_nothing_tested(monkeypatch, tmp_path):
     assert verdicts_in(tmp_path) == {number: [] for number in FINDINGS}
     summary, *tables = [item for section in page().sections for item in section.items]
     assert {row[2] for row in summary.rows} == {"not tested"} and not any(table.rows for table in tables)
+
+
+def test_a_verdict_that_two_studies_share_is_told_once(monkeypatch, tmp_path):
+    config = calibration.Config.parse(calibration.PRESETS["laptop"])
+    claim = next(claim for claim in calibration.claims(config) if claim.finding == 6)
+    found = {name: judge(claim, Estimate(value, value, value, 3)) for name, value in (("a", 1.0), ("b", 1), ("c", 2.0))}
+    for name in found:
+        (tmp_path / "studies" / "calibration" / name).mkdir(parents=True)
+    monkeypatch.setattr(findings, "read_verdicts", lambda folder, wanted: ("calibration", config, [found[folder.name]]))
+    told = verdicts_in(tmp_path)[6]
+    assert [(one.study, one.images) for one in told] == [("calibration/a", "digits"), ("calibration/c", "digits")]
