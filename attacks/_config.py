@@ -54,9 +54,7 @@ def planned(
     for option, given in (("attack", names), ("eps", eps)):
         if not given:
             raise UsageError(f"--{option} needs at least one.")
-    if "neighbor" in names and "pgd" not in names:
-        names = (*names, "pgd")
-    classes = {name: registry.config_class("attacks", name) for name in names}
+    classes = {name: registry.config_class("attacks", name) for name in with_transfer(names)}
     own = {
         name: {key: value for key, value in settings.items() if key in config.model_fields}
         for name, config in classes.items()
@@ -70,3 +68,9 @@ def planned(
         parsed = [config.parse({**own[name], "norm": norm, "eps": value}) for value in eps]
         found += [(name, one) for one in registry.distinct(parsed)]
     return found  # type: ignore[return-value]
+
+
+def with_transfer(names: Iterable[str]) -> tuple[str, ...]:
+    """The names of attacks, each once, and PGD beside `neighbor`."""
+    names = registry.distinct(names)
+    return (*names, "pgd") if "neighbor" in names and "pgd" not in names else names

@@ -16,6 +16,7 @@ from imagesets import SOURCES, load, settle
 from lab.cells.cell import Cell
 from lab.cells.folder import CellFolder
 from lab.cells.record import recorded_cell
+from lab.config import assigned
 from lab.errors import UsageError
 from lab.running.one import do_folder
 from lab.training.snapshots import snapshots
@@ -194,7 +195,7 @@ def _assigned(settings: Iterable[str]) -> dict[str, str]:
     for setting in settings:
         if "=" not in setting:
             raise UsageError(f"--settings: NAME=VALUE is needed, several separated by commas (got {setting!r})")
-    return dict(setting.split("=", 1) for setting in settings)
+    return assigned(settings)
 
 
 def _elsewhere(model: str, imageset: str | None, data: Path, size: int | None, **settings: Any) -> "Trained":

@@ -48,7 +48,8 @@ def _make(name: str) -> click.Command:
             say(SLOW)
         if dry_run:
             return _print_plan(plan, jobs, as_json)
-        say(_outlook(plan, jobs) if plan.to_do else f"All {len(plan.cells)} cells are done; drawing the report.")
+        done = f"All {len(plan.cells)} cells are done; drawing the report." if plan.cells else "Drawing the report."
+        say(_outlook(plan, jobs) if plan.to_do else done)
         print_result(run_study(plan, local=local, jobs=jobs, executor=executor), as_json)
 
     return command

@@ -13,6 +13,7 @@ from attacks._config import AttackConfig
 from attacks._frame import attacked
 from attacks._gradients import vanishing_gradients
 from attacks._target import Target
+from classifiers._credibility import Seen
 from classifiers._exemplars import MAX_CALIBRATION, observer_of
 from classifiers._features import device_of
 from classifiers._trained import Trained
@@ -38,24 +39,55 @@ CLEAN = "none"
 
 
 @dataclass(frozen=True)
+class Said:
+    """What a network and its neighbours say of n images.
+
+    Attributes:
+        predicted: the network's classes (n,).
+        neighbors: those of the neighbours (n,).
+        credibility: p-values of these (n,).
+    """
+
+    predicted: Tensor
+    neighbors: Tensor
+    credibility: Tensor
+
+    @classmethod
+    def of(cls, seen: Seen) -> "Said":
+        """That of images that were looked at."""
+        return cls(seen.logits.argmax(1), seen.found.labels, seen.found.credibility)
+
+    def since(self, before: "Said", labels: Tensor) -> dict[str, float]:
+        """What is left of it after an attack on images of classes `labels` (n,), of which `before` was said.
+
+        `accuracy` is the network's, `dknn_accuracy` that of the neighbours; `success` and `dknn_success` the share of
+        images they had right that they now have wrong, NaN where they had none; `credibility` the mean.
+        """
+        right, knn_right = before.predicted == labels, before.neighbors == labels
+        return {
+            "accuracy": _share(self.predicted == labels),
+            "success": _share(self.predicted[right] != labels[right]),
+            "dknn_accuracy": _share(self.neighbors == labels),
+            "dknn_success": _share(self.neighbors[knn_right] != labels[knn_right]),
+            "credibility": float(self.credibility.mean()),
+        }
+
+
+@dataclass(frozen=True)
 class Attempt:
     """What became of n images under one attack.
 
     Attributes:
         attack: its name.
         eps: its bound; 0 without an attack.
-        predicted: the network's classes (n,).
-        neighbors: those of the neighbours (n,).
-        credibility: p-values of these (n,).
+        said: what is said of them after it.
         shown: which images are kept, those first whose prediction the attack has turned (m,).
         images: these, as they are after the attack, in [0, 1] (m, c, h, w).
     """
 
     attack: str
     eps: float
-    predicted: Tensor
-    neighbors: Tensor
-    credibility: Tensor
+    said: Said
     shown: Tensor
     images: Tensor
 
@@ -84,30 +116,17 @@ class Attacked:
 
     @cached_property
     def rows(self) -> list[dict[str, Any]]:
-        """A row for each attempt, the images as they were first.
-
-        `accuracy` is the network's, `dknn_accuracy` that of the neighbours; `success` and `dknn_success` the share of
-        images they had right that they now have wrong, NaN where they had none; `credibility` the mean.
-        """
-        return [self._row(attempt) for attempt in (self.clean, *self.attempts)]
+        """A row for each attempt, the images as they were first: `Said.since`."""
+        return [
+            {"attack": one.attack, "eps": one.eps, **one.said.since(self.clean.said, self.labels)}
+            for one in (self.clean, *self.attempts)
+        ]
 
     def plain(self) -> dict[str, Any]:
         """As JSON-ready values, null for what is no number."""
         about = {"model": self.trained.name, "norm": self.norm, "n": len(self.labels), "gradients": self.gradients}
         plain: dict[str, Any] = without_nan({**about, "attacks": self.rows})
         return plain
-
-    def _row(self, attempt: Attempt) -> dict[str, Any]:
-        right, knn_right = self.clean.predicted == self.labels, self.clean.neighbors == self.labels
-        return {
-            "attack": attempt.attack,
-            "eps": attempt.eps,
-            "accuracy": _share(attempt.predicted == self.labels),
-            "success": _share(attempt.predicted[right] != self.labels[right]),
-            "dknn_accuracy": _share(attempt.neighbors == self.labels),
-            "dknn_success": _share(attempt.neighbors[knn_right] != self.labels[knn_right]),
-            "credibility": float(attempt.credibility.mean()),
-        }
 
 
 def measure_attacks(
@@ -151,17 +170,15 @@ def measure_attacks(
     gradients = _gradients(target, x, labels, say)
 
     def outcome(name: str, eps: float, images: Tensor, before: Tensor | None) -> Attempt:
-        seen = observer.see(images)
-        predicted = seen.logits.argmax(1)
-        turned = predicted != before if before is not None else torch.zeros_like(predicted)
+        said = Said.of(observer.see(images))
+        turned = said.predicted != before if before is not None else torch.zeros_like(said.predicted)
         shown = turned.long().argsort(descending=True, stable=True)[:SHOWN]
-        found = seen.found
-        return Attempt(name, eps, predicted, found.labels, found.credibility, shown, images.cpu()[shown])
+        return Attempt(name, eps, said, shown, images.cpu()[shown])
 
     clean, attempts = outcome(CLEAN, 0.0, x, None), []
     for name, config in paced(attacks, len(attacks), "attacks"):
         made = attacked(name, target, x, labels, config, seed=seed)
-        attempts.append(outcome(name, config.eps, made, clean.predicted))
+        attempts.append(outcome(name, config.eps, made, clean.said.predicted))
     return Attacked(trained, norm, x.cpu(), labels.cpu(), clean, attempts, gradients)
 
 

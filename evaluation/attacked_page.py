@@ -47,9 +47,9 @@ def _section(found: Attacked, attempt: Attempt, row: dict[str, float]) -> Sectio
     classes = found.trained.spec.classes
 
     def said(of: Attempt, i: int) -> str:
-        network, neighbors = (classes[int(labels[i])] for labels in (of.predicted, of.neighbors))
+        network, neighbors = (classes[int(labels[i])] for labels in (of.said.predicted, of.said.neighbors))
         true = classes[int(found.labels[i])]
-        return f"{true}: network {network}, neighbours {neighbors} ({float(of.credibility[i]):.3f})"
+        return f"{true}: network {network}, neighbours {neighbors} ({float(of.said.credibility[i]):.3f})"
 
     rows = [
         GalleryRow("image", [_picture(said(found.clean, i), one) for i, one in zip(places, images, strict=True)]),

@@ -1,9 +1,9 @@
 """Settings as frozen, validated values that refuse unknown keys."""
 
 from collections.abc import Iterable
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, field_validator
 
 from lab.errors import UsageError, unknown_name
 
@@ -11,6 +11,21 @@ HIDDEN: dict[str, Any] = {"option": False}
 """`json_schema_extra` of a field that is no option of a command."""
 LARGEST_WHOLE, LARGEST = 2**63 - 1, 1e30
 """Whole numbers and others are at most so far from 0: beyond, there is no arithmetic for them."""
+
+
+def _assigned(settings: tuple[str, ...]) -> tuple[str, ...]:
+    if not all("=" in setting for setting in settings):
+        raise ValueError("NAME=VALUE is needed, several separated by commas")
+    return settings
+
+
+Assignments = Annotated[tuple[str, ...], AfterValidator(_assigned)]
+"""Settings of something else, each as NAME=VALUE."""
+
+
+def assigned(settings: Iterable[str]) -> dict[str, str]:
+    """The values of such settings by name; of one that is there twice the last."""
+    return dict(setting.split("=", 1) for setting in settings)
 
 
 class Config(BaseModel):

@@ -4,10 +4,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import AfterValidator, Field
 
 from classifiers._config import Supervision, TrainingConfig
 from lab import registry
+from lab.config import Assignments, assigned
 from studies._config import Fitting, TrainingStudy, fitting_training
 
 
@@ -28,14 +29,7 @@ class Recipe(Supervision, TrainingStudy):
     learning_rate: float | None = Field(
         None, gt=0, description="step size, the same with and without the loss; not given, the classifier's own"
     )
-    settings: tuple[str, ...] = Field((), description="other settings of the classifier, as width=16,optimizer=sgd")
-
-    @field_validator("settings")
-    @classmethod
-    def _named_settings(cls, settings: tuple[str, ...]) -> tuple[str, ...]:
-        if not all("=" in setting for setting in settings):
-            raise ValueError("NAME=VALUE is needed, several separated by commas")
-        return settings
+    settings: Assignments = Field((), description="other settings of the classifier, as width=16,optimizer=sgd")
 
     def fitting(self, data: Path, apart: int = 1) -> Fitting:
         """The largest batch that the smallest of the image sets allows, and a share of it that validates."""
@@ -56,7 +50,7 @@ class Recipe(Supervision, TrainingStudy):
     def classifier_settings(self) -> dict[str, Any]:
         """The classifier's settings that are given."""
         rate = {} if self.learning_rate is None else {"learning_rate": self.learning_rate}
-        return {**dict(setting.split("=", 1) for setting in self.settings), **rate}
+        return {**assigned(self.settings), **rate}
 
     def training(self, images: str, alpha: float, seed: int) -> TrainingConfig:
         """The settings of a training; with alpha 0 it is the baseline, whatever the layers.

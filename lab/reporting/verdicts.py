@@ -25,6 +25,7 @@ class Claim:
         kind: `exceeds`: the effect lies above the margin ("does not fall" has a negative margin);
             `differs`: the effect lies beyond the margin on either side.
         effect: computes the effect from the table; None where nothing was measured.
+        finding: which finding of the paper it tests (`studies.paper`); 0 for none.
     """
 
     text: str
@@ -32,6 +33,7 @@ class Claim:
     margin: float
     kind: Literal["exceeds", "differs"]
     effect: "Callable[[pd.DataFrame], Estimate | None]" = field(compare=False, repr=False)
+    finding: int = 0
 
     def plain(self) -> dict[str, Any]:
         """What is claimed, as JSON-ready values."""

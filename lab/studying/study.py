@@ -1,11 +1,11 @@
 """Running a study: do the cells that are left, and draw the report from the table and the artifacts."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lab import locks, machine, registry
 from lab.cells import layout
@@ -21,11 +21,14 @@ from lab.errors import UsageError, WorkbenchError, first_line
 from lab.files import explaining, remove_leftovers, replacing, write_json
 from lab.reporting import provenance
 from lab.reporting.report import Report, write_report
-from lab.reporting.verdicts import Verdict, judge
+from lab.reporting.verdicts import Claim, Verdict, judge
 from lab.running import schedule, timing
 from lab.running.progress import Display
 from lab.running.schedule import Outcome
 from lab.studying.plan import Plan
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Rows = list[dict[str, Any]]
 
@@ -146,15 +149,37 @@ def draw_study(folder: Path, *, counts: dict[str, int] | None = None, failed: di
 def _draw(
     folder: Path, study: str, config: Config, found: dict[CellFolder, Rows], missing: list[str]
 ) -> tuple[list[Verdict], Path]:
-    module, cells = registry.load("studies", study), list(found)
-    table = build_table({"study": study, "cell": cell.path.name, **row} for cell in cells for row in found[cell])
+    module, cells, table = registry.load("studies", study), list(found), _table(study, found)
     with replacing(folder / layout.TABLE) as aside:
         table.to_csv(aside, index=False)
     with _telling_of_strange_cells(folder):
         report: Report = module.report(config, table, cells)
         report.sections.append(provenance.section(config, table, cells))
-        verdicts = [judge(claim, claim.effect(table)) for claim in module.claims(config)]
+        verdicts = _judged(module.claims(config), table)
         return verdicts, write_report(report, verdicts, missing, folder)
+
+
+def read_verdicts(folder: Path, wanted: Callable[[Claim], bool]) -> tuple[str, Config, list[Verdict]]:
+    """The study that a folder is of, its settings, and what its cells' rows say of the claims that are wanted.
+
+    Nothing is drawn, and where no claim is wanted no row is read.
+
+    Raises:
+        WorkbenchError: the folder is no study's, or its cells hold something else than it needs.
+    """
+    name, config, names = _read(folder)
+    claims = [claim for claim in registry.load("studies", name).claims(config) if wanted(claim)]
+    table = _table(name, _find_cells(names, folder)[0] if claims else {})
+    with _telling_of_strange_cells(folder):
+        return name, config, _judged(claims, table)
+
+
+def _table(study: str, found: dict[CellFolder, Rows]) -> "pd.DataFrame":
+    return build_table({"study": study, "cell": cell.path.name, **row} for cell in found for row in found[cell])
+
+
+def _judged(claims: Iterable[Claim], table: "pd.DataFrame") -> list[Verdict]:
+    return [judge(claim, claim.effect(table)) for claim in claims]
 
 
 @contextmanager

@@ -1,16 +1,19 @@
 """Does entangling a classifier's hidden layers help it to know what is foreign to it?
 
 Claims of Frosst, Papernot and Hinton (2019): with the classes entangled in the hidden layers, deep k-nearest neighbours
-(Papernot and McDaniel 2018) tell foreign images apart better, and their credibility is better calibrated on these.
+(Papernot and McDaniel 2018) tell foreign images apart better, and their credibility is better calibrated on these and
+on attacked ones.
 
 What is done: entangled (alpha < 0), baseline (0) and disentangled (alpha > 0) classifiers are trained with the same
 seeds. Neighbours are searched among the images trained on; p-values and temperatures come from validation images. Every
-score is taken of test images and of foreign ones, none of which chose anything.
+score is taken of test images and of foreign ones, none of which chose anything. With --attacks test images are attacked
+as well, by what looks at the logits and, with neighbor, by what was made for the neighbours.
 What to expect: a score of distances tells most foreign sets apart, softmax fewer; credibility is a p-value, so it is
 uniform on test images, not high.
-What it costs: about four minutes on two processor cores (preset laptop).
+What it costs: about four minutes on two processor cores (preset laptop); with those attacks six more.
 
     python cli.py study calibration
+    python cli.py study calibration --attacks pgd,square,neighbor,noise
     python cli.py study calibration --imageset mnist --epochs 5 --settings schedule=cosine --seeds 3 --n 2000 --k 75
 """
 
@@ -21,19 +24,30 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from attacks._config import with_transfer
 from imagesets import Name, spec
 from lab.cells.cell import Cell
 from lab.reporting.verdicts import Claim
+from studies._attacks import Attacked
 from studies._config import BF16, Fitting, fitting_n
 from studies._recipe import Alphas, Recipe
-from studies.calibration.effects import SCORE, credibility_gap, neighbours_shortfall, separation
+from studies.calibration.effects import (
+    SCORE,
+    credibility_gap,
+    fall_beyond_softmax,
+    fall_gained,
+    neighbours_shortfall,
+    separation,
+)
 from studies.calibration.report import report
-from tasks import _foreign, measure_credibility, train_classifier
+from tasks import _foreign, attack_credibility, measure_credibility, train_classifier
+from tasks._attacks import Attacks
+from tasks._neighbors import FEWEST_VALIDATION, Searching
 
 __all__ = ["PRESETS", "Config", "claims", "plan", "report"]
 
 
-class Config(measure_credibility.Measuring, Recipe):
+class Config(Attacked, measure_credibility.Measuring, Recipe):
     """The grid of the study."""
 
     imageset: Name = Field(description="image set that is learned; folder:PATH or zip:PATH for your own")
@@ -52,13 +66,23 @@ class Config(measure_credibility.Measuring, Recipe):
         description="foreign images, separated by commas: image sets, rotated-45, rotated-90, shuffled, inverted, "
         "noise; not given: those that suit the image set and are at hand",
     )
+    attacks: Attacks = Field(
+        (), description="attacks on test images, separated by commas: list attacks tells; not given: none"
+    )
+    attacked: int = Field(200, ge=2, description="test images that are attacked, the same of every network")
+    attacked_bank: int = Field(
+        2000, ge=1, description="training images at most that neighbours are searched among where images are attacked"
+    )
 
-    def fitting(self, data: Path, apart: int = measure_credibility.FEWEST_VALIDATION) -> Fitting:
+    def fitting(self, data: Path, apart: int = FEWEST_VALIDATION) -> Fitting:
         """As many test images as each set has, neighbours as there are images, and some to calibrate with."""
         sets = [name for name in (self.imageset, *(self.foreign or ())) if name not in _foreign.MADE]
         found = super().fitting(data, apart) | fitting_n(self.n, sets, ("test",), data)
         n = spec(self.imageset, data).n["train"]
         bank = min(self.bank or n, n - round(found.get("validation", (self.validation, ""))[0] * n))
+        held = spec(self.imageset, data).n.get("test", 0)
+        if self.attacks and self.attacked > held:
+            found["attacked"] = (held, f"{self.imageset} has no more in its test split")
         if 1 <= bank < self.k:
             found["k"] = (bank, f"there are no more images to search ({self.imageset})")
         return found
@@ -68,6 +92,13 @@ class Config(measure_credibility.Measuring, Recipe):
         shared = self.model_dump(include={*measure_credibility.Measuring.model_fields})
         own = {"foreign": foreign, "distance": self.neighbor_distance, "pictures": seed == 0}
         return measure_credibility.Config.parse({**shared, **own})
+
+    def attack(self) -> attack_credibility.Config:
+        """What is attacked, where anything is."""
+        searched = self.model_dump(include={*Searching.model_fields})
+        bank = min(self.attacked_bank, self.bank or self.attacked_bank)
+        own = {"n": self.attacked, "bank": bank, "distance": self.neighbor_distance}
+        return attack_credibility.Config.parse({**self.shared(), **searched, **own})
 
 
 GRID = {**BF16, "alphas": (-0.00658, 0.00658)}
@@ -84,10 +115,14 @@ GAP_MARGIN = 0.02
 """Of mean credibility."""
 ACCURACY_MARGIN = 0.5
 """Percentage points."""
+JUDGED = {"pgd": "which looks at the logits", "neighbor": "which is made for the neighbours"}
+"""The attacks of which something is claimed, and what they do."""
 
 
 def plan(config: Config, data: Path) -> list[Cell]:
-    """Train every alpha and the baseline with every seed, and measure each. Usual foreign sets may be left out, aloud.
+    """Train every alpha and the baseline with every seed; measure each, and attack it where attacks are asked for.
+
+    Usual foreign sets may be left out, aloud.
 
     Raises:
         UsageError: an unknown name, an impossible setting, too few images, or foreign ones of another shape.
@@ -105,10 +140,13 @@ def plan(config: Config, data: Path) -> list[Cell]:
         for seed in range(config.seeds)
         for alpha in (0.0, *config.alphas)
     ]
-    return [
+    measured = [
         measure_credibility.cell(training, config.measuring(foreign, training.config.seed), data)
         for training in trainings
     ]
+    if not config.attacks:
+        return measured
+    return [*measured, *(attack_credibility.cell(training, config.attack(), data) for training in trainings)]
 
 
 def claims(config: Config) -> list[Claim]:
@@ -127,6 +165,7 @@ def claims(config: Config) -> list[Claim]:
                 SEPARATION_MARGIN,
                 "exceeds",
                 partial(separation, setting=setting, without=without),
+                finding=6,
             ),
             Claim(
                 f"Entangled with alpha = {alpha:g}, credibility is better calibrated on foreign images.",
@@ -135,6 +174,7 @@ def claims(config: Config) -> list[Claim]:
                 GAP_MARGIN,
                 "exceeds",
                 partial(credibility_gap, setting=setting, without=without),
+                finding=3,
             ),
         )
     ]
@@ -148,4 +188,33 @@ def claims(config: Config) -> list[Claim]:
         )
         for alpha, setting in settings.items()
     ]
-    return [*entangled, *accurate]
+    return [*entangled, *accurate, *_attacked(config, settings)]
+
+
+def _attacked(config: Config, settings: dict[float, str]) -> list[Claim]:
+    """What is claimed of attacked images, of the attacks that are asked for."""
+    asked = [name for name in JUDGED if name in with_transfer(config.attacks)]
+    how = f"fall in mean credibility from images as they are to attacked ones, eps {config.at:g}"
+    return [
+        claim
+        for alpha, setting in settings.items()
+        if alpha < 0
+        for attack in asked
+        for claim in (
+            Claim(
+                f"Entangled with alpha = {alpha:g}, credibility falls further under {attack}, {JUDGED[attack]}.",
+                f"{how}, with the loss minus baseline, paired by seed",
+                GAP_MARGIN,
+                "exceeds",
+                partial(fall_gained, setting=setting, without=settings[0.0], attack=attack, eps=config.at),
+                finding=3,
+            ),
+            Claim(
+                f"Entangled with alpha = {alpha:g}, credibility falls further than the softmax does under {attack}.",
+                f"{how}, minus that of the mean maximum softmax, of the same networks, paired by seed",
+                GAP_MARGIN,
+                "exceeds",
+                partial(fall_beyond_softmax, setting=setting, attack=attack, eps=config.at),
+            ),
+        )
+    ]

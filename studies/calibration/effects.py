@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from lab.cells.rows import pick
 from lab.reporting.statistics import Estimate, by_seed, paired_by_seed
+from tasks._attacks import CLEAN, told
 from tasks._credibility import DKNN, NETWORK
 
 if TYPE_CHECKING:
@@ -50,3 +51,27 @@ def neighbours_shortfall(table: "pd.DataFrame", setting: str) -> Estimate | None
     """Test accuracy of the neighbours minus that of the network in percentage points, paired by seed."""
     found = [100 * predicted(table, setting, space, "accuracy") for space in (DKNN, NETWORK)]
     return paired_by_seed(*found)
+
+
+def attacked(
+    table: "pd.DataFrame", setting: str, attack: str, eps: float, metric: str = "credibility"
+) -> "pd.Series[float]":
+    """A measure of attacked images, by seed."""
+    return by_seed(pick(table, kind="attacked", setting=setting, metric=metric, **told(attack, eps)))
+
+
+def fall(
+    table: "pd.DataFrame", setting: str, attack: str, eps: float, metric: str = "credibility"
+) -> "pd.Series[float]":
+    """By how much a measure of images as they are exceeds that of attacked ones, by seed."""
+    return attacked(table, setting, CLEAN, 0.0, metric) - attacked(table, setting, attack, eps, metric)
+
+
+def fall_gained(table: "pd.DataFrame", setting: str, without: str, attack: str, eps: float) -> Estimate | None:
+    """The gain in the fall of mean credibility, paired by seed."""
+    return paired_by_seed(*(fall(table, one, attack, eps) for one in (setting, without)))
+
+
+def fall_beyond_softmax(table: "pd.DataFrame", setting: str, attack: str, eps: float) -> Estimate | None:
+    """By how much mean credibility falls further than the mean maximum softmax, paired by seed."""
+    return paired_by_seed(*(fall(table, setting, attack, eps, metric) for metric in ("credibility", "confidence")))

@@ -12,7 +12,7 @@ from lab.reporting.report import Report, Section
 from lab.reporting.statistics import by_seed, paired_by_seed
 from lab.reporting.tables import Better, Column, Rows, Table, columns, mean_entry, seed_table
 from studies._config import classes_of
-from studies.calibration import figures
+from studies.calibration import attacked, figures
 from studies.calibration.effects import SCORE, credibility, detected, predicted
 from tasks import _foreign
 from tasks._credibility import DKNN, NETWORK, SCALED
@@ -64,7 +64,7 @@ def report(config: "Config", table: "pd.DataFrame", artifacts: list[CellFolder])
     left_out = f"\n\nNot measured, as they were not at hand: {', '.join(absent)}." if absent else ""
     sections = [Section("How to read it", f"{READING}{left_out}")]
     if settings:
-        sections += _sections(table, settings, foreign, artifacts)
+        sections += [*_sections(table, settings, foreign, artifacts), *attacked.sections(config, table, settings)]
     return Report(
         "What a classifier knows, and what is foreign to it",
         "Do entangled hidden layers help deep k-nearest neighbours to tell foreign images apart, and is their "

@@ -95,6 +95,7 @@ def claims(config: Config) -> list[Claim]:
             margin,
             "exceeds",
             partial(gain, images=images, setting=settings[alpha], without=settings[0.0]),
+            finding=1,
         )
         for images in config.imagesets
         for alpha in config.alphas

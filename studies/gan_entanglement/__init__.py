@@ -73,6 +73,7 @@ def claims(config: Config) -> list[Claim]:
             RISE_MARGIN,
             "exceeds",
             partial(rise, gan=gan),
+            finding=4,
         )
         for gan in config.gans
     ]
@@ -83,6 +84,7 @@ def claims(config: Config) -> list[Claim]:
             COVERAGE_MARGIN,
             "differs",
             partial(difference_of_coverage, one=one, other=other),
+            finding=4,
         )
         for one, other in combinations(config.gans, 2)
     ]

@@ -133,6 +133,7 @@ def claims(config: Config) -> list[Claim]:
             MARGIN,
             "exceeds",
             partial(fall_of_the_last, classifier=classifier, setting=without),
+            finding=2,
         )
         for classifier in config.classifiers
     ]

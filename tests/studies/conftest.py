@@ -12,7 +12,7 @@ from lab.cells.work import work
 from lab.training.draws import subset
 from lab.training.snapshots import snapshots
 from snnl_core import DeepKNN
-from tasks import _foreign, measure_credibility, train_classifier
+from tasks import _foreign, _neighbors, measure_credibility, train_classifier
 
 LOCAL = {"data": "nowhere", "download": False}
 SMALL = {"classifier": "mlp", "settings": {"width": 16, "depth": 2}, "seed": 3, "epochs": 2, "validation": 0.2}
@@ -39,7 +39,7 @@ def observed(finished, tmp_path_factory):
     training, measuring = finished
     network = load_classifier(snapshots(training.path, "classifier")[-1], TRAINING.config)
     source, test = (imagesets.load("digits", split, **measuring.data) for split in ("train", "test"))
-    parts = measure_credibility.split(len(source), MEASURE, 0.2, 3)
+    parts = _neighbors.split(len(source), MEASURE, 0.2, 3)
     observer = Observer(network, DeepKNN(9), 4096, tmp_path_factory.mktemp("scratch"))
     observer.fit(source.pixels(parts.bank), source.classes(parts.bank))
     observer.calibrate(source.pixels(parts.calibration), source.classes(parts.calibration))

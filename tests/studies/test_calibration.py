@@ -6,16 +6,25 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
-from lab.cells.rows import build_table
+import imagesets
+from attacks._frame import attacked
+from attacks._target import Target
+from classifiers._snapshots import load_classifier
+from lab.cells.folder import CellFolder
+from lab.cells.rows import build_table, pick
 from lab.config import with_preset
 from lab.errors import UsageError, WorkbenchError
 from lab.reporting.report import write_report
 from lab.reporting.verdicts import judge
+from lab.training.draws import subset
+from lab.training.snapshots import snapshots
 from studies import calibration
 from studies.calibration import figures
 from studies.calibration.figures import exemplars
-from tasks import _foreign
+from tasks import _foreign, attack_credibility, train_classifier
+from tasks._neighbors import observer_of, split
 
 WITHOUT, ENTANGLED, APART = "alpha=0", "alpha=-0.00658", "alpha=0.00658"
 
@@ -187,15 +196,103 @@ def test_seven_foreign_sets_and_the_test_images_have_colours_of_their_own():
     assert len(names) == 7 and len(set(figures.by_set(names).values())) == 8
 
 
-def test_the_smoke_study_runs_through_the_command_line(snnl, tmp_path):
-    place = ["--runs", tmp_path / "runs", "--executor", "here", "--json"]
-    done = snnl("study", "calibration", "--preset", "smoke", *place)
-    assert done.returncode == 0, done.stderr
-    result = json.loads(done.stdout.splitlines()[-1])
+@pytest.fixture(scope="module")
+def smoke(snnl, once):
+    """The smoke study with attacks, run once: its home, and what the command printed."""
+
+    def make(home):
+        attacks = ["--attacks", "neighbor", "--attacked", "24", "--eps", "0.2", "--at", "0.2", "--alphas", "-0.00658"]
+        place = ["--runs", "runs", "--executor", "here", "--json"]
+        done = snnl("study", "calibration", "--preset", "smoke", *attacks, *place, cwd=home)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout.splitlines()[-1])
+
+    return once("calibration", make)
+
+
+def test_the_smoke_study_runs_through_the_command_line(snnl, smoke):
+    home, result = smoke
     assert result["cells"] == {"total": 6, "run": 6, "cached": 0, "failed": 0}
-    assert len(result["verdicts"]) == 5 and Path(result["report"]).exists()
-    again = snnl("report", result["folder"], "--json")
+    assert len(result["verdicts"]) == 8 and (home / result["report"]).exists()
+    again = snnl("report", result["folder"], "--json", cwd=home)
     assert again.returncode == 0 and json.loads(again.stdout.splitlines()[-1])["verdicts"] == result["verdicts"]
+
+
+def test_rows_of_attacked_images_are_what_neighbours_say_of_images_attacked_anew(smoke, tmp_path):
+    home, _ = smoke
+    (path,) = (home / "runs" / "cells").glob("attacked-classifier-cnn-digits-a-0.00658-s0-*")
+    cell = CellFolder(path)
+    (training,) = cell.needs
+    run, given = train_classifier.Config.parse(training.config), attack_credibility.Config.parse(cell.config)
+    network = load_classifier(snapshots(training.path, "classifier")[-1], run)
+    train, test = (imagesets.load("digits", split, root=home, download=False) for split in ("train", "test"))
+    observer = observer_of(network, given, train, split(len(train), given, run.validation, 0), tmp_path)
+    picked = subset(len(test), 24, 0, "measured", "test")
+    x, labels = test.images[picked].float() / 255, test.labels[picked]
+    table, clean = pick(build_table(cell.rows()), kind="attacked"), observer.see(x)
+    target = Target(network, observer.knn)
+    told = pick(table, space="none").set_index("metric")["value"]
+    assert told["credibility"] == pytest.approx(float(clean.found.credibility.mean()), abs=1e-9)
+    assert told["success"] == told["dknn_success"] == 0 and told["distance_auroc"] == 0.5
+    for name, settings in given.attacking():
+        seen = observer.see(attacked(name, target, x, labels, settings, seed=0))
+        rows = pick(table, space=name, side="0.2").set_index("metric")["value"]
+        right = seen.found.labels == labels
+        assert rows["dknn_accuracy"] == pytest.approx(float(right.double().mean()), abs=1e-9)
+        assert rows["accuracy"] == pytest.approx(float((seen.logits.argmax(1) == labels).double().mean()), abs=1e-9)
+        known = clean.found.labels == labels
+        assert rows["dknn_success"] == pytest.approx(float((~right & known).sum() / known.sum()), abs=1e-6)
+        assert rows["confidence"] == pytest.approx(float(seen.logits.softmax(1).amax(1).mean()), abs=1e-6)
+        both = np.concatenate([1 - one.found.credibility.numpy() for one in (clean, seen)])
+        assert rows["credibility_auroc"] == pytest.approx(roc_auc_score(np.repeat([0, 1], 24), both), abs=1e-9)
+    assert [*dict.fromkeys(table["space"])] == ["none", "neighbor", "pgd"]
+
+
+def test_attacked_images_are_reported_with_the_check_of_the_adaptive_attack(smoke):
+    home, _ = smoke
+    cells = [CellFolder(path) for path in sorted((home / "runs" / "cells").iterdir())]
+    table = build_table({"cell": cell.path.name, **row} for cell in cells for row in cell.rows())
+    given = config(attacks=("neighbor",), at=0.2, alphas=(-0.00658,))
+    section = calibration.report(given, table, cells).sections[-1]
+    assert section.title == "Attacked images" and "Check: neighbor fools the neighbours on at least" in section.text
+    assert [item.name for item in section.items] == ["attacked", "attacked", "attacked-seeds", "adaptive"]
+    weak = table.copy()
+    weak.loc[(weak["space"] == "neighbor") & (weak["metric"] == "dknn_success"), "value"] = -0.125
+    assert "Check failed: for some seed neighbor fools" in calibration.report(given, weak, cells).sections[-1].text
+
+
+def attacked_rows(seed, setting, falls):
+    """Rows of one training: mean credibility and softmax of images as they are, and under attacks."""
+    about = {"seed": seed, "setting": setting, "kind": "attacked"}
+    for (attack, eps), values in {("none", "0"): (0.6, 0.95), **falls}.items():
+        for metric, value in zip(("credibility", "confidence"), values, strict=True):
+            yield {**about, "space": attack, "side": eps, "metric": metric, "value": value}
+
+
+def test_effects_of_attacks_on_a_made_up_table_have_the_known_answers():
+    here, there = ("pgd", "0.2"), ("neighbor", "0.2")
+    table = build_table(
+        row
+        for seed in range(3)
+        for row in (
+            *attacked_rows(seed, WITHOUT, {here: (0.3, 0.9), there: (0.7, 0.9)}),
+            *attacked_rows(seed, ENTANGLED, {here: (0.25 - 0.01 * seed, 0.9), there: (0.7, 0.5)}),
+        )
+    )
+    claims = calibration.claims(config(attacks=("neighbor",), at=0.2, alphas=(-0.00658,)))[-4:]
+    pgd, softmax, neighbor, beside = (judge(claim, claim.effect(table)) for claim in claims)
+    assert pgd.estimate.value == pytest.approx(0.06) and pgd.verdict == "supported"
+    assert softmax.estimate.value == pytest.approx(0.31) and neighbor.estimate.value == pytest.approx(0)
+    assert beside.estimate.value == pytest.approx(-0.55) and beside.verdict == neighbor.verdict == "contradicted"
+
+
+def test_attacks_are_cells_of_their_own_and_change_nothing_of_the_others():
+    without, attacked_too = plan(), plan(attacks=("noise",))
+    assert [cell.key for cell in attacked_too[:3]] == [cell.key for cell in without] and len(attacked_too) == 6
+    assert [cell.needs[0].key for cell in attacked_too[3:]] == [cell.needs[0].key for cell in without]
+    assert [cell.config.bank for cell in attacked_too[3:]] == [2000] * 3
+    with pytest.raises(UsageError, match="digits has 500 images in its test split"):
+        plan(attacks=("noise",), attacked=501)
 
 
 def test_sets_at_hand_are_planned_for_mnist(data_at_hand):

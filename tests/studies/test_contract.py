@@ -34,7 +34,7 @@ def test_presets_are_valid_and_settings_documented(name):
 def test_claims_are_stated_with_margins_before_any_run(name):
     module, config = study(name, "laptop")
     claims = module.claims(config)
-    assert claims
+    assert claims or not module.plan(config, Path("nowhere")), "what has no cells has nothing of its own to claim"
     assert all(claim.text and claim.comparison and claim.margin is not None for claim in claims)
     assert len({claim.text for claim in claims}) == len(claims)
 

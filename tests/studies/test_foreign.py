@@ -11,14 +11,14 @@ import imagesets
 from imagesets import ImageSet
 from lab.errors import WorkbenchError
 from lab.training.draws import carve
-from tasks import _foreign, measure_credibility
+from tasks import _foreign, _neighbors, measure_credibility
 from tasks._credibility import best_temperature
 
 
 @given(st.integers(20, 300), st.integers(1, 200), st.integers(0, 50), st.sampled_from([None, 5, 15]))
 def test_no_image_is_in_two_parts(n, calibration, seed, bank):
     given = measure_credibility.Config(foreign=("noise",), n=2, calibration=calibration, bank=bank)
-    parts = measure_credibility.split(n, given, 0.3, seed)
+    parts = _neighbors.split(n, given, 0.3, seed)
     trained, apart = (set(part.tolist()) for part in carve(n, 0.3, seed))
     bank, calibrated, scaled = (set(part.tolist()) for part in (parts.bank, parts.calibration, parts.scaling))
     assert bank <= trained and calibrated | scaled <= apart and not calibrated & scaled
@@ -29,7 +29,7 @@ def test_no_image_is_in_two_parts(n, calibration, seed, bank):
 def test_parts_that_share_an_image_are_refused():
     one, two, three = torch.arange(3), torch.arange(3, 6), torch.arange(5, 8)
     with pytest.raises(AssertionError, match="two parts"):
-        measure_credibility.Parts(one, two, three)
+        _neighbors.Parts(one, two, three)
 
 
 def test_where_every_label_has_the_highest_logit_no_temperature_is_fitted():

@@ -1,0 +1,102 @@
+"""The neighbours of a trained classifier: which images they are searched among, and which calibrate them.
+
+They are searched among the images that the network was trained on. Of the images kept apart to validate on, a part
+calibrates the p-values and another the temperatures; no image is in two of these.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from classifiers._config import TrainingConfig
+from lab.config import Config as Settings
+from lab.errors import UsageError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from classifiers._credibility import Observer
+    from imagesets import ImageSet
+
+FEWEST_VALIDATION = 4
+"""Of so many images at least, two calibrate and two scale."""
+
+
+class Searching(Settings):
+    """How many neighbours are searched, and against how many images they are calibrated."""
+
+    k: int = Field(75, ge=1, description="neighbours in each hidden layer")
+    calibration: int = Field(
+        1000, ge=1, description="validation images to calibrate p-values, and temperatures; half of them each at most"
+    )
+    bank: int | None = Field(
+        None, ge=1, description="training images to search, drawn by seed; not given: all that were trained on"
+    )
+
+
+class Searched(Searching):
+    """By which features neighbours are near."""
+
+    distance: Literal["cosine", "sqeuclidean"] = Field(
+        "cosine", description="distance of features: 1 - cos, or squared Euclidean"
+    )
+    max_features: int = Field(4096, ge=1, description="larger maps are averaged to at most so many numbers an image")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Positions in the train split, no two parts with one in common: each int64 (size,)."""
+
+    bank: "Tensor"
+    calibration: "Tensor"
+    scaling: "Tensor"
+
+    def __post_init__(self) -> None:
+        import torch
+
+        together = torch.cat([self.bank, self.calibration, self.scaling])
+        assert len(together.unique()) == len(together), "an image must not be in two parts"
+
+
+def sizes(config: Searching, run: TrainingConfig) -> tuple[int, int]:
+    """How many images are searched for a training, and how many calibrate.
+
+    Raises:
+        UsageError: too few images are kept apart from training, or are left to search.
+    """
+    n = run.spec_of_images.n["train"]
+    held = round(run.validation * n)
+    if held < FEWEST_VALIDATION:
+        raise UsageError(
+            f"Of {held} images kept apart to validate on, none are left to calibrate with: train with a larger "
+            "--validation."
+        )
+    bank = min(config.bank or n, n - held)
+    if bank < config.k:
+        raise UsageError(f"k = {config.k} neighbours of {bank} images: give a smaller --k.")
+    return bank, min(config.calibration, held // 2)
+
+
+def split(n: int, config: Searching, validation: float, seed: int) -> Parts:
+    """The parts of n training images: those to search, those to calibrate with, those to fit temperatures on."""
+    from lab.training.draws import carve, subset
+
+    trained, apart = carve(n, validation, seed)
+    size = min(config.calibration, len(apart) // 2)
+    held = apart[subset(len(apart), 2 * size, seed, "calibration")]
+    bank = trained
+    if config.bank is not None and config.bank < len(trained):
+        bank = trained[subset(len(trained), config.bank, seed, "bank").sort().values]
+    return Parts(bank, held[:size], held[size:])
+
+
+def observer_of(network: "nn.Module", config: Searched, source: "ImageSet", parts: Parts, scratch: Path) -> "Observer":
+    """A trained network with its neighbours, among parts of the train split `source`; its files go to `scratch`."""
+    from classifiers._credibility import Observer
+    from snnl_core import DeepKNN
+
+    observer = Observer(network, DeepKNN(config.k, config.distance), config.max_features, scratch)
+    observer.fit(source.pixels(parts.bank), source.classes(parts.bank))
+    return observer.calibrate(source.pixels(parts.calibration), source.classes(parts.calibration))
