@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lab import locks, machine, registry
 from lab.cells import layout
@@ -14,18 +14,23 @@ from lab.cells.failure import Failure, failure_of, read_failure
 from lab.cells.folder import CellFolder
 from lab.cells.fresh import dropped_if_bare
 from lab.cells.kept import check_kept
-from lab.cells.record import read_study
+from lab.cells.record import names_in, read_study
 from lab.cells.rows import build_table
 from lab.config import Config
 from lab.errors import UsageError, WorkbenchError, first_line
 from lab.files import explaining, remove_leftovers, replacing, write_json
-from lab.reporting import provenance
-from lab.reporting.report import Report, write_report
+from lab.reporting import glossary, provenance
+from lab.reporting.naming import renamed
+from lab.reporting.report import FORMATS, Report, write_report
 from lab.reporting.verdicts import Verdict, judge
 from lab.running import schedule, timing
 from lab.running.progress import Display
 from lab.running.schedule import Outcome
+from lab.studying.command import command_of
 from lab.studying.plan import Plan
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Rows = list[dict[str, Any]]
 
@@ -117,13 +122,20 @@ def _create(plan: Plan, local: dict[str, Any]) -> tuple[dict[CellFolder, Cell[An
     return folders, damaged
 
 
-def draw_study(folder: Path, *, counts: dict[str, int] | None = None, failed: dict[str, str] | None = None) -> Result:
+def draw_study(
+    folder: Path,
+    *,
+    counts: dict[str, int] | None = None,
+    failed: dict[str, str] | None = None,
+    formats: Sequence[str] = FORMATS,
+) -> Result:
     """Draw a study's report anew from its cells' rows and artifacts.
 
     Args:
         folder: the study's.
         counts: what a command that did cells says of them; None where none did.
         failed: the cells that failed in that command, and why; others may have failed before, or are damaged.
+        formats: of the figures' files.
 
     Raises:
         WorkbenchError: the folder is no study's.
@@ -134,7 +146,7 @@ def draw_study(folder: Path, *, counts: dict[str, int] | None = None, failed: di
         found, absent = _find_cells(names, folder)
         told = {cell: str(failure) for cell, failure in absent.items() if failure} | (failed or {})
         missing = [f"{cell}: {told.get(cell, 'not done yet')}" for cell in absent]
-        verdicts, page = _draw(folder, name, config, found, missing)
+        _, verdicts, page = _draw(folder, name, config, found, missing, folder, formats)
         if missing:
             layout.unmark(folder)
         else:
@@ -143,18 +155,57 @@ def draw_study(folder: Path, *, counts: dict[str, int] | None = None, failed: di
     return Result(name, folder, page, verdicts, {**counts, "failed": len(told)}, told)
 
 
+def draw_into(folder: Path, target: Path, formats: Sequence[str] = FORMATS) -> tuple[Report, list[Verdict]]:
+    """Draw a study's report into another folder, with figures in some formats; its own is left as it is.
+
+    Raises:
+        WorkbenchError: the folder is no study's, or cannot be drawn.
+    """
+    name, config, names = _read(folder)
+    found, absent = _find_cells(names, folder)
+    target.mkdir(parents=True, exist_ok=True)
+    report, verdicts, _ = _draw(folder, name, config, found, [f"{cell}: not there" for cell in absent], target, formats)
+    return report, verdicts
+
+
+def judged(folder: Path) -> "tuple[pd.DataFrame, list[Verdict]]":
+    """A study's table and its verdicts, from the cells that are finished; nothing is drawn.
+
+    Raises:
+        WorkbenchError: the folder is no study's.
+    """
+    name, config, names = _read(folder)
+    table = _table(name, _find_cells(names, folder)[0])
+    with _telling_of_strange_cells(folder):
+        claims = registry.load("studies", name).claims(config)
+        return table, [judge(claim, claim.effect(table)) for claim in claims]
+
+
+def _table(study: str, found: dict[CellFolder, Rows]) -> "pd.DataFrame":
+    return build_table({"study": study, "cell": cell.path.name, **row} for cell in found for row in found[cell])
+
+
 def _draw(
-    folder: Path, study: str, config: Config, found: dict[CellFolder, Rows], missing: list[str]
-) -> tuple[list[Verdict], Path]:
-    module, cells = registry.load("studies", study), list(found)
-    table = build_table({"study": study, "cell": cell.path.name, **row} for cell in cells for row in found[cell])
-    with replacing(folder / layout.TABLE) as aside:
+    folder: Path,
+    study: str,
+    config: Config,
+    found: dict[CellFolder, Rows],
+    missing: list[str],
+    target: Path,
+    formats: Sequence[str],
+) -> tuple[Report, list[Verdict], Path]:
+    module, cells, table = registry.load("studies", study), list(found), _table(study, found)
+    with replacing(target / layout.TABLE) as aside:
         table.to_csv(aside, index=False)
     with _telling_of_strange_cells(folder):
         report: Report = module.report(config, table, cells)
-        report.sections.append(provenance.section(config, table, cells))
-        verdicts = [judge(claim, claim.effect(table)) for claim in module.claims(config)]
-        return verdicts, write_report(report, verdicts, missing, folder)
+        name = f"{study}/{folder.resolve().name}"
+        report.sections.append(provenance.section(command_of(study, config), name, config, table, cells))
+        report.sections.append(glossary.section(report))
+        names = names_in(folder)
+        verdicts = [renamed(judge(claim, claim.effect(table)), names) for claim in module.claims(config)]
+        report = renamed(report, names)
+        return report, verdicts, write_report(report, verdicts, missing, target, formats)
 
 
 @contextmanager
@@ -206,7 +257,9 @@ def _begun(plan: Plan) -> Iterator[None]:
         with explaining(plan.folder), locks.exclusive(plan.folder / layout.LOCK):
             work.enter_context(locks.at_work(plan.folder))
             write_json(plan.folder / layout.CONFIG, plan.config.plain())
-            write_json(plan.folder / layout.PLAN, {"study": plan.study, "cells": names, "claims": claims})
+            write_json(
+                plan.folder / layout.PLAN, {"study": plan.study, "cells": names, "claims": claims, "names": plan.names}
+            )
         yield
 
 
