@@ -88,7 +88,7 @@ def _measures(first: "pd.DataFrame", second: "pd.DataFrame") -> Rows:
 
 def _ends(table: "pd.DataFrame") -> "dict[Any, pd.Series[float]]":
     """The values at the last step of each measure, or of all where it knows of no step."""
-    filled = table.fillna(dict.fromkeys(MEASURED, "")).assign(step=table["step"].fillna(-1))
+    filled = table.assign(step=table["step"].fillna(-1))
     last = filled.groupby(MEASURED)["step"].transform("max")
     return {key: rows["value"] for key, rows in filled[filled["step"] == last].groupby(MEASURED)}
 

@@ -311,3 +311,32 @@ def test_hostile_classes_are_shown_as_text(browser, pages, hostile):
     opened(browser, pages("hostile classes"))
     assert browser.execute_script("return document.scripts.length") == 1
     assert browser.execute_script("return document.body.innerText").count(hostile) == 10
+
+
+@pytest.fixture(scope="module")
+def site(study, tmp_path_factory):
+    """The site of the smoke study."""
+    from lab.studying.site import finished, write_site
+    from studies._paper import PAPER
+
+    folder = tmp_path_factory.mktemp("site")
+    return write_site(finished([study[0] / "my runs"]), PAPER, folder)
+
+
+def test_the_site_is_walked(browser, site):
+    for kind in ("browser", "performance"):
+        browser.get_log(kind)
+    opened(browser, site)
+    assert browser.execute_script("return [...document.images].filter(image => !image.naturalWidth).length") == 0
+    cards = "return [...document.querySelectorAll('.card')].filter(card => !card.hidden).length"
+    choose = """const select = document.querySelector(`select[name=${arguments[0]}]`); select.value = arguments[1];
+        select.dispatchEvent(new Event("change", {bubbles: true})); return select.value"""
+    for name, value in {"study": "gan-entanglement", "images": "digits", "verdict": "no verdict"}.items():
+        assert browser.execute_script(choose, name, value) == value and browser.execute_script(cards) == 1
+    for scheme in ("light", "dark"):
+        assert browser.execute_script(UNREADABLE, ENOUGH_CONTRAST)[1] == []
+        opened(browser, site, scheme=scheme, width=400)
+        assert browser.execute_script(TOO_WIDE, True) == []
+    browser.execute_script("document.querySelector('.card h3 a').click()")
+    assert browser.title == "Entanglement of real and generated images over GAN training"
+    assert browser.get_log("browser") == []
