@@ -1,11 +1,15 @@
-# `make study` runs the main study, `make test` the tests; both set up .venv by themselves.
+# `make study` runs the main study, `make site` makes a page of all results, `make test` runs the tests; each sets up
+# .venv by itself.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: study test lint clean
+.PHONY: study site test lint clean
 
 study: .venv/installed
 	$(BIN)/python cli.py study gan-entanglement
+
+site: .venv/installed
+	$(BIN)/python cli.py runs site site
 
 test: .venv/installed-dev
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder

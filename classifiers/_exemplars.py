@@ -18,7 +18,7 @@ from classifiers._credibility import Observer, Seen
 from classifiers._trained import Trained
 from lab.errors import UsageError, telling
 from lab.reporting.pictures import png
-from lab.reporting.report import Gallery, GalleryRow, Report, Section
+from lab.reporting.report import Gallery, GalleryRow, Picture, Report, Section
 from lab.training.draws import subset
 from snnl_core import DeepKNN
 from snnl_core.pooling import MAX_FEATURES
@@ -85,10 +85,13 @@ class Exemplars:
         return Report("Nearest training images", question, [self._section(i) for i in range(len(self.names))])
 
     def _section(self, i: int) -> Section:
-        row, rows = self.rows[i], [GalleryRow("as the network sees it", [("the image", png(self.images[i].numpy()))])]
+        row, rows = (
+            self.rows[i],
+            [GalleryRow("as the network sees it", [Picture("the image", png(self.images[i].numpy()))])],
+        )
         for layer, near in self.neighbors(i).items():
             pictures = [
-                (f"{one['label']}, number {one['index']}", png(self.trained.train.images[one["index"]].numpy()))
+                Picture(f"{one['label']}, number {one['index']}", png(self.trained.train.images[one["index"]].numpy()))
                 for one in near[:SHOWN]
             ]
             rows.append(GalleryRow(f"nearest in {layer}", pictures))

@@ -167,9 +167,11 @@ def foreign_network(layers: str, *, required: bool) -> Decorator:
     )
 
 
+NAMED = "What reports call the images of folder:PATH or zip:PATH.  [default: the folder's name]"
 training = together(
     click.option("--size", type=click.Choice(SIZES), help=SIDE),
     own_images,
+    click.option("--name", "title", help=NAMED),
     click.option("--checkpoint-minutes", type=Number(0, 1e6), default=5.0, help=OFTEN),
     names("--tracker", help="Tell losses to tensorboard, wandb, ... too, offline."),
     reading,

@@ -46,11 +46,14 @@ command = click.Group("measure", help=__doc__)
 @options.json
 def layers(imageset: str, data: Path, size: int | None, as_json: bool, **settings: Any) -> None:
     """Print the entanglement of every layer of a network that was made elsewhere."""
-    decoded_to = size if imageset.startswith(SOURCES) else None  # others are resized, whatever their side
-    images = settle(imageset, data, size=decoded_to, **options.decoding(settings), say=say)
-    from outside.network import measure_network  # after the decoding, whose processes start faster without torch
+    from outside import own
+    from outside.network import measure_network
 
-    found = measure_network(imageset=images, data=data, size=size, **settings, say=say)
+    decoding = options.decoding(settings)
+    network = own.build(settings["model"], settings["weights"], settings["seed"])  # before anything is decoded for it
+    decoded_to = size if imageset.startswith(SOURCES) else None  # others are resized, whatever their side
+    images = settle(imageset, data, size=decoded_to, **decoding, say=say)
+    found = measure_network(imageset=images, data=data, size=size, network=network, **settings, say=say)
     columns = ["layer", "features", *MEASURED, *(["stderr"] if settings["anchors"] else [])]
     print_rows(columns, [vars(row) for row in found.layers])
     print_json(found.plain(), as_json)

@@ -1,17 +1,34 @@
-"""Draw the report of a study's FOLDER anew."""
+"""Draw the report of a study's FOLDER anew; or show two runs of one study side by side."""
 
 from pathlib import Path
 
 import click
 
 from commands import _options as options
-from commands._printing import print_result
+from commands._printing import print_json, print_result, print_table, say
+from lab.reporting.report import FORMATS, write_page
+from lab.studying.compare import compare
 from lab.studying.study import draw_study
+
+PAGE = "compare.html"
+COMPARE = "Draw nothing: print the verdicts of this other run of the study beside, and write compare.html."
 
 
 @click.command("report", help=__doc__)
 @options.folder
+@click.option("--compare", "other", type=options.A_FOLDER, help=COMPARE)
+@click.option("--svg-only", is_flag=True, help="Write no PDF and PNG files of figures, which take most of the time.")
 @options.json
-def command(folder: Path, as_json: bool) -> None:
+def command(folder: Path, other: Path | None, svg_only: bool, as_json: bool) -> None:
     """Draw and print it."""
-    print_result(draw_study(folder), as_json)
+    if other is None:
+        return print_result(draw_study(folder, formats=FORMATS[:1] if svg_only else FORMATS), as_json)
+    found, page = compare(folder, other), folder / PAGE
+    write_page(found.report(str(folder), str(other)), page)
+    verdicts = [
+        (text, *(verdict.verdict if verdict else "not stated" for verdict in both))
+        for text, both in found.verdicts.items()
+    ]
+    print_table([["claim", "one", "other"], *verdicts])
+    say(f"{len(found.measures)} measures beside one another: {page}")
+    print_json({"study": found.study, "page": str(page), "verdicts": verdicts}, as_json)

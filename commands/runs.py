@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from commands import _options as options
+from commands import _site
 from commands._printing import print_json, print_table, say
 from lab.cells import removal
 from lab.cells.export import export as copy
@@ -17,7 +18,7 @@ from lab.pace import duration
 
 INTERRUPTED = 130
 
-command = click.Group("runs", help=__doc__)
+command = click.Group("runs", help=__doc__, commands=[_site.command])
 
 
 @command.command("list")

@@ -1,5 +1,6 @@
 """Run a study and draw its report; alone: list them."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,9 @@ import click
 from commands import _options as options
 from commands._entries import entry_group, help_of, print_entries
 from commands._printing import print_json, print_result, say, takes
-from imagesets import data_root
+from imagesets import SOURCES, data_root, title
 from lab import machine, registry
+from lab.errors import UsageError
 from lab.pace import duration
 from lab.running import timing
 from lab.studying.plan import Plan, plan_study, study_config
@@ -62,8 +64,13 @@ def _plan(name: str, runs: Path, published: bool, preset: str, file: Path | None
     local: Local = {}
     if isinstance(config, ImageStudy):
         data, local, settle = options.training_place(**values)
+        own = [images for images in config.images if images.startswith(SOURCES)]
+        if values["title"] and len(own) > 1:
+            raise UsageError(f"--name is for one folder or archive; these are {len(own)}: leave it out.")
         config = config.settled(settle).fitted(data, say)
-    return plan_study(name, config, data, runs, published=published), local
+    titles = {images: title(images, data) for images in (config.images if isinstance(config, ImageStudy) else ())}
+    plan = plan_study(name, config, data, runs, published=published)
+    return replace(plan, names={key: called for key, called in titles.items() if key != called}), local
 
 
 def _is_slow(plan: Plan) -> bool:

@@ -4,7 +4,7 @@ from torch import Tensor
 
 from evaluation.attacked import NORMS, Attacked, Attempt
 from lab.reporting.pictures import png
-from lab.reporting.report import Gallery, GalleryRow, Report, Section
+from lab.reporting.report import Gallery, GalleryRow, Picture, Report, Section
 from lab.reporting.tables import number
 
 READING = (
@@ -65,9 +65,9 @@ def _section(found: Attacked, attempt: Attempt, row: dict[str, float]) -> Sectio
     return Section(f"{attempt.attack}, eps {attempt.eps:g}", text, [Gallery(caption, rows)])
 
 
-def _picture(text: str, image: Tensor) -> tuple[str, bytes]:
+def _picture(text: str, image: Tensor) -> Picture:
     """An image in [0, 1] (c, h, w), rounded to 8 bits."""
-    return text, png(image.mul(255).round().byte().numpy())
+    return Picture(text, png(image.mul(255).round().byte().numpy()))
 
 
 def _size(change: Tensor) -> str:

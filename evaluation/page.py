@@ -6,11 +6,13 @@ from torch import Tensor
 from evaluation.measured import ImagesComparison
 from lab.reporting.pictures import png
 from lab.reporting.plots import GREY, PALETTE, legend, new_figure
-from lab.reporting.report import Figure, Gallery, GalleryRow, Report, Section
+from lab.reporting.report import Figure, Gallery, GalleryRow, Picture, Report, Section
 from lab.reporting.tables import Column, Table
 
 SHOWN = 10
 """Images in a row."""
+TICKS = 30
+"""Numbers at an axis at most."""
 READING = (
     "The score is the soft nearest neighbor loss between real and generated images at its best temperature, divided by "
     "the value that it cannot exceed: 0 for sets that lie apart, 1 for sets that cannot be told apart. A low generated "
@@ -81,7 +83,7 @@ def _entangled(found: ImagesComparison, side: str) -> Gallery:
     rows = []
     for label, which in (("most entangled", order.flip(0)), ("least entangled", order)):
         shown = which[:SHOWN].tolist()
-        rows.append(GalleryRow(label, [(f"{float(losses[i]):.2f}", png(images[i].numpy())) for i in shown]))
+        rows.append(GalleryRow(label, [Picture(f"{float(losses[i]):.2f}", png(images[i].numpy())) for i in shown]))
     return Gallery(f"The {side} images that are most and least entangled with the others, each with its loss.", rows)
 
 
@@ -103,7 +105,7 @@ def _classes(found: ImagesComparison) -> Figure:
         shares = np.bincount(choices.numpy(), minlength=predicted.classes) / found.n
         axis.bar(places + aside, shares, 0.4, color=colour, label=side)
         frames.append(pd.DataFrame({"side": side, "class": places, "share": shares}))
-    axis.set(xlabel="class", ylabel="share of images", xticks=places)
+    axis.set(xlabel="class", ylabel="share of images", xticks=places[:: 1 + predicted.classes // TICKS])
     legend(axis)
     return Figure("classes", "Share of each class among real and generated images.", figure, pd.concat(frames))
 
@@ -113,8 +115,8 @@ def _memorized(found: ImagesComparison) -> Section:
     assert near is not None and trained is not None
     shown = near.order[:SHOWN].tolist()
     ratio = [f"{float(near.distance[i] / near.own[i]):.2f}" if near.own[i] else "copy" for i in shown]
-    generated = [(text, png(found.generated.images[i].numpy())) for i, text in zip(shown, ratio, strict=True)]
-    nearest = [(f"number {int(near.position[i])}", png(trained[near.position[i]].numpy())) for i in shown]
+    generated = [Picture(text, png(found.generated.images[i].numpy())) for i, text in zip(shown, ratio, strict=True)]
+    nearest = [Picture(f"number {int(near.position[i])}", png(trained[near.position[i]].numpy())) for i in shown]
     text = (
         "The generated images that are nearest to a training image, by their distance divided by that of the training "
         "image to its own nearest: below 1 an image counts as memorised. Held-out images have a share of those, too."

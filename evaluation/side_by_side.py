@@ -7,11 +7,10 @@ from typing import Any
 
 from evaluation.measured import ImagesComparison
 from evaluation.page import READING
-from gans._pictures import sheet, square
 from gans._trained import Trained
 from lab.errors import UsageError
-from lab.reporting.pictures import png
-from lab.reporting.report import Gallery, GalleryRow, Report, Section
+from lab.reporting.pictures import sheet
+from lab.reporting.report import Gallery, GalleryRow, Picture, Report, Section
 from lab.reporting.tables import Column, Table
 
 GRID = 64
@@ -68,7 +67,7 @@ class SideBySide:
         first = self.first
         place = f"{first.space.name} {first.space.layer}".rstrip()
         shown = {"real": first.real.images, **{name: found.generated.images for name, found in self.found.items()}}
-        grids = [(name, png(sheet(square(images[:GRID])).numpy())) for name, images in shown.items()]
+        grids = [Picture(name, sheet(images[:GRID].numpy())) for name, images in shown.items()]
         names = "\n\n".join(f"{name}: {one.name}{one.when}." for name, one in self.trained.items())
         remarks = [f"{name}: {text}" for name, found in self.found.items() for text in found.remarks]
         return Report(

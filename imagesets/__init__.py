@@ -55,6 +55,7 @@ def settle(
     skip_bad: bool = False,
     follow_links: bool = False,
     stretch: bool | tuple[int, int] = False,
+    title: str | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> str:
     """The name by which cells know an image set: `folder:PATH` and `zip:PATH` are decoded and become `images:KEY`.
@@ -69,6 +70,7 @@ def settle(
         skip_bad: go on without files that cannot be decoded.
         follow_links: take what links of a folder lead to, wherever it is.
         stretch: spread values of 16 bits over 0 to 255: those that are seen, or those from a lowest to a highest one.
+        title: what reports call it; None for the name of the folder or the archive.
         say: is told, in lines, what is decoded.
 
     Raises:
@@ -83,12 +85,12 @@ def settle(
         from imagesets._own.decode import Wanted
         from imagesets._own.sets import prepare
 
-        return prepare(name, root, Wanted(size, channels, skip_bad, follow_links, stretch), say)
+        return prepare(name, root, Wanted(size, channels, skip_bad, follow_links, stretch), title, say)
     own = spec(name, root)
     for option, asked, has in (("size", size, own.size), ("channels", channels, own.channels)):
         if asked not in (None, has):
             raise UsageError(f"{name} has {option} {has}; --{option} {asked} is for folder:PATH and zip:PATH.")
-    for flag, given in (("skip-bad", skip_bad), ("stretch", stretch)):
+    for flag, given in (("skip-bad", skip_bad), ("stretch", stretch), ("name", title)):
         if given:
             raise UsageError(f"--{flag} is for folder:PATH and zip:PATH, not for {name}.")
     return name
@@ -103,6 +105,15 @@ def spec(name: str, root: Path) -> Spec:
     """
     found: Spec = _source(name, root).SPEC
     return found
+
+
+def title(name: str, root: Path) -> str:
+    """What reports call an image set: a user's own one by its folder's name, or by the one it was given."""
+    if not name.startswith(OWN):
+        return name
+    from imagesets._own.sets import title_of
+
+    return title_of(name, root)
 
 
 def has_given_splits(name: str, root: Path) -> bool:

@@ -1,6 +1,7 @@
 """Measuring a network that was not made here: its layers' entanglement on an image set."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,7 @@ def measure_network(
     download: bool = True,
     device: str = "auto",
     out: Path | None = None,
+    network: nn.Module | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> NetworkEntanglement:
     """The entanglement of every layer of a network made elsewhere, in float32, on random images of a split.
@@ -83,6 +85,7 @@ def measure_network(
         download: fetch data that are not there.
         device: `auto`, `cpu` or `cuda`.
         out: an .npz to write the layers' features and the labels to, as `outside.files.read_layers` reads them.
+        network: what `outside.own.build` made of the model, the weights and the seed; None to build it.
         say: is told, in a line, what is about to be measured.
 
     Raises:
@@ -91,7 +94,7 @@ def measure_network(
     """
     place = resolve_device(device)
     check_device(place)
-    network = own.build(model, weights, seed).to(place)
+    network = (network or own.build(model, weights, seed)).to(place)
     images = imagesets.load(imageset, split, root=data, download=download)
     if images.labels is None:
         raise WorkbenchError(f"{imageset} has no labels for {split}, so there are no classes to be entangled.")
@@ -119,6 +122,54 @@ def measure_network(
     except ValueError as error:
         raise WorkbenchError(f"{model}: {error}") from error
     return NetworkEntanglement(model, imageset, split, len(chosen), seed, done)
+
+
+def measure_layers(
+    module: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    layers: Sequence[str] | None = None,
+    distance: Distance = "sqeuclidean",
+    anchors: int | None = None,
+    max_features: int = MAX_FEATURES,
+    seed: int = 0,
+    batch: int = BATCH,
+    say: Callable[[str], None] = lambda text: None,
+) -> list[LayerEntanglement]:
+    """The entanglement of every layer of a network in memory, in evaluation mode, where its weights are.
+
+    Args:
+        module: images -> logits (n, classes); it is left in the mode that it was in.
+        images: floating (n, c, h, w), just as the module takes them.
+        labels: class of each image (n,), integers.
+        layers, distance, anchors, max_features, seed, say: as for `measure_network`.
+        batch: images at a time.
+
+    Raises:
+        TypeError: labels are not integers.
+        ValueError: there are not as many labels as images, or fewer than two images, or a layer is not finite.
+        UsageError: the network fails on these images, or there is no such layer.
+        WorkbenchError: the output is no logits, or there is no layer.
+    """
+    weight = next(module.parameters(), images)
+    with _evaluating(module):
+        first = images[:2].to(weight.device)
+        layered = extractor(type(module).__name__, module, layers, first, say)
+        found = extract(layered, images.split(batch), max_features, str(weight.device))
+    return list(measure(found, labels.to(weight.device), distance=distance, anchors=anchors, seed=seed))
+
+
+@contextmanager
+def _evaluating(module: nn.Module) -> Iterator[None]:
+    """In evaluation mode; afterwards each part is in its own again."""
+    modes = {part: part.training for part in module.modules()}
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, training in modes.items():
+            part.training = training
 
 
 def extract(

@@ -8,6 +8,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from snnl_core import notebook
 from snnl_core.anchors import Anchors
 from snnl_core.masses import Masses
 from snnl_core.rounding import share_lost
@@ -35,7 +36,7 @@ class GroupEntanglement:
     n_valid: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Entanglement(GroupEntanglement):
     """The entanglement of classes in a set of points: of all anchors together, and of each class and group alone.
 
@@ -56,6 +57,17 @@ class Entanglement(GroupEntanglement):
     by_class: Mapping[int, GroupEntanglement]
     by_group: Mapping[int, GroupEntanglement]
     stderr: float
+
+    def __repr__(self) -> str:
+        """One line: what was found of all anchors; the rest by name."""
+        return (
+            f"Entanglement(score={self.score:.4g}, loss={self.loss:.4g}, temperature={self.temperature:.4g}, "
+            f"bound={self.bound:.4g}, at_limit={self.at_limit!r}, n_valid={self.n_valid}, classes={len(self.classes)})"
+        )
+
+    def _repr_html_(self) -> str:
+        """What notebooks show: the score of each class, and which classes mix."""
+        return notebook.html(repr(self), self.classes.tolist(), self.by_class, self.class_pairs.tolist())
 
     def times(self, factor: float) -> "Entanglement":
         """The same of points whose distances are so many times as large, which changes the temperatures alone."""

@@ -6,7 +6,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lab.cells.rows import pick
-from lab.reporting.plots import GREY, KIMG, colours, legend, new_figure, panels, plotted, seed_curves, side_by_side
+from lab.reporting.plots import (
+    GREY,
+    KIMG,
+    colours,
+    legend,
+    logarithmic,
+    named_band,
+    new_figure,
+    panels,
+    plotted,
+    seed_curves,
+    side_by_side,
+    write_on,
+)
 from lab.reporting.ranks import Agreement
 from lab.reporting.report import Figure
 from studies._measures import ENTANGLED, FID, GENERATED, MEASURES, REAL, Measure, floor_of
@@ -15,7 +28,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-BAND = "0.85"
 LOGARITHMIC = ("fid", "kid", "sliced_wasserstein")
 """Of untrained generators they are many times what they come to."""
 
@@ -27,7 +39,7 @@ def curves(table: "pd.DataFrame", names: Sequence[str], space: str, title: str) 
     for place, (axis, measure) in enumerate(zip(axes, shown, strict=True)):
         _scale(axis, measure)
         _curves(axis, measure.rows(table, space), names, "kimg")
-        _band(axis, floor_of(measure, table, space))
+        named_band(axis, floor_of(measure, table, space))
         axis.set_title(measure.name, loc="left")
         if place == 0:
             figure.legend(*axis.get_legend_handles_labels(), loc="outside upper center", ncols=4)
@@ -49,7 +61,7 @@ def over_minutes(
             timed.append(rows.assign(minutes=rows["kimg"] * rows["model"].map(paces)))
             _scale(axis, measure)
             _curves(axis, timed[-1], names, "minutes")
-            _band(axis, floor_of(measure, table, space))
+            named_band(axis, floor_of(measure, table, space))
             axis.set_title(f"{measure.name}, {title}", loc="left")
     for axis in grid[-1]:
         axis.set_xlabel("training (minutes)")
@@ -86,7 +98,7 @@ def places(table: "pd.DataFrame", names: Sequence[str], spaces: dict[str, str]) 
         axis.imshow(ranks, cmap="Blues_r", vmin=1, vmax=len(names) + 1, aspect="auto")
         for (row, column), rank in np.ndenumerate(ranks):
             written = "-" if np.isnan(rank) else f"{rank:.0f}"
-            _write(axis, row, column, written, dark=bool(rank < 1 + len(names) / 2), fontsize=8)
+            write_on(axis, row, column, written, dark=bool(rank < 1 + len(names) / 2), fontsize=8)
         axis.set_yticks(range(len(names)), names)
         labels = [measure.name for measure in ordered]
         axis.set_xticks(range(len(labels)), labels, rotation=25, ha="right", fontsize=7.5)
@@ -106,7 +118,7 @@ def agreements(found: dict[str, Agreement]) -> Figure:
         image = axis.imshow(one.tau, cmap="RdBu_r", vmin=-1, vmax=1, aspect="auto")
         for (row, column), tau in np.ndenumerate(one.tau):
             if row > column and not np.isnan(tau):
-                _write(axis, row, column, f"{tau:.1f}".replace("-0.0", "0.0"), dark=bool(abs(tau) > 0.6), fontsize=6)
+                write_on(axis, row, column, f"{tau:.1f}".replace("-0.0", "0.0"), dark=bool(abs(tau) > 0.6), fontsize=6)
         axis.set_yticks(range(len(one.names)), one.names, fontsize=7.5)
         axis.set_xticks(range(len(one.names)), one.names, rotation=90, fontsize=7.5)
         axis.grid(visible=False)
@@ -126,25 +138,9 @@ def _of(rows: "pd.DataFrame", name: str) -> "pd.DataFrame":
     return rows[rows["model"] == name]
 
 
-def _band(axis: "Axes", held: "pd.Series[float]") -> None:
-    if len(held):
-        axis.axhspan(held.min(), held.max(), color=BAND, zorder=1)
-        axis.axhline(held.mean(), color=GREY, linewidth=0.8, zorder=1, label="real against real")
-
-
-def _write(axis: "Axes", row: int, column: int, text: str, *, dark: bool, fontsize: float) -> None:
-    colour = "white" if dark else "black"
-    axis.text(column, row, text, ha="center", va="center", color=colour, fontsize=fontsize)
-
-
 def _scale(axis: "Axes", measure: Measure) -> None:
     if measure.metric in LOGARITHMIC:
-        from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-        axis.set_yscale("log", nonpositive="clip")
-        axis.yaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
-        axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axis.yaxis.set_minor_formatter(NullFormatter())
+        logarithmic(axis, "y", steps=(1.0, 3.0))
 
 
 def _places(measure: Measure, table: "pd.DataFrame", space: str, names: Sequence[str]) -> list[float]:

@@ -9,12 +9,13 @@ from gans._kept import grids
 from lab.cells.folder import CellFolder
 from lab.cells.rows import pick
 from lab.files import read_arrays
-from lab.reporting.pictures import png
+from lab.reporting.pictures import sheet
 from lab.reporting.ranks import ranking
-from lab.reporting.report import Gallery, GalleryRow, Section
+from lab.reporting.report import Gallery, GalleryRow, Picture, Section
 from lab.reporting.statistics import last_by_seed
-from lab.reporting.tables import Column, Rows, Table, columns, mean_entry, seed_rows
+from lab.reporting.tables import Column, Rows, Table, columns, seed_rows
 from studies._measures import MEASURES, Measure, floor_of, named_spaces
+from studies._samples import GRID, real_images, sample_grid
 from tasks.evaluate_gan import PAIRS
 from tasks.interpolate import WAYS
 
@@ -34,10 +35,10 @@ def last_and_best(table: "pd.DataFrame", names: Sequence[str], space: str, title
         if found.empty:
             continue
         own = [found[found["model"] == name] for name in names]
-        label, floor = f"{measure.name} {SIGNS[measure.better]}".rstrip(), mean_entry(floor_of(measure, table, space))
-        rows.append([label, "last", *(mean_entry(last_by_seed(one)) for one in own), floor])
+        label, floor = f"{measure.name} {SIGNS[measure.better]}".rstrip(), measure.mean(floor_of(measure, table, space))
+        rows.append([label, "last", *(measure.mean(last_by_seed(one)) for one in own), floor])
         if measure.better:
-            rows.append([label, "best", *(mean_entry(measure.best_by_seed(one)) for one in own), floor])
+            rows.append([label, "best", *(measure.mean(measure.best_by_seed(one)) for one in own), floor])
     caption = (
         f"In {title}, against held-out images: mean over seeds with its 95% interval. The best value is picked among "
         "checkpoints on the same images, and so flatters; the last one is not picked."
@@ -50,7 +51,7 @@ def ranked(measure: Measure, table: "pd.DataFrame", space: str, names: Sequence[
     values = measure.ends(table, space, names)
     found = ranking(values, higher_is_better=measure.better == "higher")
     rows: Rows = [
-        [place, one.name, mean_entry(values[one.name]), one.right, one.above_next]
+        [place, one.name, measure.mean(values[one.name]), one.right, one.above_next]
         for place, one in enumerate(found, start=1)
     ]
     headers = [
@@ -94,14 +95,16 @@ def first_evaluations(
     return {name: evaluations[0] for name, evaluations in found.items()}
 
 
-def samples(trainings: Mapping[str, Sequence[CellFolder]]) -> Gallery:
-    """Images of every training at its end."""
+def samples(trainings: Mapping[str, Sequence[CellFolder]], cells: Sequence[CellFolder]) -> Gallery:
+    """Images of every training at its end, beside real ones."""
+    real = real_images(cells)
     rows = [
-        GalleryRow(name, [(f"seed {cell.config['seed']}", grids(cell.path)[-1][1]) for cell in cells])
-        for name, cells in trainings.items()
-        if all(grids(cell.path) for cell in cells)
+        GalleryRow(name, [sample_grid(f"seed {one.config['seed']}", grids(one.path)[-1][1], one) for one in own])
+        for name, own in trainings.items()
+        if all(grids(one.path) for one in own)
     ]
-    return Gallery("Images of the averaged generators at the end of training.", rows)
+    beside = [GalleryRow("real images, held out from training", real)] if real else []
+    return Gallery("Images of the averaged generators at the end of training.", [*rows, *beside], GRID)
 
 
 def interpolations(table: "pd.DataFrame", cells: Sequence[CellFolder], names: Sequence[str]) -> Gallery:
@@ -111,7 +114,7 @@ def interpolations(table: "pd.DataFrame", cells: Sequence[CellFolder], names: Se
     for name, found in trainings(table, cells, names).items():
         drawn = read_arrays(ways[found[0].label].path / WAYS) if found[0].label in ways else {}
         if drawn:
-            rows.append(GalleryRow(name, [("", png(np.concatenate([*way], axis=-1))) for way in drawn["images"]]))
+            rows.append(GalleryRow(name, [Picture("", sheet(way, len(way))) for way in drawn["images"]]))
     return Gallery("Interpolations of the averaged generators, first seed.", rows, width=30.0)
 
 
@@ -121,8 +124,9 @@ def nearest(evaluations: Mapping[str, CellFolder]) -> Gallery:
     for name, cell in evaluations.items():
         pairs = read_arrays(cell.path / PAIRS).get("memorized")
         if pairs is not None:
-            shown = [png(np.concatenate([one, other], axis=1)) for one, other in zip(*pairs, strict=True)]
-            rows.append(GalleryRow(name, [("", picture) for picture in shown]))
+            told = ("generated", "nearest training image")
+            shown = [Picture("", sheet(np.stack(pair), 1), told) for pair in zip(*pairs, strict=True)]
+            rows.append(GalleryRow(name, shown))
     return Gallery("Most memorised first, first seed: above the generated image, below the nearest training one.", rows)
 
 

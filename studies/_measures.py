@@ -1,12 +1,13 @@
 """The measures of generated images that studies show: their names, which direction is better, and their values."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lab.cells.rows import pick
-from lab.reporting.statistics import by_seed, last_by_seed
-from lab.reporting.tables import Better
+from lab.reporting.statistics import ANY, POSITIVE, SHARE, Estimate, Range, by_seed, last_by_seed
+from lab.reporting.tables import Better, mean_entry
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,12 +23,17 @@ SIDES = (
 
 @dataclass(frozen=True)
 class Measure:
-    """A measure of `metrics.comparison`, as rows have it, what people call it, and which direction is better."""
+    """A measure of `metrics.comparison`, as rows have it, what people call it, which direction is better, its range."""
 
     metric: str
     side: str
     name: str
     better: Better
+    within: Range = SHARE
+
+    def mean(self, values: "pd.Series[float]") -> Estimate | str:
+        """The mean of some of its values with its interval; a dash where nothing is known."""
+        return mean_entry(values, self.within)
 
     def rows(self, table: "pd.DataFrame", space: str, kind: str = "gan") -> "pd.DataFrame":
         """Its rows in a space, against held-out images; of kind `reference` those of real against real."""
@@ -49,7 +55,7 @@ class Measure:
 ENTANGLED = Measure("entanglement", "joint", "joint entanglement", "higher")
 GENERATED = Measure("entanglement", "generated", "generated side", "higher")
 REAL = Measure("entanglement", "real", "real side", "higher")
-FID = Measure("fid", "joint", "FID", "lower")
+FID = Measure("fid", "joint", "FID", "lower", POSITIVE)
 PRECISION = Measure("precision", "generated", "precision", "higher")
 RECALL = Measure("recall", "real", "recall", "higher")
 MEASURES = (
@@ -57,15 +63,15 @@ MEASURES = (
     GENERATED,
     REAL,
     FID,
-    Measure("kid", "joint", "KID", "lower"),
-    Measure("sliced_wasserstein", "joint", "sliced Wasserstein", "lower"),
+    Measure("kid", "joint", "KID", "lower", ANY),
+    Measure("sliced_wasserstein", "joint", "sliced Wasserstein", "lower", POSITIVE),
     PRECISION,
-    Measure("density", "generated", "density", "higher"),
+    Measure("density", "generated", "density", "higher", POSITIVE),
     RECALL,
     Measure("ball_coverage", "real", "coverage", "higher"),
     Measure("one_nn_accuracy", "joint", "1-NN accuracy", "lower"),
-    Measure("vendi", "generated", "Vendi score", "higher"),
-    Measure("class_kl", "generated", "KL of classes", "lower"),
+    Measure("vendi", "generated", "Vendi score", "higher", (1.0, math.inf)),
+    Measure("class_kl", "generated", "KL of classes", "lower", POSITIVE),
     Measure("memorized", "generated", "memorised", ""),
 )
 """Those that a report shows; `mind` is the square of sliced Wasserstein and would stand for it twice."""

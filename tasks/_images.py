@@ -4,9 +4,13 @@ from typing import TYPE_CHECKING
 
 import imagesets
 from lab.cells.folder import CellFolder
+from lab.files import write_arrays
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+REAL, KEPT = "real.npz", 64
+"""Real images that a measurement keeps for pictures: `images` uint8 (64, c, h, w), `labels` (64,) if there are any."""
 
 
 def draw(folder: CellFolder, images: str, split: str, n: int, seed: int) -> "tuple[Tensor, Tensor | None]":
@@ -16,3 +20,9 @@ def draw(folder: CellFolder, images: str, split: str, n: int, seed: int) -> "tup
     found = imagesets.load(images, split, **folder.data)
     picked = subset(len(found), n, seed, "measured", split)
     return found.images[picked], None if found.labels is None else found.labels[picked]
+
+
+def keep_real(folder: CellFolder, images: "Tensor", labels: "Tensor | None") -> None:
+    """Keep the first of some real images (n, c, h, w) and of their labels (n,) for pictures beside generated ones."""
+    named = {} if labels is None else {"labels": labels[:KEPT].numpy()}
+    write_arrays(folder.path / REAL, {"images": images[:KEPT].numpy(), **named})

@@ -11,6 +11,7 @@ from lab.cells.folder import CellFolder
 from lab.config import Config as Settings
 from lab.errors import UsageError
 from tasks import _spaces as spaces
+from tasks._images import KEPT, keep_real
 
 VERSION = 1
 SPLITS = ("test", "train")
@@ -63,7 +64,7 @@ def cell(images: str, n: int, data: Path, space: spaces.Where = "pixels") -> Cel
 def run(folder: CellFolder) -> None:
     """Rows of `metrics.comparison` of disjoint halves of real images, several pairs without an image in common.
 
-    `seed` numbers the pairs, `split` is where both halves are from.
+    `seed` numbers the pairs, `split` is where both halves are from. Some of the images are kept in `real.npz`.
     """
     from lab.training.draws import subset
     from metrics.comparison import compare
@@ -73,6 +74,7 @@ def run(folder: CellFolder) -> None:
     found = imagesets.load(config.imageset, config.split, **folder.data)
     draws = min(config.draws, len(found) // (2 * config.n))
     picked = subset(len(found), 2 * config.n * draws, 0, "floor")
+    keep_real(folder, found.pixels(picked[:KEPT]), None if found.labels is None else found.labels[picked])
     seen = spaces.see_real(space, found.pixels(picked), folder)
     for number in range(draws):
         folder.event("progress", done=number, total=draws, text=f"{number} of {draws} pairs")

@@ -10,7 +10,7 @@ from lab import registry
 from lab.cells.cell import Cell
 from lab.cells.folder import CellFolder
 from lab.config import Config as Settings
-from tasks._images import draw
+from tasks._images import draw, keep_real
 
 VERSION = 1
 
@@ -37,7 +37,10 @@ def cell(images: str, n: int, data: Path) -> Cell[Config]:
 
 
 def run(folder: CellFolder) -> None:
-    """Rows of `metrics.real_generated` for real against real and for noise, several random draws of each."""
+    """Rows of `metrics.real_generated` for real against real and for noise, several random draws of each.
+
+    Some of the held-out images are kept in `real.npz`.
+    """
     import torch
 
     from lab.training.draws import random_generator
@@ -47,6 +50,8 @@ def run(folder: CellFolder) -> None:
     for number in range(config.draws):
         folder.event("progress", done=number, total=config.draws, text=f"{number} of {config.draws} draws")
         real, labels = draw(folder, config.imageset, "test", config.n, number)
+        if number == 0:
+            keep_real(folder, real, labels)
         generator = random_generator(number, "noise")
         noise = torch.randint(0, 256, real.shape, generator=generator, dtype=torch.uint8, device="cpu")
         others = {"real": draw(folder, config.imageset, "train", config.n, number)[0], "noise": noise}

@@ -147,7 +147,7 @@ def redrawn(snnl, once):
         def make(home):
             for path in (published, *(ROOT / "results" / "cells" / cell for cell in read_study(published)[2])):
                 shutil.copytree(path, home / path.relative_to(ROOT / "results"))
-            return snnl("report", home / published.relative_to(ROOT / "results"), "--json")
+            return snnl("report", home / published.relative_to(ROOT / "results"), "--svg-only", "--json")
 
         return once(f"published-{name}", make)[1]
 

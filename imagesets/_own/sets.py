@@ -6,6 +6,7 @@
         labels.npy         int64 (n,), where there are classes
         names              the file of each image, a zero byte after each
         set.json           what it holds, and hashes of those; the folder appears, whole, by a rename
+    1a2b3c4d5e6f.title     what people call it: the name of the folder or the archive, or a given one
     manifests/             what is known of a folder's files from the last time
 """
 
@@ -30,6 +31,7 @@ from imagesets._own.summary import summary
 from imagesets._spec import OWN, ImageSet, Spec
 from lab import locks
 from lab.errors import WorkbenchError
+from lab.files import atomic_write
 from lab.hashing import content_hash
 
 if TYPE_CHECKING:
@@ -38,8 +40,10 @@ if TYPE_CHECKING:
 WAITING = "Waiting for another process that decodes these images."
 
 
-def prepare(name: str, root: Path, wanted: Wanted, say: Callable[[str], None]) -> str:
+def prepare(name: str, root: Path, wanted: Wanted, title: str | None, say: Callable[[str], None]) -> str:
     """Decode `folder:PATH` or `zip:PATH` to below `root`, unless that has been done: `images:KEY`.
+
+    The set is called by the title, or by the name of its folder or archive, from now on.
 
     Raises:
         UsageError: the path is no folder, or no archive.
@@ -62,9 +66,22 @@ def prepare(name: str, root: Path, wanted: Wanted, say: Callable[[str], None]) -
                 facts, digests = find_by_content(work, manifest) or decode(work, identity)
                 manifest.write(facts, listing, digests)
     own = OwnImages(f"{OWN}{facts.key}", root)
+    atomic_write(_titled(own.name, root), title or path.resolve().stem)
     for line in summary(path / listing.top, own.name, own.SPEC, own.record, listing.left_out, facts):
         say(line)
     return own.name
+
+
+def title_of(name: str, root: Path) -> str:
+    """What people call the set `images:KEY` below `root`; its name where nobody said."""
+    try:
+        return _titled(name, root).read_text(encoding="utf-8").strip() or name
+    except (OSError, ValueError):
+        return name
+
+
+def _titled(name: str, root: Path) -> Path:
+    return root / store.FOLDER / f"{name.removeprefix(OWN)}.title"
 
 
 def usual_side(name: str, follow_links: bool) -> int:

@@ -77,6 +77,7 @@ class _Plan(BaseModel, strict=True):
 
     study: str
     cells: list[Name]
+    names: dict[str, str] = {}
 
 
 def record_of(cell: Cell, local: dict[str, Any]) -> dict[str, Any]:
@@ -144,6 +145,11 @@ def read_study(folder: Path) -> tuple[str, dict[str, Any], list[str]]:
         raise UsageError(f"{folder} is no study's folder; one looks like runs/studies/NAME/HASH.") from error
     study, cells = plan_of(found, folder)
     return study, settings, cells
+
+
+def names_in(folder: Path) -> dict[str, str]:
+    """What people call what the cells of a study know by keys, by the key."""
+    return _Plan.model_validate(read_json(folder / PLAN, "no study's folder")).names
 
 
 def plan_of(found: dict[str, Any], folder: Path) -> tuple[str, list[str]]:

@@ -1,15 +1,67 @@
 """Images as the PNG pictures of a report's galleries."""
 
 import io
+import math
+import struct
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+Images = np.ndarray[Any, np.dtype[np.uint8]]
+GAP = 2
+"""Pixels between images in a sheet, which the page shines through."""
+SIZE = slice(16, 24)
+"""Where a PNG tells its width and height."""
 
-def png(image: "np.ndarray[Any, np.dtype[np.uint8]]") -> bytes:
-    """An image, uint8 (c, h, w) with one channel or three, as a PNG's bytes."""
+
+def png(image: Images) -> bytes:
+    """An image, uint8 (c, h, w) with one channel or three, and an alpha channel or none, as a PNG's bytes."""
     from PIL import Image
 
     pixels, buffer = np.moveaxis(image, 0, -1), io.BytesIO()
     Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(buffer, format="PNG")
     return buffer.getvalue()
+
+
+def about_square(count: int) -> int:
+    """How many images there are in a row of so many that are about a square."""
+    return math.isqrt(count - 1) + 1 if count else 1
+
+
+def sheet(images: Images, columns: int = 0) -> bytes:
+    """Images (n, c, h, w) as one PNG with gaps, so many in a row; 0 for about a square."""
+    count, channels, height, width = images.shape
+    columns = columns or about_square(count)
+    rows, (down, across) = -(-count // columns), (height + GAP, width + GAP)
+    whole = np.zeros((channels + 1, rows * down - GAP, columns * across - GAP), np.uint8)
+    for place, image in enumerate(images):
+        top, left = down * (place // columns), across * (place % columns)
+        whole[:channels, top : top + height, left : left + width] = image
+        whole[channels, top : top + height, left : left + width] = 255
+    return png(whole)
+
+
+def parted(path: Path, side: int) -> bytes:
+    """The PNG of a grid of square images without gaps, such as a training keeps, with gaps; as it is if it is none."""
+    from PIL import Image
+
+    with Image.open(path) as grid:
+        pixels = np.asarray(grid)
+    height, width = pixels.shape[:2]
+    if height % side or width % side:
+        return path.read_bytes()
+    tiles = pixels.reshape(height // side, side, width // side, side, -1)
+    return sheet(tiles.transpose(0, 2, 4, 1, 3).reshape(-1, tiles.shape[-1], side, side), width // side)
+
+
+def shape(picture: bytes, side: int) -> tuple[int, int]:
+    """How many rows and columns of square images a sheet has."""
+    width, height = size(picture)
+    return (height + GAP) // (side + GAP), (width + GAP) // (side + GAP)
+
+
+def size(picture: bytes) -> tuple[int, int]:
+    """Width and height of a PNG in pixels."""
+    width, height = struct.unpack(">II", picture[SIZE])
+    return width, height

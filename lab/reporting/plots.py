@@ -1,11 +1,12 @@
 """What the figures of reports have in common: their style, curves and values over seeds, and the data beside them."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import cycle
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from lab.reporting.statistics import mean_interval
+from lab.reporting.statistics import ANY, Range, mean_interval
+from lab.reporting.told import FIXED, tell
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,8 +18,9 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 """Okabe and Ito's colours, which the colour-blind can tell apart."""
 GREY = "0.45"
 """Of what others are held against: controls, references."""
-KIMG = "training (kimg)"
-"""The label of an axis: thousands of images shown."""
+KIMG = "images shown (thousands)"
+"""The label of an axis over training."""
+BAND = "0.85"
 WIDTH = 9.0
 """Of a page, in inches."""
 
@@ -29,6 +31,7 @@ STYLE: dict[str, Any] = {
     "axes.spines.right": False,
     "axes.spines.top": False,
     "axes.titlesize": 10,
+    "figure.constrained_layout.h_pad": 0.09,
     "font.size": 9,
     "grid.color": "0.9",
     "grid.linewidth": 0.6,
@@ -89,29 +92,81 @@ def seed_curves(
     axis: "Axes", rows: "pd.DataFrame", over: str, colour: str, label: str, *, factor: float = 1.0, marker: str = ""
 ) -> None:
     """Each seed's values over a column, `kimg` or `step`, thin, and their mean, thick; nothing where there are none."""
-    for _, one in rows.sort_values("step").groupby("seed"):
-        axis.plot(one[over], factor * one["value"], color=colour, alpha=0.35, linewidth=0.8)
-    mean = factor * rows.groupby(over)["value"].mean()
-    if len(mean):
-        axis.plot(mean.index, mean, color=colour, linewidth=1.8, marker=marker, markersize=3, label=label)
+    for seed, one in rows.sort_values("step").groupby("seed"):
+        values = factor * one["value"]
+        (line,) = axis.plot(one[over], values, color=colour, alpha=0.35, linewidth=0.8)
+        tell(line, label, f"seed {seed}{_samples(one)}", values, one[over], over)
+    means = factor * rows.groupby(over)["value"].mean()
+    if len(means):
+        style: dict[str, Any] = {"linewidth": 1.8, "marker": marker, "markersize": 3}
+        (line,) = axis.plot(means.index, means, color=colour, label=label, **style)
+        tell(line, label, f"mean of {rows['seed'].nunique()} seeds", means, means.index, over)
+
+
+def _samples(rows: "pd.DataFrame") -> str:
+    """How many samples each of some values rests on, where that is known and the same."""
+    known = {*rows["n"].dropna()} if "n" in rows else set()
+    return f", n = {known.pop():.0f}" if len(known) == 1 else ""
 
 
 def seed_dots(
-    axis: "Axes", values: "pd.Series[float]", place: float, colour: str, label: str = "", *, aside: float, upright: bool
+    axis: "Axes",
+    values: "pd.Series[float]",
+    place: float,
+    colour: str,
+    label: str = "",
+    *,
+    aside: float,
+    upright: bool,
+    within: Range = ANY,
 ) -> None:
     """The mean with its interval at a place, and every seed's value `aside` of it; nothing without a value.
 
-    Values go up, and places to the right; or, where they are not `upright`, the other way round. NaN are left out.
+    Values, which can be `within` a range, go up, and places to the right; or, where they are not `upright`, the other
+    way round. NaN are left out.
     """
     known = values.dropna()
     if known.empty:
         return
-    found, beside = mean_interval(known), [place + aside] * len(known)
-    spread = [[found.value - found.low], [found.high - found.value]] if found.n > 1 else None
+    found, beside = mean_interval(known, within=within), [place + aside] * len(known)
+    spread = None if math.isnan(found.low) else [[found.value - found.low], [found.high - found.value]]
     dots, mean = ((beside, known), ([place], [found.value])) if upright else ((known, beside), ([found.value], [place]))
-    axis.scatter(dots[0], dots[1], s=20, alpha=0.4, linewidths=0, color=colour)
+    tell(axis.scatter(dots[0], dots[1], s=20, alpha=0.4, linewidths=0, color=colour), label, "a seed", known)
     bar: dict[str, Any] = {"yerr" if upright else "xerr": spread}
-    axis.errorbar(*mean, **bar, fmt="o", markersize=4.5, capsize=3, color=colour, label=label)
+    drawn = axis.errorbar(*mean, **bar, fmt="o", markersize=4.5, capsize=3, color=colour, label=label)
+    middle, ends, bars = drawn
+    tell(middle, label, f"mean of {found.n} seeds", [found.value])
+    for part in (*ends, *bars):
+        tell(part, label)
+
+
+def named_band(axis: "Axes", values: "pd.Series[float]", name: str = "real against real") -> None:
+    """The range of some values across the panel, and its name on it; nothing without a value."""
+    if values.empty:
+        return
+    axis.axhspan(values.min(), values.max(), color=BAND, zorder=1)
+    axis.axhline(values.mean(), color=GREY, linewidth=0.8, zorder=1, label=name)
+    where: dict[str, Any] = {"xytext": (0, 2), "textcoords": "offset points", "ha": "right", "va": "bottom"}
+    across = axis.get_yaxis_transform()
+    said = axis.annotate(name, (1.0, values.max()), xycoords=across, fontsize=7, color=GREY, **where)
+    said.set(in_layout=False, annotation_clip=True)  # where the band is out of sight, so is its name
+
+
+def logarithmic(axis: "Axes", which: Literal["x", "y"], *, steps: Sequence[float] = (1.0, 2.0, 5.0)) -> None:
+    """A logarithmic axis with plain numbers at these multiples of the powers of ten; what is not positive is cut."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axis.set(**{f"{which}scale": "log"})
+    side = axis.yaxis if which == "y" else axis.xaxis
+    side.set_major_locator(LogLocator(subs=steps))
+    side.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    side.set_minor_formatter(NullFormatter())
+
+
+def write_on(axis: "Axes", row: int, column: int, text: str, *, dark: bool, fontsize: float) -> None:
+    """Write on an entry of a matrix that is drawn as an image, which is dark or not, in any mode of the page."""
+    colour = "white" if dark else "black"
+    axis.text(column, row, text, ha="center", va="center", color=colour, fontsize=fontsize, gid=FIXED)
 
 
 def legend(axis: "Axes", **how: Any) -> None:

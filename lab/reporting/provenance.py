@@ -7,17 +7,41 @@ from typing import TYPE_CHECKING
 from lab.cells.folder import CellFolder
 from lab.config import Config
 from lab.pace import duration
-from lab.reporting.report import Section
+from lab.reporting.report import Lines, Section
 from lab.reporting.tables import Table, columns
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def section(config: Config, table: "pd.DataFrame", cells: list[CellFolder]) -> Section:
-    """What a reader needs to judge and repeat the run."""
+CITED = """\
+@misc{{snnl-workbench,
+  title = {{SNNL workbench {version}}},
+  note = {{Study {study}, settings and cells {key}, code {commit}}}
+}}
+@inproceedings{{frosst2019snnl,
+  title = {{Analyzing and Improving Representations with the Soft Nearest Neighbor Loss}},
+  author = {{Frosst, Nicholas and Papernot, Nicolas and Hinton, Geoffrey}},
+  booktitle = {{International Conference on Machine Learning}},
+  year = {{2019}}
+}}"""
+
+
+def section(command: str, name: str, config: Config, table: "pd.DataFrame", cells: list[CellFolder]) -> Section:
+    """What a reader needs to judge, repeat and cite the run, that of a study's folder with a name `STUDY/KEY`."""
     text = "Everything here was recorded by the cells as they ran; several values mean that cells differ in it."
-    return Section("How it was made", text, [_settings(config), _environment(cells), _work(cells), _parameters(table)])
+    lines = [Lines("The command that makes it:", command), Lines("To cite it:", _cited(name, cells))]
+    tables = [_settings(config), _environment(cells), _work(cells), _parameters(table)]
+    return Section("How it was made", text, [*lines, *tables])
+
+
+def _cited(name: str, cells: list[CellFolder]) -> str:
+    study, _, key = name.rpartition("/")
+    facts = [cell.environment for cell in cells]
+    versions = {str(fact.get("packages", {}).get("snnl-workbench", "")) for fact in facts} - {""}
+    commits = {str(fact.get("commit") or "")[:12] for fact in facts} - {""}
+    version, commit = (" and ".join(sorted(known)) or "unknown" for known in (versions, commits))
+    return CITED.format(version=version, study=study, key=key, commit=commit)
 
 
 def _settings(config: Config) -> Table:
@@ -43,7 +67,7 @@ def _work(cells: list[CellFolder]) -> Table:
     ]
     total = duration(sum(cell.seconds for cell in cells))
     caption = f"The cells and their run times; {total} in all, summed over the slots."
-    return Table("cells", caption, columns("cell", "seed", "started", "seconds"), rows)
+    return Table("cells", caption, columns("cell", "seed", "started", "seconds"), rows, folded=True)
 
 
 def _parameters(table: "pd.DataFrame") -> Table:

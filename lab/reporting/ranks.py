@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lab.reporting.statistics import CONFIDENCE, Estimate
+from lab.reporting.statistics import CONFIDENCE, FEWEST, Estimate
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,7 +46,7 @@ class Agreement:
             return None
         known = draws[np.isfinite(draws)]
         tails = ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2)
-        low, high = np.quantile(known, tails) if self.n > 1 and len(known) else (np.nan, np.nan)
+        low, high = np.quantile(known, tails) if self.n >= FEWEST and len(known) else (np.nan, np.nan)
         return Estimate(float(value), float(low), float(high), self.n)
 
 

@@ -5,7 +5,6 @@ figures/        each figure as SVG, PDF and PNG, and the data that it shows as C
 tables/         each table as CSV, Markdown and LaTeX
 """
 
-import base64
 import io
 import re
 from collections.abc import Sequence
@@ -15,15 +14,23 @@ from typing import TYPE_CHECKING, Any
 
 from lab.files import atomic_write, replacing
 from lab.reporting.fonts import unweighed
+from lab.reporting.inline import Styles, inlined
+from lab.reporting.page import render
+from lab.reporting.pictures import size
 from lab.reporting.plots import STYLE
-from lab.reporting.tables import Table, sort_key, text
+from lab.reporting.tables import Table
+from lab.reporting.told import marked
 from lab.reporting.verdicts import Verdict
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure as Drawing
 
+PAGE = "report.html.j2"
+LETTER = 16
+"""Pixels of a letter's height."""
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+FORMATS = ("svg", "pdf", "png")
 NO_DATES: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {"Software": None}}
 
 
@@ -38,20 +45,47 @@ class Figure:
 
 
 @dataclass(frozen=True)
+class Picture:
+    """A PNG, its caption, and what is told where the pointer is on it: of each of its images in `columns`, or of all.
+
+    A picture of several images is a sheet, with gaps; the names are those of its images, row by row.
+    """
+
+    caption: str
+    png: bytes
+    names: Sequence[str] = ()
+    columns: int = 1
+
+    def enlarged(self, width: float) -> tuple[int, int]:
+        """Width and height on the page in pixels: a whole number of times its own, at most so many letters wide."""
+        own = size(self.png)
+        times = max(1, int(width * LETTER // own[0]))
+        return own[0] * times, own[1] * times
+
+
+@dataclass(frozen=True)
 class GalleryRow:
-    """Pictures side by side, each with a caption: PNG files, or their bytes."""
+    """Pictures side by side."""
 
     label: str
-    images: Sequence[tuple[str, Path | bytes]]
+    images: Sequence[Picture]
 
 
 @dataclass(frozen=True)
 class Gallery:
-    """Rows of PNG pictures, each so many letters' heights wide."""
+    """Rows of pictures, each enlarged a whole number of times to about so many letters' heights."""
 
     caption: str
     rows: Sequence[GalleryRow]
     width: float = 9.6
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Lines to be typed or copied as they are."""
+
+    caption: str
+    text: str
 
 
 @dataclass(frozen=True)
@@ -60,7 +94,7 @@ class Section:
 
     title: str
     text: str
-    items: Sequence[Figure | Table | Gallery] = ()
+    items: Sequence[Figure | Table | Gallery | Lines] = ()
 
 
 @dataclass(frozen=True)
@@ -72,7 +106,9 @@ class Report:
     sections: list[Section]
 
 
-def write_report(report: Report, verdicts: Sequence[Verdict], missing: Sequence[str], folder: Path) -> Path:
+def write_report(
+    report: Report, verdicts: Sequence[Verdict], missing: Sequence[str], folder: Path, formats: Sequence[str] = FORMATS
+) -> Path:
     """Write the report below `folder`, each file whole or not at all.
 
     Args:
@@ -80,6 +116,7 @@ def write_report(report: Report, verdicts: Sequence[Verdict], missing: Sequence[
         verdicts: what the study's claims came to; they head the page.
         missing: what failed or was not done, a line each.
         folder: where; it is made if it is not there.
+        formats: of the figures' files, `svg` among them, which the page needs.
 
     Returns:
         The page's path.
@@ -90,19 +127,21 @@ def write_report(report: Report, verdicts: Sequence[Verdict], missing: Sequence[
     figures, tables = (_named(report, kind) for kind in (Figure, Table))
     for name in ("figures", "tables"):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    pictures = {figure.name: _write_figure(figure, folder / "figures") for figure in figures}
+    styles = Styles()
+    drawn = {figure.name: _write_figure(figure, folder / "figures", formats, styles) for figure in figures}
     for table in tables:
-        formats = {"csv": table.to_csv(), "md": table.to_markdown(), "tex": table.to_latex()}
-        for suffix, content in formats.items():
+        contents = {"csv": table.to_csv(), "md": table.to_markdown(), "tex": table.to_latex()}
+        for suffix, content in contents.items():
             atomic_write(folder / "tables" / f"{table.name}.{suffix}", content)
     page = folder / "report.html"
-    atomic_write(page, _page(report=report, verdicts=verdicts, missing=missing, pictures=pictures, beside=True))
+    parts = {"report": report, "verdicts": verdicts, "missing": missing, "drawn": drawn, "styles": styles}
+    atomic_write(page, render(PAGE, **parts, files=[*formats, "csv"]))
     return page
 
 
 def write_page(report: Report, page: Path) -> None:
     """Write a report without figures as one page without files beside it, whole or not at all."""
-    atomic_write(page, _page(report=report, verdicts=[], missing=[], pictures={}, beside=False))
+    atomic_write(page, render(PAGE, report=report, verdicts=[], missing=[], drawn={}, styles=Styles(), files=[]))
 
 
 def _named(report: Report, kind: type[Any]) -> list[Any]:
@@ -117,36 +156,21 @@ def _named(report: Report, kind: type[Any]) -> list[Any]:
     return items
 
 
-def _write_figure(figure: Figure, folder: Path) -> str:
-    """Save a figure in three formats and its data; returns the SVG as a data URI."""
+def _write_figure(figure: Figure, folder: Path, formats: Sequence[str], styles: Styles) -> str:
+    """Save a figure in some formats and its data; returns the SVG as a part of the page."""
     import matplotlib as mpl
 
     # The salt and the fonts are read at saving; a drawing need not come from `new_figure`.
     with mpl.rc_context(STYLE), unweighed():  # type: ignore[arg-type]
-        if figure.drawing.get_layout_engine():  # laid out once, and not for each format
-            figure.drawing.draw_without_rendering()
+        if engine := figure.drawing.get_layout_engine():  # laid out once, and not for each format
+            engine.execute(figure.drawing)
             figure.drawing.set_layout_engine(None)
-        for kind, metadata in NO_DATES.items():
+        told = marked(figure.drawing)
+        for kind in formats:
             buffer = io.BytesIO()
-            figure.drawing.savefig(buffer, format=kind, metadata=metadata)
+            figure.drawing.savefig(buffer, format=kind, metadata=NO_DATES[kind])
             atomic_write(folder / f"{figure.name}.{kind}", buffer.getvalue())
     with replacing(folder / f"{figure.name}.csv") as aside:
         figure.data.to_csv(aside, index=False)
-    return _data_uri((folder / f"{figure.name}.svg").read_bytes(), "image/svg+xml")
-
-
-def _page(**parts: Any) -> str:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    templates = FileSystemLoader(Path(__file__).parent / "templates")
-    environment = Environment(
-        loader=templates, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {"text": text, "sort_key": sort_key}
-    environment.filters["kind"] = lambda item: type(item).__name__
-    environment.filters["png"] = lambda png: _data_uri(png if isinstance(png, bytes) else png.read_bytes(), "image/png")
-    return environment.get_template("report.html.j2").render(parts)
-
-
-def _data_uri(data: bytes, kind: str) -> str:
-    return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"
+    svg = (folder / f"{figure.name}.svg").read_bytes()
+    return inlined(svg, figure.name, figure.caption, told, styles)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from lab.reporting.statistics import Estimate, mean_interval
+from lab.reporting.statistics import ANY, Estimate, Range, mean_interval
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,12 +37,13 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of entries; an `Estimate` shows its value, interval and n."""
+    """Rows of entries; an `Estimate` shows its value, interval and n. A page shows a folded one when it is asked."""
 
     name: str
     caption: str
     columns: Sequence[Column]
     rows: Sequence[Sequence[Entry]]
+    folded: bool = False
 
     def to_markdown(self) -> str:
         """The table in Markdown."""
@@ -74,10 +75,10 @@ def columns(*headers: str, better: Better = "") -> list[Column]:
     return [Column(header, better) for header in headers]
 
 
-def mean_entry(values: "pd.Series[float]") -> Estimate | str:
-    """The mean of the values with its interval, NaN left out; a dash where nothing is known."""
+def mean_entry(values: "pd.Series[float]", within: Range = ANY) -> Estimate | str:
+    """The mean of values in a range with its interval, NaN left out; a dash where nothing is known."""
     known = values.dropna()
-    return mean_interval(known) if len(known) else "-"
+    return mean_interval(known, within=within) if len(known) else "-"
 
 
 def seed_rows(values: "Sequence[pd.Series[float]]") -> Rows:

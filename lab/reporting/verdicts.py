@@ -6,12 +6,10 @@ from dataclasses import astuple, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from lab.files import without_nan
-from lab.reporting.statistics import Estimate
+from lab.reporting.statistics import FEWEST, Estimate
 
 if TYPE_CHECKING:
     import pandas as pd
-
-FEWEST_SEEDS = 3
 
 
 @dataclass(frozen=True)
@@ -80,8 +78,8 @@ def judge(claim: Claim, estimate: Estimate | None) -> Verdict:
     """Hold the interval of the effect against the claim's margin; fewer than three seeds give no verdict."""
     if estimate is None:
         return Verdict(claim, "no verdict", None, "nothing was measured")
-    if estimate.n < FEWEST_SEEDS:
-        reason = f"{estimate.n} seed{'s' if estimate.n != 1 else ''}; a verdict needs {FEWEST_SEEDS}"
+    if estimate.n < FEWEST:
+        reason = f"{estimate.n} seed{'s' if estimate.n != 1 else ''}; a verdict needs {FEWEST}"
         return Verdict(claim, "no verdict", estimate, reason)
     if math.isnan(estimate.low) or math.isnan(estimate.high):
         return Verdict(claim, "no verdict", estimate, "the effect has no interval")

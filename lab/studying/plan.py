@@ -1,7 +1,7 @@
 """The plan of a study: its cells, which of them are finished, and how many the machine does side by side."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,13 @@ class Planned:
 
 @dataclass(frozen=True)
 class Plan:
-    """A study's cells, needs first, and where they belong."""
+    """A study's cells, needs first, and where they belong; and what people call what cells know by keys."""
 
     study: str
     config: Config
     runs: Path
     cells: list[Planned]
+    names: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:

@@ -1,7 +1,7 @@
 """Running a study: do the cells that are left, and draw the report from the table and the artifacts."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,17 +14,19 @@ from lab.cells.failure import Failure, failure_of, read_failure
 from lab.cells.folder import CellFolder
 from lab.cells.fresh import dropped_if_bare
 from lab.cells.kept import check_kept
-from lab.cells.record import read_study
+from lab.cells.record import names_in, read_study
 from lab.cells.rows import build_table
 from lab.config import Config
 from lab.errors import UsageError, WorkbenchError, first_line
 from lab.files import explaining, remove_leftovers, replacing, write_json
-from lab.reporting import provenance
-from lab.reporting.report import Report, write_report
+from lab.reporting import glossary, provenance
+from lab.reporting.naming import renamed
+from lab.reporting.report import FORMATS, Report, write_report
 from lab.reporting.verdicts import Claim, Verdict, judge
 from lab.running import schedule, timing
 from lab.running.progress import Display
 from lab.running.schedule import Outcome
+from lab.studying.command import command_of
 from lab.studying.plan import Plan
 
 if TYPE_CHECKING:
@@ -120,13 +122,20 @@ def _create(plan: Plan, local: dict[str, Any]) -> tuple[dict[CellFolder, Cell[An
     return folders, damaged
 
 
-def draw_study(folder: Path, *, counts: dict[str, int] | None = None, failed: dict[str, str] | None = None) -> Result:
+def draw_study(
+    folder: Path,
+    *,
+    counts: dict[str, int] | None = None,
+    failed: dict[str, str] | None = None,
+    formats: Sequence[str] = FORMATS,
+) -> Result:
     """Draw a study's report anew from its cells' rows and artifacts.
 
     Args:
         folder: the study's.
         counts: what a command that did cells says of them; None where none did.
         failed: the cells that failed in that command, and why; others may have failed before, or are damaged.
+        formats: of the figures' files.
 
     Raises:
         WorkbenchError: the folder is no study's.
@@ -137,7 +146,7 @@ def draw_study(folder: Path, *, counts: dict[str, int] | None = None, failed: di
         found, absent = _find_cells(names, folder)
         told = {cell: str(failure) for cell, failure in absent.items() if failure} | (failed or {})
         missing = [f"{cell}: {told.get(cell, 'not done yet')}" for cell in absent]
-        verdicts, page = _draw(folder, name, config, found, missing)
+        _, verdicts, page = _draw(folder, name, config, found, missing, folder, formats)
         if missing:
             layout.unmark(folder)
         else:
@@ -146,21 +155,31 @@ def draw_study(folder: Path, *, counts: dict[str, int] | None = None, failed: di
     return Result(name, folder, page, verdicts, {**counts, "failed": len(told)}, told)
 
 
-def _draw(
-    folder: Path, study: str, config: Config, found: dict[CellFolder, Rows], missing: list[str]
-) -> tuple[list[Verdict], Path]:
-    module, cells, table = registry.load("studies", study), list(found), _table(study, found)
-    with replacing(folder / layout.TABLE) as aside:
-        table.to_csv(aside, index=False)
-    with _telling_of_strange_cells(folder):
-        report: Report = module.report(config, table, cells)
-        report.sections.append(provenance.section(config, table, cells))
-        verdicts = _judged(module.claims(config), table)
-        return verdicts, write_report(report, verdicts, missing, folder)
+def draw_into(folder: Path, target: Path, formats: Sequence[str] = FORMATS) -> tuple[Report, list[Verdict]]:
+    """Draw a study's report into another folder, with figures in some formats; its own is left as it is.
+
+    Raises:
+        WorkbenchError: the folder is no study's, or cannot be drawn.
+    """
+    name, config, names = _read(folder)
+    found, absent = _find_cells(names, folder)
+    target.mkdir(parents=True, exist_ok=True)
+    report, verdicts, _ = _draw(folder, name, config, found, [f"{cell}: not there" for cell in absent], target, formats)
+    return report, verdicts
 
 
-def read_verdicts(folder: Path, wanted: Callable[[Claim], bool]) -> tuple[str, Config, list[Verdict]]:
-    """The study that a folder is of, its settings, and what its cells' rows say of the claims that are wanted.
+@dataclass(frozen=True)
+class Judged:
+    """A study as its cells' rows have it: its name, its settings, its table and its verdicts."""
+
+    study: str
+    config: Config
+    table: "pd.DataFrame"
+    verdicts: list[Verdict]
+
+
+def judged(folder: Path, wanted: Callable[[Claim], bool] = lambda claim: True) -> Judged:
+    """A study by its folder, with the verdicts on the claims that are wanted, from the cells that are finished.
 
     Nothing is drawn, and where no claim is wanted no row is read.
 
@@ -171,15 +190,34 @@ def read_verdicts(folder: Path, wanted: Callable[[Claim], bool]) -> tuple[str, C
     claims = [claim for claim in registry.load("studies", name).claims(config) if wanted(claim)]
     table = _table(name, _find_cells(names, folder)[0] if claims else {})
     with _telling_of_strange_cells(folder):
-        return name, config, _judged(claims, table)
+        return Judged(name, config, table, [judge(claim, claim.effect(table)) for claim in claims])
 
 
 def _table(study: str, found: dict[CellFolder, Rows]) -> "pd.DataFrame":
     return build_table({"study": study, "cell": cell.path.name, **row} for cell in found for row in found[cell])
 
 
-def _judged(claims: Iterable[Claim], table: "pd.DataFrame") -> list[Verdict]:
-    return [judge(claim, claim.effect(table)) for claim in claims]
+def _draw(
+    folder: Path,
+    study: str,
+    config: Config,
+    found: dict[CellFolder, Rows],
+    missing: list[str],
+    target: Path,
+    formats: Sequence[str],
+) -> tuple[Report, list[Verdict], Path]:
+    module, cells, table = registry.load("studies", study), list(found), _table(study, found)
+    with replacing(target / layout.TABLE) as aside:
+        table.to_csv(aside, index=False)
+    with _telling_of_strange_cells(folder):
+        report: Report = module.report(config, table, cells)
+        name = f"{study}/{folder.resolve().name}"
+        report.sections.append(provenance.section(command_of(study, config), name, config, table, cells))
+        report.sections.append(glossary.section(report))
+        names = names_in(folder)
+        verdicts = [renamed(judge(claim, claim.effect(table)), names) for claim in module.claims(config)]
+        report = renamed(report, names)
+        return report, verdicts, write_report(report, verdicts, missing, target, formats)
 
 
 @contextmanager
@@ -231,7 +269,9 @@ def _begun(plan: Plan) -> Iterator[None]:
         with explaining(plan.folder), locks.exclusive(plan.folder / layout.LOCK):
             work.enter_context(locks.at_work(plan.folder))
             write_json(plan.folder / layout.CONFIG, plan.config.plain())
-            write_json(plan.folder / layout.PLAN, {"study": plan.study, "cells": names, "claims": claims})
+            write_json(
+                plan.folder / layout.PLAN, {"study": plan.study, "cells": names, "claims": claims, "names": plan.names}
+            )
         yield
 
 

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from lab.cells.rows import pick
-from lab.reporting.statistics import Estimate, by_seed, paired_by_seed
+from lab.reporting.statistics import OF_SHARES, POINTS, Estimate, by_seed, paired_by_seed
 from tasks._attacks import CLEAN, told
 from tasks._credibility import DKNN, NETWORK
 
@@ -33,7 +33,8 @@ def predicted(table: "pd.DataFrame", setting: str, space: str, metric: str) -> "
 
 def separation(table: "pd.DataFrame", setting: str, without: str) -> Estimate | None:
     """The gain in AUROC of the claim's score, mean over the foreign sets, paired by seed."""
-    return paired_by_seed(*(detected(table, one).groupby("seed")["value"].mean() for one in (setting, without)))
+    means = (detected(table, one).groupby("seed")["value"].mean() for one in (setting, without))
+    return paired_by_seed(*means, within=OF_SHARES)
 
 
 def credibility_gap(table: "pd.DataFrame", setting: str, without: str) -> Estimate | None:
@@ -44,13 +45,13 @@ def credibility_gap(table: "pd.DataFrame", setting: str, without: str) -> Estima
         outside = rows[rows["group"] != ""].groupby("seed")["value"].mean()
         return by_seed(rows[rows["group"] == ""]) - outside
 
-    return paired_by_seed(gap(setting), gap(without))
+    return paired_by_seed(gap(setting), gap(without), within=(-2.0, 2.0))
 
 
 def neighbours_shortfall(table: "pd.DataFrame", setting: str) -> Estimate | None:
     """Test accuracy of the neighbours minus that of the network in percentage points, paired by seed."""
     found = [100 * predicted(table, setting, space, "accuracy") for space in (DKNN, NETWORK)]
-    return paired_by_seed(*found)
+    return paired_by_seed(*found, within=POINTS)
 
 
 def attacked(

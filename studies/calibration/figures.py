@@ -176,7 +176,7 @@ def exemplars(setting: str, number: int, one: Arrays, classes: Sequence[str]) ->
     sheet, step, width = _sheet(one, kept)
     figure = new_figure(9.0, 0.4 + 9.0 * sheet.shape[0] / sheet.shape[1])
     axis = figure.subplots()
-    axis.imshow(sheet, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    axis.imshow(sheet, interpolation="nearest")
     axis.set_axis_off()
     for place, layer in enumerate(layers):
         axis.text((FIRST + place * near) * size + place * width, 0, layer, fontsize=7, weight="bold", va="top")
@@ -206,22 +206,31 @@ def exemplars(setting: str, number: int, one: Arrays, classes: Sequence[str]) ->
 
 
 def _sheet(one: Arrays, kept: Sequence[int]) -> "tuple[np.ndarray[Any, Any], int, int]":
-    """Exemplars as one picture, a row each, white between layers; the height of a row, and the width of a gap."""
+    """Exemplars as one picture, a row each, nothing between layers; the height of a row, and the width of a gap."""
     import numpy as np
 
     images, near = one["images"], one["neighbor_images"]
     size, gap = images.shape[2], max(2, images.shape[2] // 4)
     step = size + 2 * gap
-    sheet = np.full((len(kept) * step, (FIRST + near.shape[1] * near.shape[2]) * size + near.shape[1] * gap, 3), 255)
+    width = (FIRST + near.shape[1] * near.shape[2]) * size + near.shape[1] * gap
+    sheet = np.zeros((len(kept) * step, width, 4), np.uint8)
     for row, i in enumerate(kept):
         rows, left = slice(row * step + step - size, (row + 1) * step), FIRST * size
-        sheet[rows, :size] = images[i].transpose(1, 2, 0)
+        sheet[rows, :size] = _opaque(images[i])
         for layer in near[i]:
             for image in layer:
-                sheet[rows, left : left + size] = image.transpose(1, 2, 0)
+                sheet[rows, left : left + size] = _opaque(image)
                 left += size
             left += gap
     return sheet, step, gap
+
+
+def _opaque(image: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+    """An image uint8 (c, h, w), grey or in colour, as (h, w, 4)."""
+    import numpy as np
+
+    colour = np.broadcast_to(image, (3, *image.shape[1:]))
+    return np.concatenate([colour, np.full_like(colour[:1], 255)]).transpose(1, 2, 0)
 
 
 def _kept(groups: "np.ndarray[Any, Any]") -> list[int]:

@@ -9,7 +9,7 @@ from lab.cells.rows import pick
 from lab.files import read_arrays
 from lab.reporting.fonts import numbered
 from lab.reporting.report import Report, Section
-from lab.reporting.statistics import by_seed, paired_by_seed
+from lab.reporting.statistics import OF_SHARES, POSITIVE, SHARE, Range, by_seed, paired_by_seed
 from lab.reporting.tables import Better, Column, Rows, Table, columns, mean_entry, seed_table
 from studies._config import classes_of
 from studies.calibration import attacked, figures
@@ -38,14 +38,15 @@ TABLES: tuple[tuple[str, str, Better], ...] = (
     ("fpr95_ood_pos", "share of test images flagged where 95% of the foreign ones are", "lower"),
 )
 """Metric, what it is called, and which direction is better."""
-PREDICTIONS: tuple[tuple[str, Better], ...] = (
-    ("accuracy", "higher"),
-    ("nll", "lower"),
-    ("brier", "lower"),
-    ("ece", "lower"),
-    ("ece_equal_mass", "lower"),
-    ("aurc", "lower"),
+PREDICTIONS: tuple[tuple[str, Better, Range], ...] = (
+    ("accuracy", "higher", SHARE),
+    ("nll", "lower", POSITIVE),
+    ("brier", "lower", (0.0, 2.0)),
+    ("ece", "lower", SHARE),
+    ("ece_equal_mass", "lower", SHARE),
+    ("aurc", "lower", SHARE),
 )
+"""Metric, which direction is better, and what it can be."""
 SEEDS = (SCORE, "credibility", NETWORK)
 """The scores of which every seed is shown."""
 ROC = {SCORE: "-", NETWORK: "--"}
@@ -141,8 +142,8 @@ def _foreign_table(
     rows: Rows = []
     for group, (score, layer) in product(foreign, scores):
         found = [values.get((group, score, layer, one), by_seed(measured[:0])) for one in settings]
-        differences = [paired_by_seed(one, found[0]) or "-" for one in found[1:]]
-        rows.append([group, score, layer, *map(mean_entry, found), *differences])
+        differences = [paired_by_seed(one, found[0], within=OF_SHARES) or "-" for one in found[1:]]
+        rows.append([group, score, layer, *(mean_entry(one, SHARE) for one in found), *differences])
     headers = columns("foreign set", "score", "layer") + columns(*settings, better=better)
     headers += columns(*(f"{one} minus {without}" for one in others), better=better)
     caption = f"{words[0].upper()}{words[1:]}: mean over seeds with its 95% interval, and paired differences."
@@ -161,7 +162,9 @@ def _credibility_table(table: "pd.DataFrame", settings: Settings, foreign: Seque
     rows: Rows = []
     for setting, space in product(settings, ("credibility", NETWORK)):
         found = credibility(table, setting, space)
-        rows.append([setting, space, *(mean_entry(by_seed(pick(found, group=group))) for group in ("", *foreign))])
+        rows.append(
+            [setting, space, *(mean_entry(by_seed(pick(found, group=group)), SHARE) for group in ("", *foreign))]
+        )
     headers = columns("setting", "mean of", *map(figures.named, ("", *foreign)))
     return Table("means", "Means over seeds, with their 95% intervals.", headers, rows)
 
@@ -170,9 +173,13 @@ def _prediction_table(table: "pd.DataFrame", settings: Settings) -> Table:
     rows: Rows = []
     for setting, space in product(settings, (NETWORK, SCALED[NETWORK], DKNN, SCALED[DKNN], "credibility", SCORE)):
         rows.append(
-            [setting, space, *(mean_entry(predicted(table, setting, space, metric)) for metric, _ in PREDICTIONS)]
+            [
+                setting,
+                space,
+                *(mean_entry(predicted(table, setting, space, metric), within) for metric, _, within in PREDICTIONS),
+            ]
         )
-    headers = [*columns("setting", "confidence"), *(Column(metric, better) for metric, better in PREDICTIONS)]
+    headers = [*columns("setting", "confidence"), *(Column(metric, better) for metric, better, _ in PREDICTIONS)]
     caption = (
         "Test images: mean over seeds with its 95% interval. Accuracy is a share in [0, 1]. Of credibility, a p-value, "
         "and of a distance there is only how well they order predictions: AURC."
@@ -189,7 +196,7 @@ def _validity_table(table: "pd.DataFrame", settings: Settings) -> Table:
         shares = pick(found, kind=kind, setting=setting, space=formula, side="share")
         if len(shares):
             rows.append(
-                [setting, formula, words, *(mean_entry(by_seed(pick(shares, group=level))) for level in levels)]
+                [setting, formula, words, *(mean_entry(by_seed(pick(shares, group=level)), SHARE) for level in levels)]
             )
     headers = columns("setting", "formula", "against", *(f"P(p <= {level})" for level in levels))
     caption = (

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from lab.cells.rows import pick
-from lab.reporting.statistics import Estimate, by_seed, paired_by_seed
+from lab.reporting.statistics import POINTS, Estimate, by_seed, paired_by_seed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,4 +30,4 @@ def tested(table: "pd.DataFrame", images: str, setting: str, metric: str) -> "pd
 def gain(table: "pd.DataFrame", images: str, setting: str, without: str) -> Estimate | None:
     """Accuracy with a setting minus that without the loss, in percentage points, paired by seed."""
     after, before = (100 * tested(table, images, one, "accuracy") for one in (setting, without))
-    return paired_by_seed(after, before)
+    return paired_by_seed(after, before, within=POINTS)

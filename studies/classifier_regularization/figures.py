@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from lab.cells.rows import pick
-from lab.reporting.plots import colours, legend, new_figure, plotted, seed_curves, seed_dots
+from lab.reporting.plots import KIMG, colours, legend, logarithmic, new_figure, plotted, seed_curves, seed_dots
 from lab.reporting.report import Figure
+from lab.reporting.statistics import PERCENT, POINTS, POSITIVE, SHARE, Range
 from studies.classifier_regularization.effects import MARGIN, name_of, sign, tested
 
 if TYPE_CHECKING:
@@ -25,11 +26,11 @@ def accuracy(table: "pd.DataFrame", imagesets: Sequence[str], settings: Mapping[
     figure, rows = _panels(imagesets)
     for images, (left, right) in rows.items():
         values = {alpha: 100 * tested(table, images, setting, "accuracy") for alpha, setting in settings.items()}
-        _seeds(left, values)
+        _seeds(left, values, PERCENT)
         left.set(ylabel="test accuracy (%)")
         right.axhspan(-MARGIN, MARGIN, color=BAND, zorder=0)
         right.axhline(0, color=BASELINE, linewidth=0.8)
-        _seeds(right, {alpha: own - values[0.0] for alpha, own in values.items()}, skip=1)
+        _seeds(right, {alpha: own - values[0.0] for alpha, own in values.items()}, POINTS, skip=1)
         right.set(ylabel="minus baseline (points)")
         right.set_title("paired by seed", loc="left")
     caption = "Accuracy on the test split at the end of training, by alpha: every seed, mean and 95% interval."
@@ -40,8 +41,9 @@ def calibration(table: "pd.DataFrame", imagesets: Sequence[str], settings: Mappi
     """NLL and ECE of every seed by alpha; a row an image set."""
     figure, rows = _panels(imagesets)
     for images, axes in rows.items():
-        for axis, metric in zip(axes, ("nll", "ece"), strict=True):
-            _seeds(axis, {alpha: tested(table, images, setting, metric) for alpha, setting in settings.items()})
+        for axis, (metric, within) in zip(axes, {"nll": POSITIVE, "ece": SHARE}.items(), strict=True):
+            values = {alpha: tested(table, images, setting, metric) for alpha, setting in settings.items()}
+            _seeds(axis, values, within)
             axis.set(ylabel=f"test {metric.upper()}")
     caption = "Calibration on the test split at the end of training, by alpha: every seed, mean and 95% interval."
     return Figure("calibration", caption, figure, _tested(table, imagesets, ["nll", "ece"]))
@@ -56,9 +58,9 @@ def training(table: "pd.DataFrame", imagesets: Sequence[str], settings: Mapping[
             losses, shares = pick(own, kind="training", metric="cross_entropy"), pick(own, split="validation")
             seed_curves(left, losses, "kimg", colour, label)
             seed_curves(right, pick(shares, metric="accuracy"), "kimg", colour, label, factor=100)
-        left.set(ylabel="cross-entropy (train)", yscale="log", xlabel="training (kimg)")
-        left.yaxis.set_major_formatter("{x:g}")
-        right.set(ylabel="validation accuracy (%)", xlabel="training (kimg)")
+        logarithmic(left, "y")
+        left.set(ylabel="cross-entropy (train)", xlabel=KIMG)
+        right.set(ylabel="validation accuracy (%)", xlabel=KIMG)
     legend(rows[imagesets[0]][0], title="alpha")
     shown = table[table["imageset"].isin(list(imagesets)) & table["metric"].isin(["cross_entropy", "accuracy"])]
     caption = "Cross-entropy on the train split and accuracy on the validation part over training."
@@ -74,7 +76,7 @@ def _panels(imagesets: Sequence[str]) -> "tuple[Drawing, dict[str, tuple[Axes, A
     return figure, {images: (left, right) for images, (left, right) in zip(imagesets, axes, strict=True)}
 
 
-def _seeds(axis: "Axes", values: "Mapping[float, pd.Series[float]]", skip: int = 0) -> None:
+def _seeds(axis: "Axes", values: "Mapping[float, pd.Series[float]]", within: Range, skip: int = 0) -> None:
     """Each alpha's values but the first `skip` as dots, a line for each seed, and the mean with its interval."""
     import pandas as pd
 
@@ -83,7 +85,7 @@ def _seeds(axis: "Axes", values: "Mapping[float, pd.Series[float]]", skip: int =
         axis.plot(range(len(one)), one, color=SEED, linewidth=0.7, zorder=1)
     palette = _colours(values)
     for place, alpha in enumerate(joined):
-        seed_dots(axis, joined[alpha], place + 0.14, palette[alpha], aside=-0.14, upright=True)
+        seed_dots(axis, joined[alpha], place + 0.14, palette[alpha], aside=-0.14, upright=True, within=within)
     names = [f"{name_of(alpha)}{WORDS[sign(alpha)]}" for alpha in joined]
     axis.set_xticks(range(len(names)), names)
     axis.set(xlabel="alpha", xlim=(-0.4, len(names) - 0.6))

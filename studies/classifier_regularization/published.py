@@ -3,8 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from lab.reporting.statistics import Estimate
-from lab.reporting.verdicts import FEWEST_SEEDS
+from lab.reporting.statistics import FEWEST, Estimate
 
 COMPARABLE = 2.0
 """Percentage points that two baselines may differ by; beyond that the protocols were not alike."""
@@ -61,8 +60,8 @@ def note(published: Published, baseline: float, gain: Estimate) -> str:
     apart = baseline - published.without
     if abs(apart) > COMPARABLE:
         return f"not comparable: the baselines lie {abs(apart):.1f} points apart, so the protocols were not alike"
-    if gain.n < FEWEST_SEEDS or math.isnan(gain.low):
-        return f"not comparable: {gain.n} seed{'s' * (gain.n != 1)} here, and {FEWEST_SEEDS} are needed"
+    if gain.n < FEWEST or math.isnan(gain.low):
+        return f"not comparable: {gain.n} seed{'s' * (gain.n != 1)} here, and {FEWEST} are needed"
     lowest, highest = published.gain
     if gain.low > highest or gain.high < lowest:
         return f"differs: our interval lies {'above' if gain.low > highest else 'below'} the published difference"

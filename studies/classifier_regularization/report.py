@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from lab.cells.folder import CellFolder
 from lab.cells.rows import pick
 from lab.reporting.report import Report, Section
+from lab.reporting.statistics import PERCENT, POSITIVE, SHARE, Range
 from lab.reporting.tables import Better, Column, Rows, Table, columns, mean_entry, seed_rows
 from studies.classifier_regularization import figures
 from studies.classifier_regularization.effects import gain, name_of, sign, tested
@@ -43,12 +44,12 @@ DIRECTIONS = {
     1: "positive, so the entanglement of classes in the hidden layers is minimised, against the paper",
 }
 """What an alpha of a sign does."""
-MEASURES: tuple[tuple[str, str, float, Better], ...] = (
-    ("accuracy", "accuracy (%)", 100.0, "higher"),
-    ("nll", "NLL", 1.0, "lower"),
-    ("ece", "ECE", 1.0, "lower"),
+MEASURES: tuple[tuple[str, str, float, Better, Range], ...] = (
+    ("accuracy", "accuracy (%)", 100.0, "higher", PERCENT),
+    ("nll", "NLL", 1.0, "lower", POSITIVE),
+    ("ece", "ECE", 1.0, "lower", SHARE),
 )
-"""Metric, what people call it, the factor of its unit, and which direction is better."""
+"""Metric, what people call it, the factor of its unit, which direction is better, and what it can be in that unit."""
 
 Settings = Mapping[float, str]
 
@@ -94,12 +95,13 @@ def _tables(table: "pd.DataFrame", imagesets: Sequence[str], settings: Settings)
     means: Rows = []
     seeds: Rows = []
     for images, (alpha, setting) in product(imagesets, settings.items()):
-        values = [factor * tested(table, images, setting, metric) for metric, _, factor, _ in MEASURES]
+        values = [factor * tested(table, images, setting, metric) for metric, _, factor, *_ in MEASURES]
         seeds += [[images, name_of(alpha), *row] for row in seed_rows(values)]
         if len(values[0]):
             gained = gain(table, images, setting, settings[0.0]) if alpha else None
-            means.append([images, name_of(alpha), float(values[0].max()), *map(mean_entry, values), gained or "-"])
-    which, measured = columns("image set", "alpha"), [Column(name, better) for _, name, _, better in MEASURES]
+            found = (mean_entry(one, measure[-1]) for one, measure in zip(values, MEASURES, strict=True))
+            means.append([images, name_of(alpha), float(values[0].max()), *found, gained or "-"])
+    which, measured = columns("image set", "alpha"), [Column(name, better) for _, name, _, better, _ in MEASURES]
     best, difference = columns("best accuracy (%)", "accuracy minus baseline (points)", better="higher")
     caption = "On the test split at the end of training: best and mean over seeds; the difference is paired by seed."
     everyone = "Every seed on the test split at the end of training."

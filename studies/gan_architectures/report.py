@@ -66,7 +66,7 @@ def _measured(config: "Config", table: "pd.DataFrame", cells: list[CellFolder]) 
             "Samples",
             "From the same latents for all seeds. Below, each row leads from one latent to another: a GAN that learned "
             "more than its examples has no jumps on the way.",
-            [tables.samples(trained), tables.interpolations(table, cells, names)],
+            [tables.samples(trained, cells), tables.interpolations(table, cells, names)],
         ),
         tables.nearest_training_images(table, cells, names),
     ]

@@ -11,6 +11,7 @@ from lab.reporting.plots import (
     PALETTE,
     colours,
     legend,
+    named_band,
     new_figure,
     plotted,
     seed_curves,
@@ -18,12 +19,14 @@ from lab.reporting.plots import (
     side_by_side,
 )
 from lab.reporting.report import Figure
+from lab.reporting.statistics import SHARE
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-BAND = "0.85"
+FEW_CLASSES, LONG_NAME = 12, 9
+"""Up to so many classes with names of up to so many letters, the names lie."""
 
 
 def over_training(table: "pd.DataFrame", gans: Sequence[str]) -> Figure:
@@ -72,7 +75,8 @@ def splits(table: "pd.DataFrame", gans: Sequence[str]) -> Figure:
     axes[0].set_ylabel("joint entanglement")
     legend(axes[0])
     caption = (
-        "Joint entanglement against held-out and against training images; copies of the latter would part the two."
+        "Joint entanglement against held-out and against training images: a generator that copies its training images "
+        "would score higher against those."
     )
     rows = pick(table, kind="gan", side="joint", metric="entanglement", group="")
     return Figure("heldout-and-training", caption, figure, plotted(rows))
@@ -97,18 +101,23 @@ def final_comparison(
     return Figure("final-comparison", caption, figure, plotted(end))
 
 
-def by_class(table: "pd.DataFrame", gans: Sequence[str], classes: Sequence[str]) -> Figure:
-    """The real side of each class at the end of training."""
-    figure = new_figure(9.0, 3.6)
+def by_class(
+    table: "pd.DataFrame", gans: Sequence[str], classes: Sequence[str], shown: Sequence[int] | None = None
+) -> Figure:
+    """The real side of some classes, by number, or of all at the end of training; the data beside are those of all."""
+    figure, shown = new_figure(9.0, 3.6), range(len(classes)) if shown is None else shown
     axis = figure.subplots()
     rows = pick(table, kind="gan", split="test", side="real", metric="entanglement")
     rows = _at_end(rows[rows["group"] != ""])
     real = pick(table, kind="reference", model="real", metric="entanglement")
-    for place in range(len(classes)):
-        own, held = (pick(shown, group=str(place)) for shown in (rows, real))
+    for place, group in enumerate(shown):
+        own, held = (pick(found, group=str(group)) for found in (rows, real))
         _compare(axis, place, gans, own, held, upright=True)
     named = labels(classes)
-    axis.set_xticks(range(len(classes)), named.texts, fontfamily=named.families, parse_math=False)
+    upright = len(shown) > FEW_CLASSES or max(map(len, named.texts), default=0) > LONG_NAME
+    how: dict[str, Any] = {"rotation": 90, "fontsize": 7} if upright else {}
+    texts = [named.texts[group] for group in shown]
+    axis.set_xticks(range(len(shown)), texts, fontfamily=named.families, parse_math=False, **how)
     axis.set(xlabel="class", ylabel="real side of the class")
     legend(axis, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     caption = "Real side by class at the end, held-out images: seeds, mean and 95% interval; grey: real against real."
@@ -126,7 +135,7 @@ def maps(embeddings: dict[str, Any]) -> Figure:
         points = pd.DataFrame(embedding["coordinates"], columns=["x", "y"]).assign(kind=embedding["kind"], gan=name)
         frames.append(points)
         for axis, time, kimg in zip(row, ("early", "late"), embedding["kimg"], strict=True):
-            for kind, label, colour in (("real", "real", "0.35"), (time, "generated", PALETTE[1])):
+            for kind, label, colour in (("real", "real", "0.5"), (time, "generated", PALETTE[1])):
                 style: dict[str, Any] = {"s": 7, "alpha": 0.7, "linewidths": 0, "rasterized": True}
                 shown = pick(points, kind=kind)
                 axis.scatter(shown["x"], shown["y"], color=colour, label=label, **style)
@@ -149,6 +158,7 @@ def losses(table: "pd.DataFrame", gans: Sequence[str]) -> Figure:
             seed_curves(axis, pick(rows, model=gan, metric=metric), "kimg", colour, metric.replace("_", " "))
         axis.set_title(gan, loc="left")
         axis.set_xlabel(KIMG)
+    axes[0].set_ylabel("loss")
     legend(axes[0])
     caption = "Losses over training: seeds thin, their mean thick."
     return Figure("losses", caption, figure, plotted(rows))
@@ -159,11 +169,10 @@ def _curves(axis: "Axes", table: "pd.DataFrame", gans: Sequence[str], over: str 
     rows = pick(table, kind="gan", group="", **which)
     for gan, colour in colours(gans).items():
         seed_curves(axis, pick(rows, model=gan), over, colour, gan, marker="o")
-    axis.set_ylim(-0.02, 1.04)
+    axis.set_ylim(-0.02, 1.12)
     held = pick(table, kind="reference", side=which["side"], metric=which["metric"], group="")
     real, noise = (pick(held, model=model)["value"] for model in ("real", "noise"))
-    if len(real):
-        axis.axhspan(real.min(), real.max(), color=BAND, zorder=1, label="real against real")
+    named_band(axis, real)
     if len(noise):
         axis.axhline(noise.mean(), color=GREY, linestyle=":", linewidth=1.2, zorder=1, label="noise")
 
@@ -180,7 +189,7 @@ def _compare(
     first = place - 0.2 * (len(gans) - 1) / 2
     for index, (gan, colour) in enumerate(colours(gans).items()):
         values = pick(rows, model=gan)["value"]
-        seed_dots(axis, values, first + 0.2 * index, colour, gan, aside=0.08, upright=upright)
+        seed_dots(axis, values, first + 0.2 * index, colour, gan, aside=0.08, upright=upright, within=SHARE)
     if len(real):
         line = ([place - 0.4, place + 0.4], [real["value"].mean()] * 2)
-        axis.plot(*(line if upright else line[::-1]), color=GREY, linewidth=1, zorder=0)
+        axis.plot(*(line if upright else line[::-1]), color=GREY, linewidth=1, zorder=0, label="real against real")

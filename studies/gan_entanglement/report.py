@@ -1,7 +1,10 @@
 """The report on GANs and entanglement: tables, curves, sample grids and maps, from rows and artifacts."""
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from gans._kept import grids
 from lab.cells.folder import CellFolder
@@ -9,10 +12,19 @@ from lab.cells.rows import pick
 from lab.files import read_arrays
 from lab.reporting.fonts import numbered
 from lab.reporting.report import Gallery, GalleryRow, Report, Section
-from lab.reporting.statistics import Estimate, first_by_seed, last_by_seed, paired_by_seed, welch_difference
+from lab.reporting.statistics import (
+    OF_SHARES,
+    SHARE,
+    Estimate,
+    first_by_seed,
+    last_by_seed,
+    paired_by_seed,
+    welch_difference,
+)
 from lab.reporting.tables import Better, Column, Table, columns, mean_entry, seed_rows
 from studies._config import classes_of
 from studies._measures import SIDES
+from studies._samples import GRID, real_images, sample_grid
 from studies.gan_entanglement import figures
 from tasks.embed import EMBEDDING
 
@@ -33,6 +45,8 @@ FINAL_MEASURES: tuple[tuple[str, str, str, Better], ...] = (
 """Side, metric, what people call it, and which direction is better (1-NN accuracy: towards 0.5)."""
 
 GRIDS_SHOWN = 6
+EXTREME = 20
+"""Classes at either end of those that are shown where there are more than twice as many."""
 READING = (
     "A score is the soft nearest neighbor loss between real and generated images at its best temperature, divided by "
     "the value it cannot exceed: 0 for sets that lie apart, 1 for sets that cannot be told apart. The joint score is "
@@ -55,13 +69,13 @@ def report(config: "Config", table: "pd.DataFrame", artifacts: list[CellFolder])
 def rise(table: "pd.DataFrame", gan: str) -> Estimate | None:
     """Joint entanglement with held-out images, end of training minus untrained, paired by seed."""
     joint = _over_training(table, gan, side="joint", metric="entanglement")
-    return paired_by_seed(last_by_seed(joint), first_by_seed(joint))
+    return paired_by_seed(last_by_seed(joint), first_by_seed(joint), within=OF_SHARES)
 
 
 def difference_of_coverage(table: "pd.DataFrame", one: str, other: str) -> Estimate | None:
     """Mean real side over the classes at the end, of one GAN minus another, Welch over seeds."""
     sides = [last_by_seed(_over_training(table, gan, side="real", metric="coverage")) for gan in (one, other)]
-    return welch_difference(*sides) if all(map(len, sides)) else None
+    return welch_difference(*sides, within=OF_SHARES) if all(map(len, sides)) else None
 
 
 def _over_training(table: "pd.DataFrame", gan: str, split: str = "test", group: str = "", **which: str) -> Any:
@@ -71,7 +85,7 @@ def _over_training(table: "pd.DataFrame", gan: str, split: str = "test", group: 
 
 def _reference(table: "pd.DataFrame", group: str = "", **which: str) -> Estimate | str:
     """What real against real gives for a measure."""
-    return mean_entry(pick(table, kind="reference", model="real", group=group, **which)["value"])
+    return mean_entry(pick(table, kind="reference", model="real", group=group, **which)["value"], SHARE)
 
 
 def _measured(table: "pd.DataFrame", cells: list[CellFolder], gans: Sequence[str]) -> list[Section]:
@@ -92,7 +106,7 @@ def _measured(table: "pd.DataFrame", cells: list[CellFolder], gans: Sequence[str
         Section(
             "Samples over training",
             "Images of the averaged generator from the same latents at every time.",
-            [_samples(gan, found) for gan, found in trained.items() if found],
+            [_samples(gan, found, cells) for gan, found in trained.items() if found],
         ),
         Section(
             "Maps",
@@ -105,18 +119,26 @@ def _measured(table: "pd.DataFrame", cells: list[CellFolder], gans: Sequence[str
 
 
 def _classes(table: "pd.DataFrame", gans: Sequence[str], classes: Sequence[str]) -> Section:
-    rows = []
+    rows, reached = [], {}
     for group, name in enumerate(map(str, classes)):
         which = {"metric": "entanglement", "group": str(group)}
         sides = [last_by_seed(_over_training(table, gan, **which)) for gan in gans]
-        rows.append([name, *map(mean_entry, sides), _reference(table, **which)])
+        rows.append([name, *(mean_entry(side, SHARE) for side in sides), _reference(table, **which)])
+        reached[group] = float(np.mean([side.mean() for side in sides]))
     headers = [Column("class"), *columns(*gans, "real against real", better="higher")]
     caption = "Real side by class at the end, held-out images: mean over seeds with its 95% interval."
-    return Section(
-        "Classes",
-        "The real side of each class: how far the generated images reach the real ones of that class.",
-        [figures.by_class(table, gans, classes), *numbered(classes), Table("classes", caption, headers, rows)],
-    )
+    text = "The real side of each class: how far the generated images reach the real ones of that class."
+    shown = [*range(len(classes))]
+    if many := len(classes) > 2 * EXTREME:
+        order = sorted(shown, key=lambda group: (math.isnan(reached[group]), reached[group]))
+        shown = [*order[:EXTREME], *order[-EXTREME:]]
+        text += (
+            f" Of {len(classes)} classes the {EXTREME} that are reached least and the {EXTREME} reached best are shown."
+        )
+    extreme = Table("classes-extreme", caption, headers, [rows[group] for group in shown])
+    tables = [extreme] if many else []
+    whole = Table("classes", f"{caption} All classes." if many else caption, headers, rows, folded=many)
+    return Section("Classes", text, [figures.by_class(table, gans, classes, shown), *numbered(classes), *tables, whole])
 
 
 def _final_table(table: "pd.DataFrame", gans: Sequence[str]) -> Table:
@@ -125,7 +147,7 @@ def _final_table(table: "pd.DataFrame", gans: Sequence[str]) -> Table:
         for side, metric, name, _ in FINAL_MEASURES:
             which = {"side": side, "metric": metric}
             ends = [last_by_seed(_over_training(table, gan, split, **which)) for gan in gans]
-            rows.append([name, against, *map(mean_entry, ends), _reference(table, **which)])
+            rows.append([name, against, *(mean_entry(end, SHARE) for end in ends), _reference(table, **which)])
     caption = (
         "Mean over seeds with its 95% interval. Higher is better for entanglement and coverage; 1-NN accuracy is best "
         "at 0.5. Real against real: held-out against training images, mean over random draws, which overlap."
@@ -149,17 +171,18 @@ def _trainings(cells: list[CellFolder], gan: str) -> list[CellFolder]:
     return sorted(found, key=lambda cell: int(cell.config["seed"]))
 
 
-def _samples(gan: str, trainings: list[CellFolder]) -> Gallery:
+def _samples(gan: str, trainings: list[CellFolder], cells: list[CellFolder]) -> Gallery:
     seeds = [f"seed {cell.config['seed']}" for cell in trainings]
-    first, last = grids(trainings[0].path), [grids(cell.path)[-1][1] for cell in trainings]
+    first = grids(trainings[0].path)
     step = max(1, (len(first) - 1) // (GRIDS_SHOWN - 1))
     shown = [*first[:-1][::step][: GRIDS_SHOWN - 1], first[-1]]
-    over = [(f"{kimg:.3g} kimg", path) for kimg, path in shown]
+    over = [sample_grid(f"{kimg:.3g} kimg", path, trainings[0]) for kimg, path in shown]
+    ends = [sample_grid(seed, grids(cell.path)[-1][1], cell) for seed, cell in zip(seeds, trainings, strict=True)]
     rows = [
         GalleryRow(f"{gan}, {seeds[0]}, over training", over),
-        GalleryRow(f"{gan}, every seed at the end", list(zip(seeds, last, strict=True))),
+        GalleryRow(f"{gan}, every seed at the end, beside real images", [*ends, *real_images(cells)]),
     ]
-    return Gallery(f"Samples of {gan}.", rows)
+    return Gallery(f"Samples of {gan}.", rows, GRID)
 
 
 def _embeddings(cells: list[CellFolder]) -> dict[str, Any]:

@@ -46,6 +46,8 @@ def _measured(config: "Config", table: "pd.DataFrame", cells: list[CellFolder]) 
             ],
         ),
         tables.every_measure(found, names, spaces),
-        Section("Samples", "From the same latents for all.", [tables.samples(tables.trainings(found, cells, names))]),
+        Section(
+            "Samples", "From the same latents for all.", [tables.samples(tables.trainings(found, cells, names), cells)]
+        ),
         tables.nearest_training_images(found, cells, names),
     ]

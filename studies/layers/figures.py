@@ -5,7 +5,18 @@ from typing import TYPE_CHECKING, Any
 
 from lab.cells.rows import pick
 from lab.reporting.fonts import labels
-from lab.reporting.plots import GREY, KIMG, colours, legend, new_figure, panels, plotted, seed_curves, side_by_side
+from lab.reporting.plots import (
+    GREY,
+    KIMG,
+    colours,
+    legend,
+    new_figure,
+    panels,
+    plotted,
+    seed_curves,
+    side_by_side,
+    write_on,
+)
 from lab.reporting.report import Figure
 
 if TYPE_CHECKING:
@@ -46,8 +57,7 @@ def heat_maps(table: "pd.DataFrame", classifier: str, layers: Sequence[str], set
         image = axis.imshow(means, vmin=0, vmax=1, cmap=MAP, aspect="auto")
         for y, values in enumerate(means.to_numpy()):
             for x, value in enumerate(values):
-                colour = "white" if value < 0.6 else "black"
-                axis.text(x, y, f"{value:.2f}", ha="center", va="center", color=colour, fontsize=6.5)
+                write_on(axis, y, x, f"{value:.2f}", dark=bool(value < 0.6), fontsize=6.5)
         axis.set_xticks(range(len(means.columns)), [f"{kimg:.3g}" for kimg in means.columns])
         axis.set_yticks(range(len(means)), list(means.index))
         axis.set_title(setting, loc="left")

@@ -8,7 +8,16 @@ from lab.cells.rows import pick
 from lab.files import read_arrays
 from lab.reporting.fonts import numbered
 from lab.reporting.report import Figure, Report, Section
-from lab.reporting.statistics import Estimate, by_seed, first_by_seed, last_by_seed, paired_by_seed
+from lab.reporting.statistics import (
+    OF_SHARES,
+    POSITIVE,
+    SHARE,
+    Estimate,
+    by_seed,
+    first_by_seed,
+    last_by_seed,
+    paired_by_seed,
+)
 from lab.reporting.tables import Column, Table, columns, mean_entry, seed_table
 from studies._config import classes_of
 from studies.layers import figures
@@ -22,11 +31,12 @@ if TYPE_CHECKING:
 LOGITS = "logits"
 """What is measured and is no hidden layer."""
 MEASURES = {
-    "entanglement": "score",
-    "entanglement_loss": "loss",
-    "inverse_temperature": "1 / temperature",
-    "entanglement_bound": "bound",
+    "entanglement": ("score", SHARE),
+    "entanglement_loss": ("loss", POSITIVE),
+    "inverse_temperature": ("1 / temperature", POSITIVE),
+    "entanglement_bound": ("bound", POSITIVE),
 }
+"""What is measured of a layer: what people call it, and what it can be."""
 READING = (
     "A score is the soft nearest neighbor loss between the classes in a layer at its best temperature, divided by the "
     "value it cannot exceed: 0 for classes that lie apart, 1 for classes that mix. A fall is the score of the "
@@ -68,7 +78,9 @@ def fall_of_the_last(table: "pd.DataFrame", classifier: str, setting: str) -> Es
         return None
     fallen = {layer: falls(table, classifier, setting, layer) for layer in (*before, last, LOGITS)}
     least = pd.concat([fallen[last], fallen[LOGITS]], axis=1).min(axis=1, skipna=False)
-    return paired_by_seed(least, pd.concat([fallen[layer] for layer in before], axis=1).mean(axis=1, skipna=False))
+    return paired_by_seed(
+        least, pd.concat([fallen[layer] for layer in before], axis=1).mean(axis=1, skipna=False), within=OF_SHARES
+    )
 
 
 def rise_of_the_hidden(table: "pd.DataFrame", classifier: str, setting: str, without: str) -> Estimate | None:
@@ -80,7 +92,7 @@ def rise_of_the_hidden(table: "pd.DataFrame", classifier: str, setting: str, wit
         return None
     ends = ([last_by_seed(scores(table, classifier, one, layer)) for layer in hidden] for one in (setting, without))
     after, before = (pd.concat(found, axis=1).mean(axis=1) for found in ends)
-    return paired_by_seed(after, before)
+    return paired_by_seed(after, before, within=OF_SHARES)
 
 
 def layers_of(table: "pd.DataFrame", classifier: str) -> list[str]:
@@ -133,8 +145,9 @@ def _accuracy(table: "pd.DataFrame", classifiers: Sequence[str], settings: Seque
     for name in classifiers:
         for setting in settings:
             own = pick(tested, model=name, setting=setting)
-            found = [by_seed(pick(own, metric=metric)) for metric in ("accuracy", "nll", "ece")]
-            rows.append([name, setting, *map(mean_entry, found)])
+            found = {"accuracy": SHARE, "nll": POSITIVE, "ece": SHARE}
+            means = (mean_entry(by_seed(pick(own, metric=metric)), within) for metric, within in found.items())
+            rows.append([name, setting, *means])
     headers = [*columns("classifier", "setting"), Column("accuracy", "higher"), *columns("NLL", "ECE", better="lower")]
     caption = "The test split, once, at the end: mean over seeds with its 95% interval. Accuracy is a share in [0, 1]."
     return Section(
@@ -150,9 +163,9 @@ def _layer_table(table: "pd.DataFrame", classifier: str, layers: Sequence[str], 
         for layer in (PIXELS, *layers):
             found = [scores(table, classifier, setting, layer, metric) for metric in MEASURES]
             if len(found[0]):
-                values = [first_by_seed(found[0]), *map(last_by_seed, found)]
-                rows.append([setting, layer, *map(mean_entry, values)])
-    headers = columns("setting", "layer", "score, untrained", *(f"{name}, end" for name in MEASURES.values()))
+                ends = (mean_entry(last_by_seed(one), MEASURES[m][1]) for one, m in zip(found, MEASURES, strict=True))
+                rows.append([setting, layer, mean_entry(first_by_seed(found[0]), SHARE), *ends])
+    headers = columns("setting", "layer", "score, untrained", *(f"{name}, end" for name, _ in MEASURES.values()))
     caption = (
         f"Every layer of {classifier}: mean over seeds with its 95% interval. Pixels do not change. 1 / temperature is "
         "in units of the layer's own distances: 0 where the classes mix at every scale."

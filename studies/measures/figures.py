@@ -1,11 +1,12 @@
 """The figures on what measures see: each draws from rows of powers and keeps what it plots."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lab.cells.rows import pick
-from lab.reporting.plots import GREY, colours, legend, new_figure, panels, plotted
+from lab.reporting.plots import GREY, colours, legend, new_figure, panels, plotted, write_on
 from lab.reporting.report import Figure
+from lab.reporting.told import tell
 from studies.measures.effects import SEEN, power, powers, seen_from
 from studies.measures.names import called
 from tasks import _faults, _power
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 BLUES = ("#08306b", "#2171b5", "#6baed6", "#c6dbef", "#e3eef9")
 """From the smallest amount, dark, to the largest."""
-BLIND, UNKNOWN = "#f2f2f2", "white"
+BLIND, UNKNOWN = "#f2f2f2", "none"
 SHOWN: Mapping[str, tuple[_power.Key, ...]] = {
     "entanglement": (
         ("joint", "entanglement"),
@@ -54,7 +55,7 @@ MIDDLE = 1
 def heat_map(table: "pd.DataFrame", space: str, sizes: Sequence[int], faults: Sequence[str], name: str) -> Figure:
     """The smallest amount that each measure sees of each fault, a panel an n."""
     import pandas as pd
-    from matplotlib.colors import to_rgb
+    from matplotlib.colors import to_rgba
 
     keys = [key for key in _power.WORSE if any(len(powers(table, key, space=space, n=n)) for n in sizes)]
     keys += [("generated", "memorized")] if len(powers(table, ("generated", "memorized"), space=space)) else []
@@ -62,7 +63,7 @@ def heat_map(table: "pd.DataFrame", space: str, sizes: Sequence[int], faults: Se
     axes = figure.subplots(1, len(sizes), squeeze=False, sharey=True)[0]
     data = []
     for axis, n in zip(axes, sizes, strict=True):
-        image = [[to_rgb(UNKNOWN)] * len(faults) for _ in keys]
+        image = [[to_rgba(UNKNOWN)] * len(faults) for _ in keys]
         for y, key in enumerate(keys):
             for x, fault in enumerate(faults):
                 found = seen_from(table, key, fault, space, n)
@@ -70,10 +71,9 @@ def heat_map(table: "pd.DataFrame", space: str, sizes: Sequence[int], faults: Se
                     continue
                 amounts = _faults.FAULTS[fault].amounts
                 place = amounts.index(found) if found in amounts else len(amounts)
-                image[y][x] = to_rgb(BLIND if found not in amounts else BLUES[place])
+                image[y][x] = to_rgba(BLIND if found not in amounts else BLUES[place])
                 words = f"{found:g}".removeprefix("0") if found in amounts else "-"
-                colour = "white" if place < 2 else "black"
-                axis.text(x, y, words, ha="center", va="center", color=colour, fontsize=7)
+                write_on(axis, y, x, words, dark=place < 2, fontsize=7)
                 data.append({"n": n, "measure": called(key), "fault": fault, "seen from": found})
         axis.imshow(image, aspect="auto")
         axis.set_xticks(range(len(faults)), faults, rotation=90, fontsize=8)
@@ -82,7 +82,7 @@ def heat_map(table: "pd.DataFrame", space: str, sizes: Sequence[int], faults: Se
         axis.grid(visible=False)
     caption = (
         "The smallest amount of each fault that a measure sees, darker for smaller ones; a dash: blind to all amounts; "
-        "white: not measured."
+        "empty: not measured."
     )
     return Figure(f"seen-{name}", caption, figure, pd.DataFrame(data))
 
@@ -156,9 +156,9 @@ def _draw(axis: "Axes", rows: "pd.DataFrame", keys: Sequence[_power.Key]) -> Non
         found = powers(rows, key)
         if len(found):
             amounts = found["setting"].astype(float)
-            axis.plot(
-                amounts, found["value"], color=colour, marker="o", markersize=2.5, linewidth=1.2, label=called(key)
-            )
+            style: dict[str, Any] = {"marker": "o", "markersize": 2.5, "linewidth": 1.2, "label": called(key)}
+            (line,) = axis.plot(amounts, found["value"], color=colour, **style)
+            tell(line, called(key), "power", found["value"], amounts, "of the fault")
     axis.axhline(_power.FALSE_ALARMS, color=GREY, linestyle=":", linewidth=1)
     axis.axhline(SEEN, color="0.8", linewidth=0.8, zorder=0)
     axis.set_ylim(-0.04, 1.04)

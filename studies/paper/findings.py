@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lab.cells import layout
 from lab.reporting.verdicts import Verdict
-from lab.studying.study import read_verdicts
+from lab.studying.study import judged
 from studies._config import ImageStudy
 
 FINDINGS = {
@@ -46,13 +46,13 @@ def verdicts_in(results: Path) -> dict[int, list[Tested]]:
     """
     found: dict[int, list[Tested]] = {number: [] for number in FINDINGS}
     for folder in layout.studies(results):
-        name, config, verdicts = read_verdicts(folder, lambda claim: claim.finding > 0)
-        sets = config.images if isinstance(config, ImageStudy) else ()
+        study = judged(folder, lambda claim: claim.finding > 0)
+        sets = study.config.images if isinstance(study.config, ImageStudy) else ()
         images = ", ".join(FOLDERS.get(one, one) for one in sets)
-        for verdict in verdicts:
+        for verdict in study.verdicts:
             known = found[verdict.claim.finding]
             if not any(one.verdict == verdict and one.images == images for one in known):
-                known.append(Tested(f"{name}/{folder.name}", images, verdict))
+                known.append(Tested(f"{study.study}/{folder.name}", images, verdict))
     return found
 
 

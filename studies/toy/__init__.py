@@ -21,7 +21,7 @@ from pydantic import Field
 
 from lab.cells.cell import Cell
 from lab.errors import UsageError
-from lab.reporting.statistics import paired_by_seed
+from lab.reporting.statistics import OF_SHARES, paired_by_seed
 from lab.reporting.verdicts import Claim
 from studies.toy.report import at_end, at_start, report
 from tasks import descend
@@ -69,7 +69,9 @@ def claims(config: Config) -> list[Claim]:
             SCORE_MARGIN,
             "exceeds",
             lambda table: paired_by_seed(
-                at_start(table, "random-minimise", "entanglement"), at_end(table, "random-minimise", "entanglement")
+                at_start(table, "random-minimise", "entanglement"),
+                at_end(table, "random-minimise", "entanglement"),
+                within=OF_SHARES,
             ),
         ),
         Claim(
@@ -80,6 +82,7 @@ def claims(config: Config) -> list[Claim]:
             lambda table: paired_by_seed(
                 at_start(table, "random-maximise", "one_nn_accuracy"),
                 at_end(table, "random-maximise", "one_nn_accuracy"),
+                within=OF_SHARES,
             ),
         ),
         Claim(
@@ -88,7 +91,9 @@ def claims(config: Config) -> list[Claim]:
             SCORE_MARGIN,
             "exceeds",
             lambda table: paired_by_seed(
-                at_end(table, "apart-maximise", "entanglement"), at_start(table, "apart-maximise", "entanglement")
+                at_end(table, "apart-maximise", "entanglement"),
+                at_start(table, "apart-maximise", "entanglement"),
+                within=OF_SHARES,
             ),
         ),
         Claim(

@@ -6,7 +6,7 @@ from lab.cells.folder import CellFolder
 from lab.cells.rows import pick
 from lab.files import read_arrays
 from lab.reporting.report import Report, Section
-from lab.reporting.statistics import first_by_seed, last_by_seed
+from lab.reporting.statistics import POSITIVE, SHARE, Range, first_by_seed, last_by_seed
 from lab.reporting.tables import Table, columns, mean_entry, seed_table
 from studies.toy import figures
 from tasks import descend
@@ -24,7 +24,12 @@ NAMES = {
     "modes-triplet": ("two modes a class", "triplet loss"),
 }
 """The descents in order, and what people call their start and how they move."""
-MEASURES = {"entanglement": "score", "one_nn_accuracy": "own nearest", "mode_distance": "modes"}
+MEASURES: dict[str, tuple[str, Range]] = {
+    "entanglement": ("score", SHARE),
+    "one_nn_accuracy": ("own nearest", SHARE),
+    "mode_distance": ("modes", POSITIVE),
+}
+"""What is measured: what people call it, and what it can be."""
 
 READING = (
     "A score is the soft nearest neighbor loss at its best temperature, divided by the value it cannot exceed: 0 for "
@@ -93,10 +98,14 @@ def _measured(table: "pd.DataFrame", cells: list[CellFolder]) -> list[Section]:
 def _ends(table: "pd.DataFrame") -> Table:
     rows = []
     for name, title in NAMES.items():
-        found = [ends(table, name, metric) for metric in MEASURES for ends in (at_start, at_end)]
-        found.insert(2, at_end(table, name, "entanglement", "control"))
-        rows.append([", ".join(title), *map(mean_entry, found)])
-    places = [f"{word}, {end}" for word in MEASURES.values() for end in ("start", "end")]
+        found = [
+            mean_entry(ends(table, name, metric), within)
+            for metric, (_, within) in MEASURES.items()
+            for ends in (at_start, at_end)
+        ]
+        found.insert(2, mean_entry(at_end(table, name, "entanglement", "control"), SHARE))
+        rows.append([", ".join(title), *found])
+    places = [f"{word}, {end}" for word, _ in MEASURES.values() for end in ("start", "end")]
     headers = columns("descent", *places[:2], "labels shuffled, end", *places[2:])
     caption = (
         "Mean over seeds with its 95% interval. Own nearest: share of points whose nearest neighbour is of their "
@@ -107,7 +116,7 @@ def _ends(table: "pd.DataFrame") -> Table:
 
 def _seeds(table: "pd.DataFrame") -> Table:
     ends = {
-        (", ".join(title), MEASURES[metric]): at_end(table, name, metric)
+        (", ".join(title), MEASURES[metric][0]): at_end(table, name, metric)
         for name, title in NAMES.items()
         for metric in MEASURES
     }

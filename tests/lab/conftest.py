@@ -5,13 +5,14 @@ import os
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
 
 import tasks
+from lab.reporting.pictures import png
 from lab.reporting.plots import new_figure
-from lab.reporting.report import Figure, Gallery, GalleryRow, Report, Section
+from lab.reporting.report import Figure, Gallery, GalleryRow, Picture, Report, Section
 from lab.reporting.statistics import Estimate
 from lab.reporting.tables import Column, Table
 from lab.reporting.verdicts import Claim, judge
@@ -36,19 +37,17 @@ def hostile():
 
 @pytest.fixture(scope="session")
 def make_report():
-    """A function that makes a report, its verdicts and what is missing, with its picture in a folder."""
+    """A function that makes a report, its verdicts and what is missing."""
     return make
 
 
 @pytest.fixture
-def report(tmp_path):
+def report():
     """A report, its verdicts, and what is missing."""
-    return make(tmp_path)
+    return make()
 
 
-def make(folder):
-    picture = folder / "grid.png"
-    Image.new("L", (4, 4)).save(picture)
+def make():
     figure = new_figure(3, 2)
     axis = figure.subplots()
     axis.plot([0, 1], [0, 1], label=HOSTILE)
@@ -61,7 +60,16 @@ def make(folder):
         HOSTILE,
         [
             Section(HOSTILE, HOSTILE, [Figure("figure", HOSTILE, figure, pd.DataFrame({"a": [1]})), table]),
-            Section("Pictures", "", [Gallery(HOSTILE, [GalleryRow(HOSTILE, [(HOSTILE, picture)])])]),
+            Section(
+                "Pictures",
+                "",
+                [
+                    Gallery(
+                        HOSTILE,
+                        [GalleryRow(HOSTILE, [Picture(HOSTILE, png(np.zeros((1, 4, 4), np.uint8)), [HOSTILE])])],
+                    )
+                ],
+            ),
         ],
     )
     return report, [judge(claim, effect) for effect in effects], [HOSTILE]

@@ -50,9 +50,24 @@ TOO_WIDE = """
 const width = document.documentElement.clientWidth + 0.5;
 const sticks = e => e.getClientRects().length && e.getBoundingClientRect().right > width;
 const boxed = e => arguments[0] && e.closest(".scroll *");
-const out = [...document.body.querySelectorAll("*")].filter(e => sticks(e) && !boxed(e));
+const cut = e => e.closest(".drawing *");
+const out = [...document.body.querySelectorAll("*")].filter(e => sticks(e) && !boxed(e) && !cut(e));
 const page = document.documentElement.scrollWidth > document.documentElement.clientWidth;
 return [page ? "the page" : "", ...out.map(e => e.tagName + ": " + e.innerText.slice(0, 60))].filter(Boolean);
+"""
+DRAWN = """
+const colours = (where, how) => [...new Set([...document.querySelectorAll(where)].map(e => getComputedStyle(e)[how]))];
+return [colours(".drawing > g > g:first-of-type > path", "fill"), colours(".drawing", "fill")];
+"""
+POINT = """
+const curve = document.querySelector(".drawing [data-points][data-unit=kimg]"), drawing = curve.closest("svg");
+const [x, y, value, place] = curve.dataset.points.split(" ").at(-1).split(",");
+const box = drawing.getBoundingClientRect(), scale = box.width / drawing.viewBox.baseVal.width;
+return [box.left + x * scale, box.top + y * scale, value, place, curve.dataset.series];
+"""
+SHOWN = """
+const parts = [...document.querySelector(".drawing").querySelectorAll("[data-series]")];
+return parts.filter(part => part.dataset.series === arguments[0]).map(part => getComputedStyle(part).display);
 """
 SORTED = """
 return [...document.querySelectorAll("table")].flatMap(table => [...table.tHead.rows[0].cells].map((head, at) => {
@@ -89,7 +104,7 @@ def pages(study, incomplete, redrawn, make_report, hostile, tmp_path_factory):
     found = {"smoke": home / json.loads(done.stdout.splitlines()[-1])["report"]}
     found["incomplete"] = incomplete[0] / "incomplete.html"
     folder = tmp_path_factory.mktemp("reports")
-    found["hostile names"] = write_report(*make_report(folder), folder / "hostile")
+    found["hostile names"] = write_report(*make_report(), folder / "hostile")
     found["hostile classes"] = with_classes(home, [f"{i} {hostile}" for i in range(10)], folder / "classes")
     found["many rows"] = write_report(many_rows(), [], [], folder / "many")
     return lambda name: found.get(name) or Path(json.loads(redrawn(name).stdout.splitlines()[-1])["report"])
@@ -204,6 +219,58 @@ def test_light_and_dark_can_be_read(browser, page):
     assert len(set(grounds)) == 2
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_drawings_follow_the_page(browser, pages, scheme):
+    """The ground of a figure is the page's in the dark, and what is written on it can be told from that."""
+    opened(browser, pages("smoke"), scheme=scheme)
+    grounds, inks = browser.execute_script(DRAWN)
+    assert grounds == [{"light": "rgb(255, 255, 255)", "dark": "rgb(22, 25, 29)"}[scheme]]
+    assert inks == [{"light": "rgb(29, 33, 37)", "dark": "rgb(228, 231, 234)"}[scheme]]
+
+
+def test_a_curve_tells_its_seed_and_value_and_a_click_hides_it(browser, pages):
+    from selenium.webdriver import ActionChains
+
+    opened(browser, pages("smoke"))
+    browser.execute_script("document.querySelector('.drawing').scrollIntoView({block: 'center'})")
+    x, y, value, place, series = browser.execute_script(POINT)
+    pointer = ActionChains(browser)
+    pointer.w3c_actions.pointer_action.move_to_location(round(x), round(y))
+    pointer.perform()
+    box = browser.find_element("id", "told")
+    assert box.text.startswith(f"{series}, ") and f": {value}" in box.text and f"at {place} kimg" in box.text
+    key = browser.find_element("css selector", f".drawing [data-key='{series}']")
+    for away in (True, False):
+        browser.execute_script("arguments[0].dispatchEvent(new Event('click'))", key)
+        shown = browser.execute_script(SHOWN, series)
+        assert set(shown) == {"none" if away else "inline"}
+
+
+def test_a_picture_tells_what_it_is_and_is_enlarged(browser, pages):
+    from selenium.webdriver import ActionChains
+
+    opened(browser, pages("smoke"))
+    picture = browser.find_element("css selector", ".pictures img[data-names]")
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", picture)
+    ActionChains(browser).move_to_element(picture).perform()
+    names = json.loads(picture.get_attribute("data-names"))
+    assert browser.find_element("id", "told").text in names and len(names) == 64
+    whole = "return arguments[0].width % arguments[0].naturalWidth"
+    assert browser.execute_script(whole, picture) == 0
+    picture.click()
+    large = browser.find_element("css selector", "dialog[open] img")
+    assert browser.execute_script(whole, large) == 0 and large.size["width"] > picture.size["width"]
+    large.click()
+    assert not browser.find_elements("css selector", "dialog")
+
+
+def test_a_narrow_screen_says_that_figures_scroll(browser, pages):
+    hints = "return [...document.querySelectorAll('.hint')].map(e => e.getClientRects().length > 0)"
+    for width, told in ((400, True), (1400, False)):
+        opened(browser, pages("smoke"), width=width)
+        assert set(browser.execute_script(hints)) == {told}
+
+
 def test_a_narrow_screen_scrolls_only_inside_boxes(browser, page):
     opened(browser, page, width=360)
     assert browser.execute_script(TOO_WIDE, True) == []
@@ -244,3 +311,32 @@ def test_hostile_classes_are_shown_as_text(browser, pages, hostile):
     opened(browser, pages("hostile classes"))
     assert browser.execute_script("return document.scripts.length") == 1
     assert browser.execute_script("return document.body.innerText").count(hostile) == 10
+
+
+@pytest.fixture(scope="module")
+def site(study, tmp_path_factory):
+    """The site of the smoke study."""
+    from lab.studying.site import finished, write_site
+    from studies.paper.findings import FINDINGS
+
+    folder = tmp_path_factory.mktemp("site")
+    return write_site(finished([study[0] / "my runs"]), FINDINGS, folder)
+
+
+def test_the_site_is_walked(browser, site):
+    for kind in ("browser", "performance"):
+        browser.get_log(kind)
+    opened(browser, site)
+    assert browser.execute_script("return [...document.images].filter(image => !image.naturalWidth).length") == 0
+    cards = "return [...document.querySelectorAll('.card')].filter(card => !card.hidden).length"
+    choose = """const select = document.querySelector(`select[name=${arguments[0]}]`); select.value = arguments[1];
+        select.dispatchEvent(new Event("change", {bubbles: true})); return select.value"""
+    for name, value in {"study": "gan-entanglement", "images": "digits", "verdict": "no verdict"}.items():
+        assert browser.execute_script(choose, name, value) == value and browser.execute_script(cards) == 1
+    for scheme in ("light", "dark"):
+        assert browser.execute_script(UNREADABLE, ENOUGH_CONTRAST)[1] == []
+        opened(browser, site, scheme=scheme, width=400)
+        assert browser.execute_script(TOO_WIDE, True) == []
+    browser.execute_script("document.querySelector('.card h3 a').click()")
+    assert browser.title == "Entanglement of real and generated images over GAN training"
+    assert browser.get_log("browser") == []

@@ -2,11 +2,13 @@
 
 from html.parser import HTMLParser
 
+import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure as Drawing
 
-from lab.reporting.report import Figure, Gallery, GalleryRow, Report, Section, write_page, write_report
+from lab.reporting.pictures import png
+from lab.reporting.report import Figure, Gallery, GalleryRow, Picture, Report, Section, write_page, write_report
 from lab.reporting.tables import Column, Table
 
 
@@ -28,9 +30,34 @@ def test_names_are_text_and_nothing_comes_from_outside(report, hostile, tmp_path
     page = Page(write_report(*report, tmp_path / "out").read_text(encoding="utf-8"))
     assert page.tags.count("script") == 1
     assert sum(hostile in text for text in page.texts) >= 8
-    assert "49" not in "".join(page.texts[:20])
-    assert page.links and all(link.startswith(("data:image/", "#")) for link in page.links)
-    assert page.tags.count("img") == 2
+    assert not any("49" in text for text in page.texts if "{" not in text)
+    assert page.links and all(link.startswith(("data:image/png", "#", "figures/", "tables/")) for link in page.links)
+    assert page.tags.count("img") == page.tags.count("svg") == 1
+
+
+def test_files_beside_the_page_are_linked(report, tmp_path):
+    folder = write_report(*report, tmp_path).parent
+    page = Page((folder / "report.html").read_text(encoding="utf-8"))
+    linked = {link for link in page.links if not link.startswith(("data:", "#"))}
+    files = {
+        path.relative_to(folder).as_posix() for kind in ("figures", "tables") for path in (folder / kind).iterdir()
+    }
+    assert linked == files
+
+
+def test_pictures_are_enlarged_a_whole_number_of_times(tmp_path):
+    one = Picture("", png(np.zeros((1, 30, 28), np.uint8)))
+    for width, times in ((1, 1), (28 / 16, 1), (9.6, 5)):
+        write_page(
+            Report("", "", [Section("", "", [Gallery("", [GalleryRow("", [one])], width)])]), tmp_path / "page.html"
+        )
+        assert f'width="{28 * times}" height="{30 * times}"' in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+def test_a_folded_table_opens_on_demand(tmp_path):
+    folded = Table("x", "caption", [Column("a")], [["1"], ["2"]], folded=True)
+    text = write_report(single(folded), [], [], tmp_path).read_text(encoding="utf-8")
+    assert "<details><summary>caption (2 rows)</summary>" in text
 
 
 def test_missing_work_is_shown(report, tmp_path):
@@ -47,7 +74,7 @@ def test_figures_and_tables_lie_beside_it(report, tmp_path):
 
 def test_the_same_report_has_the_same_bytes(make_report, tmp_path):
     for folder in ("one", "two"):
-        write_report(*make_report(tmp_path), tmp_path / folder)
+        write_report(*make_report(), tmp_path / folder)
     files = [path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*") if path.is_file()]
     assert len(files) == 8
     for file in files:
@@ -96,13 +123,13 @@ def test_a_gallery_shows_its_caption(report, hostile, tmp_path):
 
 
 def test_a_page_of_galleries_stands_alone(hostile, tmp_path):
-    (tmp_path / "grid.png").write_bytes(b"picture")
-    rows = [GalleryRow(hostile, [(hostile, tmp_path / "grid.png"), (hostile, b"picture")])]
+    rows = [GalleryRow(hostile, [Picture(hostile, png(np.zeros((1, 2, 2), np.uint8)))] * 2)]
     write_page(Report(hostile, hostile, [Section(hostile, "", [Gallery(hostile, rows)])]), tmp_path / "page.html")
     page = Page((tmp_path / "page.html").read_text(encoding="utf-8"))
     assert page.tags.count("script") == 1 and sum(hostile in text for text in page.texts) >= 6
-    assert page.links == ["#s1", *["data:image/png;base64,cGljdHVyZQ=="] * 2]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["grid.png", "page.html"]
+    section, *pictures = page.links
+    assert section == "#s1" and len(pictures) == 2 and pictures[0].startswith("data:image/png;base64,iVBORw0KGgo")
+    assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
 
 
 def test_cells_sort_by_what_they_hold(report, tmp_path):

@@ -5,9 +5,13 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats
 
 from lab.reporting.statistics import (
+    OF_SHARES,
+    SHARE,
     by_seed,
     first_by_seed,
     last_by_seed,
@@ -74,7 +78,7 @@ def test_without_spread_the_interval_has_no_width(found):
 
 
 def test_welch_without_spread():
-    assert interval(welch_difference([1.0, 1.0], [0.5, 0.5])) == (0.5, 0.5)
+    assert interval(welch_difference([1.0] * 3, [0.5] * 3)) == (0.5, 0.5)
 
 
 @pytest.mark.parametrize("found", [mean_interval([0.1] * 3), welch_difference([0.1] * 3, [0.3] * 7)])
@@ -92,6 +96,24 @@ def test_welch_with_spread_on_one_side_equals_scipy():
 def test_one_value_has_no_interval(found):
     assert found.n == 1
     assert math.isnan(found.low) and math.isnan(found.high)
+
+
+@pytest.mark.parametrize("found", [mean_interval([0.5, 0.7]), welch_difference([1.0, 2.0], [0.5, 0.6, 0.8])])
+def test_two_values_have_none(found):
+    assert found.n == 2
+    assert math.isnan(found.low) and math.isnan(found.high)
+
+
+@given(st.lists(st.floats(0, 1), min_size=3, max_size=8), st.lists(st.floats(0, 1), min_size=3, max_size=8))
+def test_intervals_end_where_what_is_possible_ends(one, other):
+    plain, within = mean_interval(one), mean_interval(one, within=SHARE)
+    assert (within.low, within.high) == (max(plain.low, 0), min(plain.high, 1)) and within.value == plain.value
+    n = min(len(one), len(other))
+    for found in (
+        paired_by_seed(pd.Series(one[:n]), pd.Series(other[:n]), within=OF_SHARES),
+        welch_difference(one, other, within=OF_SHARES),
+    ):
+        assert -1 <= found.low <= found.value <= found.high <= 1
 
 
 @pytest.mark.parametrize("values", [[], [math.nan], [1.0, math.inf]])

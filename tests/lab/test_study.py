@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from making import made
@@ -43,6 +44,7 @@ class Module:
         return [MEASURE]
 
     Config = Settings
+    PRESETS: ClassVar = {"laptop": {}}
 
     @staticmethod
     def claims(config):
@@ -139,7 +141,10 @@ def test_the_section_for_reviewers_shows_what_was_recorded(tmp_path):
     second = {**counts, "metric": "discriminator_parameters", "value": 34.0}
     alone = {**counts, "model": "cnn", "metric": "parameters", "value": 5.0}
     table = build_table([counts, second, alone, counts, {**counts, "metric": "loss"}])
-    found = {item.name: item.to_markdown() for item in section(Settings(), table, folders).items}
+    *lines, settings, environment, cells, parameters = section("snnl study x", "x/1f", Settings(), table, folders).items
+    found = {item.name: item.to_markdown() for item in (settings, environment, cells, parameters)}
+    assert [one.text.splitlines()[0] for one in lines] == ["snnl study x", "@misc{snnl-workbench,"]
+    assert "Study x, settings and cells 1f, code abc" in lines[1].text and cells.folded
     assert "| model | generator | discriminator | network |" in found["parameters"]
     assert "| dcgan | 12 | 34 | - |" in found["parameters"] and "| cnn | - | - | 5 |" in found["parameters"]
     assert "loss" not in found["parameters"]

@@ -8,7 +8,7 @@ from lab.errors import UsageError, WorkbenchError
 from lab.training.draws import subset
 from outside import torchvision as networks
 from outside.layered import prepare
-from outside.network import extract, measure_network
+from outside.network import extract, measure_layers, measure_network
 from snnl_core import entanglement
 
 RESNET = "torchvision:resnet18"
@@ -86,3 +86,18 @@ def test_data_without_classes_and_layers_without_numbers_are_errors(monkeypatch,
     monkeypatch.setattr(imagesets, "load", lambda *names, **settings: unlabelled)
     with pytest.raises(WorkbenchError, match="has no labels for test"):
         measure(tmp_path, n=10)
+
+
+def test_a_network_in_memory_is_the_engine_on_its_layers_and_stays_as_it_was():
+    torch.manual_seed(0)
+    norm = torch.nn.BatchNorm1d(6)
+    module = torch.nn.Sequential(torch.nn.Linear(4, 6), norm, torch.nn.ReLU(), torch.nn.Linear(6, 3)).train()
+    norm.eval()
+    x, labels = torch.randn(70, 4), torch.arange(70) % 3
+    found = {row.layer: row for row in measure_layers(module, x, labels, batch=32)}
+    assert module.training and module[0].training and not norm.training
+    hidden = norm(module[0](x)).relu()
+    for layer, features in {"2": hidden, "3": module[3](hidden)}.items():
+        assert found[layer].score == pytest.approx(entanglement(features.detach(), labels).score, rel=1e-4)
+    with pytest.raises(UsageError, match="layer"):
+        measure_layers(module, x, labels, layers=["hidden"])

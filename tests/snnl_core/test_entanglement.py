@@ -252,3 +252,15 @@ def test_groups_must_be_integers():
     x, labels = mixed()
     with pytest.raises(TypeError, match="groups must be integers"):
         entanglement(x, labels, groups=labels.float())
+
+
+def test_a_measurement_is_shown_in_a_line_and_in_notebooks():
+    x, labels = mixed()
+    found = entanglement(x, labels)
+    assert repr(found).startswith(f"Entanglement(score={found.score:.4g}, loss=") and "classes=3)" in repr(found)
+    assert len(repr(found)) < 200 and "\n" not in repr(found)
+    shown = found._repr_html_()
+    assert shown.count("<tr>") == 4 and f">{found.by_class[1].score:.2f}<" in shown and "on 2" in shown
+    alone = entanglement(x[:5], torch.tensor([0, 0, 0, 0, 9]))._repr_html_()
+    assert "<td>-</td>" in alone, "a class without a valid anchor"
+    assert "The first 20 of 240 classes" in entanglement(x, torch.arange(240))._repr_html_()

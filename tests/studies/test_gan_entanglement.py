@@ -130,6 +130,20 @@ def test_classes_that_no_font_can_write_are_numbers_beside_a_table(tmp_path, mon
     assert all(name in page for name in names) and "figures show their numbers" in page
 
 
+def test_of_many_classes_the_worst_and_the_best_are_shown(monkeypatch):
+    monkeypatch.setitem(study.report.__globals__, "classes_of", lambda cells: tuple(f"class {i}" for i in range(300)))
+    *joint, coverage, _ = rows("dcgan", 0, 0.1, 0.9, 0.5)
+    own = {**coverage, "metric": "entanglement"}
+    reached = [{**own, "group": str(i), "value": (i * 7 % 300) / 300} for i in range(300)]
+    found = study.report(config(gans=("dcgan",)), build_table([*joint, *reached]), [])
+    items = {getattr(item, "name", ""): item for one in found.sections for item in one.items}
+    places = [int(row[0].split()[1]) * 7 % 300 for row in items["classes-extreme"].rows]
+    assert places == [*range(20), *range(280, 300)] and not items["classes-extreme"].folded
+    assert len(items["classes"].rows) == 300 and items["classes"].folded
+    assert len(items["real-side-by-class"].drawing.axes[0].get_xticks()) == 40
+    assert len(items["real-side-by-class"].data) == 300
+
+
 @pytest.mark.filterwarnings("error::UserWarning")
 @pytest.mark.parametrize("measures", [FINAL_MEASURES, FINAL_MEASURES[::-1], FINAL_MEASURES[1:3]])
 def test_a_gan_is_in_the_legend_once_whichever_measure_it_lacks(measures, tmp_path):

@@ -10,6 +10,7 @@ from lab.cells.rows import build_table
 from lab.config import with_preset
 from lab.reporting.statistics import Estimate
 from lab.reporting.verdicts import judge
+from lab.studying.study import Judged
 from studies import calibration, paper
 from studies.paper import findings
 from studies.paper.findings import FINDINGS, outcome, verdicts_in
@@ -71,6 +72,8 @@ def test_a_verdict_that_two_studies_share_is_told_once(monkeypatch, tmp_path):
     found = {name: judge(claim, Estimate(value, value, value, 3)) for name, value in (("a", 1.0), ("b", 1), ("c", 2.0))}
     for name in found:
         (tmp_path / "studies" / "calibration" / name).mkdir(parents=True)
-    monkeypatch.setattr(findings, "read_verdicts", lambda folder, wanted: ("calibration", config, [found[folder.name]]))
+    monkeypatch.setattr(
+        findings, "judged", lambda folder, wanted: Judged("calibration", config, None, [found[folder.name]])
+    )
     told = verdicts_in(tmp_path)[6]
     assert [(one.study, one.images) for one in told] == [("calibration/a", "digits"), ("calibration/c", "digits")]

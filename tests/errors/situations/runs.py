@@ -27,6 +27,14 @@ FIRST = Cell("embed", "first", Config())
 SECOND = Cell("embed", "second", Config(), needs=(FIRST,))
 
 
+@situation("beside a run of another study")
+def _(place):
+    place.study()
+    Path("results").mkdir()
+    Path("results", "config.json").write_text("{}")
+    Path("results", "plan.json").write_text('{"study": "toy", "cells": []}')
+
+
 @situation("where a file is in the way")
 def _(place):
     Path("runs").write_text("")

@@ -150,3 +150,14 @@ def test_decoding_needs_no_torch(python, folder, tmp_path):
         f"imagesets.spec(name, Path({str(tmp_path / 'data')!r})); print('torch' in sys.modules)"
     )
     assert python(code) == "False"
+
+
+def test_a_set_is_called_by_its_folder_or_by_a_given_title(write_folder, tmp_path):
+    write_folder(tmp_path / "my photos")
+    data, place = tmp_path / "data", f"folder:{tmp_path / 'my photos'}"
+    name = imagesets.settle(place, data)
+    assert imagesets.title(name, data) == "my photos" and imagesets.title("digits", data) == "digits"
+    assert imagesets.settle(place, data, title="Holidays") == name and imagesets.title(name, data) == "Holidays"
+    assert imagesets.title(name, tmp_path) == name, "nobody said"
+    with pytest.raises(UsageError, match="--name is for folder:PATH"):
+        imagesets.settle("digits", data, title="Digits")

@@ -1,0 +1,53 @@
+"""The page that leads to reports: claims, filters and cards; every name is text."""
+
+from html.parser import HTMLParser
+
+from lab.reporting.statistics import Estimate
+from lab.reporting.verdicts import Claim, judge
+from lab.studying.site import Entry, finished, write_index
+
+
+class Page(HTMLParser):
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.texts = [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+
+def entry(study, images, low=0.5, finding=0):
+    verdict = judge(
+        Claim(f"{study} works.", "a", 0.1, "exceeds", lambda table: None, finding), Estimate(1, low, 1.5, 3)
+    )
+    return Entry(study, "1f", f"Title of {study}", "Why?", (images,), [verdict], "report.html", "figure.png")
+
+
+def test_names_are_text(hostile, tmp_path):
+    page = write_index([entry(hostile, hostile, finding=1)], {1: hostile}, tmp_path / "site")
+    found = Page(page.read_text(encoding="utf-8"))
+    assert found.tags.count("script") == 1 and sum(hostile in text for text in found.texts) >= 8
+    assert not any("49" in text for text in found.texts if "{" not in text)
+
+
+def test_what_stands_for_and_against_a_claim_is_beside_it(tmp_path):
+    entries = [entry("a", "mnist", finding=1), entry("a", "digits", 0.05, 1), entry("b", "digits", finding=3)]
+    text = write_index(entries, {1: "a", 2: "c"}, tmp_path).read_text(encoding="utf-8")
+    claims, _, studies = text.partition("<h2>Studies</h2>")
+    assert claims.count("supported</strong>") == 1 and claims.count("inconclusive</strong>") == 1
+    assert claims.count("Not tested here") == 1 and studies.count("<article") == 3
+
+
+def test_finished_studies_are_taken_once_from_the_first_place(tmp_path):
+    for place, key, done in (("one", "1f", True), ("one", "2f", False), ("two", "1f", True), ("two", "3f", True)):
+        folder = tmp_path / place / "studies" / "x" / key
+        folder.mkdir(parents=True)
+        (folder / "plan.json").write_text("{}")
+        if done:
+            (folder / "DONE").write_text("{}")
+    found = finished([tmp_path / "one", tmp_path / "two", tmp_path / "none"])
+    assert [path.relative_to(tmp_path).parts[0] + path.name for path in found] == ["one1f", "two3f"]
