@@ -52,7 +52,7 @@ def new_figure(width: float, height: float) -> "Drawing":
 
     # Set for good, not within a context: drawing and saving read it again later.
     mpl.rcParams.update(STYLE)  # type: ignore[arg-type]
-    return Drawing(figsize=(width, height), layout="constrained")
+    return Drawing(figsize=(width, height), dpi=STYLE["savefig.dpi"], layout="constrained")  # laid out as it is saved
 
 
 def panels(

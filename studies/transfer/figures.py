@@ -38,7 +38,8 @@ def matrix(table: "pd.DataFrame", settings: Sequence[str], attacks: Sequence[str
             if value == value:
                 axis.text(x, y, f"{value:.2f}", ha="center", va="center", color=colour, fontsize=8)
             data.append({"attack": attack, "source": source, "target": target or "itself", "fooled": value})
-        axis.set_xticks(range(len(targets)), ["itself", *settings], fontsize=7)
+        lines = [one.replace("=", "=\n", 1).replace(";", "\n") for one in settings]
+        axis.set_xticks(range(len(targets)), ["itself", *lines], fontsize=7)
         axis.set_yticks(range(len(settings)), list(settings), fontsize=7)
         axis.set_title(attack, loc="left")
         axis.grid(visible=False)

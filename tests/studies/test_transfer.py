@@ -128,12 +128,10 @@ def smoke(snnl, once):
     return once("transfer", make)
 
 
-def test_the_smoke_study_runs_through_the_command_line(snnl, smoke):
-    home, result = smoke
+def test_the_smoke_study_runs_through_the_command_line(smoke):
+    _, result = smoke
     assert result["cells"] == {"total": 8, "run": 8, "cached": 0, "failed": 0}
     assert [found["n"] for found in result["verdicts"]] == [2, 2, 2]
-    again = snnl("report", result["folder"], "--json", cwd=home)
-    assert json.loads(again.stdout.splitlines()[-1])["verdicts"] == result["verdicts"]
 
 
 def test_a_report_is_drawn_from_rows_and_files_and_without_files_from_rows(smoke):
