@@ -47,7 +47,9 @@ def test_the_monitor_in_a_training_loop_runs(capsys, tmp_path, monkeypatch):
     assert max(example.count("\n") for example in examples) <= 14
     exec(compile("\n".join(examples), "layers.md", "exec"), {})
     pattern = r"(\d pixels 0\.\d{3} hidden 0\.\d{3} logits 0\.\d{3}\n){4}"
-    assert re.fullmatch(pattern, capsys.readouterr().out) and re.search(pattern, text)
+    layers = r"(\d \d+ 0\.\d{3}\n){2}"
+    assert re.fullmatch(pattern + layers, capsys.readouterr().out)
+    assert re.search(pattern, text) and re.search(layers, text)
     assert (tmp_path / "logits.npz").is_file()
 
 
