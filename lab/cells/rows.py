@@ -46,6 +46,14 @@ def build_table(rows: Iterable[dict[str, Any]]) -> "pd.DataFrame":
     return table.copy()  # columns that lie together: rows are picked out of them many times
 
 
+def joined(parts: Iterable["pd.DataFrame"]) -> "pd.DataFrame":
+    """The table of all the rows of several."""
+    import pandas as pd
+
+    whole = [*parts] or [build_table([])]
+    return whole[0] if len(whole) == 1 else pd.concat(whole, ignore_index=True)
+
+
 def pick(table: "pd.DataFrame", **equal: object) -> "pd.DataFrame":
     """The rows whose columns have the given values."""
     import numpy as np

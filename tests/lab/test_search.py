@@ -21,6 +21,7 @@ from lab.cells.work import work
 from lab.config import Config
 from lab.errors import UsageError, WorkbenchError
 from lab.running import schedule
+from lab.running.place import Place
 from lab.running.schedule import Outcome
 from lab.studying import journal, search
 from lab.studying.space import Choice, Range, Searchable
@@ -35,7 +36,7 @@ quick = pytest.mark.usefixtures("in_this_process")
 def in_this_process(monkeypatch):
     """Cells are done here, without workers, which take a while to start."""
 
-    def do(folders, *others):
+    def do(folders, *others, **more):
         outcome = Outcome()
         for folder in folders:
             try:
@@ -78,8 +79,8 @@ PARABOLA = Searchable(Settings, space, cells, score, preset)
 
 
 def run(runs, trials=6, jobs=1, config=None, searchable=PARABOLA, study="parabola", **more):
-    places = {"runs": runs, "data": Path("data"), "local": LOCAL}
-    return search.search(study, searchable, config or Settings(), trials=trials, jobs=jobs, **places, **more)
+    places = {"runs": runs, "data": Path("data"), "local": LOCAL, "place": Place(jobs=jobs)}
+    return search.search(study, searchable, config or Settings(), trials=trials, **places, **more)
 
 
 @quick
