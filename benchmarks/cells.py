@@ -15,7 +15,7 @@ from pathlib import Path
 import _rounds
 import click
 
-GANS = ("dcgan", "wgan-gp", "sngan", "relativistic", "r3gan")
+GANS = ("dcgan", "wgan-gp", "sngan", "ragan", "r3gan")
 ROW = {"kind": "gan", "model": "dcgan", "imageset": "digits", "seed": 0, "split": "test", "space": "pixels", "n": 500}
 
 

@@ -2,7 +2,6 @@
 
 import json
 import time
-from pathlib import Path
 
 import pytest
 from making import fake as cell
@@ -13,13 +12,18 @@ from lab.cells.folder import CellFolder
 from lab.running import schedule, slurm
 from lab.running.executors import slurm as executor
 from lab.running.executors.slurm import Executor
+from lab.running.place import HERE
 from lab.running.sbatch import Asked
+from lab.studying.collect import collect
+from lab.studying.plan import plan_study, study_config
+from lab.studying.study import do_cells
 
 pytestmark = [
     pytest.mark.skipif(bool(MISSING), reason=f"there is no Slurm here ({', '.join(MISSING)}): .ci/run installs it"),
     pytest.mark.usefixtures("cluster", "importable"),
 ]
 LOCAL = {"data": "data", "download": False}
+SMALL = {"seeds": 1, "points": 32, "steps": 4, "measurements": 2}
 
 
 @pytest.fixture(scope="module")
@@ -84,13 +88,10 @@ def test_what_is_told_that_its_time_is_over_goes_on_from_what_it_saved(tmp_path)
     jobs = {path: slurm.queue()[path].number for path in paths}
     for path, number in jobs.items():
         said("scancel", "--signal=USR1", *(["--batch"] if path != paths[1] else []), number)
-    for path in paths[:2]:
-        wait_for(lambda: slurm.queue()[path].state in ("PENDING", "COMPLETED"))  # noqa: B023
-        said("scontrol", "update", f"JobId={jobs[path]}", "StartTime=now")
     outcome = do([folder for folder in folders.values() if folder.label != "goes-on-0"])
     assert len(outcome.done) == 2, outcome
     assert all(values(folders[f"goes-on-{number}"]) == {"saved": 1} for number in (1, 2))
-    assert all(slurm.queue()[path].number == jobs[path] for path in paths), "the same jobs, found in the queue"
+    assert {path: slurm.queue()[path].number for path in paths} == jobs, "the same jobs, found in the queue"
     assert "ask for more by --slurm time=" in folders["goes-on-0"].failure.message
 
 
@@ -109,21 +110,25 @@ def test_what_is_cancelled_saves_and_what_can_never_begin_is_told(tmp_path):
 
 
 def test_a_study_is_left_in_the_queue_listed_collected_and_the_same(tmp_path, snnl):
-    command = ["study", "toy", "--preset", "smoke", "--points", "32", "--steps", "4", "--measurements", "2", "--json"]
+    command = ["study", "toy", "--preset", "smoke", "--json"]
+    command += [word for name, value in SMALL.items() for word in (f"--{name}", value)]
     where = ["--executor", "slurm", "--slurm", "comment=toy"]
-    left = snnl(*command, *where, "--detach", cwd=tmp_path)
+    left = snnl(*command, *where, "--slurm", "hold", "--detach", cwd=tmp_path)
     assert left.returncode == 0, left.stderr
     queued = json.loads(left.stdout.splitlines()[-1])
-    assert len(queued["queued"]) == 2
+    assert len(queued["queued"]) == 1
     listed = snnl("runs", "list", "--json", cwd=tmp_path)
     states = {run["kind"]: run["state"] for run in json.loads(listed.stdout.splitlines()[-1])["runs"]}
-    assert set(states) == {"cell", "study"} and set(states.values()) <= {"pending", "running", "done"}, listed.stdout
+    assert states == {"cell": "pending", "study": "pending"}
+    assert "is held: scontrol release lets it go)" in listed.stdout
     refused = snnl("runs", "remove", queued["folder"], "--yes", cwd=tmp_path)
-    assert refused.returncode == 1 and "snnl runs cancel" in refused.stderr
+    assert refused.returncode == 1 and "is in Slurm's queue (job" in refused.stderr
+    said("scontrol", "release", *said("squeue", "-h", "-o", "%A").split())
     done = snnl(*command, *where, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    here = snnl(*command, "--executor", "here", "--runs", "here", cwd=tmp_path, OMP_NUM_THREADS="1")
-    tables = [json.loads(one.stdout.splitlines()[-1])["table"] for one in (done, here)]
-    one, other = ((tmp_path / Path(table)).read_bytes() for table in tables)
-    assert one == other
-    assert said("squeue", "-h", "-t", "all", "-o", "%k").split().count("toy") == 2, "each cell once"
+    plan = plan_study("toy", study_config("toy", "smoke", SMALL), tmp_path, tmp_path / "here")
+    do_cells(plan, local=LOCAL, place=HERE, progress=False)
+    names = [planned.cell.folder_name for planned in plan.cells]
+    here = collect("toy", names, plan.runs).table.to_csv(index=False)
+    assert (tmp_path / json.loads(done.stdout.splitlines()[-1])["table"]).read_text() == here
+    assert said("squeue", "-h", "-t", "all", "-o", "%k").split().count("toy") == 1, "no cell twice"
