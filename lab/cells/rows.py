@@ -25,9 +25,9 @@ def read_row(line: str) -> dict[str, Any]:
         ValueError: it is none: its columns are not numbers or null, and texts.
     """
     row = from_json(line)
-    for column in COLUMNS:
-        value = row.get(column)
-        if value is not None and not (_is_number(value) if column in NUMBERS else isinstance(value, str)):
+    for column, value in row.items():
+        right = _is_number(value) if column in NUMBERS else isinstance(value, str)
+        if not (right or value is None) and column in COLUMNS:
             raise ValueError(f"{column} is {value!r}")
     return row
 

@@ -10,7 +10,7 @@ from lab.cells.cell import Cell, with_needs
 from lab.cells.folder import CellFolder
 from lab.cells.fresh import dropped_if_bare
 from lab.errors import WorkbenchError
-from lab.processes import world_size
+from lab.processes import rank, world_size
 from lab.running import schedule, timing
 from lab.running.executors import here
 from lab.running.place import HERE, Place
@@ -35,7 +35,8 @@ def _do(cell: Cell, runs: Path, local: dict[str, Any]) -> CellFolder:
     folder, known = CellFolder.create(cell, layout.cells(runs), local), timing.read(runs)
     if not folder.done:
         do_folder(folder.path, known.seconds(cell) if known.knows([cell]) else None)
-        timing.learn(runs, [(cell, folder.seconds)])
+        if rank() == 0:  # which has marked it as done
+            timing.learn(runs, [(cell, folder.seconds)])
     return folder
 
 
