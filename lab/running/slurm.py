@@ -45,7 +45,10 @@ NEVER = {
     "DependencyNeverSatisfied": f"waits for a job that failed; {AGAIN}",
 }
 """Reasons for which a job waits that time does not change, by Slurm's name of them."""
+HELD = "launch failed requeued held"
+"""The reason of a job that a node failed to begin: it waits for ever, unless it is released."""
 REASONS = {
+    HELD: "its node failed to begin it; it is tried again",
     "None": "Slurm has not looked at it yet",
     "Priority": "others come first",
     "Resources": "waits for free nodes",
@@ -86,6 +89,11 @@ class Job:
     def pending(self) -> bool:
         """Whether it is not at work."""
         return self.state in PENDING
+
+    @property
+    def held(self) -> bool:
+        """Whether it waits until it is released, because a node failed to begin it."""
+        return self.state == "PENDING" and self.reason == HELD
 
     @property
     def never(self) -> str | None:
@@ -167,6 +175,15 @@ def fate(number: str, state: str, log: Path) -> str:
     if not state:
         return f"its job {number} has gone, and Slurm tells no more of it ({log} may); {AGAIN}."
     return f"its job {number} ended without a word of why ({log} tells more; often it is memory); {AGAIN}."
+
+
+def release(number: str) -> None:
+    """Let a job go that is held.
+
+    Raises:
+        WorkbenchError: Slurm refuses it, or does not answer.
+    """
+    _run("scontrol", "release", number)
 
 
 @contextmanager

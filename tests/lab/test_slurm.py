@@ -115,12 +115,34 @@ def test_what_is_done_is_done_whatever_slurm_says(tmp_path, queue, state):
     assert do([folder]).done == [folder.path]
 
 
-def test_a_job_that_slurm_has_forgotten_is_judged_by_the_folder(tmp_path, queue):
-    good, bad = create([cell("double", 0), cell("double", 1)], tmp_path)
-    queue.becomes["double-0"] = lambda folder: (folder.mark_done(1.0), queue.jobs.pop(folder.path.resolve()))
-    queue.becomes["double-1"] = lambda folder: queue.jobs.pop(folder.path.resolve())
-    outcome = do([good, bad])
-    assert outcome.done == [good.path] and "Slurm tells no more" in outcome.broken[bad.path].message
+def test_a_job_that_slurm_has_lost_is_put_into_the_queue_again_unless_its_cell_is_done(tmp_path, queue):
+    good, once, ever = create([cell("double", number) for number in range(3)], tmp_path)
+
+    def lose(folder):
+        del queue.jobs[folder.path.resolve()]
+
+    def lose_once(folder):
+        lose(folder)
+        queue.becomes["double-1"] = queue.ends("COMPLETED", done=True)
+
+    queue.becomes |= {"double-1": lose_once, "double-2": lose}
+    queue.becomes["double-0"] = lambda folder: (folder.mark_done(1.0), lose(folder))
+    outcome = do([good, once, ever])
+    assert {*outcome.done} == {good.path, once.path} and "Slurm tells no more" in outcome.broken[ever.path].message
+    assert len(queue.after) == 1 + 2 + 4
+
+
+def test_a_job_that_its_node_failed_to_begin_is_let_go(tmp_path, queue, monkeypatch):
+    """Slurm would hold it for ever."""
+    (folder,) = create([cell("double", 0)], tmp_path)
+    queue.becomes["double-0"] = queue.ends("PENDING", reason="launch failed requeued held")
+
+    def release(number):
+        assert number == "100"
+        queue.ends("COMPLETED", done=True)(folder)
+
+    monkeypatch.setattr(slurm, "release", release)
+    assert do([folder]).done == [folder.path]
 
 
 def test_a_cell_waits_for_the_jobs_in_the_queue_that_it_needs(tmp_path, queue):

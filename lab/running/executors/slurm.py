@@ -29,6 +29,8 @@ LATE = 10.0
 """Seconds that a shared disk may need to show here what a job wrote elsewhere before it ended."""
 TRIES, AGAIN_SECONDS = 60, 5.0
 """How often a job is put into the queue while Slurm does not answer, and the seconds between."""
+LOSSES = 3
+"""How often a cell is put into the queue again whose job Slurm has lost."""
 SILENT = 300.0
 """Seconds without an answer of Slurm's before that is said."""
 
@@ -41,6 +43,7 @@ class _Work:
     number: str
     future: Future[None] = field(default_factory=Future)
     ended: float | None = None
+    lost: int = 0
 
 
 class Executor:
@@ -142,6 +145,8 @@ class Executor:
                 self._end(path, Failure(WorkbenchError.kind, f"its job {one.number} {job.never}."))
             elif job and not job.ended:
                 one.ended = None
+                if job.held:
+                    slurm.release(one.number)
                 if not job.pending and layout.is_done(path):
                     self._end(path)
             else:
@@ -156,7 +161,11 @@ class Executor:
             self._end(path)
         elif failure and failure.kind != LOST:
             self._end(path, failure)
-        elif time.monotonic() - one.ended >= LATE:
+        elif time.monotonic() - one.ended < LATE:
+            return
+        elif job is None and one.lost < LOSSES:  # its controller may have died before it had kept the job
+            one.number, one.lost, one.ended = self._put(one.folder), one.lost + 1, None
+        else:
             fate = slurm.fate(one.number, job.state if job else "", path / layout.LOG)
             failure = Failure(WorkbenchError.kind, fate)
             if all(layout.is_done(need) for need in needs_of(one.folder)):  # else Slurm has never begun it
