@@ -15,8 +15,12 @@ from pydantic.fields import FieldInfo
 
 from commands._printing import say
 from imagesets import SIZES, SOURCES, data_root, settle
+from lab import registry
 from lab.config import HIDDEN, LARGEST_WHOLE, Config
 from lab.errors import UsageError
+from lab.running import slurm
+from lab.running.place import Place
+from lab.running.sbatch import Asked
 from lab.training.tracking import check_trackers
 
 Decorator = Callable[[Any], Any]
@@ -125,7 +129,6 @@ folder = click.argument("folder", type=A_FOLDER)
 json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object as the last line on stdout.")
 runs = click.option("--runs", type=ANY_FOLDER, default=Path("runs"), help="Folder of the runs.")
 jobs = click.option("--jobs", type=count(), help="Cells side by side.  [default: one a core]")
-executor = click.option("--executor", default="slots", help="Where cells are done; list executors tells.")
 data = click.option("--data", type=ANY_FOLDER, callback=lambda _, __, given: data_root(given), help=DATA)
 download = click.option("--download/--no-download", default=True, help="Download data that are not there.")
 reading = together(data, download)
@@ -177,6 +180,37 @@ training = together(
     reading,
 )
 """Of every command that trains on images: `training_place` takes them."""
+
+
+def executing(default: str) -> Decorator:
+    """Where cells are done: `place_of` takes it."""
+    return together(
+        click.option("--executor", default=default, help="Where cells are done; list executors tells."),
+        click.option("--slurm", metavar="NAME=VALUE", multiple=True, help="An option of Slurm's sbatch, as it has it."),
+        click.option("--slurm-profile", type=A_FILE, help="TOML file of such options.  [default: $SNNL_SLURM]"),
+    )
+
+
+detach = click.option("--detach", is_flag=True, help="Leave the cells in Slurm's queue, and do not wait for them.")
+
+
+def place_of(values: dict[str, Any], detach: bool = False) -> Place:
+    """Remove the options `executing`, and `jobs` if it is there, from a command's values; the place that they name.
+
+    Raises:
+        UsageError: there is no such executor, it cannot be used here, or options are for another one.
+    """
+    executor, jobs = registry.check("executors", values.pop("executor")), values.pop("jobs", None)
+    given, profile = values.pop("slurm"), values.pop("slurm_profile")
+    if executor != "slurm":
+        if given or profile or detach:
+            name = "--slurm" if given else "--slurm-profile" if profile else "--detach"
+            raise UsageError(f"{name} is for --executor slurm.")
+        return Place(executor, jobs)
+    file = profile or os.environ.get("SNNL_SLURM")
+    asked = Asked.of(given, Path(file) if file else None)
+    slurm.check()
+    return Place(executor, jobs, asked)
 
 
 def of(settings: type[Config]) -> Decorator:

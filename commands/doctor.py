@@ -3,15 +3,19 @@
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 
 from commands import _options as options
 from commands._printing import print_json
 from lab import machine, registry
-from lab.checks import Warn, finding, machine_checks
+from lab.cells import layout
+from lab.checks import Warn, finding, machine_checks, nearest
+from lab.running.place import HERE, Place
 
 TINY = {"width": 4, "latent": 8, "batch": 16}
 STEPS = 2
@@ -21,11 +25,12 @@ STEPS = 2
 @options.runs
 @options.data
 @click.option("--processes", type=options.count(most=1024), default=1, help="Try a training on so many processes too.")
+@options.executing("here")
 @options.json
-def command(runs: Path, data: Path, processes: int, as_json: bool) -> None:
+def command(runs: Path, data: Path, processes: int, as_json: bool, **values: Any) -> None:
     """Print each finding as soon as its check is done; exits with 1 where something is broken."""
     found = []
-    for one in findings(runs, data, processes):
+    for one in findings(runs, data, processes, options.place_of(values)):
         click.echo(f"{one['state']:<7}  {one['check']}: {one['text']}")
         found.append(one)
     sound = all(one["state"] != "broken" for one in found)
@@ -34,12 +39,16 @@ def command(runs: Path, data: Path, processes: int, as_json: bool) -> None:
         raise SystemExit(1)
 
 
-def findings(runs: Path, data: Path, processes: int) -> Iterator[dict[str, str]]:
-    """What each check finds; all of them take a few seconds, and one that fails does not stop the others."""
+def findings(runs: Path, data: Path, processes: int, place: Place = HERE) -> Iterator[dict[str, str]]:
+    """What each check finds; all of them take a few seconds, and one that fails does not stop the others.
+
+    The trainings are done at the place, in the folder of the runs if that is another machine's, too.
+    """
     checks = machine_checks(runs, data)
-    checks |= {"imagesets": partial(check_imagesets, data), "training": partial(check_training, 1)}
+    train = partial(check_training, place=place, below=nearest(runs) if place.queues else None)
+    checks |= {"imagesets": partial(check_imagesets, data), "training": partial(train, 1)}
     if processes > 1:
-        checks["processes"] = partial(check_training, processes)
+        checks["processes"] = partial(train, processes)
     for name, check in checks.items():
         yield finding(name, check)
 
@@ -61,19 +70,32 @@ def check_imagesets(data: Path) -> str:
     return text
 
 
-def check_training(processes: int) -> str:
+def check_training(processes: int, place: Place = HERE, below: Path | None = None) -> str:
     """Two steps of a tiny GAN, in a folder that is gone afterwards; several processes must reach each other for it."""
     from lab.running.one import do_cell
     from tasks import train_gan
 
     start = time.monotonic()
     kimg = STEPS * TINY["batch"] / 1000
-    how = {"processes": processes, "device": "cuda" if len(machine.gpus()) >= processes else "cpu"}
+    device = "auto" if place.queues else "cuda" if len(machine.gpus()) >= processes else "cpu"
+    how = {"processes": processes, "device": device}
     config = train_gan.Config.parse({"gan": "dcgan", "settings": TINY, "kimg": kimg, **how})
-    with tempfile.TemporaryDirectory(prefix="snnl-doctor-") as place:
-        local = {"data": place, "download": False}
-        folder = do_cell(train_gan.cell(config, Path(place)), Path(place), local)
+    with tempfile.TemporaryDirectory(prefix="snnl-doctor-", dir=below) as home:
+        cell = train_gan.cell(config, Path(home))
+        with recalled(Path(home)):
+            folder = do_cell(cell, Path(home), {"data": home, "download": False}, place)
         where, steps = folder.environment, max(row["step"] for row in folder.rows())
     who = "one process" if processes == 1 else f"{processes} processes"
     taken = time.monotonic() - start
     return f"{steps} steps of a tiny dcgan on {where['device']}, {who}, {where['precision']}: {taken:.1f} s"
+
+
+@contextmanager
+def recalled(runs: Path) -> Iterator[None]:
+    """Whatever ends the block, no job is left behind that does a cell below a folder of runs."""
+    from lab.running import slurm
+
+    try:
+        yield
+    finally:
+        slurm.cancel(job.number for job in slurm.live(layout.all_cells(runs)).values())

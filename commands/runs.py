@@ -10,11 +10,13 @@ import click
 from commands import _options as options
 from commands import _site
 from commands._printing import print_json, print_table, say
-from lab.cells import removal
+from lab.cells import layout, removal
 from lab.cells.export import export as copy
+from lab.cells.record import read_search, read_study
 from lab.cells.runs import Run, Runs, show_run, size_text
-from lab.errors import UsageError
+from lab.errors import UsageError, WorkbenchError
 from lab.pace import duration
+from lab.running import slurm
 
 INTERRUPTED = 130
 
@@ -25,7 +27,7 @@ command = click.Group("runs", help=__doc__, commands=[_site.command])
 @options.runs
 @options.json
 def list_folders(runs: Path, as_json: bool) -> None:
-    """List studies and cells: their state, how long ago they were written to, and their size on disk."""
+    """List studies, searches and cells: their state, how long ago they were written to, and their size on disk."""
     found = Runs(runs)
     about = _print_runs(found, found.all)
     say(f"{len(about)} in {runs}. Next: snnl runs show FOLDER")
@@ -36,7 +38,7 @@ def list_folders(runs: Path, as_json: bool) -> None:
 @options.folder
 @options.json
 def show(folder: Path, as_json: bool) -> None:
-    """Print what is known of a study's or a cell's FOLDER: settings, state, failure, needs, files."""
+    """Print what is known of a study's, a search's or a cell's FOLDER: settings, state, failure, needs, files."""
     found = show_run(folder)
     _print_nested({**found, "age": duration(found["age"]), "size": size_text(found["size"])})
     print_json(found, as_json)
@@ -49,9 +51,11 @@ def show(folder: Path, as_json: bool) -> None:
 @click.option("--yes", is_flag=True, help="Remove without asking.")
 @options.json
 def remove(folders: tuple[Path, ...], runs: Path, dry_run: bool, yes: bool, as_json: bool) -> None:
-    """Remove FOLDERs of studies, with the cells that nobody else needs, and of cells that nobody needs."""
+    """Remove FOLDERs of studies and searches, with the cells that nobody else needs, and of cells that nobody needs."""
     found = Runs(runs)
     taken = removal.to_remove(found, folders)
+    for folder, job in slurm.live(run.path for run in taken).items():
+        raise WorkbenchError(f"{folder.name} is in Slurm's queue (job {job.number}): snnl runs cancel {folder} first.")
     if not (dry_run or yes or sys.stdin.isatty()):
         raise UsageError("Nothing was removed: there is no terminal to ask on; --yes removes without asking.")
     about = _print_runs(found, taken)
@@ -64,10 +68,31 @@ def remove(folders: tuple[Path, ...], runs: Path, dry_run: bool, yes: bool, as_j
 
 
 @command.command()
+@click.argument("folders", nargs=-1, required=True, metavar="FOLDER...", type=options.A_FOLDER)
+def cancel(folders: tuple[Path, ...]) -> None:
+    """Cancel the jobs of Slurm's queue that do cells of studies, or cells, by their FOLDERs; trainings save first."""
+    slurm.check()
+    jobs = slurm.live({cell for folder in folders for cell in _cells(folder)})
+    slurm.cancel(job.number for job in jobs.values())
+    say(f"Cancelled: {len(jobs)} jobs.")
+
+
+def _cells(folder: Path) -> list[Path]:
+    """The folder itself if it is a cell's, or those of the study or search that it is of."""
+    if layout.is_search(folder):
+        names = read_search(folder)[1]
+    elif layout.is_cell(folder) and not layout.is_study(folder):
+        return [folder]
+    else:
+        names = read_study(folder)[2]
+    return [layout.cell(layout.root_of(folder), name) for name in names]
+
+
+@command.command()
 @options.folder
 @click.argument("target", type=options.ANY_FOLDER)
 def export(folder: Path, target: Path) -> None:
-    """Copy a study's FOLDER and its finished cells, or one finished cell's, without weights, below TARGET."""
+    """Copy a study's or search's FOLDER and its finished cells, or one finished cell's, without weights, to TARGET."""
     click.echo(f"{copy(folder, target)}")
 
 
@@ -83,9 +108,25 @@ def _agreed(question: str) -> bool:
 def _print_runs(found: Runs, listed: Sequence[Run]) -> list[dict[str, Any]]:
     """Print some of the runs that were found; their summaries."""
     about = [found.summary(run) for run in listed]
-    rows = [[run["folder"], run["state"], duration(run["age"]), size_text(run["size"])] for run in about]
+    jobs = slurm.live(cell.path for cell in found.cells.values())
+    for run, told in zip(listed, about, strict=True):
+        cells = (
+            [run.path] if run.kind == "cell" else [found.cells[name].path for name in run.needs if name in found.cells]
+        )
+        here = [jobs[path] for path in cells if path in jobs]
+        if here and told["state"] in ("unfinished", "failed"):
+            told["state"] = "pending" if all(job.pending for job in here) else "running"
+            told["jobs"] = {job.number: job.waits if job.pending else "at work" for job in here}
+    rows = [[run["folder"], _state(run), duration(run["age"]), size_text(run["size"])] for run in about]
     print_table([["folder", "state", "age", "size"], *rows])
     return about
+
+
+def _state(run: dict[str, Any]) -> str:
+    """The state in words; with its jobs in a queue, and why the first one waits."""
+    jobs = run.get("jobs", {})
+    about = next((f"job {number}, {why}" for number, why in jobs.items()), "") if len(jobs) < 2 else f"{len(jobs)} jobs"
+    return f"{run['state']} ({about})" if about else run["state"]
 
 
 def _print_nested(found: dict[str, Any], indent: str = "") -> None:

@@ -9,13 +9,16 @@ import click
 from commands import _options as options
 from commands._entries import entry_group, help_of, print_entries
 from commands._printing import print_json, print_result, say, takes
+from commands._queue import asking, print_queued
 from imagesets import SOURCES, data_root, title
 from lab import machine, registry
+from lab.cells import layout
 from lab.errors import UsageError
 from lab.pace import duration
 from lab.running import timing
+from lab.running.place import Place
 from lab.studying.plan import Plan, plan_study, study_config
-from lab.studying.study import run_study
+from lab.studying.study import queue_study, run_study
 from studies._config import ImageStudy, TrainingStudy
 
 Local = dict[str, Any]
@@ -35,24 +38,28 @@ def _make(name: str) -> click.Command:
     @click.option("--config", "file", type=options.A_FILE, help="JSON file of settings, as tune writes; options win.")
     @options.of(module.Config)
     @options.jobs
-    @options.executor
+    @options.executing("slots")
+    @options.detach
     @click.option("--published", is_flag=True, help="Take finished cells that ship in results/ as done.")
     @click.option("--dry-run", is_flag=True, help="List the cells and an estimate of the time; do nothing.")
     @(options.training if reads else options.together())
     @options.runs
     @options.json
-    def command(
-        jobs: int | None, executor: str, published: bool, dry_run: bool, runs: Path, as_json: bool, **values: Any
-    ) -> None:
-        registry.check("executors", executor)
+    def command(detach: bool, published: bool, dry_run: bool, runs: Path, as_json: bool, **values: Any) -> None:
+        place = options.place_of(values, detach)
         plan, local = _plan(name, runs, published, **values)
-        if _is_slow(plan):
+        if not place.queues and _is_slow(plan):
             say(SLOW)
         if dry_run:
-            return _print_plan(plan, jobs, as_json)
+            return _print_plan(plan, place, as_json)
+        if detach and plan.to_do:
+            outcome = queue_study(plan, local=local, place=place)
+            return print_queued(plan.study, plan.folder, outcome, as_json)
         done = f"All {len(plan.cells)} cells are done; drawing the report." if plan.cells else "Drawing the report."
-        say(_outlook(plan, jobs) if plan.to_do else done)
-        print_result(run_study(plan, local=local, jobs=jobs, executor=executor), as_json)
+        say(_outlook(plan, place) if plan.to_do else done)
+        with asking(place, [layout.cell(runs, cell.folder_name) for cell in plan.to_do]):
+            result = run_study(plan, local=local, place=place)
+        print_result(result, as_json)
 
     return command
 
@@ -81,23 +88,25 @@ def _is_slow(plan: Plan) -> bool:
     return machine.resolve_device(config.device) == "cpu" and machine.resolve_precision("auto", "cpu") != "bf16"
 
 
-def _outlook(plan: Plan, jobs: int | None) -> str:
-    slots, left = plan.slots(jobs), len(plan.to_do)
+def _outlook(plan: Plan, place: Place) -> str:
+    slots, left = plan.slots_at(place), len(plan.to_do)
     if not left:
         return f"0 of {len(plan.cells)} cells to do."
     hint = f" {len(plan.published)} of them ship in results/: --published takes those." if plan.published else ""
+    if place.queues:
+        return f"{left} of {len(plan.cells)} cells to do, by {place.executor}.{hint}"
     time = takes(plan.to_do, slots, plan.runs)
     return f"{left} of {len(plan.cells)} cells to do, {min(slots, left)} side by side, {time}.{hint}"
 
 
-def _print_plan(plan: Plan, jobs: int | None, as_json: bool) -> None:
+def _print_plan(plan: Plan, place: Place, as_json: bool) -> None:
     known = timing.read(plan.runs)
     for planned in plan.cells:
         cost = f"~{duration(known.seconds(planned.cell))}" if planned.state == "to do" else ""
         click.echo(f"{planned.state:<9}  {planned.cell.folder_name}  {cost}".rstrip())
-    click.echo(_outlook(plan, jobs))
+    click.echo(_outlook(plan, place))
     cells = [{"cell": planned.cell.folder_name, "state": planned.state} for planned in plan.cells]
-    seconds = round(known.estimate(plan.to_do, plan.slots(jobs)))
+    seconds = round(known.estimate(plan.to_do, plan.slots_at(place)))
     print_json({"study": plan.study, "cells": cells, "seconds": seconds}, as_json)
 
 

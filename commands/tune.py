@@ -9,8 +9,12 @@ import click
 from commands import _options as options
 from commands._entries import entry_group
 from commands._printing import print_json, print_table, say, takes
+from commands._queue import asking
 from lab import registry
+from lab.cells import layout
 from lab.studying.search import Searching, plan_search, search
+
+STORAGE = "Database from which several workers take trials, as postgresql://USER@HOST/NAME.  [default: the folder]"
 
 
 def _make(name: str) -> click.Command:
@@ -25,21 +29,25 @@ def _make(name: str) -> click.Command:
     )
     @options.of(searchable.settings)
     @options.jobs
+    @options.executing("slots")
+    @click.option("--storage", metavar="URL", help=STORAGE)
     @click.option("--folder", type=options.ANY_FOLDER, help="Folder of the search.  [default: one below runs]")
     @click.option("--dry-run", is_flag=True, help="Tell what is searched and an estimate of the time; do nothing.")
     @options.training
     @options.runs
     @options.json
     def command(
-        trials: int, jobs: int | None, folder: Path | None, dry_run: bool, runs: Path, as_json: bool, **values: Any
+        trials: int, storage: str | None, folder: Path | None, dry_run: bool, runs: Path, as_json: bool, **values: Any
     ) -> None:
+        place = options.place_of(values)
         config = searchable.settings.parse(options.taken(values, searchable.settings))
         data, local, settle = options.training_place(**values)
-        where: dict[str, Any] = {"runs": runs, "data": data, "folder": folder, "jobs": jobs}
+        where: dict[str, Any] = {"runs": runs, "data": data, "folder": folder, "place": place}
         config = config.settled(settle).fitted(data, say)
         if dry_run:
             return _print_plan(name, plan_search(name, searchable, config, **where), trials, runs, as_json)
-        found = search(name, searchable, config, trials=trials, local=local, **where, say=say)
+        with asking(place, layout.all_cells(runs)):
+            found = search(name, searchable, config, trials=trials, local=local, **where, storage=storage, say=say)
         print_table(found.rows())
         say(f"Best: trial {found.best.number + 1}, {found.preset}")
         say(f"Next: {shlex.join(['snnl', 'study', name, '--config', str(found.preset)])}")

@@ -1,5 +1,7 @@
 """How work ends when it is asked to: by Ctrl-C (SIGINT), Slurm or `kill` (SIGTERM), or a terminal that closes (SIGHUP).
 
+Slurm is asked to send SIGUSR1 where a job's time is nearly over.
+
 A command raises an error and cleans up. A training goes on to the end of its step, saves, and raises the error then. A
 signal that is ignored, as `nohup` has it, stays so. In threads other than the main one nothing is changed.
 """
@@ -19,7 +21,8 @@ PATIENCE = 20.0
 """Seconds that work has to save in: Slurm kills 30 after it asked."""
 CTRL_C = signal.SIGINT
 HANGUP = (signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()
-OTHERS = (signal.SIGTERM, *HANGUP)
+TIME_OVER = (signal.SIGUSR1,) if hasattr(signal, "SIGUSR1") else ()
+OTHERS = (signal.SIGTERM, *TIME_OVER, *HANGUP)
 TERMINAL = (CTRL_C, *HANGUP)
 """What a terminal sends to all processes that it sees."""
 SAVING = "Ending: trainings finish their step and save. Ctrl-C again ends them at once."
@@ -30,7 +33,7 @@ class Interrupted(KeyboardInterrupt):
 
     def __init__(self, number: int = signal.SIGTERM) -> None:
         super().__init__()
-        self.exit_code = 128 + number
+        self.number, self.exit_code = number, 128 + number
 
 
 class Ending:

@@ -78,10 +78,18 @@ def check(kind: str, name: str, having: str | None = None) -> str:
     Raises:
         UsageError: it is not; the message tells the nearest that is.
     """
+    if having is None and kind in KINDS and NAME.fullmatch(name) and _file_of(kind, name) is not None:
+        return name  # plans ask for the same few names, for each of their cells
     known = [entry.name for entry in entries(kind, having)]
     if name not in known:
         raise unknown_name(KINDS[kind], name, known)
     return name
+
+
+def _file_of(kind: str, name: str) -> Path | None:
+    """The file of an entry, if there is one."""
+    stem = folder_of(kind) / name.replace("-", "_")
+    return next((path for path in (stem.with_suffix(".py"), stem / "__init__.py") if path.is_file()), None)
 
 
 def known(kind: str) -> AfterValidator:

@@ -20,6 +20,14 @@ def made(task="train", label="name", config=None, **more):
     return Cell(task, label, Free(**(config or {})), **more)
 
 
+def fake(task, number=0, needs=(), **more):
+    """A cell of a task in `tests/lab/fakes`, for tests that use `importable`."""
+    from lab import registry
+
+    config = registry.load("tasks", task).Config(number=number)
+    return Cell(task, f"{task}-{number}", config, needs=tuple(needs), **more)
+
+
 def do(folder, monkeypatch, function):
     """Do a cell by a function in place of its task."""
     from types import SimpleNamespace

@@ -7,6 +7,7 @@ the code decides is told apart by versions, `VERSION` in the file of a task, a G
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 from lab.config import Config
@@ -41,7 +42,7 @@ class Cell(Generic[ConfigT]):
     processes: int = 1
     cost: float = 1.0
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Hash (16 hexadecimal digits) of all that decides the result."""
         return content_hash(self.identity())

@@ -7,24 +7,31 @@ from pathlib import Path
 from lab.cells import layout
 from lab.cells.folder import CellFolder
 from lab.cells.kept import check_kept
-from lab.cells.record import read_study
+from lab.cells.record import read_search, read_study
 from lab.errors import UsageError, WorkbenchError
 from lab.files import atomic_write, write_json
 
 
 def export(folder: Path, target: Path) -> Path:
-    """Copy a finished cell, or a study and its finished cells, below `target`; a report is drawn anew from there.
+    """Copy a finished cell, or a study or a search and its finished cells, below `target`; from there a report is drawn
+    anew, and a search goes on.
 
     Returns:
         The copied folder.
 
     Raises:
-        UsageError: the folder is no study's and no cell's.
+        UsageError: the folder is no study's, no search's and no cell's.
         WorkbenchError: a cell is damaged or is not finished, a run holds links, or the target holds something else
             under a cell's name.
     """
     if layout.is_study(folder):
-        return _export_study(folder.resolve(), target)
+        whole = folder.resolve()
+        copied = layout.study(target, whole.parent.name, whole.name)
+        return _export_with_cells(whole, read_study(whole)[2], copied, target, layout.KEPT_OF_STUDY)
+    if layout.is_search(folder):
+        whole = folder.resolve()
+        copied = layout.search(target, whole.parent.name, whole.name)
+        return _export_with_cells(whole, read_search(whole)[1], copied, target, layout.KEPT_OF_SEARCH)
     if not layout.is_cell(folder):
         raise UsageError(f"{folder} is no study's folder and no cell's; a study's looks like runs/studies/NAME/HASH.")
     if not CellFolder(folder).done:
@@ -33,13 +40,11 @@ def export(folder: Path, target: Path) -> Path:
     return _export_cell(folder.resolve(), target)
 
 
-def _export_study(folder: Path, target: Path) -> Path:
-    root, (_, _, names) = layout.root_of(folder), read_study(folder)
-    for cell in (layout.cell(root, name) for name in names):
+def _export_with_cells(folder: Path, names: list[str], copied: Path, target: Path, kept: Iterable[str]) -> Path:
+    for cell in (layout.cell(layout.root_of(folder), name) for name in names):
         if layout.is_done(cell):
             _export_cell(cell, target)
-    copied = layout.study(target, folder.parent.name, folder.name)
-    _copy(folder, copied, layout.KEPT_OF_STUDY)
+    _copy(folder, copied, kept)
     return copied
 
 

@@ -24,6 +24,12 @@ class Failure:
     def __str__(self) -> str:
         return self.message
 
+    def error(self) -> WorkbenchError:
+        """The exception that it is."""
+        error = WorkbenchError(self.message)
+        error.kind = self.kind
+        return error
+
 
 def failure_of(error: BaseException, folder: Path | None = None) -> Failure:
     """The failure that an exception is; of one that nobody foresaw, with where its traceback lies."""

@@ -7,10 +7,11 @@ from pathlib import Path
 from lab import files, locks
 from lab.cells import layout
 from lab.cells.failure import read_failure
-from lab.cells.record import read_study
+from lab.cells.record import read_search, read_study
 from lab.errors import DivergedError, WorkbenchError
 
-BARE = {layout.CONFIG, layout.PLAN, layout.ENVIRONMENT, layout.EVENTS, layout.FAILED, layout.LOCK, layout.JOURNAL}
+BARE = {layout.CONFIG, layout.PLAN, layout.SEARCH, layout.ENVIRONMENT, layout.EVENTS, layout.FAILED, layout.LOCK}
+BARE |= {layout.JOURNAL}
 """Files that tell of no work."""
 MAYBE_EMPTY = {layout.ROWS, layout.LOG}
 """Files that tell of none where they are empty."""
@@ -48,11 +49,20 @@ def _drop(folder: Path) -> None:
     if not folder.exists():
         return
     with locks.exclusive(folder / layout.LOCK, PATIENCE):
-        if locks.is_at_work(folder) or not _is_bare(folder):
+        if locks.is_at_work(folder) or not _is_bare(folder) or _is_queued(folder):
             return
         for path in [path for path in folder.iterdir() if path.name != layout.LOCK]:
             files.remove(path)
     folder.rmdir()
+
+
+def _is_queued(folder: Path) -> bool:
+    """Whether cells of a study or of a search were put into a queue, where they may be still."""
+    try:
+        names = read_search(folder)[1] if layout.is_search(folder) else read_study(folder)[2]
+        return any((layout.cell(layout.root_of(folder), name) / layout.JOB).exists() for name in names)
+    except WorkbenchError:  # it is a cell's folder
+        return False
 
 
 def _is_bare(folder: Path) -> bool:

@@ -20,11 +20,11 @@ from lab.errors import WorkbenchError
 from lab.files import read_json, remove, write_json
 from lab.registry import ROOT
 
-CONFIG, PLAN = "config.json", "plan.json"
+CONFIG, PLAN, SEARCH = "config.json", "plan.json", "search.json"
 ENVIRONMENT, EVENTS, ROWS, TABLE = "environment.json", "events.jsonl", "rows.jsonl", "rows.csv"
 TIMING = "timing.json"
 DONE, FAILED, TRACEBACK = "DONE", "FAILED", "traceback.txt"
-LOCK, LOG, JOURNAL = "lock", "log.txt", "journal.log"
+LOCK, LOG, JOB, JOURNAL = "lock", "log.txt", "job.sh", "journal.log"
 JOURNAL_LOCK = f"{JOURNAL}.lock"
 """Optuna's, a link to the journal; nothing is read or written by it."""
 CHECKPOINTS, SAMPLES, SNAPSHOTS, TRACKERS = "checkpoints", "samples", "snapshots", "trackers"
@@ -37,6 +37,8 @@ WEIGHTS = f"{SNAPSHOTS}/*.safetensors"
 """What a cell keeps for other cells and for reports."""
 KEPT_OF_CELL = (ENVIRONMENT, ROWS, *ARTIFACTS)
 KEPT_OF_STUDY = (CONFIG, PLAN, DONE)
+TRIALS, PRESET = "trials.csv", "preset.json"
+KEPT_OF_SEARCH = (SEARCH, JOURNAL, TRIALS, PRESET, DONE)
 """What an export copies; of a cell, beside its settings and the mark of finished work."""
 
 
@@ -68,6 +70,11 @@ def studies(root: Path) -> list[Path]:
 def search(root: Path, name: str, key: str) -> Path:
     """The folder of a search with settings of that key."""
     return _below(root, "searches", name, key)
+
+
+def searches(root: Path) -> list[Path]:
+    """The folders of all searches."""
+    return [folder for name in _folders(_below(root, "searches")) for folder in _folders(name)]
 
 
 def own(path: Path) -> Path:
@@ -113,10 +120,10 @@ def check_plain(folder: Path) -> None:
 
 
 def root_of(folder: Path) -> Path:
-    """The folder of runs that a study's or a cell's folder lies in; the nearest to it where the path is too short."""
+    """The folder of runs that a run's folder lies in; the nearest to it where the path is too short."""
     path = folder.resolve()
     above = [*path.parents] or [path]
-    return above[min(2 if is_study(path) else 1, len(above) - 1)]
+    return above[min(2 if is_study(path) or is_search(path) else 1, len(above) - 1)]
 
 
 def is_done(folder: Path) -> bool:
@@ -132,6 +139,11 @@ def is_cell(folder: Path) -> bool:
 def is_study(folder: Path) -> bool:
     """Whether a folder looks like a study's."""
     return (folder / PLAN).is_file()
+
+
+def is_search(folder: Path) -> bool:
+    """Whether a folder looks like a search's."""
+    return (folder / SEARCH).is_file()
 
 
 def mark(folder: Path, end: dict[str, Any]) -> None:

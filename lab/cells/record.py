@@ -16,7 +16,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, Field
 
 from lab.cells.cell import FORMAT, Cell, ConfigT, folder_name
-from lab.cells.layout import CONFIG, PLAN, check_plain
+from lab.cells.layout import CONFIG, PLAN, SEARCH, check_plain
 from lab.errors import UsageError, WorkbenchError
 from lab.files import read_json
 from lab.hashing import content_hash
@@ -143,7 +143,7 @@ def read_study(folder: Path) -> tuple[str, dict[str, Any], list[str]]:
         found, settings = (read_json(folder / name, "no study's folder") for name in (PLAN, CONFIG))
     except WorkbenchError as error:
         raise UsageError(f"{folder} is no study's folder; one looks like runs/studies/NAME/HASH.") from error
-    study, cells = plan_of(found, folder)
+    study, cells = plan_of(found, folder / PLAN)
     return study, settings, cells
 
 
@@ -152,8 +152,23 @@ def names_in(folder: Path) -> dict[str, str]:
     return _Plan.model_validate(read_json(folder / PLAN, "no study's folder")).names
 
 
-def plan_of(found: dict[str, Any], folder: Path) -> tuple[str, list[str]]:
-    """The study and the names of its cells, from what the plan in a folder holds.
+def read_search(folder: Path) -> tuple[str, list[str]]:
+    """The study whose settings a search's folder is of, and the names of its cells.
+
+    Raises:
+        UsageError: it is no search's folder, or its plan is damaged.
+        WorkbenchError: it holds links.
+    """
+    check_plain(folder)
+    try:
+        found = read_json(folder / SEARCH, "no search's folder")
+    except WorkbenchError as error:
+        raise UsageError(f"{folder} is no search's folder; one looks like runs/searches/NAME/HASH.") from error
+    return plan_of(found, folder / SEARCH)
+
+
+def plan_of(found: dict[str, Any], file: Path) -> tuple[str, list[str]]:
+    """The study and the names of the cells, from what the plan in a file holds.
 
     Raises:
         UsageError: it is damaged.
@@ -163,7 +178,7 @@ def plan_of(found: dict[str, Any], folder: Path) -> tuple[str, list[str]]:
         if len({*plan.cells}) < len(plan.cells):
             raise ValueError("a cell is there twice")
     except ValueError as error:
-        raise UsageError(f"{folder / PLAN} is damaged: the command that made the study mends it.") from error
+        raise UsageError(f"{file} is damaged: the command that made it mends it.") from error
     return plan.study, plan.cells
 
 

@@ -1,7 +1,7 @@
 """Removing runs that nobody needs.
 
-A study's folder goes with those of its cells that nothing left behind needs. Nothing is removed that something left
-behind needs, at which a command is at work, or that is no run's.
+A study's or a search's folder goes with those of its cells that nothing left behind needs. Nothing is removed that
+something left behind needs, at which a command is at work, or that is no run's.
 """
 
 from collections.abc import Iterable
@@ -55,8 +55,8 @@ def remove(root: Path, taken: Iterable[Run]) -> None:
         except locks.Taken:
             raise WorkbenchError(f"{run.name} has been taken up meanwhile: stop that first.") from None
         run.path.rmdir()
-        if run.kind == "study":
-            with suppress(OSError):  # other studies of that name are left
+        if run.kind != "cell":
+            with suppress(OSError):  # others of that name are left
                 run.path.parent.rmdir()
 
 
@@ -73,9 +73,9 @@ def _refuse_needed(runs: Runs, taken: dict[Path, Run]) -> None:
 
 
 def _cells_of(runs: Runs, named: Iterable[Run]) -> list[Run]:
-    """The cells that the studies among `named` need, and what those need in turn."""
+    """The cells that the studies and searches among `named` need, and what those need in turn."""
     found: dict[str, Run] = {}
-    left = [name for run in named if run.kind == "study" for name in run.needs]
+    left = [name for run in named if run.kind != "cell" for name in run.needs]
     while left:
         name = left.pop()
         if name in runs.cells and name not in found:
@@ -90,11 +90,11 @@ def _staying(runs: Runs, run: Run, taken: dict[Path, Run]) -> list[Run]:
 
 
 def _ordered(taken: dict[Path, Run]) -> list[Run]:
-    """The studies, then the cells, each before those that it needs."""
+    """The studies and searches, then the cells, each before those that it needs."""
     cells = {run.path.name: run for run in taken.values() if run.kind == "cell"}
     needs = {name: [need for need in run.needs if need in cells] for name, run in cells.items()}
     needs_first = [cells[name] for name in TopologicalSorter(needs).static_order()]
-    return [*(run for run in taken.values() if run.kind == "study"), *reversed(needs_first)]
+    return [*(run for run in taken.values() if run.kind != "cell"), *reversed(needs_first)]
 
 
 def _empty(run: Run) -> None:

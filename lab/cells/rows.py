@@ -25,9 +25,9 @@ def read_row(line: str) -> dict[str, Any]:
         ValueError: it is none: its columns are not numbers or null, and texts.
     """
     row = from_json(line)
-    for column in COLUMNS:
-        value = row.get(column)
-        if value is not None and not (_is_number(value) if column in NUMBERS else isinstance(value, str)):
+    for column, value in row.items():
+        right = _is_number(value) if column in NUMBERS else isinstance(value, str)
+        if not (right or value is None) and column in COLUMNS:
             raise ValueError(f"{column} is {value!r}")
     return row
 
@@ -44,6 +44,14 @@ def build_table(rows: Iterable[dict[str, Any]]) -> "pd.DataFrame":
     for column in COLUMNS:
         table[column] = pd.to_numeric(table[column]) if column in NUMBERS else table[column].astype(object).fillna("")
     return table.copy()  # columns that lie together: rows are picked out of them many times
+
+
+def joined(parts: Iterable["pd.DataFrame"]) -> "pd.DataFrame":
+    """The table of all the rows of several."""
+    import pandas as pd
+
+    whole = [*parts] or [build_table([])]
+    return whole[0] if len(whole) == 1 else pd.concat(whole, ignore_index=True)
 
 
 def pick(table: "pd.DataFrame", **equal: object) -> "pd.DataFrame":

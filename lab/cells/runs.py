@@ -1,6 +1,6 @@
-"""What lies in a runs folder: the studies and cells, how far they are, and who needs what.
+"""What lies in a runs folder: the studies, searches and cells, how far they are, and who needs what.
 
-A study needs the cells of its plan, and a cell those that it reads.
+A study needs the cells of its plan, a search those of its trials, and a cell those that it reads.
 """
 
 import os
@@ -16,19 +16,19 @@ from lab import locks
 from lab.cells import layout
 from lab.cells.events import last_progress
 from lab.cells.folder import CellFolder
-from lab.cells.record import read_record, read_study
+from lab.cells.record import read_record, read_search, read_study
 from lab.errors import UsageError, WorkbenchError
 
-MARKS = {"cell": layout.CONFIG, "study": layout.PLAN}
-"""The file by which a folder is known for a cell's or a study's."""
+MARKS = {"cell": layout.CONFIG, "study": layout.PLAN, "search": layout.SEARCH}
+"""The file by which a folder is known for what it is."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """A cell's or a study's folder.
+    """A cell's, a study's or a search's folder.
 
     Attributes:
-        kind: `cell` or `study`.
+        kind: `cell`, `study` or `search`.
         path: the folder.
         needs: the names of the cells that it needs.
         record: what is known of it; empty where its mark cannot be read.
@@ -41,7 +41,7 @@ class Run:
 
     @property
     def name(self) -> str:
-        """How people call it: the cell's folder, or the study's name and folder."""
+        """How people call it: the cell's folder, or the study's name and the folder."""
         return self.path.name if self.kind == "cell" else f"{self.path.parent.name}/{self.path.name}"
 
     def files(self) -> dict[Path, os.stat_result]:
@@ -64,18 +64,19 @@ class Runs:
         """Look through `root`, which need not exist."""
         self.root = root
         self.studies = list(_open("study", layout.studies(self.root)))
+        self.searches = list(_open("search", layout.searches(self.root)))
         self.cells = {run.path.name: run for run in _open("cell", layout.all_cells(self.root))}
 
     @property
     def all(self) -> list[Run]:
-        """The studies, then the cells, by name."""
-        return [*self.studies, *self.cells.values()]
+        """The studies, the searches, then the cells, by name."""
+        return [*self.studies, *self.searches, *self.cells.values()]
 
     def get(self, folder: Path) -> Run:
         """The run of a folder.
 
         Raises:
-            UsageError: it is no study's and no cell's folder in this runs folder.
+            UsageError: it is none in this runs folder.
         """
         for run in self.all:
             if run.path.resolve() == folder.resolve():
@@ -87,15 +88,16 @@ class Runs:
     def state(self, run: Run) -> str:
         """`done`, `running`, `failed` or `unfinished`; `unreadable` where its mark is torn or of another format.
 
-        A study is running where a command is at work on it or on one of its cells, and has failed where a cell has.
+        A study or search is running where a command is at work on it or on one of its cells, and has failed where a
+        cell has.
         """
         if not run.record:
             return "unreadable"
-        if run.kind == "study" and run.is_running():
+        if run.kind != "cell" and run.is_running():
             return "running"
         if layout.is_done(run.path):
             return "done"
-        if run.kind == "study":
+        if run.kind != "cell":
             states = {self.state(self.cells[name]) for name in run.needs if name in self.cells}
             return next((state for state in ("running", "failed") if state in states), "unfinished")
         if run.is_running():
@@ -121,14 +123,15 @@ class Runs:
 
 
 def show_run(folder: Path) -> dict[str, Any]:
-    """All that is known of a study's or a cell's folder, JSON-ready.
+    """All that is known of a study's, a search's or a cell's folder, JSON-ready.
 
     Raises:
-        UsageError: it is neither's.
+        UsageError: it is none of them.
     """
     runs = Runs(layout.root_of(folder))
     run = runs.get(folder)
-    about = {} if not run.record else _of_cell(runs, run) if run.kind == "cell" else _of_study(runs, run)
+    of = {"cell": _of_cell, "study": _of_study, "search": _of_search}[run.kind]
+    about = of(runs, run) if run.record else {}
     files = {str(path.relative_to(run.path)): file.st_size for path, file in sorted(run.files().items())}
     return {**runs.summary(run), **about, "files": files}
 
@@ -150,6 +153,9 @@ def _open(kind: str, folders: Iterable[Path]) -> Iterator[Run]:
         try:
             if kind == "study":
                 study, _, needs = read_study(path)
+                yield Run(kind, path, tuple(needs), {"study": study})
+            elif kind == "search":
+                study, needs = read_search(path)
                 yield Run(kind, path, tuple(needs), {"study": study})
             else:
                 record = read_record(path)
@@ -177,6 +183,10 @@ def _of_cell(runs: Runs, run: Run) -> dict[str, Any]:
 def _of_study(runs: Runs, run: Run) -> dict[str, Any]:
     study, settings, _ = read_study(run.path)
     return {"study": study, "settings": settings, "needs": _states(runs, run)}
+
+
+def _of_search(runs: Runs, run: Run) -> dict[str, Any]:
+    return {**run.record, "needs": _states(runs, run)}
 
 
 def _states(runs: Runs, run: Run) -> dict[str, str]:

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from pathlib import Path
 
 from lab import locks, machine
 from lab.cells.failure import LOST, Failure, forget_failure, keep_failure
@@ -54,6 +55,11 @@ def work(folder: CellFolder) -> None:
         _start_processes(folder)
 
 
+def command(folder: Path) -> list[str]:
+    """The command that does the cell of a folder, in a process of its own or in each of several."""
+    return [sys.executable, str(ROOT / "cli.py"), "cell", "--quiet", str(folder.absolute())]
+
+
 def share_threads(threads: int) -> None:
     """Give this process and those that it starts so many threads; before torch is imported."""
     os.environ.update(dict.fromkeys(THREADS, str(threads)))
@@ -86,10 +92,9 @@ def _torchrun(folder: CellFolder) -> int:
     """Start the processes and wait for them; their words go to the folder's log. The exit code."""
     threads = str(max(1, machine.threads() // folder.processes))
     environment = os.environ | dict.fromkeys(THREADS, threads) | {PARENT: str(os.getpid())}
-    program = [sys.executable, "-P", torchrun.__file__, str(folder.processes)]
-    command = [*program, str(ROOT / "cli.py"), "cell", str(folder.path.absolute())]
+    program = [sys.executable, "-P", torchrun.__file__, str(folder.processes), *command(folder.path)[1:]]
     with (folder.path / LOG).open("a") as log, raised():
-        running = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, env=environment)
+        running = subprocess.Popen(program, stdout=log, stderr=log, start_new_session=True, env=environment)
         try:
             return running.wait()
         except KeyboardInterrupt:
@@ -118,10 +123,7 @@ def _failed(folder: CellFolder, code: int) -> WorkbenchError:
     if ended > 0:
         failure = Failure(WorkbenchError.kind, f"{one} was ended by signal {ended} (9: often out of memory)")
     keep_failure(folder.path, failure)
-    kept = folder.failure or failure
-    error = WorkbenchError(kept.message)
-    error.kind = kept.kind
-    return error
+    return (folder.failure or failure).error()
 
 
 def _watch(parent: int) -> None:

@@ -6,6 +6,7 @@ On a terminal it is animated; elsewhere a line appears every few seconds. Everyt
 import sys
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,8 +17,11 @@ from lab.cells.events import last, last_progress
 from lab.cells.folder import CellFolder
 from lab.interrupts import say
 from lab.pace import LINE_SECONDS, duration
+from lab.running.schedule import Executor
 
 REDRAW_SECONDS = 0.5
+SHOWN = 8
+"""Of more cells that are at work, only so many are shown."""
 FIRST_SHARE = 0.02
 """Before so much is done, the pace tells nothing of the time left."""
 
@@ -25,17 +29,34 @@ FIRST_SHARE = 0.02
 class Display:
     """Shows what is running, how fast, and the time left. Use it as a context; tell it of each cell that starts."""
 
-    def __init__(self, costs: dict[Path, float], jobs: int, *, known: bool = True) -> None:
-        """`costs`: seconds on one core for the folder of each cell that is to do; `known`: not merely guessed."""
-        self._costs, self._jobs, self._known = costs, jobs, known
-        self._running: list[CellFolder] = []
+    def __init__(
+        self, costs: dict[Path, float], jobs: int, *, known: bool = True, queue: Executor | None = None
+    ) -> None:
+        """Show nothing yet.
+
+        Args:
+            costs: seconds on one core for the folder of each cell that is to do.
+            jobs: how many are done side by side.
+            known: whether the costs are not merely guessed.
+            queue: where the cells wait for a place, if they do.
+        """
+        self._costs, self._jobs, self._known, self._queue = costs, jobs, known, queue
+        self._running: dict[Path, CellFolder] = {}
+        self._ended = Counter(done=0, failed=0)
+        self._ended_cost = 0.0
         self._start = time.monotonic()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._draw, daemon=True)
 
     def started(self, folder: CellFolder) -> None:
         """A cell was handed to a worker."""
-        self._running.append(folder)
+        self._running[folder.path] = folder
+
+    def ended(self, folder: CellFolder, well: bool) -> None:
+        """The work of a cell has ended."""
+        self._running.pop(folder.path, None)
+        self._ended["done" if well else "failed"] += 1
+        self._ended_cost += self._costs[folder.path]
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -46,7 +67,7 @@ class Display:
         self._stop.set()
         self._thread.join()
         if kind and issubclass(kind, KeyboardInterrupt):
-            for folder in self._running:
+            for folder in self._running.values() if self._queue is None else ():
                 if not folder.done and (kept := last(folder.path, "stopped").get("text")):
                     say(f"{folder.label}: saved at {kept}.")
 
@@ -66,10 +87,11 @@ class Display:
             while not self._stop.wait(REDRAW_SECONDS):
                 active = self._active()
                 fraction, left = self._whole(active)
-                bars.update(whole, completed=fraction, note=left)
-                for folder in set(tasks) - set(active):
+                bars.update(whole, completed=fraction, note=" | ".join([left, *self._counts(active)]))
+                shown = dict([*active.items()][:SHOWN])
+                for folder in set(tasks) - set(shown):
                     bars.remove_task(tasks.pop(folder))
-                for folder, event in active.items():
+                for folder, event in shown.items():
                     if folder not in tasks:
                         tasks[folder] = bars.add_task(folder.label, total=1.0, note="")
                     bars.update(tasks[folder], completed=_done(event), note=event.get("text", "starting"))
@@ -77,23 +99,32 @@ class Display:
     def _line(self) -> str:
         active = self._active()
         fraction, left = self._whole(active)
-        notes = [f"{folder.label}: {event.get('text', 'starting')}" for folder, event in active.items()]
-        return " | ".join([f"{fraction:4.0%}, {left}", *notes])
+        notes = [f"{folder.label}: {event.get('text', 'starting')}" for folder, event in [*active.items()][:SHOWN]]
+        return " | ".join([f"{fraction:4.0%}, {left}", *self._counts(active), *notes])
 
     def _active(self) -> dict[CellFolder, dict[str, Any]]:
         """The cells at work, each with what it told last."""
-        working = (folder for folder in self._running if not folder.done and folder.failure is None)
+        waiting = self._queue.waiting if self._queue else {}
+        working = [folder for path, folder in self._running.copy().items() if path not in waiting]
         return {folder: last_progress(folder.path) for folder in working}
+
+    def _counts(self, active: dict[CellFolder, dict[str, Any]]) -> list[str]:
+        """How many cells of a queue have ended, are at work, and wait for what."""
+        if self._queue is None:
+            return []
+        reasons = Counter(self._queue.waiting.values())
+        why = "; ".join(f"{reason}: {count}" for reason, count in reasons.most_common(SHOWN))
+        pending = [f"{reasons.total()} pending ({why})"] if reasons else []
+        return [f"{self._ended['done']} done, {self._ended['failed']} failed, {len(active)} running", *pending]
 
     def _whole(self, active: dict[CellFolder, dict[str, Any]]) -> tuple[float, str]:
         """The share of the work that is done, and the time left: first by the costs, as it goes on by the pace.
 
         While something is at work, a second at least is left.
         """
-        ended = sum(self._costs[folder.path] for folder in self._running if folder not in active)
         partly = sum(self._costs[folder.path] * _done(event) for folder, event in active.items())
         cost, elapsed = sum(self._costs.values()), time.monotonic() - self._start
-        fraction = (ended + partly) / max(cost, 1e-9)
+        fraction = (self._ended_cost + partly) / max(cost, 1e-9)
         if not self._known and fraction < FIRST_SHARE:
             return fraction, "time left not known yet"
         trust = min(1.0, fraction / 0.1)

@@ -3,7 +3,7 @@
 import json
 import random
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator
 from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 IDENTITY = "search"
 """The attribute of Optuna's study that says what is searched."""
+
+
+Told = list[tuple[int, dict[str, Any], float]]
+"""The trials that have a score: number, what was tried, and that."""
 
 
 class Journal:
@@ -45,7 +49,7 @@ class Journal:
             ) from error
         self._begin(folder)
 
-    def rounds(self, trials: int, together: int) -> Iterator[dict[int, dict[str, Any]]]:
+    def rounds(self, trials: int, together: int) -> Generator[dict[int, dict[str, Any]], None, None]:
         """What to try next, by number, until `trials` are told: first what was proposed and not told yet.
 
         A round is whole before it is tried, so that what is proposed depends on nothing else than the rounds before.
@@ -57,7 +61,7 @@ class Journal:
                 self._propose()
             yield dict(self._open_trials())
 
-    def told(self) -> list[tuple[int, dict[str, Any], float]]:
+    def told(self) -> Told:
         """Number, what was tried, and its score."""
         whole = enumerate(self._whole())
         return [(number, trial.params, float(trial.value)) for number, trial in whole if trial.value is not None]
@@ -71,15 +75,9 @@ class Journal:
         seed = int(content_hash([self._identity, len(self._whole())])[:8], 16)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # some versions call the sampler experimental
-            self._study.sampler = _sampler(seed, 2 * len(self._space) + 1, self._untried())
+            left = untried(self._space, [trial.params for trial in self._whole()])
+            self._study.sampler = sampler(seed, 2 * len(self._space) + 1, left)
             self._study.ask(self._space)
-
-    def _untried(self) -> list[dict[str, Any]]:
-        """What no trial has tried, where there are choices alone; nothing once all was tried, or beside a range."""
-        words = [getattr(distribution, "choices", ()) for distribution in self._space.values()]
-        grid = [dict(zip(self._space, values, strict=True)) for values in product(*words)]
-        tried = [trial.params for trial in self._whole()]
-        return [values for values in grid if values not in tried]
 
     def _open_trials(self) -> list[tuple[int, dict[str, Any]]]:
         return [(number, trial.params) for number, trial in enumerate(self._whole()) if trial.value is None]
@@ -117,14 +115,21 @@ class Journal:
         if known is None and self._study.study_name == self._identity["study"] and not self._study.get_trials():
             self._study.set_user_attr(IDENTITY, self._identity)
         elif known != self._identity:
-            what = _difference(known, self._identity) if known else f"study {self._study.study_name!r}"
+            what = difference(known, self._identity) if known else f"study {self._study.study_name!r}"
             raise UsageError(f"{folder} holds another search ({what}): name another folder, or none.")
         for trial in self._study.get_trials(states=[TrialState.RUNNING]):
             if set(trial.params) != set(self._space):  # half proposed
                 self._study.tell(trial.number, state=TrialState.FAIL)
 
 
-def _sampler(seed: int, random_trials: int, untried: list[dict[str, Any]]) -> "BaseSampler":
+def untried(space: "dict[str, BaseDistribution]", tried: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What no trial has tried, where there are choices alone; nothing once all was tried, or beside a range."""
+    words = [getattr(distribution, "choices", ()) for distribution in space.values()]
+    grid = [dict(zip(space, values, strict=True)) for values in product(*words)]
+    return [values for values in grid if values not in tried]
+
+
+def sampler(seed: int, random_trials: int, untried: list[dict[str, Any]]) -> "BaseSampler":
     """A Gaussian process, after some random trials, which proposes of a grid nothing but what is untried, if any is."""
     from optuna.samplers import GPSampler
 
@@ -161,7 +166,7 @@ def _mend(path: Path) -> None:
                 file.truncate(data.rfind(b"\n") + 1)
 
 
-def _difference(there: dict[str, Any], here: dict[str, Any]) -> str:
+def difference(there: dict[str, Any], here: dict[str, Any]) -> str:
     """The first entry in which two searches differ, in words."""
     for name in ("study", "settings", "space"):
         one, other = there.get(name), here[name]

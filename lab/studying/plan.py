@@ -10,6 +10,7 @@ from lab.cells import layout
 from lab.cells.cell import Cell, with_needs
 from lab.config import Config, with_preset
 from lab.hashing import content_hash
+from lab.running.place import Place
 from lab.studying.preset import read_preset
 
 
@@ -69,6 +70,10 @@ class Plan:
         However many are left: each slot has its share of the threads, on which the last bits of a sum depend.
         """
         return max(1, min(jobs or self.places, len(self.cells)))
+
+    def slots_at(self, place: Place) -> int:
+        """The same at a place; a queue takes as many as there are."""
+        return place.jobs or max(1, len(self.cells)) if place.queues else self.slots(place.jobs)
 
 
 def study_config(name: str, preset: str, given: dict[str, Any], file: Path | None = None) -> Config:

@@ -1,6 +1,7 @@
 """Searching settings by a Gaussian process: Optuna proposes them, cells try them, and the best become a preset file.
 
 runs/searches/NAME/HASH/
+    search.json    the cells of its trials
     journal.log    Optuna's journal: what is searched, and every trial; the search goes on from it
     trials.csv     the trials as a table
     preset.json    the best settings, as a file that the study takes
@@ -11,31 +12,34 @@ side. What is proposed is a function of the journal and of how many trials there
 ends as an undisturbed one does that has as many slots.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from lab.cells import layout
-from lab.cells.cell import Cell
+from lab.cells.cell import Cell, with_needs
 from lab.cells.folder import CellFolder
 from lab.cells.fresh import dropped_if_bare
 from lab.config import Config
 from lab.errors import DivergedError, WorkbenchError
-from lab.files import atomic_write, explaining, remove_leftovers
+from lab.files import atomic_write, explaining, remove_leftovers, write_json
 from lab.hashing import content_hash
 from lab.locks import LOOK_SECONDS, held
 from lab.reporting.tables import Table, columns
+from lab.running.place import SLOTS, Place
 from lab.running.schedule import Outcome
 from lab.studying.journal import Journal, check_optuna
 from lab.studying.plan import plan_cells
 from lab.studying.preset import write_preset
+from lab.studying.shared import SharedTrials
 from lab.studying.space import Searchable, Space, Values
 from lab.studying.study import do_cells
 
-TRIALS = "trials.csv"
+TOGETHER = 8
+"""How many cells are done side by side where a queue does not say how many it can do."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ class Searching:
     @property
     def told(self) -> int:
         """How many trials the folder tells of."""
-        table = self.folder / TRIALS
+        table = self.folder / layout.TRIALS
         return max(0, len(table.read_text(encoding="utf-8").splitlines()) - 1) if table.is_file() else 0
 
 
@@ -85,7 +89,7 @@ class Found:
     @property
     def preset(self) -> Path:
         """The file with the best settings."""
-        return self.folder / "preset.json"
+        return self.folder / layout.PRESET
 
     def rows(self) -> list[list[Any]]:
         """The trials as a table, its heading first; trials count from 1."""
@@ -113,7 +117,8 @@ def search(
     data: Path,
     local: dict[str, Any],
     folder: Path | None = None,
-    jobs: int | None = None,
+    place: Place = SLOTS,
+    storage: str | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> Found:
     """Try settings until there are `trials` trials, or go on with a search, and write the best as a preset file.
@@ -127,7 +132,8 @@ def search(
         data: the folder of the data.
         local: what cells' folders say beside what decides their results.
         folder: the search's folder; None for one that is named by what is searched.
-        jobs: how many cells are done side by side; None for one a core.
+        place: where cells are done.
+        storage: the URL of a database from which several workers take trials; None for a journal in the folder.
         say: is told of each trial.
 
     Raises:
@@ -135,26 +141,49 @@ def search(
         WorkbenchError: a cell failed, another process is at work in the folder, or its journal is damaged.
     """
     check_optuna()
-    searching = plan_search(study, searchable, config, runs=runs, data=data, folder=folder, jobs=jobs)
+    searching = plan_search(study, searchable, config, runs=runs, data=data, folder=folder, place=place)
     folder, space = searching.folder, searching.space
-    with dropped_if_bare([folder]), explaining(folder), _alone(folder):
-        journal = Journal(folder, searching.identity, {name: part.distribution() for name, part in space.items()})
-        for proposed in journal.rounds(trials, searching.together):
-            tried = {number: _values(space, raw) for number, raw in proposed.items()}
-            cells = {number: searchable.cells(config, values, data) for number, values in tried.items()}
-            plan = plan_cells(study, config, chain.from_iterable(cells.values()), runs)
-            paths = {number: [layout.cell(runs, cell.folder_name) for cell in some] for number, some in cells.items()}
-            with dropped_if_bare(chain.from_iterable(paths.values())):
-                outcome = do_cells(plan, local=local, jobs=jobs)  # the trials of a round side by side
-                scores = {number: _score(searchable, outcome, some) for number, some in paths.items()}
-            for number, score in scores.items():
-                journal.tell(number, score)
-                _keep(Found(study, folder, _trials(journal, space)), searchable, config)
-                words = ", ".join(f"{name} {value}" for name, value in tried[number].items())
-                say(f"trial {number + 1} of {trials}: {words}: {score:.4f}")
-        found = Found(study, folder, _trials(journal, space))
+    parts = {name: part.distribution() for name, part in space.items()}
+    with dropped_if_bare([folder]), explaining(folder), _alone(folder) if storage is None else _open(folder):
+        trying = (
+            SharedTrials(storage, searching.identity, parts) if storage else Journal(folder, searching.identity, parts)
+        )
+        with closing(trying.rounds(trials, searching.together)) as rounds:
+            for proposed in rounds:
+                tried = {number: _values(space, raw) for number, raw in proposed.items()}
+                values = [*tried.values(), *(trial.values for trial in _trials(trying, space))]
+                _note(searching, study, [cell for one in values for cell in searchable.cells(config, one, data)])
+                scores = _scores(study, searchable, config, tried, runs=runs, data=data, local=local, place=place)
+                for number, score in scores.items():
+                    trying.tell(number, score)
+                    _keep(Found(study, folder, _trials(trying, space)), searchable, config)
+                    words = ", ".join(f"{name} {value}" for name, value in tried[number].items())
+                    say(f"trial {number + 1} ({len(trying.told())} of {trials}): {words}: {score:.4f}")
+        found = Found(study, folder, _trials(trying, space))
         _keep(found, searchable, config)  # a command that was killed may have told the last trial and no more
+        if layout.is_search(folder):
+            layout.mark(folder, {})
     return found
+
+
+def _scores(
+    study: str,
+    searchable: Searchable,
+    config: Config,
+    tried: dict[int, Values],
+    *,
+    runs: Path,
+    data: Path,
+    local: dict[str, Any],
+    place: Place,
+) -> dict[int, float]:
+    """The scores of trials, whose cells are done side by side."""
+    cells = {number: searchable.cells(config, values, data) for number, values in tried.items()}
+    plan = plan_cells(study, config, chain.from_iterable(cells.values()), runs)
+    paths = {number: [layout.cell(runs, cell.folder_name) for cell in some] for number, some in cells.items()}
+    with dropped_if_bare(chain.from_iterable(paths.values())):
+        outcome = do_cells(plan, local=local, place=place)
+        return {number: _score(searchable, outcome, some) for number, some in paths.items()}
 
 
 def plan_search(
@@ -165,7 +194,7 @@ def plan_search(
     runs: Path,
     data: Path,
     folder: Path | None = None,
-    jobs: int | None = None,
+    place: Place = SLOTS,
 ) -> Searching:
     """What a search is of, and where, as `search` takes its arguments; nothing is written.
 
@@ -180,7 +209,7 @@ def plan_search(
         "space": {name: asdict(part) for name, part in space.items()},
         "code": content_hash([[dict(cell.versions), cell.data] for cell in example]),
     }
-    slots = jobs or plan_cells(study, config, example, runs).places
+    slots = place.jobs or (TOGETHER if place.queues else plan_cells(study, config, example, runs).places)
     return Searching(folder or layout.search(runs, study, content_hash(identity)[:8]), space, identity, example, slots)
 
 
@@ -197,12 +226,27 @@ def _score(searchable: Searchable, outcome: Outcome, paths: Sequence[Path]) -> f
     return 0.0 if failed else searchable.score([CellFolder(path) for path in paths])
 
 
+def _note(searching: Searching, study: str, asked: Iterable[Cell[Any]]) -> None:
+    """Write down the cells of the trials so far, so that the search is known and nobody removes them."""
+    layout.unmark(searching.folder)
+    names = [cell.folder_name for cell in with_needs(asked)]
+    write_json(searching.folder / layout.SEARCH, {"study": study, "cells": names})
+
+
 def _keep(found: Found, searchable: Searchable, config: Config) -> None:
     """Write the best settings and the table of trials, if there is a trial."""
     if found.trials:
         write_preset(found.preset, found.study, searchable.preset(config, found.best.values))
         heading, *rows = found.rows()
-        atomic_write(found.folder / TRIALS, Table("trials", "", columns(*heading), rows).to_csv())
+        atomic_write(found.folder / layout.TRIALS, Table("trials", "", columns(*heading), rows).to_csv())
+
+
+@contextmanager
+def _open(folder: Path) -> Iterator[None]:
+    """Several workers write what they have found, whole, each time."""
+    folder.mkdir(parents=True, exist_ok=True)
+    layout.check_plain(folder)
+    yield
 
 
 @contextmanager
@@ -221,5 +265,5 @@ def _values(space: Space, proposed: dict[str, Any]) -> Values:
     return {name: part.value(proposed[name]) for name, part in space.items()}
 
 
-def _trials(journal: Journal, space: Space) -> list[Trial]:
-    return [Trial(number, _values(space, raw), score) for number, raw, score in journal.told()]
+def _trials(trying: Journal | SharedTrials, space: Space) -> list[Trial]:
+    return [Trial(number, _values(space, raw), score) for number, raw, score in trying.told()]

@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Any
 from lab import locks, machine, registry
 from lab.cells import layout
 from lab.cells.cell import Cell
-from lab.cells.failure import Failure, failure_of, read_failure
+from lab.cells.failure import Failure, failure_of
 from lab.cells.folder import CellFolder
 from lab.cells.fresh import dropped_if_bare
-from lab.cells.kept import check_kept
 from lab.cells.record import names_in, read_study
-from lab.cells.rows import build_table
 from lab.config import Config
 from lab.errors import UsageError, WorkbenchError, first_line
 from lab.files import explaining, remove_leftovers, replacing, write_json
@@ -24,15 +22,15 @@ from lab.reporting.naming import renamed
 from lab.reporting.report import FORMATS, Report, write_report
 from lab.reporting.verdicts import Claim, Verdict, judge
 from lab.running import schedule, timing
+from lab.running.place import SLOTS, Place
 from lab.running.progress import Display
 from lab.running.schedule import Outcome
+from lab.studying.collect import Collected, collect
 from lab.studying.command import command_of
 from lab.studying.plan import Plan
 
 if TYPE_CHECKING:
     import pandas as pd
-
-Rows = list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -58,9 +56,7 @@ class Result:
         }
 
 
-def run_study(
-    plan: Plan, *, local: dict[str, Any], jobs: int | None = None, executor: str = "slots", progress: bool = True
-) -> Result:
+def run_study(plan: Plan, *, local: dict[str, Any], place: Place = SLOTS, progress: bool = True) -> Result:
     """Do the cells that are left, and write the report. Cells that fail leave the others going.
 
     Another command may do the same study at the same time: each takes cells that the other is not at work on.
@@ -68,40 +64,56 @@ def run_study(
     Raises:
         WorkbenchError: there is no such device, or nothing could be done, all for one reason; there is no report then.
     """
-    if plan.to_do:
+    if plan.to_do and not place.queues:
         machine.check_device(plan.device)
-    cells = [layout.cell(plan.runs, cell.folder_name) for cell in plan.to_do]
     start = time.monotonic()
-    with dropped_if_bare([*cells, plan.folder]), _begun(plan):
-        outcome = do_cells(plan, local=local, jobs=jobs, executor=executor, progress=progress)
+    with _begun(plan):
+        outcome = do_cells(plan, local=local, place=place, progress=progress)
         counts = {"total": len(plan.cells), "run": len(outcome.done), "cached": len(plan.cells) - len(plan.to_do)}
         if outcome.common_cause and not counts["cached"]:
             raise WorkbenchError(outcome.common_cause)
         failed = {path.name: str(failure) for path, failure in outcome.failed.items()}
         result = draw_study(plan.folder, counts=counts, failed=failed)
         took = _took(outcome).values()
-        if took and not failed:
-            timing.learn(plan.runs, [], time.monotonic() - start - sum(took) / min(plan.slots(jobs), len(took)))
+        if took and not failed and not place.queues:
+            beside = time.monotonic() - start - sum(took) / min(plan.slots_at(place), len(took))
+            timing.learn(plan.runs, [], beside)
         return result
 
 
+def queue_study(plan: Plan, *, local: dict[str, Any], place: Place) -> Outcome:
+    """Put the cells that are left into the queue of a place that has one, and leave them there.
+
+    Raises:
+        WorkbenchError: nothing could be put there, all for one reason.
+    """
+    with _begun(plan):
+        outcome = do_cells(plan, local=local, place=place, progress=False, wait=False)
+        if outcome.common_cause and not outcome.left:
+            raise WorkbenchError(outcome.common_cause)
+        return outcome
+
+
 def do_cells(
-    plan: Plan, *, local: dict[str, Any], jobs: int | None = None, executor: str = "slots", progress: bool = True
+    plan: Plan, *, local: dict[str, Any], place: Place = SLOTS, progress: bool = True, wait: bool = True
 ) -> Outcome:
-    """Do the cells that are left, by the executor of a name."""
+    """Do the cells that are left; those of a place with a queue may be left there without waiting for them."""
     folders, damaged = _create(plan, local)
     if not folders:
         return Outcome(broken=damaged)
-    slots, known = plan.slots(jobs), timing.read(plan.runs)
+    slots = plan.slots_at(place)
+    executor = place.open(slots, "" if place.queues else plan.device)
+    known = timing.read(plan.runs)
     costs = {folder.path: known.seconds(cell) for folder, cell in folders.items()}
-    display = Display(costs, min(slots, len(folders)), known=known.knows(plan.to_do))
+    timed = known.knows(plan.to_do) and not place.queues
+    display = Display(costs, min(slots, len(folders)), known=timed, queue=executor if place.queues else None)
     shown: AbstractContextManager[Any] = display if progress else nullcontext()
-    place = registry.load("executors", executor).Executor(slots, plan.device)
     with shown:
-        outcome = schedule.do(list(folders), place, slots, display.started)
+        outcome = schedule.do(list(folders), executor, slots, display.started, display.ended, wait=wait)
     outcome.broken |= damaged
     cells = {folder.path: cell for folder, cell in folders.items()}
-    timing.learn(plan.runs, [(cells[path], seconds) for path, seconds in _took(outcome).items()])
+    if not place.queues:
+        timing.learn(plan.runs, [(cells[path], seconds) for path, seconds in _took(outcome).items()])
     return outcome
 
 
@@ -143,15 +155,15 @@ def draw_study(
     name, config, names = _read(folder)
     with explaining(folder), locks.exclusive(folder / layout.LOCK):
         remove_leftovers(folder)
-        found, absent = _find_cells(names, folder)
-        told = {cell: str(failure) for cell, failure in absent.items() if failure} | (failed or {})
-        missing = [f"{cell}: {told.get(cell, 'not done yet')}" for cell in absent]
+        found = collect(name, names, layout.root_of(folder))
+        told = {cell: str(failure) for cell, failure in found.absent.items() if failure} | (failed or {})
+        missing = [f"{cell}: {told.get(cell, 'not done yet')}" for cell in found.absent]
         _, verdicts, page = _draw(folder, name, config, found, missing, folder, formats)
         if missing:
             layout.unmark(folder)
         else:
             layout.mark(folder, {})
-    counts = counts or {"total": len(names), "run": 0, "cached": len(found)}
+    counts = counts or {"total": len(names), "run": 0, "cached": len(found.cells)}
     return Result(name, folder, page, verdicts, {**counts, "failed": len(told)}, told)
 
 
@@ -162,9 +174,10 @@ def draw_into(folder: Path, target: Path, formats: Sequence[str] = FORMATS) -> t
         WorkbenchError: the folder is no study's, or cannot be drawn.
     """
     name, config, names = _read(folder)
-    found, absent = _find_cells(names, folder)
+    found = collect(name, names, layout.root_of(folder))
     target.mkdir(parents=True, exist_ok=True)
-    report, verdicts, _ = _draw(folder, name, config, found, [f"{cell}: not there" for cell in absent], target, formats)
+    missing = [f"{cell}: not there" for cell in found.absent]
+    report, verdicts, _ = _draw(folder, name, config, found, missing, target, formats)
     return report, verdicts
 
 
@@ -188,25 +201,15 @@ def judged(folder: Path, wanted: Callable[[Claim], bool] = lambda claim: True) -
     """
     name, config, names = _read(folder)
     claims = [claim for claim in registry.load("studies", name).claims(config) if wanted(claim)]
-    table = _table(name, _find_cells(names, folder)[0] if claims else {})
+    table = collect(name, names if claims else [], layout.root_of(folder)).table
     with _telling_of_strange_cells(folder):
         return Judged(name, config, table, [judge(claim, claim.effect(table)) for claim in claims])
 
 
-def _table(study: str, found: dict[CellFolder, Rows]) -> "pd.DataFrame":
-    return build_table({"study": study, "cell": cell.path.name, **row} for cell in found for row in found[cell])
-
-
 def _draw(
-    folder: Path,
-    study: str,
-    config: Config,
-    found: dict[CellFolder, Rows],
-    missing: list[str],
-    target: Path,
-    formats: Sequence[str],
+    folder: Path, study: str, config: Config, found: Collected, missing: list[str], target: Path, formats: Sequence[str]
 ) -> tuple[Report, list[Verdict], Path]:
-    module, cells, table = registry.load("studies", study), list(found), _table(study, found)
+    module, cells, table = registry.load("studies", study), found.cells, found.table
     with replacing(target / layout.TABLE) as aside:
         table.to_csv(aside, index=False)
     with _telling_of_strange_cells(folder):
@@ -238,29 +241,19 @@ def _telling_of_strange_cells(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def _find_cells(names: list[str], folder: Path) -> tuple[dict[CellFolder, Rows], dict[str, Failure | None]]:
-    """The finished cells of a study's folder, beside it or published, with their rows; and why each absent one failed,
-    if it did. One that is damaged is absent."""
-    places = [layout.root_of(folder), layout.PUBLISHED]
-    found: dict[CellFolder, Rows] = {}
-    absent: dict[str, Failure | None] = {}
-    for name in names:
-        try:
-            here, *_ = cells = [layout.cell(place, name) for place in places]
-            done = [cell for cell in cells if layout.is_done(cell)]
-            if done:
-                cell = CellFolder(done[0])
-                found[cell] = check_kept(cell)
-            else:
-                absent[name] = read_failure(here)
-        except WorkbenchError as error:
-            absent[name] = failure_of(error)
-    return found, absent
+@contextmanager
+def _begun(plan: Plan) -> Iterator[None]:
+    """Write down what is to be done; while the block runs, nobody removes the study or its cells.
+
+    Folders that it makes go again if it ends with an error and nothing was done in them.
+    """
+    made = [layout.cell(plan.runs, cell.folder_name) for cell in plan.to_do]
+    with dropped_if_bare([*made, plan.folder]), _kept(plan):
+        yield
 
 
 @contextmanager
-def _begun(plan: Plan) -> Iterator[None]:
-    """Write down what is to be done; while the block runs, nobody removes the study or its cells."""
+def _kept(plan: Plan) -> Iterator[None]:
     plan.folder.mkdir(parents=True, exist_ok=True)
     layout.check_plain(plan.folder)
     names = [planned.cell.folder_name for planned in plan.cells]

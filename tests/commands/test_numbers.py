@@ -12,7 +12,19 @@ HOSTILE = ("nan", "inf", "-inf", "1e300", "1" + "0" * 40)
 """No option takes one of these, whatever it is for: a number, several, or a name."""
 ODD = ("0", "-1", "-1e9")
 """Some options take some of these."""
-TEXTS = {"features", "imageset", "index", "label", "layers", "model", "nodes", "snnl_layers", "split"}
+TEXTS = {
+    "features",
+    "imageset",
+    "index",
+    "label",
+    "layers",
+    "model",
+    "nodes",
+    "slurm",
+    "snnl_layers",
+    "split",
+    "storage",
+}
 """Options that take names, of which some are known only when a network is built."""
 
 

@@ -14,7 +14,7 @@ def cell(monkeypatch, tmp_path):
     """A function that gives the cell of a command line, its folder of runs and what its folder would say beside."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("SNNL_DATA", raising=False)
-    monkeypatch.setattr(_train, "do_cell", lambda *planned: planned)
+    monkeypatch.setattr(_train, "do_cell", lambda cell, runs, local, place, wait: (cell, runs, local))
     monkeypatch.setattr(_train, "print_cell", lambda planned, *_: seen.append(planned))
     seen = []
 

@@ -18,7 +18,7 @@ from lab.cells.failure import LOST, Failure, keep_failure
 from lab.cells.folder import CellFolder
 from lab.cells.work import work
 from lab.errors import DivergedError, WorkbenchError
-from lab.running import launch, schedule, torchrun
+from lab.running import launch, one, schedule, torchrun
 from lab.running.executors.slots import Executor as LocalSlots
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -109,6 +109,16 @@ def test_as_many_come_as_the_cell_wants(tmp_path, monkeypatch):
         launch.work(made)
     with pytest.raises(WorkbenchError, match="wants 1 processes, and 3 came"):
         launch.work(folder(tmp_path, "double", processes=1))
+
+
+def test_a_process_under_torchrun_by_hand_leaves_the_end_to_the_first(tmp_path, monkeypatch):
+    """The same command on each machine: only the first one knows when the cell is marked as done."""
+    for name, value in {"RANK": "1", "LOCAL_RANK": "0", "WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(one, "do_folder", lambda path, seconds: None)
+    config = registry.load("tasks", "together").Config()
+    made = one.do_cell(Cell("together", "together", config, processes=2), tmp_path, {"data": "d", "download": False})
+    assert not made.done and not (tmp_path / "timing.json").exists()
 
 
 @pytest.mark.parametrize("device", ["cuda", "auto"])

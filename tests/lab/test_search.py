@@ -16,11 +16,15 @@ import pytest
 from making import made
 from pydantic import Field
 
+from lab.cells.export import export
 from lab.cells.failure import failure_of
+from lab.cells.removal import to_remove
+from lab.cells.runs import Runs, show_run
 from lab.cells.work import work
 from lab.config import Config
 from lab.errors import UsageError, WorkbenchError
 from lab.running import schedule
+from lab.running.place import Place
 from lab.running.schedule import Outcome
 from lab.studying import journal, search
 from lab.studying.space import Choice, Range, Searchable
@@ -35,7 +39,7 @@ quick = pytest.mark.usefixtures("in_this_process")
 def in_this_process(monkeypatch):
     """Cells are done here, without workers, which take a while to start."""
 
-    def do(folders, *others):
+    def do(folders, *others, **more):
         outcome = Outcome()
         for folder in folders:
             try:
@@ -78,8 +82,8 @@ PARABOLA = Searchable(Settings, space, cells, score, preset)
 
 
 def run(runs, trials=6, jobs=1, config=None, searchable=PARABOLA, study="parabola", **more):
-    places = {"runs": runs, "data": Path("data"), "local": LOCAL}
-    return search.search(study, searchable, config or Settings(), trials=trials, jobs=jobs, **places, **more)
+    places = {"runs": runs, "data": Path("data"), "local": LOCAL, "place": Place(jobs=jobs)}
+    return search.search(study, searchable, config or Settings(), trials=trials, **places, **more)
 
 
 @quick
@@ -143,6 +147,20 @@ def test_a_search_that_broke_off_ends_as_an_undisturbed_one(tmp_path, monkeypatc
                 ended = True
                 break
         assert ended and found.trials == whole.trials
+
+
+@quick
+def test_a_search_is_known_kept_without_weights_and_removed_with_its_cells(tmp_path):
+    found = run(tmp_path / "runs", trials=3)
+    runs = Runs(tmp_path / "runs")
+    assert [(one.path, runs.state(one)) for one in runs.searches] == [(found.folder, "done")]
+    assert set(show_run(found.folder)["needs"].values()) == {"done"} and len(runs.cells) == 3
+    with pytest.raises(WorkbenchError, match="is needed by parabola/"):
+        to_remove(runs, [next(iter(runs.cells.values())).path])
+    copied = export(found.folder, tmp_path / "kept")
+    again = run(tmp_path / "kept", trials=3)
+    assert again.folder == copied and again.trials == found.trials, "it goes on from the copy"
+    assert {run.kind for run in to_remove(runs, [found.folder])} == {"search", "cell"}
 
 
 WORDS = {"kind": ("good", "bad"), "seed": ("3", "1", "2")}

@@ -184,7 +184,7 @@ def test_a_study_is_at_work_from_its_plan_to_its_report(places, monkeypatch):
     runs, _ = places
     plan, seen = plan_study("x", Settings(), DATA, runs), []
 
-    def look(folders, *_):
+    def look(folders, *_, **__):
         seen.append(Runs(runs).state(Runs(runs).get(plan.folder)))
         for folder in (plan.folder, folders[0].path):
             with pytest.raises(WorkbenchError, match=r"is at work|is needed by x/"):
@@ -208,7 +208,7 @@ def test_a_damaged_cell_costs_no_more_than_itself_and_what_needs_it(places, monk
     cells = [TRAIN, MEASURE, alone]
     torn = CellFolder.create(TRAIN, runs / "cells", {}).path
     (torn / "config.json").write_text("{")
-    monkeypatch.setattr(schedule, "do", lambda folders, *_: Outcome(done=[finish(alone, runs).path]))
+    monkeypatch.setattr(schedule, "do", lambda folders, *_, **__: Outcome(done=[finish(alone, runs).path]))
     plan = Plan("x", Settings(), runs, [Planned(cell, "to do") for cell in cells])
     result = study.run_study(plan, local={}, progress=False)
     assert "no readable config.json" in result.failed[torn.name] and result.cells["run"] == 1

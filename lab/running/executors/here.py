@@ -1,6 +1,8 @@
 """Doing cells in this process, one after the other, on all cores."""
 
 from concurrent.futures import Future
+from pathlib import Path
+from typing import ClassVar
 
 from lab import machine
 from lab.cells.folder import CellFolder
@@ -10,6 +12,9 @@ from lab.running import launch
 
 class Executor:
     """A cell is done when `submit` returns."""
+
+    queues: ClassVar[bool] = False
+    waiting: ClassVar[dict[Path, str]] = {}
 
     def __init__(self, count: int = 1, device: str = "cpu") -> None:
         """However many places are asked for, there is one."""

@@ -10,12 +10,13 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from multiprocessing import get_context
 from pathlib import Path
+from typing import ClassVar
 
 from lab import machine
 from lab.cells.folder import CellFolder
 from lab.cells.layout import LOG
 from lab.files import explaining
-from lab.interrupts import PATIENCE, TERMINAL
+from lab.interrupts import PATIENCE, SAVING, TERMINAL, say
 from lab.running import launch
 
 LONGER = 4.0
@@ -24,6 +25,9 @@ LONGER = 4.0
 
 class Executor:
     """So many worker processes on this machine."""
+
+    queues: ClassVar[bool] = False
+    waiting: ClassVar[dict[Path, str]] = {}
 
     def __init__(self, count: int, device: str) -> None:
         """Part the machine among `count` slots.
@@ -40,6 +44,8 @@ class Executor:
 
     def close(self) -> None:
         """End the workers: those that train save first, within a bound; an interrupt while they do ends all at once."""
+        if any(slot.work and not slot.work.done() for slot in self._slots):
+            say(SAVING)
         try:
             for slot in self._slots:
                 slot.ask_to_end()

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 from pathlib import Path
 from unittest import mock
 
@@ -99,6 +100,28 @@ def _(place):
 
 
 # The machine, and the workbench itself.
+
+
+@situation("without Slurm")
+def _(place):
+    place.patch.setenv("PATH", str(place.path))
+
+
+@situation("a Slurm that refuses it")
+def _(place):
+    words = "sbatch: error: invalid partition specified: gpuu\nsbatch: error: Batch job submission failed: "
+    said = {
+        "sbatch": f"echo '{words}Invalid partition name specified' >&2; exit 1",
+        "squeue": "",
+        "scancel": "",
+        "scontrol": "",
+    }
+    programs = place.path.parent / "slurm"
+    programs.mkdir(exist_ok=True)
+    for name, line in said.items():
+        (programs / name).write_text(f"#!/bin/sh\n{line}\n")
+        (programs / name).chmod(0o755)
+    place.patch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
 
 
 @situation("on a full disk")

@@ -1,0 +1,55 @@
+"""What commands say and ask of cells that wait in a queue, or are done on other machines."""
+
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from commands._printing import print_json, say
+from lab.errors import WorkbenchError
+from lab.interrupts import Interrupted
+
+if TYPE_CHECKING:
+    from lab.running.place import Place
+    from lab.running.schedule import Outcome
+
+QUESTION = "{} jobs are in Slurm's queue, or at work. Cancel them? They go on otherwise."
+
+
+@contextmanager
+def asking(place: "Place", cells: Sequence[Path]) -> Iterator[None]:
+    """After Ctrl-C, ask on a terminal whether what of these cells is in the queue is to be cancelled."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        if place.queues:
+            with suppress(WorkbenchError, KeyboardInterrupt, click.Abort):
+                _ask(cells, may_ask=not isinstance(error, Interrupted) and sys.stdin.isatty())
+        raise
+
+
+def _ask(cells: Sequence[Path], may_ask: bool) -> None:
+    from lab.running import slurm
+
+    jobs = [job.number for job in slurm.live(cells).values()]
+    if jobs and may_ask and click.confirm(QUESTION.format(len(jobs)), default=False, err=True):
+        slurm.cancel(jobs)
+        say(f"Cancelled: {len(jobs)} jobs; trainings save.")
+    elif jobs:
+        say(f"{len(jobs)} jobs go on; snnl runs list shows them, and snnl runs cancel FOLDER ends them.")
+
+
+def print_queued(what: str, folder: Path, outcome: "Outcome", as_json: bool) -> None:
+    """Print what was left in the queue; exits with 3 where cells failed."""
+    for path, failure in outcome.failed.items():
+        say(f"failed: {path.name}: {failure}")
+    say(f"In Slurm's queue: {len(outcome.left)} cells of {what}. snnl runs list shows how far they are.")
+    say(f"Next: the same command without --detach, or {shlex.join(['snnl', 'runs', 'cancel', str(folder)])}")
+    found = {"folder": str(folder), "queued": [path.name for path in outcome.left], "failed": len(outcome.failed)}
+    print_json(found, as_json)
+    if outcome.failed:
+        raise SystemExit(3)

@@ -1,0 +1,107 @@
+"""Faults at random moments of a study on a virtual Slurm; what it comes to must be what it is without any, in slots.
+
+Killed are the command that waits for the jobs, a job's process, and the daemons of Slurm, which are started again;
+jobs are cancelled, or told that their time is over. The same command is given again until the study is whole.
+
+    python tests/faults/on_slurm.py --faults 20
+"""
+
+import argparse
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import psutil
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+from virtual_slurm import MISSING, said, virtual_slurm  # noqa: E402
+
+STUDY = ["study", "gan-entanglement", "--preset", "smoke", "--checkpoint-minutes", "0", "--json"]
+FAULTS = ("command", "job", "scancel", "time", "slurmctld", "n1", "n2")
+COMMANDS = 60
+
+
+def run(runs, *more):
+    """The command as a process."""
+    command = [sys.executable, str(ROOT / "cli.py"), *STUDY, "--runs", str(runs), *more]
+    variables = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+    with (runs.parent / f"{runs.name}.log").open("a") as log:
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=variables)
+
+
+def fault(kind, cluster, command):
+    """Let something go wrong; whether there was anything that could."""
+    jobs = said("squeue", "-h", "-t", "RUNNING", "-o", "%A").split()
+    if kind == "command":
+        command.kill()
+    elif kind in ("slurmctld", "n1", "n2"):
+        cluster.kill(kind)
+        time.sleep(random.uniform(0, 2))
+        cluster.start(kind)
+    elif kind == "job":
+        workers = [one for one in psutil.process_iter(["cmdline"]) if is_job(one.info["cmdline"] or [])]
+        if not workers:
+            return False
+        random.choice(workers).kill()
+    elif not jobs:
+        return False
+    else:
+        said("scancel", *(["--batch", "--signal=USR1"] if kind == "time" else []), random.choice(jobs))
+    return True
+
+
+def is_job(words):
+    """Whether a command line is that of a job of this test."""
+    return "cell" in words and "--quiet" in words and any(word.startswith(tempfile.gettempdir()) for word in words)
+
+
+def table(command):
+    """The table of a command that has ended well, else None."""
+    out, _ = command.communicate()
+    return Path(json.loads(out.splitlines()[-1])["table"]).read_bytes() if command.returncode == 0 else None
+
+
+def main():
+    """Run both, and compare."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--faults", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    settings = parser.parse_args()
+    if MISSING:
+        sys.exit(f"There is no Slurm here: {', '.join(MISSING)} missing.")
+    random.seed(settings.seed)
+    with tempfile.TemporaryDirectory() as home, virtual_slurm() as cluster:
+        start = time.monotonic()
+        expected = table(run(Path(home, "slots"), "--jobs", "2"))
+        print(f"in slots: {time.monotonic() - start:.0f} s", flush=True)
+        for count in sorted({0, settings.faults}):
+            start, left, done, found, commands = time.monotonic(), count, Counter(), None, 0
+            runs = Path(home, f"faults {count}")
+            while found is None and commands < COMMANDS:
+                commands += 1
+                command = run(runs, "--executor", "slurm")
+                while left and command.poll() is None:
+                    time.sleep(random.uniform(0.5, 4))
+                    kind = random.choice(FAULTS)
+                    if command.poll() is None and fault(kind, cluster, command):
+                        done[kind], left = done[kind] + 1, left - 1
+                found = table(command)
+            words = ", ".join(f"{kind} {number}" for kind, number in done.items()) or "none"
+            same = "the same" if found == expected else "ANOTHER TABLE" if found else "NOT DONE"
+            print(
+                f"on Slurm: {time.monotonic() - start:.0f} s, {commands} commands, faults: {words}: {same}", flush=True
+            )
+            if found != expected:
+                sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,286 @@
+"""Cells as jobs of Slurm: what is asked of it, and what has become of a cell by its folder and by the queue."""
+
+import pytest
+from making import fake as cell
+
+from lab.cells.cell import with_needs
+from lab.cells.failure import LOST, Failure, keep_failure
+from lab.cells.folder import CellFolder
+from lab.errors import DivergedError, UsageError, WorkbenchError
+from lab.interrupts import TIME_OVER, Interrupted
+from lab.running import schedule, slurm
+from lab.running.executors import slurm as executor
+from lab.running.executors.slurm import Executor
+from lab.running.progress import Display
+from lab.running.sbatch import Asked
+from lab.running.slurm import Job
+
+LOCAL = {"data": "data", "download": False}
+PROFILE = """
+setup = ["module load python"]
+options = {partition = "cpu", time = "1:00:00", exclusive = true}
+[tasks.train-gan]
+setup = ["module load cuda"]
+options = {partition = "gpu", gpus-per-node = 1, exclusive = false}
+"""
+pytestmark = pytest.mark.usefixtures("importable")
+
+
+def create(cells, tmp_path):
+    return [CellFolder.create(one, tmp_path / "cells", LOCAL) for one in with_needs(cells)]
+
+
+class Queue:
+    """A queue of which a test says what becomes of a job that is put there; else it waits."""
+
+    def __init__(self):
+        self.jobs, self.after, self.cancelled, self.silent, self.becomes = {}, {}, [], 0, {}
+
+    def look(self):
+        if self.silent:
+            self.silent -= 1
+            raise slurm.Unreachable("squeue says: Unable to contact slurm controller")
+        return dict(self.jobs)
+
+    def submit(self, folder, asked, after):
+        number = str(100 + len(self.after))
+        self.after[number] = [*after]
+        self.say(folder, "PENDING", "Resources", number)
+        self.becomes.get(folder.label, lambda folder: None)(folder)
+        return number
+
+    def say(self, folder, state, reason="None", number=None):
+        path = folder.path.resolve()
+        self.jobs[path] = Job(number or self.jobs[path].number, state, reason)
+
+    def ends(self, state, failure=None, done=False, reason="None"):
+        """What becomes of a job that comes to this state, and leaves that in its cell's folder."""
+
+        def end(folder):
+            if failure:
+                keep_failure(folder.path, failure)
+            if done:
+                folder.mark_done(1.0)
+            self.say(folder, state, reason)
+
+        return end
+
+
+@pytest.fixture
+def queue(monkeypatch):
+    """Slurm's queue as a test has it, looked at all the time."""
+    made = Queue()
+    monkeypatch.setattr(slurm, "check", lambda: None)
+    monkeypatch.setattr(slurm, "queue", made.look)
+    monkeypatch.setattr(slurm, "submit", made.submit)
+    monkeypatch.setattr(slurm, "cancel", lambda numbers: made.cancelled.extend(numbers))
+    for name, seconds in {"SHORTEST": 0.005, "LONGEST": 0.01, "LATE": 0.05, "AGAIN_SECONDS": 0.0}.items():
+        monkeypatch.setattr(executor, name, seconds)
+    return made
+
+
+def do(folders, **more):
+    return schedule.do(folders, Executor(), len(folders), lambda folder: None, **more)
+
+
+KEPT, NO_WORD = Failure(DivergedError.kind, "the loss is infinite"), Failure(LOST, "connection closed by peer")
+
+
+@pytest.mark.parametrize(
+    "state, left, words, kind",
+    [
+        ("FAILED", KEPT, "the loss is infinite", DivergedError.kind),
+        ("OUT_OF_MEMORY", KEPT, "the loss is infinite", DivergedError.kind),
+        ("OUT_OF_MEMORY", NO_WORD, "job 100 ran out of memory: ask for more by --slurm mem=", "error"),
+        ("TIMEOUT", None, "time of its job 100 was over: ask for more by --slurm time=", "error"),
+        ("NODE_FAIL", None, "node of its job 100 failed: the same command goes on", "error"),
+        ("PREEMPTED", None, "job 100 had to make room", "error"),
+        ("CANCELLED", None, "job 100 was cancelled: the same command goes on", "error"),
+        ("FAILED", None, "job 100 ended without a word of why", "error"),
+        ("COMPLETED", None, "job 100 ended without a word of why", "error"),
+    ],
+)
+def test_what_became_of_a_cell_its_folder_says_first_and_then_slurm(tmp_path, queue, state, left, words, kind):
+    (folder,) = create([cell("double", 0)], tmp_path)
+    queue.becomes["double-0"] = queue.ends(state, left)
+    failure = do([folder]).broken[folder.path]
+    assert words in failure.message and failure.kind == kind
+    assert folder.failure == failure, "whoever looks later is told the same"
+
+
+@pytest.mark.parametrize("state", ["COMPLETED", "CANCELLED", "TIMEOUT", "RUNNING"])
+def test_what_is_done_is_done_whatever_slurm_says(tmp_path, queue, state):
+    (folder,) = create([cell("double", 0)], tmp_path)
+    queue.becomes["double-0"] = queue.ends(state, done=True)
+    assert do([folder]).done == [folder.path]
+
+
+def test_a_job_that_slurm_has_lost_is_put_into_the_queue_again_unless_its_cell_is_done(tmp_path, queue):
+    good, once, ever = create([cell("double", number) for number in range(3)], tmp_path)
+
+    def lose(folder):
+        del queue.jobs[folder.path.resolve()]
+
+    def lose_once(folder):
+        lose(folder)
+        queue.becomes["double-1"] = queue.ends("COMPLETED", done=True)
+
+    queue.becomes |= {"double-1": lose_once, "double-2": lose}
+    queue.becomes["double-0"] = lambda folder: (folder.mark_done(1.0), lose(folder))
+    outcome = do([good, once, ever])
+    assert {*outcome.done} == {good.path, once.path} and "Slurm tells no more" in outcome.broken[ever.path].message
+    assert len(queue.after) == 1 + 2 + 4
+
+
+def test_a_job_that_its_node_failed_to_begin_is_let_go(tmp_path, queue, monkeypatch):
+    """Slurm would hold it for ever."""
+    (folder,) = create([cell("double", 0)], tmp_path)
+    queue.becomes["double-0"] = queue.ends("PENDING", reason="launch failed requeued held")
+
+    def release(number):
+        assert number == "100"
+        queue.ends("COMPLETED", done=True)(folder)
+
+    monkeypatch.setattr(slurm, "release", release)
+    assert do([folder]).done == [folder.path]
+
+
+def test_a_cell_waits_for_the_jobs_in_the_queue_that_it_needs(tmp_path, queue):
+    """Not for one that is done: Slurm may have forgotten its job, and would not begin."""
+    ready, needed = cell("double", 0), cell("double", 1)
+    last = cell("double", 2, needs=(ready, needed))
+    folders = create([last], tmp_path)
+    folders[0].mark_done(1.0)
+    outcome = do(folders[1:], wait=False)
+    assert queue.after == {"100": [], "101": ["100"]}
+    assert outcome.left == [folder.path for folder in folders[1:]] and not outcome.failed
+
+
+def test_what_needs_a_cell_that_failed_has_not_failed_itself(tmp_path, queue):
+    bad = cell("double", 0)
+    folders = create([cell("double", 2, needs=(cell("double", 1, needs=(bad,)),))], tmp_path)
+    queue.becomes |= {f"double-{number}": queue.ends("CANCELLED") for number in (1, 2)}
+    queue.becomes["double-0"] = queue.ends("FAILED", KEPT)
+    outcome = do(folders)
+    assert outcome.broken == {folders[0].path: KEPT}
+    assert [failure.message.partition(",")[2] for failure in outcome.blocked.values()] == [" which failed"] * 2
+    assert not folders[1].failure
+
+
+def test_what_is_in_the_queue_is_found_there_and_what_has_ended_is_put_there_again(tmp_path, queue):
+    there, gone = create([cell("double", 0), cell("double", 1)], tmp_path)
+    queue.say(there, "RUNNING", number="7")
+    queue.say(gone, "TIMEOUT", number="8")
+    keep_failure(gone.path, Failure("error", "its time was over"))
+    outcome = do([there, gone], wait=False)
+    assert queue.after == {"100": []} and len(outcome.left) == 2
+    assert not gone.failure, "what an earlier job failed of is no reason of this one's"
+    assert not queue.cancelled, "they go on without this command"
+
+
+@pytest.mark.parametrize("why, words", [("PartitionTimeLimit", "--slurm time="), ("InvalidAccount", "account=")])
+def test_what_can_never_begin_is_taken_back(tmp_path, queue, why, words):
+    (folder,) = create([cell("double", 0)], tmp_path)
+    queue.becomes["double-0"] = queue.ends("PENDING", reason=why)
+    assert words in do([folder]).broken[folder.path].message
+    assert queue.cancelled == ["100"]
+
+
+def test_a_job_is_not_put_into_the_queue_twice_when_slurm_does_not_answer(tmp_path, queue):
+    """It has taken the first one, and said so too late; while it is silent, nothing is given up."""
+    lost, other = create([cell("double", 0), cell("double", 1)], tmp_path)
+
+    def silence(folder):
+        queue.silent = 3
+        queue.becomes["double-0"] = lambda folder: None
+        raise slurm.Unreachable("sbatch says: Socket timed out on send/recv operation")
+
+    queue.becomes |= {"double-0": silence, "double-1": queue.ends("COMPLETED", done=True)}
+    outcome = do([lost, other], wait=False)
+    assert len(queue.after) == 2 and lost.path in outcome.left
+
+
+def test_what_slurm_refuses_fails_at_once_and_nothing_that_needs_it_is_put_there(tmp_path, queue):
+    def refuse(folder):
+        raise WorkbenchError("sbatch says: Invalid account or account/partition combination specified")
+
+    folders = create([cell("double", 1, needs=(cell("double", 0),))], tmp_path)
+    queue.becomes["double-0"] = refuse
+    outcome = do(folders)
+    assert len(queue.after) == 1 and "Invalid account" in str(outcome.common_cause)
+
+
+def test_the_display_tells_what_waits_for_what(tmp_path, queue):
+    folders = create([cell("double", number) for number in range(4)], tmp_path)
+    place = Executor()
+    with Display({folder.path: 1.0 for folder in folders}, 4, known=False, queue=place) as display:
+        for folder in folders:
+            place.submit(folder)
+            display.started(folder)
+        queue.say(folders[0], "RUNNING")
+        queue.say(folders[1], "PENDING", "AssocGrpCpuLimit")
+        folders[0].event("progress", done=1, total=2, text="half")
+        display.ended(folders[3], True)
+        place._known = queue.look()
+        line = display._line()
+    place.close()
+    assert "1 done, 0 failed, 1 running" in line and "double-0: half" in line
+    assert "waits for free nodes: 2" in line and "waits: AssocGrpCpuLimit: 1" in line
+
+
+@pytest.mark.parametrize("number, requeued, failed", [(1, True, False), (0, False, True)])
+def test_a_job_whose_time_is_over_begins_again_if_it_has_come_on(tmp_path, monkeypatch, number, requeued, failed):
+    said = []
+    monkeypatch.setattr(slurm, "_run", lambda *words: said.append(words))
+    monkeypatch.setenv("SLURM_JOB_ID", "17")
+    (folder,) = create([cell("goes-on", number)], tmp_path)
+    with pytest.raises(Interrupted), slurm.requeued(folder.path):
+        if number:
+            (folder.path / "checkpoints" / "step-1").mkdir(parents=True)
+        raise Interrupted(TIME_OVER[0])
+    assert said == [("scontrol", "requeue", "17")] * requeued
+    assert bool(folder.failure) == failed
+    assert not failed or "ask for more by --slurm time=" in folder.failure.message
+    with pytest.raises(Interrupted), slurm.requeued(folder.path):
+        raise Interrupted()  # someone has cancelled it
+    assert len(said) == requeued
+
+
+def test_options_are_passed_on_as_they_are_and_those_of_a_task_and_of_the_command_come_last(tmp_path):
+    file = tmp_path / "profile.toml"
+    file.write_text(PROFILE)
+    asked = Asked.of(["time=4:00:00", "nice", "comment=a b=c"], file)
+    assert asked.options("measure-gan") == [
+        "--partition=cpu",
+        "--time=4:00:00",
+        "--exclusive",
+        "--nice",
+        "--comment=a b=c",
+    ]
+    assert asked.options("train-gan")[:2] == ["--partition=gpu", "--time=4:00:00"]
+    assert "--gpus-per-node=1" in asked.options("train-gan") and "--exclusive" not in asked.options("train-gan")
+    assert asked.setup("train-gan") == ["module load python", "module load cuda"]
+    assert asked.setup("measure-gan") == ["module load python"]
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("partition = 'gpu'", "Unknown setting 'partition'"),
+        ("options = {array = '1-3'}", "array is not yours to set: a job is one cell"),
+        ("options = {time = 04:00:00}", "options.time"),
+        ("[tasks.train-gna]", "did you mean 'train-gan'"),
+        ("[tasks", "is no profile of Slurm"),
+    ],
+)
+def test_a_profile_that_is_none_is_told(tmp_path, text, words):
+    file = tmp_path / "profile.toml"
+    file.write_text(text)
+    with pytest.raises(UsageError, match=words):
+        Asked.of([], file)
+
+
+def test_without_slurm_it_says_so(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UsageError, match="There is no sbatch here"):
+        Executor()
