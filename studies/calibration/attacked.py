@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from lab.cells.rows import pick
 from lab.reporting.plots import WIDTH, colours, legend, new_figure, plotted
 from lab.reporting.report import Figure, Section
-from lab.reporting.statistics import by_seed
+from lab.reporting.statistics import SHARE, by_seed
 from lab.reporting.tables import Better, Column, Rows, Table, columns, mean_entry, seed_table
 from studies.calibration.effects import attacked
 from tasks._attacks import CLEAN
@@ -113,7 +113,7 @@ def _table(rows: "pd.DataFrame", settings: Sequence[str]) -> Table:
     found: Rows = []
     shown = rows[["space", "side"]].drop_duplicates().itertuples(index=False, name=None)
     for (attack, eps), setting in product(shown, settings):
-        values = [mean_entry(attacked(rows, setting, attack, float(eps), metric)) for metric, *_ in MEASURES]
+        values = [mean_entry(attacked(rows, setting, attack, float(eps), metric), SHARE) for metric, *_ in MEASURES]
         found.append([setting, attack, float(eps), *values])
     headers = [*columns("setting", "attack", "eps"), *(Column(words, better) for _, words, better in MEASURES)]
     caption = (

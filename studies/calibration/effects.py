@@ -70,9 +70,10 @@ def fall(
 
 def fall_gained(table: "pd.DataFrame", setting: str, without: str, attack: str, eps: float) -> Estimate | None:
     """The gain in the fall of mean credibility, paired by seed."""
-    return paired_by_seed(*(fall(table, one, attack, eps) for one in (setting, without)))
+    return paired_by_seed(*(fall(table, one, attack, eps) for one in (setting, without)), within=(-2.0, 2.0))
 
 
 def fall_beyond_softmax(table: "pd.DataFrame", setting: str, attack: str, eps: float) -> Estimate | None:
     """By how much mean credibility falls further than the mean maximum softmax, paired by seed."""
-    return paired_by_seed(*(fall(table, setting, attack, eps, metric) for metric in ("credibility", "confidence")))
+    fallen = (fall(table, setting, attack, eps, metric) for metric in ("credibility", "confidence"))
+    return paired_by_seed(*fallen, within=(-2.0, 2.0))

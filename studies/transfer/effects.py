@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from lab.cells.rows import pick
-from lab.reporting.statistics import Estimate, by_seed, paired_by_seed
+from lab.reporting.statistics import OF_SHARES, Estimate, by_seed, paired_by_seed
 from tasks._attacks import told
 
 if TYPE_CHECKING:
@@ -31,18 +31,16 @@ def gradients(table: "pd.DataFrame", setting: str, metric: str) -> "pd.Series[fl
 
 def within(table: "pd.DataFrame", setting: str, without: str, eps: float) -> Estimate | None:
     """Transfer from baseline to baseline minus that among networks with a setting."""
-    return paired_by_seed(
-        attacked(table, without, without, ATTACK, eps), attacked(table, setting, setting, ATTACK, eps)
-    )
+    transferred = (attacked(table, one, one, ATTACK, eps) for one in (without, setting))
+    return paired_by_seed(*transferred, within=OF_SHARES)
 
 
 def to_the_baseline(table: "pd.DataFrame", setting: str, without: str, eps: float) -> Estimate | None:
     """Transfer from baseline to baseline minus that from networks with a setting to the same baselines."""
-    return paired_by_seed(
-        attacked(table, without, without, ATTACK, eps), attacked(table, setting, without, ATTACK, eps)
-    )
+    transferred = (attacked(table, one, without, ATTACK, eps) for one in (without, setting))
+    return paired_by_seed(*transferred, within=OF_SHARES)
 
 
 def clustering(table: "pd.DataFrame", setting: str, without: str) -> Estimate | None:
     """By how much the classes mix more in the signs of gradients than without the loss."""
-    return paired_by_seed(*(gradients(table, one, "entanglement") for one in (setting, without)))
+    return paired_by_seed(*(gradients(table, one, "entanglement") for one in (setting, without)), within=OF_SHARES)

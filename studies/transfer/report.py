@@ -9,7 +9,7 @@ from lab.cells.rows import pick
 from lab.files import read_arrays
 from lab.reporting.fonts import numbered
 from lab.reporting.report import Figure, Report, Section
-from lab.reporting.statistics import paired_by_seed
+from lab.reporting.statistics import OF_SHARES, SHARE, paired_by_seed
 from lab.reporting.tables import Rows, Table, columns, mean_entry, seed_table
 from studies._config import classes_of
 from studies.transfer import figures
@@ -104,7 +104,7 @@ def _matrix_table(table: "pd.DataFrame", settings: Settings, attacks: Sequence[s
     for attack, source in product(attacks, settings):
         own = [attacked(table, source, target, attack, at) for target in (SELF, *settings)]
         fooling = [attacked(table, source, target, attack, at, "transferred") for target in settings]
-        rows.append([attack, source, *map(mean_entry, own), *map(mean_entry, fooling)])
+        rows.append([attack, source, *(mean_entry(share, SHARE) for share in (*own, *fooling))])
     headers = columns("attack", "source", "itself", *(f"to {one}" for one in settings))
     headers += columns(*(f"to {one}, of what fools the source" for one in settings))
     caption = "Share of images fooled: mean over the sources' seeds with its 95% interval."
@@ -128,7 +128,7 @@ def _left(table: "pd.DataFrame", settings: Settings) -> Table:
             [
                 attack,
                 float(eps),
-                *(mean_entry(attacked(own, one, SELF, attack, float(eps), "accuracy")) for one in settings),
+                *(mean_entry(attacked(own, one, SELF, attack, float(eps), "accuracy"), SHARE) for one in settings),
             ]
         )
     caption = "Accuracy that attacks on the network itself leave: mean over seeds with its 95% interval."
@@ -140,9 +140,10 @@ def _masking_table(table: "pd.DataFrame", settings: Settings, at: float) -> Tabl
     rows: Rows = []
     for target in settings:
         white = attacked(table, target, SELF, ATTACK, at)
-        square = paired_by_seed(attacked(table, target, SELF, "square", at), white)
-        others = [paired_by_seed(attacked(table, source, target, ATTACK, at), white) for source in settings]
-        rows.append([target, mean_entry(white), square or "-", *(one or "-" for one in others)])
+        square = paired_by_seed(attacked(table, target, SELF, "square", at), white, within=OF_SHARES)
+        others = [attacked(table, source, target, ATTACK, at) for source in settings]
+        masked = [paired_by_seed(one, white, within=OF_SHARES) or "-" for one in others]
+        rows.append([target, mean_entry(white, SHARE), square or "-", *masked])
     headers = columns(
         "network", f"{ATTACK} on itself", "square minus that", *(f"{ATTACK} from {one} minus that" for one in settings)
     )
@@ -152,7 +153,8 @@ def _masking_table(table: "pd.DataFrame", settings: Settings, at: float) -> Tabl
 
 def _gradient_table(table: "pd.DataFrame", settings: Settings) -> Table:
     rows: Rows = [
-        [one, *(mean_entry(gradients(table, one, metric)) for metric in (*SHARES, "entanglement"))] for one in settings
+        [one, *(mean_entry(gradients(table, one, metric), SHARE) for metric in (*SHARES, "entanglement"))]
+        for one in settings
     ]
     headers = columns("network", *SHARES.values(), "entanglement of the classes in the signs")
     caption = "Gradients of the cross-entropy at test images, as shares; mean over seeds with its 95% interval."
