@@ -1,10 +1,15 @@
 """What studies that attack classifiers have in common."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
+from lab.reporting.told import tell
 from tasks._attacks import Attacking
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
 
 
 class Attacked(Attacking):
@@ -15,3 +20,15 @@ class Attacked(Attacking):
     def shared(self) -> dict[str, Any]:
         """The settings that the cells which attack take over."""
         return {**self.model_dump(include={*Attacking.model_fields}), "eps": (*self.eps, self.at)}
+
+
+def eps_curves(axis: "Axes", rows: "pd.DataFrame", colour: str, label: str, style: str = "-") -> None:
+    """The mean over seeds of a measure, by the eps that is the rows' side; of a solid line every seed as well, thin."""
+    by_eps = rows.assign(eps=rows["side"].astype(float)).sort_values("eps")
+    for seed, one in by_eps.groupby("seed") if style == "-" else ():
+        (line,) = axis.plot(one["eps"], one["value"], color=colour, alpha=0.3, linewidth=0.7)
+        tell(line, label, f"seed {seed:g}", one["value"], one["eps"], "eps")
+    means = by_eps.groupby("eps")["value"].mean()
+    if len(means):
+        (line,) = axis.plot(means.index, means, color=colour, linewidth=1.6, linestyle=style, label=label)
+        tell(line, label, f"mean of {rows['seed'].nunique()} seeds", means, means.index, "eps")

@@ -9,6 +9,7 @@ from lab.reporting.plots import WIDTH, colours, legend, new_figure, plotted
 from lab.reporting.report import Figure, Section
 from lab.reporting.statistics import SHARE, by_seed
 from lab.reporting.tables import Better, Column, Rows, Table, columns, mean_entry, seed_table
+from studies._attacks import eps_curves
 from studies.calibration.effects import attacked
 from tasks._attacks import CLEAN
 
@@ -92,11 +93,7 @@ def _curves(rows: "pd.DataFrame", settings: Sequence[str], names: Sequence[str])
             clean = pick(own, space=CLEAN)
             for name, colour in colours(names).items():
                 one = own[own["space"].isin([CLEAN, name])] if len(clean) else pick(own, space=name)
-                by_eps = one.assign(eps=one["side"].astype(float)).sort_values("eps")
-                for _, seed in by_eps.groupby("seed"):
-                    axis.plot(seed["eps"], seed["value"], color=colour, alpha=0.3, linewidth=0.7)
-                mean = by_eps.groupby("eps")["value"].mean()
-                axis.plot(mean.index, mean, color=colour, linewidth=1.6, label=name)
+                eps_curves(axis, one, colour, name)
             axis.set_ylim(-0.03, 1.03)
         axes[0].set_ylabel(words)
     for axis, setting in zip(grid[0], settings, strict=True):

@@ -8,13 +8,13 @@ from lab.cells.rows import pick
 from lab.reporting.fonts import labels
 from lab.reporting.plots import GREY, WIDTH, colours, legend, new_figure, panels, plotted, side_by_side
 from lab.reporting.report import Figure
+from studies._attacks import eps_curves
 from studies.transfer.effects import ATTACK, SELF, attacked
 from tasks._attacks import CLEAN
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
-    from matplotlib.axes import Axes
 
 Arrays = Mapping[str, "np.ndarray[Any, Any]"]
 COLUMNS = 2
@@ -58,7 +58,7 @@ def curves(table: "pd.DataFrame", settings: Sequence[str]) -> Figure:
     rows = pick(table, kind="attack", space=ATTACK, metric="success")
     for axis, target in zip(axes, (SELF, *settings), strict=True):
         for source, colour in colours(settings).items():
-            _curve(axis, pick(rows, setting=source, group=target), colour, f"made on {source}")
+            eps_curves(axis, pick(rows, setting=source, group=target), colour, f"made on {source}")
         axis.set_title(f"to {target}" if target else "on itself", loc="left")
         axis.set_xlabel("eps")
     axes[0].set_ylabel(FOOLED)
@@ -75,10 +75,10 @@ def masking(table: "pd.DataFrame", settings: Sequence[str], attacks: Sequence[st
     rows = rows[rows["space"] != CLEAN]
     for axis, target in zip(axes, settings, strict=True):
         for attack, colour in colours(attacks).items():
-            _curve(axis, pick(rows, setting=target, group=SELF, space=attack), colour, f"{attack}, on itself")
+            eps_curves(axis, pick(rows, setting=target, group=SELF, space=attack), colour, f"{attack}, on itself")
         for source, style in zip(settings, ("--", ":", "-.")):  # noqa: B905 (of more kinds the first ones)
             other = pick(rows, setting=source, group=target, space=ATTACK)
-            _curve(axis, other, GREY, f"{ATTACK}, made on {source}", style)
+            eps_curves(axis, other, GREY, f"{ATTACK}, made on {source}", style)
         axis.set_title(target, loc="left")
         axis.set_xlabel("eps")
     axes[0].set_ylabel(FOOLED)
@@ -108,13 +108,3 @@ def gradient_maps(found: Mapping[str, Arrays], classes: Sequence[str]) -> Figure
         "Signs of the cross-entropy's gradients at test images, first seed, by t-SNE: a dot an image, a colour a class."
     )
     return Figure("gradient-signs", caption, figure, pd.DataFrame(data))
-
-
-def _curve(axis: "Axes", rows: "pd.DataFrame", colour: str, label: str, style: str = "-") -> None:
-    """The mean over seeds by eps; of a solid line every seed as well."""
-    by_eps = rows.assign(eps=rows["side"].astype(float)).sort_values("eps")
-    for _, one in by_eps.groupby("seed") if style == "-" else ():
-        axis.plot(one["eps"], one["value"], color=colour, alpha=0.3, linewidth=0.7)
-    mean = by_eps.groupby("eps")["value"].mean()
-    if len(mean):
-        axis.plot(mean.index, mean, color=colour, linewidth=1.6, linestyle=style, label=label)
