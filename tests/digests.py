@@ -4,8 +4,9 @@
     python tests/digests.py accept     write it down: results are the same, or the version has been raised
 
 An entry's code is its closure of imports within the project: its own module and all that this imports, anywhere in it.
-Docstrings, comments and the places of modules are left out. So is what has a version of its own (the engine), and what
-holds and names results but decides none.
+Docstrings, comments and the places of modules are left out. So is what has a version of its own: the engine, and what
+another task imports as it runs, since whoever needs that task's cell has its key. And so is what holds and names results
+but decides none.
 """
 
 import ast
@@ -46,14 +47,14 @@ def digest(entry: str, code: dict[str, str]) -> str:
 
 def closure(entry: str, code: dict[str, str]) -> set[str]:
     """The modules that an entry's result depends on."""
-    found, left = set(), [entry]
+    found, left, others = set(), [entry], {name for name in entries(code) if name.startswith("tasks.")} - {entry}
     if entry == "snnl_core":
         left = [name for name in code if name.partition(".")[0] == entry]
     while left:
         name = left.pop()
         if name in code and name not in found and (name == entry or _decides(name, entry)):
             found.add(name)
-            left += [module for module in _imports(code[name]) if module in code]
+            left += [module for module in _imports(code[name], at_the_top=name in others) if module in code]
     return found
 
 
@@ -65,9 +66,10 @@ def _decides(name: str, entry: str) -> bool:
 
 
 @cache
-def _imports(text: str) -> list[str]:
-    found = []
-    for node in ast.walk(ast.parse(text)):
+def _imports(text: str, at_the_top: bool) -> list[str]:
+    """What a module imports: anywhere in it, or alone as it is imported itself."""
+    found, tree = [], ast.parse(text)
+    for node in tree.body if at_the_top else ast.walk(tree):
         if isinstance(node, ast.Import):
             found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
