@@ -5,8 +5,8 @@
 
 An entry's code is its closure of imports within the project: its own module and all that this imports, anywhere in it.
 Docstrings, comments and the places of modules are left out. So is what has a version of its own: the engine, and what
-another task imports as it runs, since whoever needs that task's cell has its key. And so is what holds and names results
-but decides none.
+another task imports as it runs, since whoever needs that task's cell has its key. And so is what holds results or names
+them but decides none.
 """
 
 import ast

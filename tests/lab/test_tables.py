@@ -58,7 +58,7 @@ def test_plain_rows_are_aligned():
 
 
 def test_the_entry_of_a_mean_rests_on_what_is_known():
-    assert mean_entry(pd.Series([1.0, math.nan, 3.0])) == mean_interval([1.0, 3.0])
+    assert mean_entry(pd.Series([1.0, math.nan, 3.0, 4.0])) == mean_interval([1.0, 3.0, 4.0])
     assert mean_entry(pd.Series([math.nan])) == mean_entry(pd.Series([], dtype=float)) == "-"
 
 
