@@ -22,7 +22,7 @@ def test_the_smoke_study_ends_in_a_report(study):
         assert {"claim", "verdict", "effect", "interval", "n"} <= set(verdict)
         assert verdict["verdict"] == "no verdict" and verdict["n"] == 2
     page = (home / result["report"]).read_text(encoding="utf-8")
-    assert page.count("<img") >= 8 + 4 * 2 and "<h2" in page
+    assert page.count("<img") + page.count("<svg") >= 8 + 4 * 2 and "<h2" in page
     header = (home / result["table"]).read_text().splitlines()[0]
     assert header.startswith("study,cell,kind,model,imageset,seed,kimg,step")
     assert "Report:" in done.stderr
@@ -43,7 +43,7 @@ def test_a_search_ends_in_a_file_that_the_study_takes(snnl, tmp_path):
     assert result["cells"] == {"total": 8, "run": 8, "cached": 0, "failed": 0}
     assert f"alpha = {found['best']['values']['alpha']:g}" in result["verdicts"][0]["claim"]
     page = (tmp_path / result["report"]).read_text(encoding="utf-8")
-    assert page.count("<img") >= 3 and "is maximised, as in the paper" in page
+    assert page.count("<svg") >= 3 and "is maximised, as in the paper" in page
 
 
 def test_a_search_is_told_before_it_runs(tmp_path, capsys):

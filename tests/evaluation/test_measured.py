@@ -71,7 +71,7 @@ def test_the_most_entangled_images_come_first(whole):
     assert len(losses) == 2 * whole.n
     (section,) = (one for one in report(whole).sections if one.title == "Entanglement of single images")
     gallery = section.items[1]
-    most, least = ([float(text) for text, _ in row.images] for row in gallery.rows)
+    most, least = ([float(picture.caption) for picture in row.images] for row in gallery.rows)
     assert most == sorted(most, reverse=True) and least == sorted(least) and most[0] >= least[-1]
     assert most[0] == pytest.approx(float(losses[: whole.n].max()), abs=0.006)
 

@@ -16,6 +16,7 @@ import tempfile
 import time
 import traceback
 from pathlib import Path
+from typing import ClassVar
 
 os.environ |= {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
@@ -111,6 +112,7 @@ class Study:
     """A study of one training."""
 
     Config = Config
+    PRESETS: ClassVar = {"laptop": {}}
 
     @staticmethod
     def claims(config):
