@@ -45,7 +45,7 @@ def verdicts_in(results: Path) -> dict[int, list[Tested]]:
     A study that repeats another's cells, and so its verdict, adds nothing.
     """
     found: dict[int, list[Tested]] = {number: [] for number in FINDINGS}
-    for folder in layout.studies(results):
+    for folder in filter(layout.is_study, layout.studies(results)):  # a report that was drawn may outlast its study
         study = judged(folder, lambda claim: claim.finding > 0)
         sets = study.config.images if isinstance(study.config, ImageStudy) else ()
         images = ", ".join(FOLDERS.get(one, one) for one in sets)
