@@ -7,6 +7,7 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, Field
 
 from classifiers._config import Supervision, TrainingConfig
+from imagesets import Name
 from lab import registry
 from lab.config import Assignments, assigned
 from studies._config import Fitting, TrainingStudy, fitting_training
@@ -65,3 +66,15 @@ class Recipe(Supervision, TrainingStudy):
     def settings_by_alpha(self, alphas: Iterable[float]) -> dict[float, str]:
         """What rows say of trainings with each alpha, the baseline's 0 first; it is the same for all images."""
         return {alpha: self.training(self.images[0], alpha, 0).setting for alpha in (0.0, *alphas)}
+
+
+class Entangled(Recipe):
+    """Classifiers that entangle or disentangle the classes, beside the baseline, on one image set."""
+
+    imageset: Name = Field(description="image set that is learned; folder:PATH or zip:PATH for your own")
+    alphas: Alphas = Field(
+        min_length=1,
+        description="weights of the loss, separated by commas: a negative one entangles the classes, a positive one "
+        "disentangles them; the baseline, 0, always runs",
+    )
+    seeds: int = Field(ge=1, le=1000, description="how many seeds (0, 1, ...), the same for every alpha")

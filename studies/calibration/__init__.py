@@ -25,12 +25,12 @@ from typing import Any, Literal
 from pydantic import Field
 
 from attacks._config import with_transfer
-from imagesets import Name, spec
+from imagesets import spec
 from lab.cells.cell import Cell
 from lab.reporting.verdicts import Claim
 from studies._attacks import Attacked
 from studies._config import BF16, Fitting, fitting_n
-from studies._recipe import Alphas, Recipe
+from studies._recipe import Entangled
 from studies.calibration.effects import (
     SCORE,
     credibility_gap,
@@ -47,16 +47,9 @@ from tasks._neighbors import FEWEST_VALIDATION, Searching
 __all__ = ["PRESETS", "Config", "claims", "plan", "report"]
 
 
-class Config(Attacked, measure_credibility.Measuring, Recipe):
+class Config(Attacked, measure_credibility.Measuring, Entangled):
     """The grid of the study."""
 
-    imageset: Name = Field(description="image set that is learned; folder:PATH or zip:PATH for your own")
-    alphas: Alphas = Field(
-        min_length=1,
-        description="weights of the loss, separated by commas: a negative one entangles the classes, a positive one "
-        "disentangles them; the baseline, 0, always runs",
-    )
-    seeds: int = Field(ge=1, le=1000, description="how many seeds (0, 1, ...), the same for every alpha")
     neighbor_distance: Literal["cosine", "sqeuclidean"] = Field(
         "cosine", description="distance by which neighbours are near: 1 - cos, or squared Euclidean"
     )

@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from lab.cells import layout
+from lab.cells.record import names_in
 from lab.reporting.verdicts import Verdict
 from lab.studying.study import judged
 from studies._config import ImageStudy
@@ -19,8 +20,6 @@ FINDINGS = {
     6: "Foreign images are told apart better in entangled models.",
 }
 """By number, as `Claim.finding` has it; each claim of a study that tests one names it."""
-FOLDERS = {"images:b858a11885e2": "CIFAR-10"}
-"""What published image sets are called that were a folder."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,8 @@ def verdicts_in(results: Path) -> dict[int, list[Tested]]:
     for folder in filter(layout.is_study, layout.studies(results)):  # a report that was drawn may outlast its study
         study = judged(folder, lambda claim: claim.finding > 0)
         sets = study.config.images if isinstance(study.config, ImageStudy) else ()
-        images = ", ".join(FOLDERS.get(one, one) for one in sets)
+        names = names_in(folder)
+        images = ", ".join(names.get(one, one) for one in sets)
         for verdict in study.verdicts:
             known = found[verdict.claim.finding]
             if not any(one.verdict == verdict and one.images == images for one in known):

@@ -21,12 +21,11 @@ from typing import Any
 
 from pydantic import Field
 
-from imagesets import Name
 from lab.cells.cell import Cell
 from lab.reporting.verdicts import Claim
 from studies._attacks import Attacked
 from studies._config import BF16, Fitting, fitting_n
-from studies._recipe import Alphas, Recipe
+from studies._recipe import Entangled
 from studies.transfer.effects import ATTACK, clustering, to_the_baseline, within
 from studies.transfer.report import report
 from tasks import train_classifier, transfer_attacks
@@ -34,16 +33,9 @@ from tasks import train_classifier, transfer_attacks
 __all__ = ["PRESETS", "Config", "claims", "plan", "report"]
 
 
-class Config(Attacked, Recipe):
+class Config(Attacked, Entangled):
     """The grid of the study."""
 
-    imageset: Name = Field(description="image set that is learned; folder:PATH or zip:PATH for your own")
-    alphas: Alphas = Field(
-        min_length=1,
-        description="weights of the loss, separated by commas: a negative one entangles the classes, a positive one "
-        "disentangles them; the baseline, 0, always runs",
-    )
-    seeds: int = Field(ge=1, le=1000, description="how many seeds (0, 1, ...), the same for every alpha")
     n: int = Field(ge=2, description="test images that are attacked, the same of every network")
 
     def fitting(self, data: Path, apart: int = 1) -> Fitting:

@@ -72,7 +72,7 @@ def test_a_verdict_that_two_studies_share_is_told_once(monkeypatch, tmp_path):
     found = {name: judge(claim, Estimate(value, value, value, 3)) for name, value in (("a", 1.0), ("b", 1), ("c", 2.0))}
     for name in found:
         (tmp_path / "studies" / "calibration" / name).mkdir(parents=True)
-        (tmp_path / "studies" / "calibration" / name / "plan.json").write_text("{}")
+        (tmp_path / "studies" / "calibration" / name / "plan.json").write_text('{"study": "calibration", "cells": []}')
     (tmp_path / "studies" / "calibration" / "drawn").mkdir()  # what git leaves of a study that is no longer there
     monkeypatch.setattr(
         findings, "judged", lambda folder, wanted: Judged("calibration", config, None, [found[folder.name]])
