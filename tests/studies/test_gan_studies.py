@@ -135,7 +135,8 @@ def reports(snnl, tmp_path_factory):
     """Both smoke studies, the second of which takes what the first has done: (folder, what it said) by name."""
     home, found = tmp_path_factory.mktemp("gan studies"), {}
     for name in ("gan-architectures", "gan-objective"):
-        done = snnl("study", name, "--preset", "smoke", "--runs", "runs", "--executor", "here", "--json", cwd=home)
+        less = ["--kimg", "0.5", "--n", "50", "--runs", "runs", "--executor", "here", "--json"]
+        done = snnl("study", name, "--preset", "smoke", *less, cwd=home)
         assert done.returncode == 0, done.stderr
         said = json.loads(done.stdout.splitlines()[-1])
         found[name] = (home / said["report"]).parent, said
