@@ -11,6 +11,11 @@ from lab.errors import WorkbenchError
 BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
 """Names under which Linux lists a processor's bf16 arithmetic (x86-64 and Arm)."""
 
+WAITING = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+"""Variables by which people say how threads wait."""
+SPINS = "10000"
+"""Looks of a waiting thread before it sleeps: some tens of microseconds. Chosen by `benchmarks/waiting.py`."""
+
 
 def cores() -> int:
     """Processor cores that this process may use."""
@@ -22,6 +27,16 @@ def threads(slots: int = 1) -> int:
     share = max(1, cores() // slots)
     asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
     return min(share, int(asked)) if asked.isdecimal() and int(asked) else share
+
+
+def wait_briefly() -> None:
+    """Let OpenMP's threads sleep soon when they wait for each other, unless the environment says how they wait.
+
+    By default they spin for long: where another process takes a core, for a thread that was put to sleep. To be called
+    before torch is imported, for that is when GNU's OpenMP reads it; processes that are started here inherit it.
+    """
+    if not any(os.environ.get(name) for name in WAITING):
+        os.environ["GOMP_SPINCOUNT"] = SPINS
 
 
 @lru_cache

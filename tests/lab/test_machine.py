@@ -1,5 +1,6 @@
 """What `auto` becomes."""
 
+import os
 from types import SimpleNamespace
 
 import pytest
@@ -69,3 +70,19 @@ def test_only_the_gpus_that_this_process_may_see_count(monkeypatch, visible, nam
     else:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     assert machine.gpus.__wrapped__() == tuple((name, 9.0) for name in names)
+
+
+@pytest.mark.parametrize(
+    "given, spins",
+    [
+        ({}, machine.SPINS),
+        ({"OMP_WAIT_POLICY": ""}, machine.SPINS),
+        ({"OMP_WAIT_POLICY": "passive"}, None),
+        ({"GOMP_SPINCOUNT": "7"}, "7"),
+    ],
+)
+def test_how_threads_wait_is_said_unless_the_user_has(monkeypatch, given, spins):
+    variables = dict(given)
+    monkeypatch.setattr(os, "environ", variables)
+    machine.wait_briefly()
+    assert variables.get("GOMP_SPINCOUNT") == spins
