@@ -14,7 +14,8 @@ from commands import _options as options
 from commands._printing import print_json
 from lab import machine, registry
 from lab.cells import layout
-from lab.checks import Warn, finding, machine_checks, nearest
+from lab.checks import Broken, Warn, finding, machine_checks, nearest
+from lab.errors import WorkbenchError
 from lab.running.place import HERE, Place
 
 TINY = {"width": 4, "latent": 8, "batch": 16}
@@ -42,9 +43,10 @@ def command(runs: Path, data: Path, processes: int, as_json: bool, **values: Any
 def findings(runs: Path, data: Path, processes: int, place: Place = HERE) -> Iterator[dict[str, str]]:
     """What each check finds; all of them take a few seconds, and one that fails does not stop the others.
 
-    The trainings are done at the place, in the folder of the runs if that is another machine's, too.
+    The trainings are done at the place, in the folder of the runs if that is another machine's, too; of that machine's
+    hardware they tell what they found.
     """
-    checks = machine_checks(runs, data)
+    checks = machine_checks(runs, data, works=not place.queues)
     train = partial(check_training, place=place, below=nearest(runs) if place.queues else None)
     checks |= {"imagesets": partial(check_imagesets, data), "training": partial(train, 1)}
     if processes > 1:
@@ -82,12 +84,27 @@ def check_training(processes: int, place: Place = HERE, below: Path | None = Non
     config = train_gan.Config.parse({"gan": "dcgan", "settings": TINY, "kimg": kimg, **how})
     with tempfile.TemporaryDirectory(prefix="snnl-doctor-", dir=below) as home:
         cell = train_gan.cell(config, Path(home))
-        with recalled(Path(home)):
+        with recalled(Path(home)), last_words(layout.cell(Path(home), cell.folder_name) / layout.LOG):
             folder = do_cell(cell, Path(home), {"data": home, "download": False}, place)
         where, steps = folder.environment, max(row["step"] for row in folder.rows())
     who = "one process" if processes == 1 else f"{processes} processes"
     taken = time.monotonic() - start
     return f"{steps} steps of a tiny dcgan on {where['device']}, {who}, {where['precision']}: {taken:.1f} s"
+
+
+@contextmanager
+def last_words(log: Path) -> Iterator[None]:
+    """Tell the last line of a log that will be gone, where the block fails.
+
+    Raises:
+        Broken: it does.
+    """
+    try:
+        yield
+    except WorkbenchError as error:
+        lines = log.read_text(encoding="utf-8", errors="replace").split("\n") if log.exists() else []
+        said = next((line.strip() for line in reversed(lines) if line.strip()), "")
+        raise Broken(f"{error} Its log ends: {said}" if said else str(error)) from error
 
 
 @contextmanager

@@ -8,7 +8,9 @@ import click
 from commands import _options as options
 from commands._comparing import comparing, space_named
 from commands._printing import print_json, print_rows, say
+from commands._sharing import shared
 from imagesets import SOURCES, settle
+from lab.processes import rank
 
 MEASURED = ("score", "loss", "temperature", "bound", "at_limit", "n_valid")
 FEW_CLASSES = 20
@@ -43,6 +45,7 @@ command = click.Group("measure", help=__doc__)
 @click.option("--out", type=options.NewFile(".npz"), help=KEPT)
 @measuring_options
 @options.reading
+@shared
 @options.json
 def layers(imageset: str, data: Path, size: int | None, as_json: bool, **settings: Any) -> None:
     """Print the entanglement of every layer of a network that was made elsewhere."""
@@ -62,6 +65,7 @@ def layers(imageset: str, data: Path, size: int | None, as_json: bool, **setting
 @command.command()
 @click.argument("file", type=options.A_FILE)
 @measuring_options
+@shared
 @options.json
 def features(file: Path, as_json: bool, **settings: Any) -> None:
     """Print the entanglement of a FILE .npz or .safetensors with the arrays x (n, ...) and labels (n,): of all points,
@@ -91,15 +95,16 @@ def features(file: Path, as_json: bool, **settings: Any) -> None:
 @click.option("--index", metavar="TEXT", help=INDEX)
 @options.seed("Seed of what smoothed p-values draw.")
 @click.option("--out", type=options.NewFile(".npz"), help="Write the whole prediction to this .npz, too.")
+@shared
 @options.json
-def credibility(out: Path | None, as_json: bool, **settings: Any) -> None:
+def credibility(out: Path | None, as_json: bool, sharded: bool, **settings: Any) -> None:
     """Print how well training points support the predictions for others (Deep k-nearest neighbours), of three files
     .npz or .safetensors with the array labels (n,) and an array (n, ...) for each layer, of any name.
     """
     from outside.credibility import measure_credibility
 
-    found = measure_credibility(**settings, say=say)
-    if out:
+    found = measure_credibility(**settings, sharded=sharded, say=say)
+    if out and not (sharded and rank()):
         found.save(out)
     print_rows([*found.summary], [found.summary])
     for title, rows in (

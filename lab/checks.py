@@ -40,12 +40,12 @@ def finding(name: str, check: Callable[[], str]) -> dict[str, str]:
     return {"check": name, "state": state, "text": text}
 
 
-def machine_checks(runs: Path, data: Path) -> dict[str, Callable[[], str]]:
-    """The checks by name; the folders need not exist."""
+def machine_checks(runs: Path, data: Path, works: bool = True) -> dict[str, Callable[[], str]]:
+    """The checks by name; the folders need not exist. `works`: whether the work is to be done on this machine."""
     installation = {"python": check_python, "packages": check_packages, "torchvision": check_torchvision}
     hardware = {"gpu": check_gpu, "bf16": check_bf16, "threads": check_threads}
     folders = {"runs": partial(check_runs, runs), "data": partial(check_data, data), "disk": partial(check_disk, runs)}
-    return {**installation, **hardware, **folders}
+    return {**installation, **(hardware if works else {}), **folders}
 
 
 def check_python() -> str:

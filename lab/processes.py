@@ -56,6 +56,11 @@ def lost_another(reason: str) -> bool:
     return GONE.search(reason) is not None
 
 
+def part(n: int) -> slice:
+    """Which of n things are this process's: as many as the others have, but for one."""
+    return slice(n * rank() // world_size(), n * (rank() + 1) // world_size())
+
+
 def share(batch: "Tensor") -> "Tensor":
     """This process's part (b / processes, ...) of a batch (b, ...) that every process has whole.
 

@@ -44,9 +44,10 @@ def measure(
     distance: Distance = "sqeuclidean",
     anchors: int | None = None,
     seed: int = 0,
+    sharded: bool = False,
 ) -> Iterator[LayerEntanglement]:
     """The row of each layer in turn; arguments and errors are those of `entanglements`."""
-    for name, found in entanglements(features, labels, distance=distance, anchors=anchors, seed=seed):
+    for name, found in entanglements(features, labels, distance=distance, anchors=anchors, seed=seed, sharded=sharded):
         own = {field.name: getattr(found, field.name) for field in fields(LayerEntanglement)[2:]}
         yield LayerEntanglement(name, features[name][0:1].numel(), **own)
 
@@ -58,6 +59,7 @@ def entanglements(
     distance: Distance = "sqeuclidean",
     anchors: int | None = None,
     seed: int = 0,
+    sharded: bool = False,
 ) -> Iterator[tuple[str, Entanglement]]:
     """Each layer in turn, by name, measured as it is asked for.
 
@@ -67,6 +69,7 @@ def entanglements(
         distance: `sqeuclidean`, or `cosine` for 1 - cos.
         anchors: estimate from this many random anchors; default all.
         seed: draws the anchors.
+        sharded: every process holds a part of the samples, the same layers, and calls this at the same time.
 
     Raises:
         TypeError: features are not floating, or labels not integers.
@@ -75,7 +78,7 @@ def entanglements(
     for name, layer in features.items():
         generator = random_generator(seed, "anchors")  # afresh, so that every layer has the same anchors
         try:
-            found = entanglement(layer, labels, distance=distance, anchors=anchors, generator=generator)
+            found = entanglement(layer, labels, distance=distance, anchors=anchors, sharded=sharded, generator=generator)
         except ValueError as error:
             raise ValueError(f"layer {name!r}: {error}") from error
         yield name, found

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from lab.errors import WorkbenchError, telling
+from lab.processes import part
 from lab.training.draws import random_generator
 from metrics import validity
 from outside.faiss import faiss_index
@@ -15,6 +16,7 @@ from outside.files import read_labelled_layers, read_layers, write_tensors
 from snnl_core import DeepKNN, DeepKNNPrediction
 from snnl_core.conformal import Mode
 from snnl_core.distances import Distance
+from snnl_core.distributed import gather
 
 Say = Callable[[str], None]
 
@@ -94,6 +96,7 @@ def measure_credibility(
     allow_overlap: bool = False,
     index: str | None = None,
     seed: int = 0,
+    sharded: bool = False,
     say: Say = lambda text: None,
 ) -> Credibility:
     """What Deep k-nearest neighbours say of the points of a file (`outside.files.read_layers`).
@@ -109,17 +112,23 @@ def measure_credibility(
         allow_overlap: calibrate even with points that are among the fitted ones.
         index: of faiss (`outside.faiss`), that finds neighbours approximately; None for exact ones.
         seed: draws what `smoothed` p-values need.
+        sharded: each of several processes, which call this at the same time, keeps its part of the points of each file;
+            what is predicted, every one gets of all.
         say: is told, in lines, what is about to be measured, and what to beware of.
 
     Raises:
         UsageError: a file's name ends otherwise than .npz or .safetensors.
         WorkbenchError: a file cannot be read, or its arrays do not fit, or do not fit those of `train`.
     """
-    knn = DeepKNN(k, distance, mode, class_conditional, index=faiss_index(index) if index else None)
+    knn = DeepKNN(k, distance, mode, class_conditional, index=faiss_index(index) if index else None, sharded=sharded)
     (fitted, of_fitted), (held_out, of_held_out) = read_labelled_layers(train), read_labelled_layers(calibrate)
     layers, labels = read_layers(test)
+    sizes = len(of_fitted), len(of_held_out)
     say(f"{len(of_fitted)} points of {train} are fitted, {len(of_held_out)} of {calibrate} calibrate.")
     say(f"{', '.join(map(describe, fitted.items()))}; k = {k} in each layer, {distance} distance, {mode} p-values.")
+    if sharded:
+        fitted, held_out, layers = ({name: _own(x) for name, x in one.items()} for one in (fitted, held_out, layers))
+        of_fitted, of_held_out = _own(of_fitted), _own(of_held_out)
     with telling(train, say):
         knn.fit(fitted, of_fitted)
     with telling(calibrate, say):
@@ -132,7 +141,23 @@ def measure_credibility(
         raise WorkbenchError(f"{test}: labels {unknown} were not fitted; known: {knn.classes.tolist()}.")
     with telling(test, say):
         found = knn.predict(layers, generator=random_generator(seed, "smoothed"))
-    return Credibility(knn, found, labels, (len(of_fitted), len(of_held_out)))
+    return Credibility(knn, _gathered(found) if sharded else found, labels, sizes)
+
+
+def _own(x: Tensor) -> Tensor:
+    """This process's part of (n, ...), without the others', which are let go."""
+    return x[part(len(x))].clone()
+
+
+def _gathered(found: DeepKNNPrediction) -> DeepKNNPrediction:
+    """What all processes have predicted, in their order."""
+    whole: dict[str, Any] = {"classes": found.classes}
+    for name, value in vars(found).items():
+        if isinstance(value, dict):
+            whole[name] = {layer: gather(part) for layer, part in value.items()}
+        elif name != "classes":
+            whole[name] = gather(value)
+    return DeepKNNPrediction(**whole)
 
 
 def describe(layer: tuple[str, Tensor]) -> str:

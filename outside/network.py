@@ -14,6 +14,7 @@ from lab.errors import UsageError, WorkbenchError
 from lab.files import without_nan
 from lab.machine import check_device, resolve_device
 from lab.pace import paced
+from lab.processes import part, rank, world_size
 from lab.training.draws import subset
 from metrics.layers import LayerEntanglement, measure
 from outside import own
@@ -21,6 +22,7 @@ from outside.files import LABELS, write_tensors
 from outside.layered import Normalize, channels_first, extractor, prepare, run, usual
 from outside.points import check_classes
 from snnl_core.distances import Distance
+from snnl_core.distributed import gather
 from snnl_core.pooling import MAX_FEATURES, pool_maps
 
 DEFAULT_N = 1000
@@ -63,6 +65,7 @@ def measure_network(
     device: str = "auto",
     out: Path | None = None,
     network: nn.Module | None = None,
+    sharded: bool = False,
     say: Callable[[str], None] = lambda text: None,
 ) -> NetworkEntanglement:
     """The entanglement of every layer of a network made elsewhere, in float32, on random images of a split.
@@ -86,6 +89,7 @@ def measure_network(
         device: `auto`, `cpu` or `cuda`.
         out: an .npz to write the layers' features and the labels to, as `outside.files.read_layers` reads them.
         network: what `outside.own.build` made of the model, the weights and the seed; None to build it.
+        sharded: each of several processes, which call this at the same time, shows it its part of the images.
         say: is told, in a line, what is about to be measured.
 
     Raises:
@@ -100,6 +104,8 @@ def measure_network(
         raise WorkbenchError(f"{imageset} has no labels for {split}, so there are no classes to be entangled.")
     chosen = subset(len(images), min(DEFAULT_N, len(images)) if n is None else n, seed, "images")
     check_classes(images.labels[chosen], f"{imageset} ({split})")
+    if sharded and len(chosen) < world_size():
+        raise UsageError(f"{len(chosen)} images cannot be shared by {world_size()} processes: ask for fewer.")
     size, most = size or images.images.shape[-1], max_features or MAX_FEATURES
     normalize, channels = usual(model, normalize, images.images.shape[1])
     say(own.describe(model, weights, seed))
@@ -107,21 +113,29 @@ def measure_network(
         f"{len(chosen)} of {len(images)} images of {imageset} ({split}), {size} x {size} pixels, normalisation "
         f"{normalize}; maps averaged to at most {most} features."
     )
-    batches = (prepare(images.batch(part), size, normalize, channels) for part in chosen.split(BATCH))
+    own_ones = chosen[part(len(chosen))] if sharded else chosen
+    batches = (prepare(images.batch(some), size, normalize, channels) for some in own_ones.split(BATCH))
     first = prepare(images.batch(chosen[:2]), size, normalize, channels).to(place)
     layered = extractor(model, network, layers, first, say)
     if max_features:
         _check_channels(run(layered.to(place), first), max_features)
-    shown = paced(batches, -(-len(chosen) // BATCH), "batches")
-    found = extract(layered, shown, most, place)
+    shown = paced(batches, -(-len(own_ones) // BATCH), "batches")
+    found, labels = extract(layered, shown, most, place), images.labels[own_ones]
     if out:
-        write_tensors(out, {**found, LABELS: images.labels[chosen]})
-    rows = measure(found, images.labels[chosen], distance=distance, anchors=anchors, seed=seed)
+        _write(out, {**found, LABELS: labels.to(place)}, sharded)
+    rows = measure(found, labels, distance=distance, anchors=anchors, seed=seed, sharded=sharded)
     try:
         done = list(paced(rows, len(found), "layers measured"))
     except ValueError as error:
         raise WorkbenchError(f"{model}: {error}") from error
     return NetworkEntanglement(model, imageset, split, len(chosen), seed, done)
+
+
+def _write(out: Path, tensors: Mapping[str, Tensor], sharded: bool) -> None:
+    """Write tensors (n, ...), of which each process has a part where they are sharded; the first one writes."""
+    whole = {name: gather(x) for name, x in tensors.items()} if sharded else tensors
+    if not sharded or rank() == 0:
+        write_tensors(out, whole)
 
 
 def measure_layers(

@@ -11,6 +11,7 @@ from torch import Tensor
 from lab.errors import WorkbenchError, telling
 from lab.files import without_nan
 from lab.pace import passes
+from lab.processes import part
 from outside.files import read_points
 from snnl_core import Entanglement, GroupEntanglement, entanglement
 from snnl_core.distances import Distance
@@ -61,11 +62,13 @@ def measure_file(
     *,
     distance: Distance = "sqeuclidean",
     anchors: int | None = None,
+    sharded: bool = False,
     say: Callable[[str], None] = lambda text: None,
 ) -> PointsEntanglement:
     """The entanglement of the arrays `x` (n, ...) and `labels` (n,) of an .npz or .safetensors file.
 
-    Integers are measured as float64. `say` is told, in a line, what is about to be measured, and what to beware of.
+    Integers are measured as float64. Where it is `sharded`, each of several processes that call this at the same time
+    keeps its part of the points. `say` is told, in a line, what is about to be measured, and what to beware of.
 
     Raises:
         UsageError: the file's name ends otherwise.
@@ -73,12 +76,15 @@ def measure_file(
     """
     x, labels = read_points(path)
     check_classes(labels, str(path))
-    say(f"{path}: {len(x)} points of {x[0:1].numel()} features, {anchors or 'all'} anchors, {distance} distance.")
+    n, features = len(x), x[0:1].numel()
+    say(f"{path}: {n} points of {features} features, {anchors or 'all'} anchors, {distance} distance.")
+    if sharded:
+        x, labels = x[part(n)].clone(), labels[part(n)]  # what the others have is let go
     with telling(path, say):
-        found = entanglement(x, labels, distance=distance, anchors=anchors, progress=passes())
+        found = entanglement(x, labels, distance=distance, anchors=anchors, sharded=sharded, progress=passes())
     if found.per_sample.dtype != x.dtype and found.per_sample.dtype == torch.float64:
         say(f"{path}: float32 cannot hold these distances, so they were measured in float64.")
-    return PointsEntanglement(str(path), len(x), x[0:1].numel(), distance, found)
+    return PointsEntanglement(str(path), n, features, distance, found)
 
 
 def check_classes(labels: Tensor, whose: str) -> None:

@@ -16,7 +16,8 @@ from lab.cells.layout import JOB, LOG
 from lab.config import Config
 from lab.errors import UsageError
 from lab.processes import TORCHRUN
-from lab.running.launch import THREADS, command
+from lab.running.launch import command
+from lab.running.several import THREADS
 
 NAME = re.compile(r"[a-z][a-z0-9]+(-[a-z0-9]+)*")
 OURS = {

@@ -1,12 +1,15 @@
 """torchrun as a program whose exit code tells, as a shell's does, how the first process to fail ended.
 
-    python -P lab/running/torchrun.py PROCESSES SCRIPT ARGUMENT ...
+    python -P lab/running/torchrun.py LOG PROCESSES SCRIPT ARGUMENT ...
 
 `-P` keeps the folders of this file and of the user off the path, where they would hide packages of the same names.
 """
 
 import signal
 import sys
+from collections.abc import Sequence
+from contextlib import redirect_stderr
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 from uuid import uuid4
@@ -17,15 +20,21 @@ STOPPED = (-signal.SIGTERM, SIGNAL + signal.SIGTERM)
 """How a process ends that was stopped: at once, or once it has saved."""
 
 
-def main(processes: str, *script: str) -> int:
+def main(log: str, processes: str, *script: str) -> int:
     """Run a script in so many processes that find each other, until all have ended or one fails; 0, or how it ended.
 
+    What torchrun says of them goes to the log; they speak where this process would.
     Of those that fail within a second, one that was killed says more than one that lost it or was stopped for it.
     """
+    with Path(log).open("a") as file, redirect_stderr(file):  # before torch is imported, which keeps what it is then
+        return _run(int(processes), script)
+
+
+def _run(processes: int, script: Sequence[str]) -> int:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    config = LaunchConfig(1, 1, int(processes), run_id=str(uuid4()), rdzv_backend="c10d", max_restarts=0)
+    config = LaunchConfig(1, 1, processes, run_id=str(uuid4()), rdzv_backend="c10d", max_restarts=0)
     config.rdzv_endpoint, config.signals_to_handle = "localhost:0", "SIGQUIT"
     signal.signal(signal.SIGTERM, _end)
     try:

@@ -170,7 +170,7 @@ def test_the_exit_code_tells_how_the_first_to_fail_ended(tmp_path, code):
     """The other one is stopped for it, in another second: that is no reason."""
     script = tmp_path / "script.py"
     script.write_text(f"import os, sys, time\nif os.environ['RANK'] == '1':\n    {code}\ntime.sleep(600)\n")
-    command = [sys.executable, "-P", torchrun.__file__, "2", str(script)]
+    command = [sys.executable, "-P", torchrun.__file__, str(tmp_path / "log"), "2", str(script)]
     ended = subprocess.run(command, cwd=hide_torch(tmp_path), capture_output=True, text=True)
     assert ended.returncode == (3 if "exit" in code else 128 + 9), ended.stderr
 
@@ -199,7 +199,7 @@ def test_of_those_that_fail_in_the_same_second_one_that_was_killed_counts(monkey
         return run
 
     monkeypatch.setattr(api, "elastic_launch", launched)
-    assert torchrun.main("3", "script.py") == code
+    assert torchrun.main(os.devnull, "3", "script.py") == code
 
 
 def hide_torch(path):

@@ -7,13 +7,15 @@ import pytest
 from making import fake as cell
 from virtual_slurm import MISSING, said, virtual_slurm
 
+from commands import doctor
 from lab.cells.cell import with_needs
 from lab.cells.folder import CellFolder
+from lab.checks import Broken
 from lab.running import schedule, slurm
 from lab.running.executors import slurm as executor
 from lab.running.executors.slurm import Executor
-from lab.running.place import HERE
-from lab.running.sbatch import Asked
+from lab.running.place import HERE, Place
+from lab.running.sbatch import Asked, Profile
 from lab.studying.collect import collect
 from lab.studying.plan import plan_study, study_config
 from lab.studying.study import do_cells
@@ -107,6 +109,16 @@ def test_what_is_cancelled_saves_and_what_can_never_begin_is_told(tmp_path):
     slurm.cancel(job.number for job in slurm.live([saves.path]).values())
     wait_for(lambda: not slurm.live([saves.path]))
     assert (saves.path / "saved-0").exists() and not saves.done and not saves.failure
+
+
+def test_the_doctor_trains_on_two_nodes_and_tells_the_last_words_of_a_job(tmp_path):
+    place = Place("slurm", asked=Asked.of(["nodes=2", "comment=doctor"], None))
+    assert doctor.check_training(2, place, tmp_path).startswith("2 steps of a tiny dcgan on cpu, 2 processes")
+    assert said("squeue", "-h", "-t", "all", "-o", "%k %D").split("\n").count("doctor 2") == 1
+    silent = Place("slurm", asked=Asked(Profile(setup=("echo no such module", "exit 3"))))
+    with pytest.raises(Broken, match=r"ended without a word of why .* Its log ends: no such module"):
+        doctor.check_training(1, silent, tmp_path)
+    assert not list(tmp_path.iterdir()) and not said("squeue", "-h", "-t", "PENDING,RUNNING")
 
 
 def test_a_study_is_left_in_the_queue_listed_collected_and_the_same(tmp_path, snnl):

@@ -17,7 +17,7 @@ from lab.cells.folder import CellFolder
 from lab.cells.layout import LOG
 from lab.files import explaining
 from lab.interrupts import PATIENCE, SAVING, TERMINAL, say
-from lab.running import launch
+from lab.running import launch, several
 
 LONGER = 4.0
 """Seconds that a worker needs to end after the processes that it has started."""
@@ -106,7 +106,7 @@ def _prepare_worker(threads: int, gpus: str) -> None:
     os.environ["CUDA_VISIBLE_DEVICES"] = gpus
     for number in TERMINAL:  # it goes to all processes; the one that started them tells them what to do
         signal.signal(number, signal.SIG_IGN)
-    launch.end_with(os.getppid())
+    several.end_with(os.getppid())
 
 
 def _work(path: Path) -> None:
