@@ -18,23 +18,27 @@ from lab.running import several
 PROCESSES = "Processes that share the work, each with its part of the points."
 
 
-def shared(command: Callable[..., None]) -> Callable[..., None]:
+def shared(ready: Callable[..., object] = lambda **values: None) -> options.Decorator:
     """The option `--processes` of a command; its function is told whether the work is `sharded`, and in each process
-    does its part of it."""
+    does its part of it. What only one process can make, `ready` makes before there are others."""
 
-    @click.option("--processes", type=options.count(most=1024), default=1, help=PROCESSES)
-    @wraps(command)
-    def begin(processes: int, **values: Any) -> None:
-        if processes == 1:
-            return command(sharded=False, **values)
-        device = values.get("device", "cpu")
-        if world_size() == 1:
-            several.check_gpus(device, processes)
-            return several.again(processes)
-        with several.one_of_those(), _together(processes, device):
-            command(sharded=True, **values)
+    def decorated(command: Callable[..., None]) -> Callable[..., None]:
+        @click.option("--processes", type=options.count(most=1024), default=1, help=PROCESSES)
+        @wraps(command)
+        def begin(processes: int, **values: Any) -> None:
+            if processes == 1:
+                return command(sharded=False, **values)
+            device = values.get("device", "cpu")
+            if world_size() == 1:
+                several.check_gpus(device, processes)
+                ready(**values)
+                return several.again(processes)
+            with several.one_of_those(), _together(processes, device):
+                command(sharded=True, **values)
 
-    return begin
+        return begin
+
+    return decorated
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """Measure a network, features or images of your own: entanglement, support by training points, real and generated."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,6 +12,10 @@ from commands._printing import print_json, print_rows, say
 from commands._sharing import shared
 from imagesets import SOURCES, settle
 from lab.processes import rank
+
+if TYPE_CHECKING:
+    from evaluation.sources import Images
+    from evaluation.spaces import Space
 
 MEASURED = ("score", "loss", "temperature", "bound", "at_limit", "n_valid")
 FEW_CLASSES = 20
@@ -45,7 +50,7 @@ command = click.Group("measure", help=__doc__)
 @click.option("--out", type=options.NewFile(".npz"), help=KEPT)
 @measuring_options
 @options.reading
-@shared
+@shared()
 @options.json
 def layers(imageset: str, data: Path, size: int | None, as_json: bool, **settings: Any) -> None:
     """Print the entanglement of every layer of a network that was made elsewhere."""
@@ -65,7 +70,7 @@ def layers(imageset: str, data: Path, size: int | None, as_json: bool, **setting
 @command.command()
 @click.argument("file", type=options.A_FILE)
 @measuring_options
-@shared
+@shared()
 @options.json
 def features(file: Path, as_json: bool, **settings: Any) -> None:
     """Print the entanglement of a FILE .npz or .safetensors with the arrays x (n, ...) and labels (n,): of all points,
@@ -95,7 +100,7 @@ def features(file: Path, as_json: bool, **settings: Any) -> None:
 @click.option("--index", metavar="TEXT", help=INDEX)
 @options.seed("Seed of what smoothed p-values draw.")
 @click.option("--out", type=options.NewFile(".npz"), help="Write the whole prediction to this .npz, too.")
-@shared
+@shared()
 @options.json
 def credibility(out: Path | None, as_json: bool, sharded: bool, **settings: Any) -> None:
     """Print how well training points support the predictions for others (Deep k-nearest neighbours), of three files
@@ -117,6 +122,38 @@ def credibility(out: Path | None, as_json: bool, sharded: bool, **settings: Any)
     print_json(found.plain(), as_json)
 
 
+def _opened(
+    real: str,
+    generated: str,
+    *,
+    features: str | None,
+    weights: Path | None,
+    n: int | None,
+    size: int | None,
+    normalize: Any,
+    seed: int,
+    runs: Path,
+    data: Path,
+    download: bool,
+    **decoding: Any,
+) -> "tuple[Images, Images, Space]":
+    """The images of both sides, and where they are compared."""
+    from evaluation.sources import open_images
+
+    root = data.resolve()
+    opening = {**decoding, "data": root, "download": download, "size": size, "seed": seed, "say": say}
+    ones = open_images(real, **opening)
+    others = open_images(generated, **opening, count=n or max(2, len(ones) // 2))
+    network: dict[str, Any] = {"weights": weights, "size": size, "normalize": normalize}
+    labelled = [ones.labelled, others.labelled]
+    return ones, others, space_named(features, labelled, runs, data=root, download=download, **network)
+
+
+def _train_evaluator(out: Path | None, as_json: bool, **values: Any) -> None:
+    if not values["features"]:
+        _opened(**values)
+
+
 @command.command()
 @click.argument("real")
 @click.argument("generated")
@@ -126,23 +163,9 @@ def credibility(out: Path | None, as_json: bool, sharded: bool, **settings: Any)
 @click.option("--out", type=options.ANY_FOLDER, help=PAGE)
 @options.runs
 @options.reading
+@shared(ready=_train_evaluator)
 @options.json
-def images(
-    real: str,
-    generated: str,
-    features: str | None,
-    weights: Path | None,
-    n: int | None,
-    size: int | None,
-    normalize: Any,
-    seed: int,
-    out: Path | None,
-    runs: Path,
-    data: Path,
-    download: bool,
-    as_json: bool,
-    **decoding: Any,
-) -> None:
+def images(n: int | None, seed: int, runs: Path, out: Path | None, as_json: bool, sharded: bool, **values: Any) -> None:
     """Print how like GENERATED images are to REAL ones, by every measure, beside what other real images give.
 
     Each is a folder or .zip of images, an .npz (uint8), an image set, or a GAN, by the folder of its training or by a
@@ -150,16 +173,12 @@ def images(
     """
     from evaluation.measured import measure_images
     from evaluation.page import report
-    from evaluation.sources import open_images
     from lab.reporting.report import write_report
 
-    root = data.resolve()
-    opening = {**decoding, "data": root, "download": download, "size": size, "seed": seed, "say": say}
-    ones = open_images(real, **opening)
-    others = open_images(generated, **opening, count=n or max(2, len(ones) // 2))
-    network: dict[str, Any] = {"weights": weights, "size": size, "normalize": normalize}
-    space = space_named(features, [ones.labelled, others.labelled], runs, data=root, download=download, **network)
-    found = measure_images(ones, others, space, n=n, seed=seed, runs=runs, say=say)
+    ones, others, space = _opened(n=n, seed=seed, runs=runs, **values)
+    found = measure_images(ones, others, replace(space, sharded=sharded), n=n, seed=seed, runs=runs, say=say)
+    if sharded and rank():
+        return
     for text in found.remarks:
         say(f"Warning: {text}")
     for text in found.left_out:

@@ -142,7 +142,7 @@ def measure_each(
     Args:
         real: of any origin.
         sides: of any origin; brought to the channels and the size of the real ones.
-        space: where they are compared.
+        space: where they are compared; where it is sharded, by processes that call this at the same time.
         n: images a side; None for half of the real ones, or as many as there are generated ones, up to 10,000.
         seed: draws them.
         runs: the folder below which features of real images are kept; None to keep none.
@@ -192,7 +192,11 @@ class _Real:
             half = every.part(slice(n, None))
             with _naming(f"{real.name} in {space.name}"):
                 floor = compare(
-                    seen.features, half.features, real_labels=labels, predicted=space.predictions(seen, half)
+                    seen.features,
+                    half.features,
+                    real_labels=labels,
+                    predicted=space.predictions(seen, half),
+                    sharded=space.sharded,
                 )
         return cls(real, real.images[picked[:n]], labels, space, runs, seen, floor)
 
@@ -211,7 +215,12 @@ class _Real:
         predicted = space.predictions(self.seen, others)
         with _naming(f"{real.name} and {generated.name} in {space.name}"):
             found = compare(
-                self.seen.features, others.features, real_labels=self.labels, predicted=predicted, training=known
+                self.seen.features,
+                others.features,
+                real_labels=self.labels,
+                predicted=predicted,
+                training=known,
+                sharded=space.sharded,
             )
         short = f"floor of real against real: needs {2 * n} real images; there are {len(real)}."
         return ImagesComparison(

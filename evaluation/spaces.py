@@ -7,7 +7,7 @@ leaves torch's random state and the network's modes as they were: however often 
 import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -18,7 +18,9 @@ from torch import Tensor, nn
 import imagesets
 from lab.files import atomic_write
 from lab.hashing import content_hash
+from lab.processes import part, world_size
 from metrics.comparison import Predictions
+from snnl_core.distributed import gather
 from snnl_core.pooling import pool_maps
 
 BATCH = 250
@@ -42,6 +44,10 @@ class Seen:
         """The same of some of the images."""
         return Seen(self.features[rows], None if self.predicted is None else self.predicted[rows])
 
+    def gathered(self) -> "Seen":
+        """What all processes see, in their order."""
+        return Seen(gather(self.features), None if self.predicted is None else gather(self.predicted))
+
 
 @dataclass(frozen=True)
 class Space:
@@ -53,6 +59,7 @@ class Space:
         classes: how many classes it tells apart; 0 where it predicts none.
         takes: the images that it takes, (channels, height, width); None for any.
         look: what it makes of a batch of images, uint8 (b, c, h, w).
+        sharded: whether several processes, which have the same images and ask at the same time, look at a part each.
     """
 
     name: str
@@ -60,9 +67,12 @@ class Space:
     classes: int
     takes: tuple[int, int, int] | None
     look: Callable[[Tensor], Seen]
+    sharded: bool = False
 
     def see(self, images: Tensor) -> Seen:
         """What it makes of images, uint8 (n, c, h, w), n > 0; on the CPU."""
+        if self.sharded and len(images) >= world_size():
+            return replace(self, sharded=False).see(images[part(len(images))]).gathered()
         devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
         with torch.no_grad(), torch.random.fork_rng(devices=devices):
             parts = [self.look(part) for part in images.split(BATCH)]
@@ -75,11 +85,11 @@ class Space:
             return self.see(images)
         content = hashlib.sha256(images.contiguous().numpy().tobytes()).hexdigest()
         path = runs / FEATURES / f"{content_hash([self.name, self.layer, list(images.shape), content])}.safetensors"
-        try:
-            kept = load_file(path)
-            return Seen(kept["features"], kept.get("predicted"))
-        except (OSError, SafetensorError, KeyError):  # not there, or damaged: seen anew
-            seen = self.see(images)
+        kept = _kept(path)
+        everywhere = not self.sharded or bool(gather(torch.tensor([kept is not None])).all())
+        if kept and everywhere:
+            return kept
+        seen = self.see(images)
         tensors = {"features": seen.features} | ({} if seen.predicted is None else {"predicted": seen.predicted})
         path.parent.mkdir(parents=True, exist_ok=True)
         atomic_write(path, save(tensors))
@@ -90,6 +100,15 @@ class Space:
         if real.predicted is None or generated.predicted is None:
             return None
         return Predictions(real.predicted, generated.predicted, self.classes)
+
+
+def _kept(path: Path) -> Seen | None:
+    """What was kept in a file; None where it is not there, or damaged."""
+    try:
+        kept = load_file(path)
+        return Seen(kept["features"], kept.get("predicted"))
+    except (OSError, SafetensorError, KeyError):
+        return None
 
 
 def pixels() -> Space:

@@ -69,6 +69,7 @@ def compare(
     predicted: Predictions | None = None,
     training: TrainingSet | None = None,
     usual: TrainingNeighbors | None = None,
+    sharded: bool = False,
 ) -> Comparison:
     """Compare two sets by every measure.
 
@@ -79,6 +80,8 @@ def compare(
         predicted: for the histogram of classes.
         training: all that the generator was trained on, if the real points are held out from it.
         usual: the nearest training points of the real ones, where they are known from another comparison.
+        sharded: several processes have the same points, call this at the same time, and share what takes longest,
+            entanglement; the other measures each makes for itself.
 
     Raises:
         TypeError: the points are not floating.
@@ -90,7 +93,7 @@ def compare(
         raise ValueError(f"real {tuple(real.shape)} and generated {tuple(generated.shape)} must have the same shape.")
     need("a comparison", FEWEST, len(real))
     near = Neighborhoods.of(real, generated)
-    found = _compare(near, real_labels, predicted)
+    found = _compare(near, real_labels, predicted, sharded)
     if training is None:
         return found
     neighbors = training_neighbors(generated, training)
@@ -100,13 +103,15 @@ def compare(
         short = f"gaps to training images: needs {len(real)} of them; there are {len(training)}."
         return replace(found, rows=rows, left_out=[*found.left_out, short], nearest=neighbors)
     drawn = torch.randperm(len(training), generator=torch.Generator("cpu").manual_seed(0), device="cpu")[: len(real)]
-    trained = _compare(near.against(training.points[drawn.to(training.points.device)]), None, None)
+    trained = _compare(near.against(training.points[drawn.to(training.points.device)]), None, None, sharded)
     return replace(found, rows=[*rows, *gaps(found.rows, trained.rows)], trained=trained, nearest=neighbors)
 
 
-def _compare(near: Neighborhoods, real_labels: Tensor | None, predicted: Predictions | None) -> Comparison:
+def _compare(
+    near: Neighborhoods, real_labels: Tensor | None, predicted: Predictions | None, sharded: bool
+) -> Comparison:
     real, generated = near.real, near.generated
-    entangled = entangle(*joined(real, generated), real_labels)
+    entangled = entangle(*joined(real, generated), real_labels, sharded=sharded)
     families: list[Callable[[], Sequence[Row]]] = [
         partial(entanglement_rows, entangled),
         partial(_one_nn, near),

@@ -78,7 +78,9 @@ def entanglements(
     for name, layer in features.items():
         generator = random_generator(seed, "anchors")  # afresh, so that every layer has the same anchors
         try:
-            found = entanglement(layer, labels, distance=distance, anchors=anchors, sharded=sharded, generator=generator)
+            found = entanglement(
+                layer, labels, distance=distance, anchors=anchors, sharded=sharded, generator=generator
+            )
         except ValueError as error:
             raise ValueError(f"layer {name!r}: {error}") from error
         yield name, found

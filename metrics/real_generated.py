@@ -7,11 +7,15 @@ over the real anchors of one class, the real side of that class, and their mean 
 1-NN accuracy is the two-sample test that leaves each point out (Lopez-Paz and Oquab 2017): 0.5 is indistinguishable.
 """
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
+from lab.processes import part
 from metrics._arguments import Row
 from snnl_core import Entanglement, GroupEntanglement, entanglement
+from snnl_core.distributed import gather
 from snnl_core.neighbors import nearest_neighbors
 
 REAL, GENERATED = 0, 1
@@ -41,12 +45,19 @@ def joined(real: Tensor, generated: Tensor) -> tuple[Tensor, Tensor]:
     return points, torch.tensor([REAL, GENERATED], device=points.device).repeat_interleave(len(real))
 
 
-def entangle(points: Tensor, side: Tensor, real_labels: Tensor | None = None) -> Entanglement:
-    """The entanglement of what `joined` gives, whose groups are the classes (n,) of the real points."""
+def entangle(points: Tensor, side: Tensor, real_labels: Tensor | None = None, *, sharded: bool = False) -> Entanglement:
+    """The entanglement of what `joined` gives, whose groups are the classes (n,) of the real points.
+
+    Where it is `sharded`, several processes have the same points, call this at the same time, and share the work.
+    """
     groups = torch.full_like(side, -1)
     if real_labels is not None:
         groups[: len(real_labels)] = real_labels
-    return entanglement(points, side, groups=groups)
+    if not sharded:
+        return entanglement(points, side, groups=groups)
+    own = part(len(points))
+    found = entanglement(points[own], side[own], groups=groups[own], sharded=True)
+    return replace(found, per_sample=gather(found.per_sample))
 
 
 def entanglement_rows(found: Entanglement) -> list[Row]:

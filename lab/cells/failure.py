@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from lab.cells.layout import FAILED, TRACEBACK
-from lab.errors import NO_MEMORY, WorkbenchError, first_line, out_of_memory
+from lab.errors import NO_MEMORY, UsageError, WorkbenchError, first_line, out_of_memory
 from lab.files import atomic_write, read_object, remove, write_json
 from lab.processes import lost_another
 
@@ -26,7 +26,7 @@ class Failure:
 
     def error(self) -> WorkbenchError:
         """The exception that it is."""
-        error = WorkbenchError(self.message)
+        error = (UsageError if self.kind == UsageError.kind else WorkbenchError)(self.message)
         error.kind = self.kind
         return error
 
