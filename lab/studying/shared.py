@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 BEAT, GRACE = 15, 60
 """Seconds between two beats of a heart, and after how many without one its worker is taken for dead."""
+TRIES = 10
+"""How often a database is opened that others lay out at the same time."""
 PAUSE = 5.0
 """Seconds between two looks whether others have ended the trials that they are at work on."""
 
@@ -44,10 +46,7 @@ class SharedTrials:
         """
         self._identity, self._space = json.loads(json.dumps(identity)), space
         with _telling(url), _quietly():
-            self._study = self._open(url)
-            known = self._study.user_attrs.get(IDENTITY)
-            if known is None:
-                self._study.set_user_attr(IDENTITY, self._identity)
+            known = self._begin(url)
         if known not in (None, self._identity):
             raise UsageError(f"{url} holds another search of that name ({difference(known, self._identity)}).")
 
@@ -106,6 +105,22 @@ class SharedTrials:
     def _trials(self, *states: str) -> "list[FrozenTrial]":
         kinds = [_optuna().trial.TrialState[state] for state in states]
         return self._study.get_trials(deepcopy=False, states=kinds)
+
+    def _begin(self, url: str) -> Any:
+        """What is searched there by now; again, where another worker has laid the database out at the same time."""
+        from sqlalchemy.exc import IntegrityError, ProgrammingError
+
+        for left in reversed(range(TRIES)):
+            try:
+                self._study = self._open(url)
+                known = self._study.user_attrs.get(IDENTITY)
+                if known is None:
+                    self._study.set_user_attr(IDENTITY, self._identity)
+                return known
+            except (IntegrityError, ProgrammingError):
+                if not left:
+                    raise
+                time.sleep(PAUSE / TRIES)
 
     def _open(self, url: str) -> "Study":
         optuna = _optuna()

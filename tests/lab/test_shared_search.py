@@ -126,18 +126,18 @@ def postgres(tmp_path_factory):
 
 
 def test_workers_that_share_a_postgresql_try_each_once(postgres):
-    """Four of them, who begin at once."""
-    workers = [SharedTrials(postgres, IDENTITY, SPACE) for _ in range(4)]
-    tried = [[] for _ in workers]
+    """Four of them, who begin at once, in a database that is empty."""
+    tried = []
     threads = [
-        threading.Thread(target=lambda one, mine: mine.extend(work(one, 8)), args=pair)
-        for pair in zip(workers, tried, strict=True)
+        threading.Thread(target=lambda: tried.append(work(SharedTrials(postgres, IDENTITY, SPACE), 8)))
+        for _ in range(4)
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(120)
-    told = workers[0].told()
+    told = SharedTrials(postgres, IDENTITY, SPACE).told()
     assert len(told) == 8 and len({number for number, _, _ in told}) == 8
     flat = Counter(params["x"] for mine in tried for params in mine)
+    assert len(tried) == 4, "none failed"
     assert flat == Counter(params["x"] for _, params, _ in told) and set(flat.values()) == {1}
