@@ -23,12 +23,14 @@ sys.path[:0] = [str(_rounds.ROOT / "tests"), str(_rounds.ROOT / "tests" / "fault
 
 AT_LEAST = 0.85
 SLURM = ["--executor", "slurm", *(f"--slurm={option}" for option in ("nodes=2", "ntasks-per-node=1"))]
+UNBOUND = {"SLURM_CPU_BIND": "none"}
+"""Both virtual nodes give their processes the machine's first processor, else."""
 SIDES = {"without Slurm": [], "on two nodes": SLURM}
 
 
 def trained(command, runs):
     """The folder of the training that a command does."""
-    variables = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": ""}
+    variables = {**os.environ, **UNBOUND, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": ""}
     words = [sys.executable, str(_rounds.ROOT / "cli.py"), *command, "--runs", str(runs)]
     done = subprocess.run(words, env=variables, capture_output=True, text=True)
     if done.returncode:

@@ -109,13 +109,15 @@ def figures(names, steps, home):
     ratios, known = took_by_guess(), {}
     for name in names:
         cells = planned(name, "paper")
-        hours, longest, devices = {"trainings": 0.0, "others": 0.0}, 0.0, set()
+        hours, longest, devices, images = {"trainings": 0.0, "others": 0.0}, 0.0, set(), 0
         for cell in cells:
             if cell.task in TRAININGS:
                 if (key := described(cell)) not in known:
                     training = training_of(cell, home)
-                    known[key] = training.last * seconds_a_step(training, steps), training.arithmetic
-                taken, arithmetic = known[key]
+                    taken = training.last * seconds_a_step(training, steps)
+                    known[key] = taken, training.arithmetic, training.last * training.images_per_step
+                taken, arithmetic, shown = known[key]
+                images += shown
                 devices.add(" ".join(arithmetic))
                 hours["trainings"] += taken / 3600
             else:
@@ -123,8 +125,8 @@ def figures(names, steps, home):
                 hours["others"] += taken / 3600
             longest = max(longest, taken / 3600)
         trainings = sum(cell.task in TRAININGS for cell in cells)
-        yield {"study": name, "trainings": trainings, "cells": len(cells), "hours": hours, "longest": longest,
-               "device": ", ".join(sorted(devices))}  # fmt: skip
+        about = {"trainings": trainings, "cells": len(cells), "images": images, "device": ", ".join(sorted(devices))}
+        yield {"study": name, **about, "hours": hours, "longest": longest}
 
 
 @click.command(help=__doc__)
@@ -141,7 +143,8 @@ def main(names, steps, out):
         for one in figures(names or studies(), steps, Path(home)):
             kept.append(one)
             hours, others = one["hours"], one["cells"] - one["trainings"]
-            trained = f"{one['trainings']:>3} trainings {hours['trainings']:>8.2f} h ({one['device']})"
+            trained = f"{one['trainings']:>3} trainings, {one['images'] / 1e6:.1f} million images: "
+            trained += f"{hours['trainings']:.2f} h ({one['device']})"
             print(f"{one['study']:<26} {trained}, {others:>4} others {hours['others']:>8.2f} h,", end=" ")
             print(f"longest {one['longest']:.2f} h", flush=True)
     _rounds.write(out, kept)
