@@ -69,6 +69,8 @@ def least(features: int) -> int:
 def fid(real: Tensor, generated: Tensor) -> float:
     """The distance of the two fitted Gaussians; arguments and errors are those of `measure`."""
     _check(real, generated)
+    if max(len(real), len(generated)) <= real.shape[1]:
+        return _of_few(real.double(), generated.double())
     return frechet_distance(Gaussian.of(real), Gaussian.of(generated))
 
 
@@ -90,6 +92,19 @@ def frechet_distance(one: Gaussian, other: Gaussian) -> float:
         shared = torch.linalg.eigvalsh(root.T @ other.covariance @ root).clamp(min=0).sqrt().sum()
     apart = (one.mean - other.mean).square().sum()
     return max(0.0, float(apart + one.covariance.trace() + other.covariance.trace() - 2 * shared))
+
+
+def _of_few(one: Tensor, other: Tensor) -> float:
+    """The same of points (n, d) and (m, d), n and m at most d, without a covariance.
+
+    With the centred points X and Y, divided by the roots of n - 1 and m - 1, S_1 S_2 = X'X Y'Y has the eigenvalues of
+    XY'(XY')' and zeros: the trace of the root is the sum of the singular values of XY'.
+    """
+    (means, centred) = zip(*((points.mean(0), points - points.mean(0)) for points in (one, other)), strict=True)
+    x, y = (points / (len(points) - 1) ** 0.5 for points in centred)
+    with full_precision(x.device):
+        shared = torch.linalg.svdvals(x @ y.T).sum()
+    return max(0.0, float((means[0] - means[1]).square().sum() + x.square().sum() + y.square().sum() - 2 * shared))
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,15 @@ def test_it_is_torch_fidelitys(seed, d, spread, shift):
     assert fid(real, generated) == pytest.approx(theirs(real, generated), rel=1e-6)
 
 
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10**6), st.integers(2, 12), st.integers(2, 12), st.integers(12, 40), st.floats(-3, 3))
+def test_fewer_points_than_features_give_what_their_covariances_give(seed, n, m, d, shift):
+    real, generated = cloud(seed, n, d), cloud(seed + 1, m, d, shift=shift)
+    wanted = frechet_distance(Gaussian.of(real), Gaussian.of(generated))
+    assert fid(real, generated) == pytest.approx(wanted, rel=1e-5, abs=1e-6)
+    assert fid(real, real) == pytest.approx(0, abs=1e-9)
+
+
 def test_features_that_never_vary_change_nothing():
     real, generated = cloud(0), cloud(1, shift=0.5)
     dead = torch.full((len(real), 3), 7.0)
