@@ -6,13 +6,18 @@ calibrates the p-values and another the temperatures; no image is in two of thes
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
+import imagesets
 from classifiers._config import TrainingConfig
+from lab.cells.folder import CellFolder
 from lab.config import Config as Settings
 from lab.errors import UsageError
+from lab.training.snapshots import snapshots
+from tasks import train_classifier
+from tasks._images import draw
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -90,6 +95,50 @@ def split(n: int, config: Searching, validation: float, seed: int) -> Parts:
     if config.bank is not None and config.bank < len(trained):
         bank = trained[subset(len(trained), config.bank, seed, "bank").sort().values]
     return Parts(bank, held[:size], held[size:])
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a cell on a trained classifier looks at: the network as it was at the end, and test images.
+
+    Attributes:
+        run: how it was trained.
+        network: on the device where it is evaluated, in evaluation mode.
+        source: the train split.
+        parts: of it.
+        images, labels: test images, uint8 (n, c, h, w), drawn alike for every network, and their classes (n,).
+        about: what rows tell of network and images.
+    """
+
+    run: TrainingConfig
+    network: "nn.Module"
+    source: "ImageSet"
+    parts: Parts
+    images: "Tensor"
+    labels: "Tensor"
+    about: dict[str, Any]
+
+    @classmethod
+    def of(cls, folder: CellFolder, config: Searched, n: int) -> "Trained":
+        """The training that a cell needs, and n test images."""
+        from classifiers._snapshots import load_classifier
+        from lab.training.frame import evaluation_device
+
+        (training,) = folder.needs
+        run = train_classifier.Config.parse(training.config)
+        source = imagesets.load(run.imageset, "train", **folder.data)
+        images, labels = draw(folder, run.imageset, "test", n, 0)
+        assert labels is not None, "a classifier was trained on them"
+        parts, snapshot = (
+            split(len(source), config, run.validation, run.seed),
+            snapshots(training.path, "classifier")[-1],
+        )
+        network = load_classifier(snapshot, run).to(evaluation_device(training))
+        return cls(run, network, source, parts, images, labels, {**run.about, **snapshot.when, "split": "test"})
+
+    def observer(self, config: Searched, scratch: Path) -> "Observer":
+        """The network with its neighbours, whose files go to `scratch`."""
+        return observer_of(self.network, config, self.source, self.parts, scratch)
 
 
 def observer_of(network: "nn.Module", config: Searched, source: "ImageSet", parts: Parts, scratch: Path) -> "Observer":

@@ -16,11 +16,9 @@ import imagesets
 from lab import registry
 from lab.cells.cell import Cell
 from lab.cells.folder import CellFolder
-from lab.training.snapshots import snapshots
 from tasks import train_classifier
 from tasks._attacks import CLEAN, Attacking, passes, told, versions
-from tasks._images import draw
-from tasks._neighbors import Searched, observer_of, sizes, split
+from tasks._neighbors import Searched, Trained, sizes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -63,26 +61,20 @@ def run(folder: CellFolder) -> None:
     """Rows of what each attack leaves."""
     from attacks._frame import attacked
     from attacks._target import Target
-    from classifiers._snapshots import load_classifier
-    from lab.training.frame import evaluation_device
+    from classifiers._features import device_of
 
-    (training,) = folder.needs
-    config, run = Config.parse(folder.config), train_classifier.Config.parse(training.config)
-    source = imagesets.load(run.imageset, "train", **folder.data)
-    images, labels = draw(folder, run.imageset, "test", config.n, 0)
-    assert labels is not None, "a classifier was trained on them"
-    snapshot, device = snapshots(training.path, "classifier")[-1], evaluation_device(training)
-    parts = split(len(source), config, run.validation, run.seed)
-    observer = observer_of(load_classifier(snapshot, run).to(device), config, source, parts, folder.path)
+    config = Config.parse(folder.config)
+    trained = Trained.of(folder, config, config.n)
+    observer, labels, device = trained.observer(config, folder.path), trained.labels, device_of(trained.network)
     target = Target(observer.network, observer.knn, observer.max_features)
-    x, about = (images.float() / 255).to(device), {**run.about, **snapshot.when, "kind": "attacked", "split": "test"}
+    x, about = (trained.images.float() / 255).to(device), {**trained.about, "kind": "attacked"}
 
     clean, attacks = observer.see(x), config.attacking()
     for row in _rows(clean, clean, labels):
         folder.row(**about, **told(CLEAN, 0.0), **row)
     for done, (name, settings) in enumerate(attacks):
         folder.event("progress", done=done, total=len(attacks), text=f"{name}, eps {settings.eps:g}")
-        made = attacked(name, target, x, labels.to(device), settings, seed=run.seed)
+        made = attacked(name, target, x, labels.to(device), settings, seed=trained.run.seed)
         for row in _rows(clean, observer.see(made), labels):
             folder.row(**about, **told(name, settings.eps), **row)
 

@@ -13,12 +13,10 @@ from classifiers._images import check_shown
 from lab import registry
 from lab.cells.cell import Cell
 from lab.cells.folder import CellFolder
-from lab.training.snapshots import snapshots
 from tasks import _credibility as measured
 from tasks import _foreign, train_classifier
 from tasks import _pictures as pictures
-from tasks._images import draw
-from tasks._neighbors import Searched, Searching, observer_of, sizes, split
+from tasks._neighbors import Searched, Searching, Trained, sizes
 
 VERSION = 1
 
@@ -64,42 +62,33 @@ def cell(training: Cell[train_classifier.Config], config: Config, data: Path) ->
 
 def run(folder: CellFolder) -> None:
     """Rows of predictions, validity, credibility and detection; `curves.npz`, and pictures where they are asked for."""
-    from classifiers._snapshots import load_classifier
     from lab.training.draws import random_generator
-    from lab.training.frame import evaluation_device
 
-    (training,) = folder.needs
-    config, run = Config.parse(folder.config), train_classifier.Config.parse(training.config)
-    source = imagesets.load(run.imageset, "train", **folder.data)
-    images, labels = draw(folder, run.imageset, "test", config.n, 0)
-    assert labels is not None, "a classifier was trained on them"
-    parts = split(len(source), config, run.validation, run.seed)
-    snapshot = snapshots(training.path, "classifier")[-1]
-    network = load_classifier(snapshot, run).to(evaluation_device(training))
-
+    config = Config.parse(folder.config)
+    trained = Trained.of(folder, config, config.n)
+    source, parts, seed, labels = trained.source, trained.parts, trained.run.seed, trained.labels
     _tell(folder, config, 0, "training images")
-    observer = observer_of(network, config, source, parts, folder.path)
+    observer = trained.observer(config, folder.path)
     scaling = observer.see(source.pixels(parts.scaling)), source.classes(parts.scaling)
     _tell(folder, config, 1, "test images")
-    shown, seen = {"": images}, {"": observer.see(images)}
+    shown, seen = {"": trained.images}, {"": observer.see(trained.images)}
     for done, name in enumerate(config.foreign, 2):
         _tell(folder, config, done, name)
-        shown[name] = _foreign.load(name, images, folder, run.seed)
+        shown[name] = _foreign.load(name, trained.images, folder, seed)
         seen[name] = observer.see(shown[name])
 
-    about = {**run.about, **snapshot.when, "split": "test"}
     views = measured.views(seen[""], *scaling)
     scores = {name: observer.scores(one, detectors=config.detectors) for name, one in seen.items()}
     for row in (
         *measured.prediction_rows(views, seen[""], labels),
-        *measured.validity_rows(observer.knn, seen[""], labels, random_generator(run.seed, "smoothed")),
+        *measured.validity_rows(observer.knn, seen[""], labels, random_generator(seed, "smoothed")),
         *measured.credibility_rows(seen),
         *measured.foreign_rows(scores),
     ):
-        folder.row(**about, **row)
+        folder.row(**trained.about, **row)
     pictures.keep_curves(folder.path, views, seen, scores, labels)
     if config.pictures:
-        pictures.keep_map(folder.path, seen, run.seed)
+        pictures.keep_map(folder.path, seen, seed)
         pictures.keep_exemplars(folder.path, shown, seen, labels, source, parts.bank)
 
 
