@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lab.running.place import Place
     from lab.running.schedule import Outcome
 
-QUESTION = "{} jobs are in Slurm's queue, or at work. Cancel them? They go on otherwise."
+QUESTION = "In Slurm's queue, or at work: {}. Cancel? Otherwise work goes on."
 
 
 @contextmanager
@@ -36,11 +36,15 @@ def _ask(cells: Sequence[Path], may_ask: bool) -> None:
     from lab.running import slurm
 
     jobs = [job.number for job in slurm.live(cells).values()]
-    if jobs and may_ask and click.confirm(QUESTION.format(len(jobs)), default=False, err=True):
+    count, wanted = f"{len(jobs)} job{'s' * (len(jobs) > 1)}", False
+    if jobs and may_ask:
+        with suppress(click.Abort):  # Ctrl-C once more
+            wanted = click.confirm(QUESTION.format(count), default=False, err=True)
+    if wanted:
         slurm.cancel(jobs)
-        say(f"Cancelled: {len(jobs)} jobs; trainings save.")
+        say(f"Cancelled: {count}; trainings save.")
     elif jobs:
-        say(f"{len(jobs)} jobs go on; snnl runs list shows them, and snnl runs cancel FOLDER ends them.")
+        say(f"Left in the queue, or at work: {count}. snnl runs list tells more; snnl runs cancel FOLDER ends it.")
 
 
 def print_queued(what: str, folder: Path, outcome: "Outcome", as_json: bool) -> None:

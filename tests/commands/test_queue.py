@@ -1,0 +1,63 @@
+"""What is asked after Ctrl-C of cells that wait in a queue, or are done on other machines."""
+
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from commands._queue import asking
+from lab.interrupts import Interrupted
+from lab.running import slurm
+from lab.running.place import SLOTS, Place
+from lab.running.slurm import Job
+
+CELLS = [Path("one"), Path("two")]
+
+
+@pytest.fixture
+def cancelled(monkeypatch):
+    """The jobs that are taken back; there is one of each cell."""
+    found = []
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(slurm, "live", lambda cells: {cell: Job(str(cell), "PENDING", "None") for cell in cells})
+    monkeypatch.setattr(slurm, "cancel", found.extend)
+    return found
+
+
+def interrupted(place=Place("slurm"), cells=CELLS, error=KeyboardInterrupt):  # noqa: B008
+    with pytest.raises(KeyboardInterrupt), asking(place, cells):
+        raise error
+
+
+def abort(*words, **settings):
+    raise click.Abort
+
+
+@pytest.mark.parametrize(
+    "answer, told", [(True, "Cancelled: 2 jobs; trainings save."), (False, "Left in"), (None, "Left")]
+)
+def test_they_are_cancelled_if_that_is_the_answer_and_left_if_there_is_none(
+    cancelled, monkeypatch, capsys, answer, told
+):
+    asked = []
+    monkeypatch.setattr(click, "confirm", abort if answer is None else lambda text, **_: asked.append(text) or answer)
+    interrupted()
+    assert cancelled == (["one", "two"] if answer else []) and told in capsys.readouterr().err
+    assert answer is None or asked == ["In Slurm's queue, or at work: 2 jobs. Cancel? Otherwise work goes on."]
+
+
+@pytest.mark.parametrize(
+    "given, told",
+    [
+        ({"place": SLOTS}, ""),
+        ({"cells": []}, ""),
+        ({"cells": CELLS[:1], "error": Interrupted}, "Left in the queue, or at work: 1 job."),
+    ],
+)
+def test_nobody_is_asked_of_what_is_not_there_or_who_is_not(cancelled, monkeypatch, capsys, given, told):
+    """As Slurm, which sends SIGTERM, is not."""
+    monkeypatch.setattr(click, "confirm", abort)
+    interrupted(**given)
+    said = capsys.readouterr().err
+    assert not cancelled and (said.startswith(told) if told else not said)
