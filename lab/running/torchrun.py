@@ -31,6 +31,7 @@ def main(log: str, processes: str, *script: str) -> int:
 
 
 def _run(processes: int, script: Sequence[str]) -> int:
+    from torch.distributed.elastic.multiprocessing import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
@@ -40,6 +41,9 @@ def _run(processes: int, script: Sequence[str]) -> int:
     try:
         elastic_launch(config, sys.executable)("-u", *script)
         return 0
+    except SignalException as error:
+        print(error, file=sys.stderr)
+        return 1
     except ChildFailedError as error:
         print(error, file=sys.stderr)
         ends = [(failure.timestamp, failure.exitcode) for failure in error.failures.values()]

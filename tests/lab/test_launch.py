@@ -202,6 +202,19 @@ def test_of_those_that_fail_in_the_same_second_one_that_was_killed_counts(monkey
     assert torchrun.main(os.devnull, "3", "script.py") == code
 
 
+def test_torchrun_that_is_asked_to_end_says_so_in_its_log_alone(monkeypatch, tmp_path, capfd):
+    def launched(config, program):
+        return lambda *words: os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(api, "elastic_launch", launched)
+    try:
+        assert torchrun.main(str(tmp_path / "log"), "2", "script.py") == 1
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert "asked to end" in (tmp_path / "log").read_text() and capfd.readouterr() == ("", "")
+
+
 def hide_torch(path):
     """A folder with a `torch.py`, which is not torch."""
     (path / "torch.py").write_text("raise SystemError('this is not torch')")
