@@ -1,7 +1,6 @@
 """The doctor's checks leave nothing behind, and one that fails stops no other."""
 
 import json
-import os
 
 import pytest
 
@@ -54,10 +53,3 @@ def test_the_doctor_tells_what_is_wrong(snnl, tmp_path):
     assert "broken   threads: OMP_NUM_THREADS is 'many'" in done.stdout
     states = {check["check"]: check["state"] for check in result["checks"]}
     assert states["python"] == states["runs"] == "ok" and len(states) == 11
-
-
-@pytest.mark.skipif(os.name != "posix", reason="gloo over loopback")
-def test_the_doctor_tries_processes(snnl, tmp_path):
-    done = snnl("doctor", "--processes", "2", cwd=tmp_path, OMP_NUM_THREADS="")
-    assert done.returncode == 0, done.stdout
-    assert "processes: 2 steps of a tiny dcgan on cpu, 2 processes" in done.stdout
