@@ -119,15 +119,16 @@ def main():
         print(f"in slots: {time.monotonic() - start:.0f} s", flush=True)
         for count in sorted({0, settings.faults}):
             start, left, done, found, commands, marked = time.monotonic(), count, Counter(), None, 0, {}
-            runs = Path(home, f"faults {count}")
+            runs, drawn = Path(home, f"faults {count}"), []
             while found is None and commands < COMMANDS:
                 commands += 1
                 command = run(runs, "--executor", "slurm")
                 while left and command.poll() is None:
                     time.sleep(random.uniform(0.5, 4))
-                    kind = random.choice(kinds)
-                    if command.poll() is None and fault(kind, cluster, command, home):
-                        done[kind], left = done[kind] + 1, left - 1
+                    drawn = drawn or random.sample(kinds, len(kinds))  # each kind before one comes again
+                    if command.poll() is None and fault(drawn[-1], cluster, command, home):
+                        done[drawn.pop()] += 1
+                        left -= 1
                     marked = done_cells(runs) | marked
                 found = table(command)
             again = [path.parent.name for path, when in marked.items() if done_cells(runs).get(path) != when]
