@@ -1,5 +1,6 @@
 """Look after run folders."""
 
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -55,7 +56,8 @@ def remove(folders: tuple[Path, ...], runs: Path, dry_run: bool, yes: bool, as_j
     found = Runs(runs)
     taken = removal.to_remove(found, folders)
     for folder, job in slurm.live(run.path for run in taken).items():
-        raise WorkbenchError(f"{folder.name} is in Slurm's queue (job {job.number}): snnl runs cancel {folder} first.")
+        asked = shlex.join(["snnl", "runs", "cancel", str(folder)])
+        raise WorkbenchError(f"{folder.name} is in Slurm's queue (job {job.number}): {asked} first.")
     if not (dry_run or yes or sys.stdin.isatty()):
         raise UsageError("Nothing was removed: there is no terminal to ask on; --yes removes without asking.")
     about = _print_runs(found, taken)

@@ -10,7 +10,7 @@ from commands import _options as options
 from commands._entries import entry_group, help_of, print_entries
 from commands._printing import print_json, print_result, say, takes
 from commands._queue import asking, print_queued
-from imagesets import SOURCES, data_root, title
+from imagesets import SOURCES, data_root, titles
 from lab import machine, registry
 from lab.cells import layout
 from lab.errors import UsageError
@@ -75,9 +75,8 @@ def _plan(name: str, runs: Path, published: bool, preset: str, file: Path | None
         if values["title"] and len(own) > 1:
             raise UsageError(f"--name is for one folder or archive; these are {len(own)}: leave it out.")
         config = config.settled(settle).fitted(data, say)
-    titles = {images: title(images, data) for images in (config.images if isinstance(config, ImageStudy) else ())}
-    plan = plan_study(name, config, data, runs, published=published)
-    return replace(plan, names={key: called for key, called in titles.items() if key != called}), local
+    names = titles(config.images, data) if isinstance(config, ImageStudy) else {}
+    return replace(plan_study(name, config, data, runs, published=published), names=names), local
 
 
 def _is_slow(plan: Plan) -> bool:

@@ -6,6 +6,9 @@ from pathlib import Path
 from lab.cells.layout import SAMPLES
 from lab.training.snapshots import snapshot_file
 
+NEAREST = "nearest.npz"
+"""Of each image of the last grid, row by row, the nearest training image: `position` int64 (n,) in the train split,
+`images` uint8 (n, c, h, w), and `labels` int64 (n,) where there are any. A conditional GAN has none."""
 GRID = re.compile(r"kimg-(\d+\.\d+)\.png")
 
 

@@ -5,6 +5,7 @@
 """
 
 import os
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SOURCES = ("folder:", "zip:")
+DIGITS = 6
+"""Of a key, enough to tell image sets of one name apart."""
 
 
 def data_root(given: Path | None) -> Path:
@@ -107,13 +110,19 @@ def spec(name: str, root: Path) -> Spec:
     return found
 
 
-def title(name: str, root: Path) -> str:
-    """What reports call an image set: a user's own one by its folder's name, or by the one it was given."""
-    if not name.startswith(OWN):
-        return name
+def titles(names: Sequence[str], root: Path) -> dict[str, str]:
+    """What reports call a user's own image sets among these: by their folders' names, or by those they were given.
+
+    Several of one name, or one that is called as another image set, have some digits of the key behind it.
+    """
     from imagesets._own.sets import title_of
 
-    return title_of(name, root)
+    called = {name: title_of(name, root) for name in names if name.startswith(OWN)}
+    taken = Counter([*called.values(), *(entry.name for entry in registry.entries("imagesets"))])
+    return {
+        name: title if taken[title] == 1 else f"{title} ({name.removeprefix(OWN)[:DIGITS]})"
+        for name, title in called.items()
+    }
 
 
 def has_given_splits(name: str, root: Path) -> bool:

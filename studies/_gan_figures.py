@@ -10,7 +10,7 @@ from lab.reporting.plots import (
     GREY,
     KIMG,
     colours,
-    legend,
+    legend_above,
     logarithmic,
     named_band,
     new_figure,
@@ -36,13 +36,12 @@ def curves(table: "pd.DataFrame", names: Sequence[str], space: str, title: str) 
     """Every measure over training."""
     shown = [measure for measure in MEASURES if len(measure.rows(table, space))]
     figure, axes = panels(len(shown), 4, 1.9, KIMG, sharey=False)
-    for place, (axis, measure) in enumerate(zip(axes, shown, strict=True)):
+    for axis, measure in zip(axes, shown, strict=True):
         _scale(axis, measure)
         _curves(axis, measure.rows(table, space), names, "kimg")
         named_band(axis, floor_of(measure, table, space))
         axis.set_title(measure.name, loc="left")
-        if place == 0:
-            figure.legend(*axis.get_legend_handles_labels(), loc="outside upper center", ncols=4)
+    legend_above(figure)
     caption = f"Measures over training, {title}: seeds thin, their mean thick; the band is real against real."
     rows = pick(table, kind="gan", split="test", space=space, group="")
     drawn = rows[rows["metric"].isin([measure.metric for measure in shown])]
@@ -65,7 +64,7 @@ def over_minutes(
             axis.set_title(f"{measure.name}, {title}", loc="left")
     for axis in grid[-1]:
         axis.set_xlabel("training (minutes)")
-    legend(grid[0][0])
+    legend_above(figure)
     caption = "The same over the minutes of training, at the mean pace of each GAN's trainings on this machine."
     return Figure("over-minutes", caption, figure, plotted(_stacked(timed)))
 
@@ -82,7 +81,7 @@ def sides(table: "pd.DataFrame", names: Sequence[str], spaces: dict[str, str]) -
         axis.scatter(held[0], held[1], marker="+", s=90, color=GREY, label="real against real")
         axis.set(xlabel="generated side", ylabel="real side", xlim=(-0.03, 1.06), ylim=(-0.03, 1.06))
         axis.set_title(title, loc="left")
-    legend(figure.axes[0], loc="upper left")
+    legend_above(figure)
     caption = "Both sides at the end of training, every seed: samples near the data to the right, data reached on top."
     ends = [measure.rows(table, space) for space in spaces.values() for measure in (GENERATED, REAL)]
     return Figure("sides", caption, figure, plotted(_stacked(ends)))

@@ -15,7 +15,7 @@ from lab.reporting.report import Gallery, GalleryRow, Picture, Section
 from lab.reporting.statistics import last_by_seed
 from lab.reporting.tables import Column, Rows, Table, columns, seed_rows
 from studies._measures import MEASURES, Measure, floor_of, named_spaces
-from studies._samples import GRID, real_images, sample_grid
+from studies._samples import GRID, last_grid, real_images
 from tasks.evaluate_gan import PAIRS
 from tasks.interpolate import WAYS
 
@@ -99,7 +99,7 @@ def samples(trainings: Mapping[str, Sequence[CellFolder]], cells: Sequence[CellF
     """Images of every training at its end, beside real ones."""
     real = real_images(cells)
     rows = [
-        GalleryRow(name, [sample_grid(f"seed {one.config['seed']}", grids(one.path)[-1][1], one) for one in own])
+        GalleryRow(name, [last_grid(f"seed {one.config['seed']}", one) for one in own])
         for name, own in trainings.items()
         if all(grids(one.path) for one in own)
     ]
@@ -127,7 +127,8 @@ def nearest(evaluations: Mapping[str, CellFolder]) -> Gallery:
             told = ("generated", "nearest training image")
             shown = [Picture("", sheet(np.stack(pair), 1), told) for pair in zip(*pairs, strict=True)]
             rows.append(GalleryRow(name, shown))
-    return Gallery("Most memorised first, first seed: above the generated image, below the nearest training one.", rows)
+    caption = "Most memorised first, first seed: above the generated image, below the nearest training one."
+    return Gallery(caption, rows, width=7.0)
 
 
 def every_measure(table: "pd.DataFrame", names: Sequence[str], spaces: Mapping[str, str]) -> Section:

@@ -1,9 +1,12 @@
 """Pictures of generated images as trainings keep them, and of real ones as measurements do."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from gans._config import TrainingConfig
+from gans._kept import NEAREST, grids
 from lab.cells.folder import CellFolder
 from lab.files import read_arrays
 from lab.reporting.pictures import about_square, parted, shape, sheet
@@ -22,9 +25,18 @@ def sample_grid(caption: str, grid: Path, training: CellFolder) -> Picture:
     picture = parted(grid, spec.size)
     rows, columns = shape(picture, spec.size)
     by_class = config.settings.conditional and rows == len(spec.classes)
-    return Picture(
-        caption, picture, [name for name in spec.classes for _ in range(columns)] if by_class else (), columns
-    )
+    names = [name for name in spec.classes for _ in range(columns)] if by_class else ()
+    return Picture(caption, picture, names, columns)
+
+
+def last_grid(caption: str, training: CellFolder) -> Picture:
+    """The last one, and of each of its images the nearest training image, where the training looked for those."""
+    picture = sample_grid(caption, grids(training.path)[-1][1], training)
+    found = read_arrays(training.path / NEAREST)
+    if not found:
+        return picture
+    names = _named(found, TrainingConfig.parse(training.config).spec_of_images.classes)
+    return replace(picture, names=names, what="nearest training image", beside=sheet(found["images"], picture.columns))
 
 
 def real_images(cells: Sequence[CellFolder]) -> list[Picture]:
@@ -35,3 +47,11 @@ def real_images(cells: Sequence[CellFolder]) -> list[Picture]:
     images, classes = found["images"], classes_of(cells)
     names = [classes[label] for label in found["labels"].tolist()] if "labels" in found else []
     return [Picture("real", sheet(images), names, about_square(len(images)))]
+
+
+def _named(found: Mapping[str, Any], classes: Sequence[str]) -> list[str]:
+    """Of some training images the class, where there are such, and the number."""
+    numbers = [f"number {place}" for place in found["position"].tolist()]
+    if "labels" not in found:
+        return numbers
+    return [f"{classes[label]}, {number}" for label, number in zip(found["labels"].tolist(), numbers, strict=True)]

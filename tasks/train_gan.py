@@ -8,6 +8,7 @@ from gans._config import TrainingConfig as Config
 from lab import registry
 from lab.cells.cell import Cell
 from lab.cells.folder import CellFolder
+from lab.processes import rank
 from tasks import _spaces
 from tasks._schedule import quadratic
 
@@ -52,11 +53,15 @@ def fitted(config: Config, data: Path, say: Callable[[str], None]) -> Config:
 
 
 def run(folder: CellFolder) -> None:
-    """Train it, or go on with it."""
+    """Train it, or go on with it; then look for the training images that its last ones are nearest to."""
     from evaluation.trained import load_last
     from gans._loop import train
+    from gans._nearest import keep_nearest
 
-    train(Config.parse(folder.config), folder, *(load_last(need) for need in folder.needs))
+    config = Config.parse(folder.config)
+    train(config, folder, *(load_last(need) for need in folder.needs))
+    if rank() == 0:
+        keep_nearest(config, folder)
 
 
 def _cost(config: Config) -> float:

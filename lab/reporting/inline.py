@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from itertools import count
 from xml.etree import ElementTree
 
 from lab.reporting.told import FIXED
@@ -18,17 +19,32 @@ DARK_PAGE, LIGHT_INK = (0x16, 0x19, 0x1D), (0xE4, 0xE7, 0xEA)
 GREY = 16
 """How far apart the channels of a grey are at most."""
 ENOUGH_CONTRAST = 4.5
+LETTERS = 0.098
+"""Of a point of a drawing, in letters' heights: those of nine inches fill the page, and all are written alike."""
 
 
 class Styles:
-    """The styles of all drawings on a page: each has a class, so that it stands there once, for either mode."""
+    """What all drawings on a page share, and it has once: styles, each a class for either mode, and glyphs.
+
+    It gives out the names, too, by which a drawing refers to its own parts.
+    """
 
     def __init__(self) -> None:
         self._names: dict[tuple[str, bool], str] = {}
+        self._glyphs: dict[tuple[str, str], str] = {}
+        self._parts = count()
 
     def name(self, style: str, *, fixed: bool) -> str:
         """The class of a style; one that is fixed looks the same on a dark page."""
         return self._names.setdefault((style, fixed), f"d{len(self._names)}")
+
+    def glyph(self, path: str, transform: str) -> str:
+        """The name of a letter's path."""
+        return self._glyphs.setdefault((path, transform), f"g{len(self._glyphs)}")
+
+    def part(self) -> str:
+        """A name that no other part of a drawing has."""
+        return f"p{next(self._parts)}"
 
     def css(self) -> str:
         """The rules of all styles, and those that differ on a dark page."""
@@ -40,13 +56,19 @@ class Styles:
         )
         return f"{light}\n@media screen and (prefers-color-scheme: dark) {{\n{dark}\n}}"
 
+    def glyphs(self) -> str:
+        """An element that takes no room and has all letters, for the drawings to refer to."""
+        root = ElementTree.Element("svg", {"class": "glyphs", "aria-hidden": "true"})
+        for (path, transform), name in self._glyphs.items():
+            ElementTree.SubElement(root, "path", {"id": name, "d": path, "transform": transform})
+        return ElementTree.tostring(root, encoding="unicode")
 
-def inlined(svg: bytes, name: str, label: str, told: Mapping[str, Mapping[str, str]], styles: Styles) -> str:
+
+def inlined(svg: bytes, label: str, told: Mapping[str, Mapping[str, str]], styles: Styles) -> str:
     """The SVG of a drawing as matplotlib saves it, as an element of a page.
 
     Args:
         svg: the file's bytes.
-        name: of the drawing, unlike those of others on the page; what it refers to within itself begins with it.
         label: what it shows, in words.
         told: attributes of its parts, by their ids.
         styles: of the page; the drawing's are added.
@@ -54,13 +76,34 @@ def inlined(svg: bytes, name: str, label: str, told: Mapping[str, Mapping[str, s
     root = ElementTree.fromstring(COMMENT.sub(b"", svg))  # names in comments may be no XML
     view = root.get("viewBox", "")
     role = "group" if any("data-key" in known for known in told.values()) else "img"
-    root.attrib = {"viewBox": view, "class": "drawing", "role": role, "aria-label": label}
+    wide = f"max-width: {float(view.split()[2]) * LETTERS:.4g}rem"
+    root.attrib = {"viewBox": view, "class": "drawing", "role": role, "aria-label": label, "style": wide}
     for child in [*root]:
         if child.tag == f"{SVG}metadata" or child.find(f"{SVG}style") is not None:
             root.remove(child)
-    referred = {found for value in _references(root) for found in REFERENCE.findall(value)}
-    _adopt(root, name, referred, told, styles, fixed=False)
+    names = _take_glyphs(root, styles)
+    for value in _references(root):
+        for found in REFERENCE.findall(value):
+            if found not in names:
+                names[found] = styles.part()
+    for child in root:
+        _adopt(child, names, told, styles, fixed=False)
+    root.tag = "svg"
     return ElementTree.tostring(root, encoding="unicode")
+
+
+def _take_glyphs(root: ElementTree.Element, styles: Styles) -> dict[str, str]:
+    """Take the paths of letters out of a drawing; by their ids in the file, their names on the page."""
+    names = {}
+    for parent in root.iter():
+        for group in parent.findall(f"{SVG}defs"):
+            for path in group.findall(f"{SVG}path"):
+                if "style" not in path.attrib:  # a mark has one
+                    names[path.attrib["id"]] = styles.glyph(_plain(path.get("d", "")), path.get("transform", ""))
+                    group.remove(path)
+            if not len(group):
+                parent.remove(group)
+    return names
 
 
 def _references(root: ElementTree.Element) -> list[str]:
@@ -69,8 +112,7 @@ def _references(root: ElementTree.Element) -> list[str]:
 
 def _adopt(
     part: ElementTree.Element,
-    name: str,
-    referred: set[str],
+    names: Mapping[str, str],
     told: Mapping[str, Mapping[str, str]],
     styles: Styles,
     *,
@@ -81,23 +123,27 @@ def _adopt(
     part.text = part.tail = None
     own = part.attrib.pop("id", "")
     fixed = fixed or own.startswith(FIXED)
-    if own in referred:
-        part.set("id", f"{name}-{own}")
+    if own in names:
+        part.set("id", names[own])
     if own.startswith(FIXED):
         part.set("class", FIXED)
     part.attrib |= told.get(own, {})
     if LINK in part.attrib:
         link = part.attrib.pop(LINK)
-        part.set("href", f"#{name}-{link[1:]}" if link.startswith("#") else link)
+        part.set("href", f"#{names[link[1:]]}" if link.startswith("#") else link)
     if "clip-path" in part.attrib:
-        part.set("clip-path", REFERENCE.sub(lambda found: f"{name}-{found[0]}", part.attrib["clip-path"]))
+        part.set("clip-path", REFERENCE.sub(lambda found: names[found[0]], part.attrib["clip-path"]))
     if "style" in part.attrib and part.tag != "image":
         part.set("class", styles.name(part.attrib.pop("style"), fixed=fixed))
     for key in PATHS:
         if key in part.attrib:
-            part.set(key, LONG.sub(_short, " ".join(part.attrib[key].split())))
+            part.set(key, _plain(part.attrib[key]))
     for child in part:
-        _adopt(child, name, referred, told, styles, fixed=fixed)
+        _adopt(child, names, told, styles, fixed=fixed)
+
+
+def _plain(path: str) -> str:
+    return LONG.sub(_short, " ".join(path.split()))
 
 
 def _short(number: re.Match[str]) -> str:

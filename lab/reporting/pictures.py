@@ -15,12 +15,16 @@ SIZE = slice(16, 24)
 """Where a PNG tells its width and height."""
 
 
-def png(image: Images) -> bytes:
-    """An image, uint8 (c, h, w) with one channel or three, and an alpha channel or none, as a PNG's bytes."""
+def png(image: Images, transparent: int | None = None) -> bytes:
+    """An image, uint8 (c, h, w) with one channel or three, and an alpha channel or none, as a PNG's bytes.
+
+    Of one channel, a level of grey may be transparent.
+    """
     from PIL import Image
 
     pixels, buffer = np.moveaxis(image, 0, -1), io.BytesIO()
-    Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(buffer, format="PNG")
+    clear = {} if transparent is None else {"transparency": transparent}
+    Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(buffer, format="PNG", **clear)
     return buffer.getvalue()
 
 
@@ -39,20 +43,29 @@ def sheet(images: Images, columns: int = 0) -> bytes:
         top, left = down * (place // columns), across * (place % columns)
         whole[:channels, top : top + height, left : left + width] = image
         whole[channels, top : top + height, left : left + width] = 255
-    return png(whole)
+    free = np.bincount(images.ravel(), minlength=256).argmin()
+    if channels > 1 or free in images:
+        return png(whole)
+    return png(np.where(whole[1:], whole[:1], np.uint8(free)), transparent=int(free))  # a fifth smaller
 
 
 def parted(path: Path, side: int) -> bytes:
     """The PNG of a grid of square images without gaps, such as a training keeps, with gaps; as it is if it is none."""
+    found = tiles(path, side)
+    return path.read_bytes() if found is None else sheet(found, size(path.read_bytes())[0] // side)
+
+
+def tiles(path: Path, side: int) -> Images | None:
+    """The images (n, c, side, side) of the PNG of a grid without gaps, row by row; None if it is no such grid."""
     from PIL import Image
 
     with Image.open(path) as grid:
         pixels = np.asarray(grid)
     height, width = pixels.shape[:2]
     if height % side or width % side:
-        return path.read_bytes()
-    tiles = pixels.reshape(height // side, side, width // side, side, -1)
-    return sheet(tiles.transpose(0, 2, 4, 1, 3).reshape(-1, tiles.shape[-1], side, side), width // side)
+        return None
+    found = pixels.reshape(height // side, side, width // side, side, -1).transpose(0, 2, 4, 1, 3)
+    return found.reshape(-1, found.shape[2], side, side)
 
 
 def shape(picture: bytes, side: int) -> tuple[int, int]:

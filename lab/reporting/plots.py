@@ -177,6 +177,13 @@ def legend(axis: "Axes", **how: Any) -> None:
         axis.legend(list(once.values()), list(once), **how)
 
 
+def legend_above(drawing: "Drawing") -> None:
+    """One legend for all panels, above them, of what the first one has labelled; none where nothing is."""
+    handles, labels = drawing.axes[0].get_legend_handles_labels()
+    if handles:
+        drawing.legend(handles, labels, loc="outside upper center", ncols=4)
+
+
 def plotted(rows: "pd.DataFrame") -> "pd.DataFrame":
     """The data beside a figure: its rows of the table, without their origin and the columns that are empty in all."""
     told = rows.drop(columns=["study", "cell"], errors="ignore")

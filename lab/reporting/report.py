@@ -46,15 +46,23 @@ class Figure:
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG, its caption, and what is told where the pointer is on it: of each of its images in `columns`, or of all.
+    """A PNG, and what is told of its images where the pointer is on one.
 
-    A picture of several images is a sheet, with gaps; the names are those of its images, row by row.
+    Attributes:
+        caption: of the picture.
+        png: one image, or a sheet of several, with gaps.
+        names: of its images, row by row; or one for all.
+        columns: images in a row.
+        what: what the names are of, where that is not the images themselves.
+        beside: a PNG of the same shape with the images that the names are of; empty where there are none.
     """
 
     caption: str
     png: bytes
     names: Sequence[str] = ()
     columns: int = 1
+    what: str = ""
+    beside: bytes = b""
 
     def enlarged(self, width: float) -> tuple[int, int]:
         """Width and height on the page in pixels: a whole number of times its own, at most so many letters wide."""
@@ -173,4 +181,4 @@ def _write_figure(figure: Figure, folder: Path, formats: Sequence[str], styles: 
     with replacing(folder / f"{figure.name}.csv") as aside:
         figure.data.to_csv(aside, index=False)
     svg = (folder / f"{figure.name}.svg").read_bytes()
-    return inlined(svg, figure.name, figure.caption, told, styles)
+    return inlined(svg, figure.caption, told, styles)

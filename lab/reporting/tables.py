@@ -19,6 +19,8 @@ LATEX = str.maketrans(
     {sign: f"\\{sign}" for sign in "&%$#_{}"}
     | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"}
 )
+LONG = 30
+"""Rows that a page shows unasked."""
 ARROWS = {"higher": " ↑", "lower": " ↓", "": ""}
 
 
@@ -37,13 +39,21 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of entries; an `Estimate` shows its value, interval and n. A page shows a folded one when it is asked."""
+    """Rows of entries; an `Estimate` shows its value, interval and n.
+
+    A page shows one that is folded when it is asked, as one that is long.
+    """
 
     name: str
     caption: str
     columns: Sequence[Column]
     rows: Sequence[Sequence[Entry]]
     folded: bool = False
+
+    @property
+    def shut(self) -> bool:
+        """Whether a page shows it only when it is asked."""
+        return self.folded or len(self.rows) > LONG
 
     def to_markdown(self) -> str:
         """The table in Markdown."""

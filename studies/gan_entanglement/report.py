@@ -24,7 +24,7 @@ from lab.reporting.statistics import (
 from lab.reporting.tables import Better, Column, Table, columns, mean_entry, seed_rows
 from studies._config import classes_of
 from studies._measures import SIDES
-from studies._samples import GRID, real_images, sample_grid
+from studies._samples import GRID, last_grid, real_images, sample_grid
 from studies.gan_entanglement import figures
 from tasks.embed import EMBEDDING
 
@@ -177,7 +177,7 @@ def _samples(gan: str, trainings: list[CellFolder], cells: list[CellFolder]) -> 
     step = max(1, (len(first) - 1) // (GRIDS_SHOWN - 1))
     shown = [*first[:-1][::step][: GRIDS_SHOWN - 1], first[-1]]
     over = [sample_grid(f"{kimg:.3g} kimg", path, trainings[0]) for kimg, path in shown]
-    ends = [sample_grid(seed, grids(cell.path)[-1][1], cell) for seed, cell in zip(seeds, trainings, strict=True)]
+    ends = [last_grid(seed, cell) for seed, cell in zip(seeds, trainings, strict=True)]
     rows = [
         GalleryRow(f"{gan}, {seeds[0]}, over training", over),
         GalleryRow(f"{gan}, every seed at the end, beside real images", [*ends, *real_images(cells)]),

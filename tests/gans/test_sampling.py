@@ -9,13 +9,18 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+import imagesets
 from evaluation.sources import open_images
+from gans import _nearest
+from gans._kept import NEAREST, grids
 from gans._labels import drawn_labels
 from gans._pictures import sheet
 from gans._sampling import folders_of, kind_of, sample
 from gans._snapshots import generate
 from gans._trained import open_gan
 from lab.errors import UsageError, WorkbenchError
+from lab.files import read_arrays
+from lab.reporting.pictures import tiles
 from lab.running.one import do_cell
 from lab.training.snapshots import snapshots
 from tasks import train_gan
@@ -182,3 +187,22 @@ def test_what_belongs_to_folders_is_refused_of_files_and_the_other_way_round(fol
     (tmp_path / "no.safetensors").write_text(json.dumps({}))
     with pytest.raises(WorkbenchError, match=r"is damaged, or no \.safetensors of weights"):
         open_gan(tmp_path / "no.safetensors")
+
+
+def test_a_training_keeps_the_nearest_training_images_of_its_last_grid(folders):
+    """Unless it is conditional: there the rows of the grid are told by their classes."""
+    known = imagesets.load("digits", "train", root=Path("nowhere"), download=False)
+    found = read_arrays(folders[False] / NEAREST)
+    shown = tiles(grids(folders[False])[-1][1], 16)
+    distances = torch.cdist(torch.tensor(shown).flatten(1).double(), known.images.flatten(1).double())
+    assert found["position"].tolist() == distances.argmin(1).tolist()
+    assert (found["images"] == known.images[found["position"]].numpy()).all()
+    assert (found["labels"] == known.labels[found["position"]].numpy()).all()
+    assert not (folders[True] / NEAREST).exists()
+
+
+def test_the_nearest_image_is_found_across_the_parts_of_a_set(monkeypatch):
+    monkeypatch.setattr(_nearest, "CHUNK", 7)
+    images = torch.randint(0, 256, (40, 3, 4, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    known = imagesets.ImageSet(torch.cat([images, images]))
+    assert _nearest.nearest(images, known).tolist() == [*range(40)], "of two copies the first"

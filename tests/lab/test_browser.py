@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from imagesets import Spec
+from lab.reporting.pictures import GAP
 from lab.reporting.report import Report, Section, write_report
 from lab.reporting.statistics import Estimate
 from lab.reporting.tables import Column, Table
@@ -24,6 +25,8 @@ FLAGS = (
     "--force-device-scale-factor=1",
 )
 REPORTS = ("smoke", "incomplete", "hostile names", "hostile classes", "many rows")
+DEFAULT = "cda2ce9b"
+"""The published run of the default study."""
 PUBLISHED = sorted(path.name for path in (ROOT / "results" / "studies").glob("*/*"))
 ENOUGH_CONTRAST = 4.5
 A4 = 718
@@ -68,6 +71,10 @@ return [box.left + x * scale, box.top + y * scale, value, place, curve.dataset.s
 SHOWN = """
 const parts = [...document.querySelector(".drawing").querySelectorAll("[data-series]")];
 return parts.filter(part => part.dataset.series === arguments[0]).map(part => getComputedStyle(part).display);
+"""
+CUT = """
+return [...document.querySelectorAll("#told .cut")].map(({style}) => [style.width, style.height,
+  style.backgroundPositionX, style.backgroundPositionY].map(parseFloat));
 """
 SORTED = """
 return [...document.querySelectorAll("table")].flatMap(table => [...table.tHead.rows[0].cells].map((head, at) => {
@@ -133,26 +140,39 @@ def many_rows():
     return Report("Rows", "?", [Section("Many", "", [Table("rows", "A caption of some length.", columns, rows)])])
 
 
-@pytest.fixture(params=[*REPORTS, *PUBLISHED])
+@pytest.fixture(scope="module", params=[*REPORTS, *PUBLISHED])
 def page(request, pages):
-    """Each report in turn."""
+    """Each report in turn: what is tested of one comes together, so that the browser loads it once."""
     return pages(request.param)
 
 
-def opened(browser, page, *, width=1200, scheme="light", media="screen"):
-    """Open a page in a window of that many pixels, with a preferred scheme, on the screen or for printing."""
+def opened(browser, page, *, width=1200, scheme="light", media="screen", anew=False):
+    """Open a page in a window of that many pixels, with a preferred scheme, on the screen or for printing.
+
+    One that is open stays so, as earlier tests left it, unless it is to be loaded anew.
+    """
     size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     features = [{"name": "prefers-color-scheme", "value": scheme}]
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": media, "features": features})
-    browser.get(page.as_uri())
-    return browser
+    if anew or browser.current_url != page.as_uri():
+        browser.get(page.as_uri())
+
+
+def hard_to_use(browser):
+    """What axe-core finds on the page, of any weight: the rule and where."""
+    from selenium_axe_python import Axe
+
+    axe = Axe(browser)
+    axe.inject()
+    found = axe.run(options={"resultTypes": ["violations"]})["violations"]
+    return [(rule["id"], node["target"]) for rule in found for node in rule["nodes"]]
 
 
 def test_nothing_is_fetched_and_nothing_complains(browser, page):
     for kind in ("browser", "performance"):
         browser.get_log(kind)  # what earlier pages left
-    opened(browser, page)
+    opened(browser, page, anew=True)
     broken = "return [...document.images].filter(image => !image.naturalWidth || !image.alt).length"
     assert browser.execute_script(broken) == 0
     events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
@@ -220,6 +240,13 @@ def test_light_and_dark_can_be_read(browser, page):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_amiss(browser, pages, site, scheme):
+    for found in (pages(DEFAULT), site):
+        opened(browser, found, scheme=scheme)
+        assert hard_to_use(browser) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_drawings_follow_the_page(browser, pages, scheme):
     """The ground of a figure is the page's in the dark, and what is written on it can be told from that."""
     opened(browser, pages("smoke"), scheme=scheme)
@@ -246,21 +273,27 @@ def test_a_curve_tells_its_seed_and_value_and_a_click_hides_it(browser, pages):
         assert set(shown) == {"none" if away else "inline"}
 
 
-def test_a_picture_tells_what_it_is_and_is_enlarged(browser, pages):
+@pytest.mark.parametrize("kind", ["[data-beside]", ":not([data-beside])"])
+def test_a_picture_tells_what_it_is_and_is_enlarged(browser, pages, kind):
+    """Generated images tell the nearest training image and show it; real ones tell their class."""
     from selenium.webdriver import ActionChains
 
     opened(browser, pages("smoke"))
-    picture = browser.find_element("css selector", ".pictures img[data-names]")
+    picture = browser.find_element("css selector", f".pictures img[data-names]{kind}")
     browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", picture)
     ActionChains(browser).move_to_element(picture).perform()
-    names = json.loads(picture.get_attribute("data-names"))
-    assert browser.find_element("id", "told").text in names and len(names) == 64
+    names, what = json.loads(picture.get_attribute("data-names")), picture.get_attribute("data-what")
+    told = browser.find_element("id", "told").text
+    assert len(names) == 64 and told.removeprefix(f"{what}: ") in names and (told in names) == (what is None)
+    cuts = browser.execute_script(CUT, picture)
+    assert cuts == ([[16 * 6, 16 * 6, -4 * (16 + GAP) * 6, -4 * (16 + GAP) * 6]] if what else [])
     whole = "return arguments[0].width % arguments[0].naturalWidth"
     assert browser.execute_script(whole, picture) == 0
     picture.click()
-    large = browser.find_element("css selector", "dialog[open] img")
-    assert browser.execute_script(whole, large) == 0 and large.size["width"] > picture.size["width"]
-    large.click()
+    large = browser.find_elements("css selector", "dialog[open] img")
+    assert [browser.execute_script(whole, one) for one in large] == ([0, 0] if what else [0])
+    assert large[0].size["width"] > picture.size["width"] and hard_to_use(browser) == []
+    large[0].click()
     assert not browser.find_elements("css selector", "dialog")
 
 
@@ -299,12 +332,12 @@ def test_nothing_is_cut_off_in_print(browser, page, scheme):
 
 
 def test_hostile_names_are_shown_as_text(browser, pages, hostile):
-    opened(browser, pages("hostile names"))
+    opened(browser, pages("hostile names"), anew=True)
     assert browser.execute_script("return document.scripts.length") == 1
     words = browser.execute_script("return document.body.innerText")
     assert words.count(hostile) == 19 and browser.title == hostile
     told = "return [...document.querySelectorAll('[alt], [aria-label]')].map(e => e.alt ?? e.ariaLabel)"
-    assert browser.execute_script(told) == [hostile, hostile, f"{hostile}, {hostile}"]
+    assert browser.execute_script(told) == ["Sections", hostile, hostile, f"{hostile}, {hostile}"]
 
 
 def test_hostile_classes_are_shown_as_text(browser, pages, hostile):

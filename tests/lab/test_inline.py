@@ -13,13 +13,13 @@ from lab.reporting.plots import BAND, GREY, PALETTE, legend, logarithmic, new_fi
 from lab.reporting.told import marked
 
 
-def on_page(drawing, name="one", styles=None):
+def on_page(drawing, styles=None):
     """A drawing as an element, its told attributes, and the styles of its page."""
     drawing.get_layout_engine().execute(drawing)
     drawing.set_layout_engine(None)
     told, styles, buffer = marked(drawing), styles or Styles(), io.BytesIO()
     drawing.savefig(buffer, format="svg")
-    return ElementTree.fromstring(inlined(buffer.getvalue(), name, "what it shows", told, styles)), told, styles
+    return ElementTree.fromstring(inlined(buffer.getvalue(), "what it shows", told, styles)), told, styles
 
 
 def rgb(colour):
@@ -57,22 +57,24 @@ def test_every_style_has_a_class_for_either_page():
     used = {part.get("class") for part in found.iter() if part.get("class")} - {"drawing"}
     assert used and all(f".{name} {{" in light for name in used)
     assert PALETTE[0].lower() in light and dark_of(PALETTE[0][1:].lower()) in dark
-    assert not any(part.get("style") for part in found.iter()) and "#ffffff" in light and "#16191d" in dark
+    assert not any(part.get("style") for part in [*found.iter()][1:]) and "#ffffff" in light and "#16191d" in dark
 
 
-def test_two_drawings_share_styles_and_no_name():
+def test_two_drawings_share_styles_and_glyphs_and_no_other_name():
     styles = Styles()
-    one, two = (on_page(curves(), name, styles)[0] for name in ("one", "two"))
+    one, two = (on_page(curves(), styles)[0] for _ in range(2))
+    glyphs = {part.get("id"): part.get("d") for part in ElementTree.fromstring(styles.glyphs())}
+    assert len({*glyphs.values()}) == len(glyphs) > 5 and not one.findall(".//defs/path[@transform]")
     ids = [part.get("id") for drawing in (one, two) for part in drawing.iter() if part.get("id")]
     assert ids and len(set(ids)) == len(ids)
     for drawing in (one, two):
-        own = {part.get("id") for part in drawing.iter()}
+        own = {part.get("id") for part in drawing.iter()} | {*glyphs}
         links = [part.get("href")[1:] for part in drawing.iter() if part.get("href")]
         clips = [part.get("clip-path")[5:-1] for part in drawing.iter() if part.get("clip-path")]
         assert links and clips and {*links, *clips} <= own
     alone = Styles()
-    on_page(curves(), "one", alone)
-    assert alone.css() == styles.css()
+    on_page(curves(), alone)
+    assert (alone.css(), alone.glyphs()) == (styles.css(), styles.glyphs())
 
 
 def test_what_is_written_on_an_image_keeps_its_colour():

@@ -9,21 +9,22 @@ from PIL import Image
 from lab.reporting.pictures import GAP, about_square, parted, png, shape, sheet, size
 
 
-def pixels(picture):
-    return np.asarray(Image.open(io.BytesIO(picture)))
+def pixels(picture, mode):
+    return np.asarray(Image.open(io.BytesIO(picture)).convert(mode))
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-def test_a_sheet_has_every_image_and_nothing_between(channels):
-    images = np.random.default_rng(0).integers(0, 256, (5, channels, 3, 4), dtype=np.uint8)
-    found = pixels(sheet(images))
-    assert found.shape == (2 * 3 + GAP, 3 * 4 + 2 * GAP, channels + 1)
+@pytest.mark.parametrize("channels, levels", [(1, 200), (1, 256), (3, 256)])
+def test_a_sheet_has_every_image_and_nothing_between(channels, levels):
+    """Of images with all levels of grey, too, of which none is free for the gaps."""
+    images = (np.arange(5 * channels * 7 * 9) % levels).astype(np.uint8).reshape(5, channels, 7, 9)
+    found = pixels(sheet(images), "LA" if channels == 1 else "RGBA")
+    assert found.shape == (2 * 7 + GAP, 3 * 9 + 2 * GAP, channels + 1)
     for place, image in enumerate(images):
-        top, left = (place // 3) * (3 + GAP), (place % 3) * (4 + GAP)
-        tile = found[top : top + 3, left : left + 4]
+        top, left = (place // 3) * (7 + GAP), (place % 3) * (9 + GAP)
+        tile = found[top : top + 7, left : left + 9]
         assert (tile[..., :channels] == np.moveaxis(image, 0, -1)).all() and (tile[..., -1] == 255).all()
-    assert (found[..., -1] == 255).sum() == 5 * 3 * 4
-    assert shape(sheet(images[..., :3]), 3) == (2, 3)
+    assert (found[..., -1] == 255).sum() == 5 * 7 * 9
+    assert shape(sheet(images[..., :7]), 7) == (2, 3)
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -12,8 +12,8 @@ for (const button of document.querySelectorAll("th button")) button.addEventList
 
 // What is under the pointer: of curves and dots the nearest point, of pictures the image.
 const told = document.body.appendChild(Object.assign(document.createElement("div"), {id: "told"}));
-const tell = (text, event) => {
-  told.textContent = text;
+const tell = (text, event, ...pictures) => {
+  told.replaceChildren(text, ...pictures);
   told.style.display = text ? "block" : "none";
   told.style.left = Math.min(event.clientX + 12, innerWidth - told.offsetWidth - 4) + "px";
   told.style.top = Math.min(event.clientY + 14, innerHeight - told.offsetHeight - 4) + "px";
@@ -54,22 +54,42 @@ for (const drawing of document.querySelectorAll(".drawing")) {
   }
 }
 
+// The image at a place of a sheet, enlarged a whole number of times.
+const GAP = 2, LARGE = 96;
+const cut = (sheet, row, column, {naturalWidth, naturalHeight}, rows, columns) => {
+  const across = (naturalWidth + GAP) / columns, down = (naturalHeight + GAP) / rows;
+  const times = Math.max(1, Math.floor(LARGE / down)), pixels = (...counts) => counts.map(n => n * times + "px").join(" ");
+  const image = document.createElement("span");
+  image.className = "cut";
+  Object.assign(image.style, {
+    width: pixels(across - GAP), height: pixels(down - GAP), backgroundImage: `url(${sheet})`,
+    backgroundSize: pixels(naturalWidth, naturalHeight), backgroundPosition: pixels(-column * across, -row * down),
+  });
+  return image;
+};
+
 for (const picture of document.querySelectorAll(".pictures img")) {
+  const {beside, what} = picture.dataset;
   const names = JSON.parse(picture.dataset.names || "[]"), columns = Number(picture.dataset.columns);
   const rows = Math.ceil(names.length / columns);
   picture.addEventListener("pointermove", event => {
     const column = Math.floor(event.offsetX / picture.clientWidth * columns);
     const row = Math.floor(event.offsetY / picture.clientHeight * rows);
-    tell(names[row * columns + column] || "", event);
+    const name = names[row * columns + column];
+    if (name && beside) tell(`${what}: ${name}`, event, cut(beside, row, column, picture, rows, columns));
+    else tell(name || "", event);
   });
   picture.addEventListener("pointerleave", event => tell("", event));
   const enlarge = () => {
-    const dialog = document.body.appendChild(document.createElement("dialog")), large = picture.cloneNode();
-    const fits = Math.min(0.9 * innerWidth / picture.naturalWidth, 0.85 * innerHeight / picture.naturalHeight);
+    const dialog = document.body.appendChild(document.createElement("dialog"));
+    const shown = [[picture.src, picture.alt], ...(beside ? [[beside, `${what} of each`]] : [])];
+    const fits = Math.min(0.9 * innerWidth / shown.length / picture.naturalWidth, 0.85 * innerHeight / picture.naturalHeight);
     const times = Math.max(1, Math.floor(fits));
-    large.width = picture.naturalWidth * times;
-    large.height = picture.naturalHeight * times;
-    dialog.append(large, picture.alt);
+    for (const [src, alt] of shown) {
+      const large = new Image(picture.naturalWidth * times, picture.naturalHeight * times);
+      dialog.appendChild(document.createElement("figure")).append(Object.assign(large, {src, alt}), alt);
+    }
+    dialog.setAttribute("aria-label", picture.alt);
     dialog.addEventListener("click", () => dialog.close());
     dialog.addEventListener("close", () => dialog.remove());
     dialog.showModal();

@@ -156,8 +156,18 @@ def test_a_set_is_called_by_its_folder_or_by_a_given_title(write_folder, tmp_pat
     write_folder(tmp_path / "my photos")
     data, place = tmp_path / "data", f"folder:{tmp_path / 'my photos'}"
     name = imagesets.settle(place, data)
-    assert imagesets.title(name, data) == "my photos" and imagesets.title("digits", data) == "digits"
-    assert imagesets.settle(place, data, title="Holidays") == name and imagesets.title(name, data) == "Holidays"
-    assert imagesets.title(name, tmp_path) == name, "nobody said"
+    assert imagesets.titles([name, "digits"], data) == {name: "my photos"}
+    assert imagesets.settle(place, data, title="Holidays") == name
+    assert imagesets.titles([name], data) == {name: "Holidays"}
+    assert imagesets.titles([name], tmp_path) == {name: name}, "nobody said"
     with pytest.raises(UsageError, match="--name is for folder:PATH"):
         imagesets.settle("digits", data, title="Digits")
+
+
+def test_sets_of_one_name_are_told_apart_by_their_keys(write_folder, tmp_path):
+    for place, count in (("a/photos", 18), ("b/photos", 19), ("a/mnist", 20), ("a/others", 21)):
+        write_folder(tmp_path / place, count)
+    names = [imagesets.settle(f"folder:{path}", tmp_path) for path in sorted(tmp_path.glob("[ab]/*"))]
+    found = imagesets.titles([*names, "digits"], tmp_path)
+    called = [found[name].replace(name.removeprefix("images:")[:6], "KEY") for name in names]
+    assert called == ["mnist (KEY)", "others", "photos (KEY)", "photos (KEY)"] and len({*found.values()}) == 4
