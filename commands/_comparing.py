@@ -8,6 +8,7 @@ import click
 
 from commands import _options as options
 from commands._printing import say
+from lab.errors import UsageError
 from lab.running.one import do_cell
 from tasks._spaces import evaluator
 
@@ -50,9 +51,14 @@ def space_named(
 
 
 def _default_space(labelled: Iterable[str | None], runs: Path, local: dict[str, Any]) -> str:
-    """The folder of a classifier of the images' classes, which is trained if need be; else the pixels."""
+    """The folder of a classifier of the images' classes, trained if need be; the pixels where none can be."""
     known = next(filter(None, labelled), None)
     if known is None:
         say("These images have no classes to be told apart by, so pixels are compared; --features names a network.")
         return "pixels"
-    return str(do_cell(evaluator(known, Path(local["data"])), runs, local).path)
+    try:
+        cell = evaluator(known, Path(local["data"]))
+    except UsageError as error:
+        say(f"No classifier can learn {known} ({error}), so pixels are compared; --features names a network.")
+        return "pixels"
+    return str(do_cell(cell, runs, local).path)

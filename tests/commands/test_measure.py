@@ -2,9 +2,12 @@
 
 import json
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from commands import measure
+import imagesets
+from commands import _comparing, measure
 
 
 def test_layers_of_a_foreign_network_are_printed(snnl):
@@ -135,3 +138,14 @@ def test_real_and_generated_images_are_compared_in_the_features_of_a_classifier(
     assert (tmp_path / "page" / "report.html").is_file() and "page/report.html" in done.stderr
     again = CliRunner().invoke(measure.command, [*asked[:3], "--json"])
     assert json.loads(again.stdout.splitlines()[-1]) == found, "the classifier and the features are found again"
+
+
+def test_images_that_are_too_few_for_a_classifier_are_compared_in_pixels(tmp_path, capsys):
+    for number in range(40):
+        path = tmp_path / "photos" / f"class {number % 2}" / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((16, 16), number, np.uint8)).save(path)
+    known = imagesets.settle(f"folder:{tmp_path / 'photos'}", tmp_path)
+    local = {"data": str(tmp_path), "download": False}
+    assert _comparing._default_space([known], tmp_path / "runs", local) == "pixels"
+    assert "more than the" in capsys.readouterr().err and not (tmp_path / "runs").exists()

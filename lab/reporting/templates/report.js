@@ -58,7 +58,7 @@ for (const drawing of document.querySelectorAll(".drawing")) {
 const GAP = 2, LARGE = 96;
 const cut = (sheet, row, column, {naturalWidth, naturalHeight}, rows, columns) => {
   const across = (naturalWidth + GAP) / columns, down = (naturalHeight + GAP) / rows;
-  const times = Math.max(1, Math.floor(LARGE / down)), pixels = (...counts) => counts.map(n => n * times + "px").join(" ");
+  const times = Math.max(1, Math.floor(LARGE / (down - GAP))), pixels = (...counts) => counts.map(n => n * times + "px").join(" ");
   const image = document.createElement("span");
   image.className = "cut";
   Object.assign(image.style, {
