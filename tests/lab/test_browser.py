@@ -1,7 +1,9 @@
 """Every report that the tests make, opened in a real browser: headless Chromium, one session for all."""
 
+import base64
 import json
 import math
+import re
 import shutil
 from pathlib import Path
 
@@ -330,6 +332,13 @@ def test_nothing_is_cut_off_in_print(browser, page, scheme):
     browser.execute_script("document.querySelector('th button')?.click()")
     assert set(browser.execute_script(arrows)) <= {"none"}
     assert browser.execute_script("return getComputedStyle(document.querySelector('nav')).display") == "none"
+
+
+def test_the_default_report_is_small_and_printed_on_few_pages(browser, pages):
+    opened(browser, pages(DEFAULT))
+    printed = browser.execute_cdp_cmd("Page.printToPDF", {"paperWidth": 8.27, "paperHeight": 11.69})["data"]
+    assert len(re.findall(rb"/Type\s*/Page\b", base64.b64decode(printed))) in range(5, 13)
+    assert pages(DEFAULT).stat().st_size < 1_200_000
 
 
 def test_hostile_names_are_shown_as_text(browser, pages, hostile):
