@@ -56,7 +56,7 @@ def train() -> float:
         optimizer.step()
     if rank == 0:
         print(*(f"{layer} {found.score:.3f}" for layer, found in monitor.compute().items()))
-    return float(entropy)
+    return entropy.item()
 
 
 if __name__ == "__main__":
