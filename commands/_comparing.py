@@ -59,6 +59,7 @@ def _default_space(labelled: Iterable[str | None], runs: Path, local: dict[str, 
     try:
         cell = evaluator(known, Path(local["data"]))
     except UsageError as error:
-        say(f"No classifier can learn {known} ({error}), so pixels are compared; --features names a network.")
+        why = str(error).rstrip(".")
+        say(f"No classifier can learn {known} ({why}), so pixels are compared; --features names a network.")
         return "pixels"
     return str(do_cell(cell, runs, local).path)
