@@ -335,7 +335,7 @@ def test_nothing_is_cut_off_in_print(browser, page, scheme):
 
 
 def test_the_default_report_is_small_and_printed_on_few_pages(browser, pages):
-    opened(browser, pages(DEFAULT))
+    opened(browser, pages(DEFAULT), width=A4, media="print")
     printed = browser.execute_cdp_cmd("Page.printToPDF", {"paperWidth": 8.27, "paperHeight": 11.69})["data"]
     assert len(re.findall(rb"/Type\s*/Page\b", base64.b64decode(printed))) in range(5, 13)
     assert pages(DEFAULT).stat().st_size < 1_200_000
