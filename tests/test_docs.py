@@ -81,7 +81,7 @@ def test_published_results_are_redrawn(redrawn, name):
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout.splitlines()[-1])
     assert result["cells"]["failed"] == 0 and result["cells"]["cached"] == result["cells"]["total"]
-    assert name in text
+    assert re.search(rf"\]\(\.\./results/studies/[a-z-]+/{name}\)", text), "its folder is linked"
     for verdict in result["verdicts"]:
         low, high = verdict["interval"]
         assert f"{verdict['effect']:+.3f} [{low:+.3f}, {high:+.3f}], n = {verdict['n']}" in text
