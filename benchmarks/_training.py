@@ -11,6 +11,7 @@ from gans._loop import GanTraining
 from gans._state import GanState
 from imagesets import ImageSet, Spec
 from lab import machine, registry
+from lab.training.checkpoint import Arithmetic
 from lab.training.draws import random_generator
 from lab.training.frame import make_accelerator
 
@@ -30,7 +31,7 @@ def gan_training(name, settings, spec, images, precision):
     gan, accelerator = registry.load("gans", name), make_accelerator("cpu")
     return GanTraining(
         accelerator=accelerator,
-        arithmetic=("cpu", precision),
+        arithmetic=Arithmetic("cpu", precision),
         config=config,
         gan=gan,
         images=images,
@@ -49,7 +50,7 @@ def classifier_training(name, settings, spec, images, precision, alpha):
     every = torch.arange(len(images))
     return ClassifierTraining(
         accelerator=accelerator,
-        arithmetic=("cpu", precision),
+        arithmetic=Arithmetic("cpu", precision),
         config=config,
         images=images,
         fit=every,

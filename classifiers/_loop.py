@@ -36,6 +36,7 @@ from lab.training.draws import batch_indices, carve, derive_seed
 from lab.training.frame import Curve, Training
 from lab.training.snapshots import snapshot_file
 from lab.training.tensors import save_weights
+from snnl_core import products
 
 LENGTH = ("epochs", "snapshots")
 """The settings that do not decide what a step does, where the step size is constant."""
@@ -154,13 +155,15 @@ def train(config: TrainingConfig, cell: CellFolder) -> None:
         UsageError: there is no such layer, or the network cannot take the images.
         DivergedError: a loss became NaN or infinite; the message names step and loss.
     """
-    training = begin(config, cell)
-    frame.train(training, cell, LENGTH if config.settings.schedule == "constant" else ())
+    with products.restored():
+        training = begin(config, cell)
+        frame.train(training, cell, LENGTH if config.settings.schedule == "constant" else ())
 
 
 def begin(config: TrainingConfig, cell: CellFolder) -> ClassifierTraining:
     """Load the images and make the network of a run that starts at step 0."""
-    accelerator, arithmetic = frame.begin(config, cell)
+    accelerator, arithmetic = frame.begin(config, cell, products.way())
+    products.use(arithmetic.products)
     images = imagesets.load(config.imageset, "train", **cell.data)
     fit, held = carve(len(images), config.validation, config.seed)
     torch.manual_seed(derive_seed(config.seed, "weights"))

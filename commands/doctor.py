@@ -1,5 +1,6 @@
 """Check the installation, the hardware and the folders, and train two steps of a tiny GAN."""
 
+import os
 import tempfile
 import time
 from collections.abc import Iterator
@@ -48,11 +49,23 @@ def findings(runs: Path, data: Path, processes: int, place: Place = HERE) -> Ite
     """
     checks = machine_checks(runs, data, works=not place.queues)
     train = partial(check_training, place=place, below=nearest(runs) if place.queues else None)
-    checks |= {"imagesets": partial(check_imagesets, data), "training": partial(train, 1)}
+    checks |= {"products": check_products, "imagesets": partial(check_imagesets, data), "training": partial(train, 1)}
     if processes > 1:
         checks["processes"] = partial(train, processes)
     for name, check in checks.items():
         yield finding(name, check)
+
+
+def check_products() -> str:
+    """Which library multiplies matrices for the engine, on processors."""
+    from snnl_core import products
+
+    named = os.environ.get(products.VARIABLE)
+    try:
+        way = products.way()
+    except ValueError as error:
+        raise Broken(f"{error} Set it to one of them, or unset it to have the faster one found.") from error
+    return f"{way} on the processor, {f'as {products.VARIABLE} says' if named else 'which is measured at the start'}"
 
 
 def check_imagesets(data: Path) -> str:

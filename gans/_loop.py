@@ -32,6 +32,7 @@ from lab.training import frame
 from lab.training.draws import batch_indices, derive_seed, random_generator
 from lab.training.frame import Training
 from lab.training.tensors import save_weights
+from snnl_core import products
 
 LENGTH = ("kimg", "snapshot_kimg", "snapshots")
 """The settings that do not decide what a step does."""
@@ -109,14 +110,16 @@ def train(config: TrainingConfig, cell: CellFolder, guide: nn.Module | None = No
     Raises:
         DivergedError: a loss became NaN or infinite; the message names step and loss.
     """
-    training = begin(config, cell, guide)
-    frame.train(training, cell, () if config.settings.DEPENDS_ON_LENGTH else LENGTH)
+    with products.restored():
+        training = begin(config, cell, guide)
+        frame.train(training, cell, () if config.settings.DEPENDS_ON_LENGTH else LENGTH)
 
 
 def begin(config: TrainingConfig, cell: CellFolder, guide: nn.Module | None = None) -> GanTraining:
     """Load the images and make the networks of a run that starts at step 0."""
     gan = registry.load("gans", config.gan)
-    accelerator, arithmetic = frame.begin(config, cell)
+    accelerator, arithmetic = frame.begin(config, cell, products.way())
+    products.use(arithmetic.products)
     images = imagesets.load(config.imageset, "train", **cell.data)
     state = GanState(gan, config, accelerator, guide)
     if config.settings.conditional:

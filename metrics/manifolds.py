@@ -20,6 +20,7 @@ from torch import Tensor
 from metrics._arguments import Row
 from metrics._sets import need, row
 from metrics.neighborhoods import NEIGHBORS, Near, Neighborhoods, distinct, exact_squares
+from snnl_core import products
 from snnl_core.distances import full_precision
 
 PRECISION_K = 3
@@ -151,7 +152,7 @@ class _Pairs:
         error = (8 + math.sqrt(self.x.shape[1])) * torch.finfo(self.x.dtype).eps
         x_squares, y_squares = self.x_squares[rows], self.y_squares[columns]
         with full_precision(self.x.device):
-            least = torch.addmm((1 - error) * y_squares, self.x[rows], self.y[columns].T, alpha=-2)
+            least = products.inner(self.x[rows], self.y[columns], factor=-2, plus=(1 - error) * y_squares)
         rest = (1 - error) * x_squares  # of the least that |x - y|^2 can be
         near = least <= (self.of_generated[rows].to(least) - rest)[:, None]
         near |= least - self.large[columns].to(least) <= -rest[:, None]

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from snnl_core import kernel
+from snnl_core import kernel, products
 from snnl_core.anchors import Anchors
-from snnl_core.distances import gram, median
+from snnl_core.distances import median
 from snnl_core.masses import LOG2_E, Mass, Masses
 
 ENTRIES = 1 << 20
@@ -45,7 +45,7 @@ class Batch(Anchors):
     def of(cls, x: Tensor, codes: Tensor, center: Tensor | None = None) -> "Batch":
         """All points (n, d) as anchors, of classes (n,), about their mean or another center (d,)."""
         x = x - (x.mean(0) if center is None else center)
-        product = gram(x)
+        product = products.gram(x)
         squares = product.diagonal()
         distances = (squares[:, None] + squares).sub_(product, alpha=2).clamp_min_(0)
         own = torch.eq(codes[:, None], codes, out=torch.empty_like(distances))
@@ -185,4 +185,4 @@ class BatchLook:
             pulls = (own[:, None] + own).mul_(batch.own).add_((others[:, None] + others).mul_(batch.others))
             pulls.mul_(self.weights)
         pulls.diagonal().sub_(pulls.sum(1))
-        return pulls.mul_(self.masses.betas[0, 0]) @ batch.x
+        return products.combined(pulls.mul_(self.masses.betas[0, 0]), batch.x)

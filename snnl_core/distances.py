@@ -4,15 +4,12 @@ import math
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import pairwise
 from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
 
 Distance = Literal["sqeuclidean", "cosine"]
-LONG, STRIPS = 2048, 4
-"""Dimensions from which a symmetric product is worth being made of strips that begin at the diagonal, and how many."""
 
 
 def check_points(x: Tensor, labels: Tensor, fewest: int = 2) -> tuple[Tensor, Tensor]:
@@ -123,15 +120,3 @@ def median(distances: Tensor) -> float:
     if not len(distances) or not float(distances.median()):
         distances = distances[distances > 0]
     return float(distances.median()) if len(distances) else 1.0
-
-
-def gram(x: Tensor) -> Tensor:
-    """x x' (n, n) of points (n, d), not much more than half of it computed where that pays."""
-    n, d = x.shape
-    if d < LONG:
-        return x @ x.T
-    product, edges = x.new_empty(n, n), [n * i // STRIPS for i in range(STRIPS + 1)]
-    for start, stop in pairwise(edges):
-        torch.mm(x[start:stop], x[start:].T, out=product[start:stop, start:])
-        product[stop:, start:stop] = product[start:stop, stop:].T
-    return product

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from snnl_core import products
 from snnl_core.masses import LOG2_E, Masses
 from snnl_core.tiles import Points, Tile, Workspace, gradient, parts, square
 
@@ -51,12 +52,11 @@ class Kernel:
         room = KEPT * self.points.x.numel() if keep else 0
         work = Workspace(self.points, self.points, 2)
         for tile in square(self.points):
-            kernel, part = work.tensors(tile.shape)
-            room -= kernel.numel()
+            spare, part = work.tensors(tile.shape)
+            room -= spare.numel()
+            kernel = self._load(tile, torch.empty_like(spare) if room >= 0 else spare)
             if room >= 0:
-                kernel = torch.empty_like(kernel)
                 self.kept.append(kernel)
-            self._load(tile, kernel)
             for kind, where in parts(self.points, self.points, tile):
                 counted = kernel if where is None else torch.mul(kernel, where, out=part)
                 sums = masses.kinds[kind].sums[0, 0]
@@ -89,4 +89,4 @@ class Kernel:
 
     def _load(self, tile: Tile, out: Tensor) -> Tensor:
         left, right = self.points.x[tile.rows], self.points.x[tile.columns]
-        return torch.addmm(out, left, right.T, beta=0, alpha=self.factor, out=out).exp2_()
+        return products.inner(left, right, factor=self.factor, out=out).exp2_()

@@ -13,13 +13,14 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from snnl_core import products
 from snnl_core.approximate import Index, proposed
 from snnl_core.bank import CHUNK, Rows
 from snnl_core.distances import full_precision
 from snnl_core.selection import GROUP, Smallest
 
-ROWS, COLUMNS = 2048, 4096
-"""Queries and points of a tile on a processor: 32 MB in float32."""
+ROWS, COLUMNS = 512, 4096
+"""Queries and points of a tile on a processor: 8 MB in float32."""
 CUDA_ROWS, CUDA_COLUMNS = 4096, 16384
 """The same on a GPU: 256 MB."""
 BLOCK = 1 << 26
@@ -176,7 +177,7 @@ class _Search:
                 rows = slice(top, min(top + height, len(self.x)))
                 tile = work[: rows.stop - top]
                 with full_precision(self.x.device):
-                    torch.addmm(squares, self.x[rows], points.T, alpha=-2, out=tile)
+                    tile = products.inner(self.x[rows], points, factor=-2, plus=squares, out=tile)
                 if self.exclude_self:
                     self._exclude_self(tile, self.which[rows] - start)
                 yield rows, start, tile

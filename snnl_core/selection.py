@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 
 GROUP = 16
-"""Columns of a tile that are passed over or looked at together."""
+"""Columns of a tile that are passed over or looked at together, at most: a power of two."""
+FINE = 2
+"""So many groups a tile, at least, for each value that is kept: with fewer, most are looked at."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Smallest:
 
     def offer(self, rows: slice, tile: Tensor, start: int) -> None:
         """Take note of a tile (r, c) of some rows, whose first column has the number `start`; c divides by GROUP."""
-        grouped = tile.view(len(tile), GROUP, -1)
+        grouped = tile.view(len(tile), self._group(tile.shape[1]), -1)
         least = grouped.amin(1)
         row, column, value = _below(grouped, least, self._bounds(rows, least))
         if not len(row):
@@ -50,6 +52,12 @@ class Smallest:
         found = values.topk(kept, largest=False, sorted=False)
         self.values[rows], self.columns[rows] = found.values, columns.gather(1, found.indices)
         self.bounds[rows] = found.values.amax(1)
+
+    def _group(self, columns: int) -> int:
+        size = GROUP
+        while size > 1 and columns < FINE * self.values.shape[1] * size:
+            size //= 2
+        return size
 
     def _bounds(self, rows: slice, least: Tensor) -> Tensor:
         """What a value must be below to count (r,); `least` are the groups' minima (r, groups)."""

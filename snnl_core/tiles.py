@@ -13,6 +13,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from snnl_core import products
 from snnl_core.masses import Masses, excess_over, mass_of, softmax_weights
 
 ROWS = 512
@@ -178,11 +179,10 @@ class Loaded:
 
 
 def load(a: Points, b: Points, tile: Tile, out: Tensor) -> Loaded:
-    """Compute a tile of points of `a` (rows) and of `b` (columns); its distances go to `out`."""
+    """Compute a tile of points of `a` (rows) and of `b` (columns); its distances may go to `out`."""
     left, right = a.x[tile.rows], b.x[tile.columns]
-    torch.addmm(b.squares[tile.columns], left, right.T, alpha=-2, out=out)
-    out.add_(a.squares[tile.rows, None]).clamp_min_(0)
-    return Loaded(out, parts(a, b, tile))
+    found = products.inner(left, right, factor=-2, plus=b.squares[tile.columns], out=out)
+    return Loaded(found.add_(a.squares[tile.rows, None]).clamp_min_(0), parts(a, b, tile))
 
 
 def parts(a: Points, b: Points, tile: Tile) -> list[tuple[int, Tensor | None]]:
@@ -222,8 +222,8 @@ def collect(a: Points, b: Points, tiles: Iterable[Tile], seen: Masses, back: Mas
     """
     work = Workspace(a, b, 3)
     for tile in tiles:
-        distances, *rest = work.tensors(tile.shape)
-        loaded = load(a, b, tile, distances)
+        spare, *rest = work.tensors(tile.shape)
+        loaded = load(a, b, tile, spare)
         _collect_rows(loaded, seen, tile.rows, rest)
         if back is not None and not tile.diagonal:
             _collect_rows(loaded.turned, back, tile.columns, [tensor.T for tensor in rest])
@@ -244,8 +244,9 @@ def pull(points: Points, masses: Masses, upstream: Tensor) -> Tensor:
     pulls = masses.pulls(upstream)
 
     def derivatives(tile: Tile, work: list[Tensor]) -> Tensor:
-        distances, total, part = work
-        loaded = load(points, points, tile, distances)
+        spare, total, part = work
+        loaded = load(points, points, tile, spare)
+        distances = loaded.distances
         if tile.diagonal:
             total.zero_()
             for kind, members in loaded.parts:
@@ -265,10 +266,10 @@ def gradient(points: Points, beta: Tensor, derivatives: Callable[[Tile, list[Ten
     towards, weight = torch.zeros_like(points.x), torch.zeros_like(points.squares)
     for tile in square(points):
         found = derivatives(tile, work.tensors(tile.shape))
-        towards[tile.rows].addmm_(found, points.x[tile.columns])
+        products.add_combined(towards[tile.rows], found, points.x[tile.columns])
         weight[tile.rows] += found.sum(1)
         if not tile.diagonal:
-            towards[tile.columns].addmm_(found.T, points.x[tile.rows])
+            products.add_combined(towards[tile.columns], found.T, points.x[tile.rows])
             weight[tile.columns] += found.sum(0)
     return torch.addcmul(towards.neg_(), points.x, weight[:, None]).mul_(2 * beta)
 
@@ -284,9 +285,9 @@ def class_masses(
     for tile in tiles:
         if not tile.others:
             continue
-        distances, out = work.tensors(tile.shape)
-        loaded = load(a, b, tile, distances)
-        where = dict(loaded.parts)[OTHERS]
+        spare, out = work.tensors(tile.shape)
+        loaded = load(a, b, tile, spare)
+        distances, where = loaded.distances, dict(loaded.parts)[OTHERS]
         weighted(distances, seen, OTHERS, tile.rows, shares, where, out)
         _sum_by_class(out, a.codes[tile.rows], b.codes[tile.columns], found)
         if back is not None and not tile.diagonal:

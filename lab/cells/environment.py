@@ -1,5 +1,6 @@
 """Where and with what a piece of work was done: recorded beside every result."""
 
+import os
 import platform
 import subprocess
 import time
@@ -11,6 +12,8 @@ from lab.processes import world_size
 from lab.registry import ROOT
 
 PACKAGES = ("snnl-workbench", "torch", "torchvision", "accelerate", "numpy", "scipy", "scikit-learn")
+
+PRODUCTS = "SNNL_PRODUCTS"
 
 
 def describe(config: dict[str, Any]) -> dict[str, Any]:
@@ -28,6 +31,11 @@ def describe(config: dict[str, Any]) -> dict[str, Any]:
         "world_size": world_size(),
         "seed": config.get("seed"),
     }
+
+
+def products() -> dict[str, str]:
+    """The library that multiplied matrices for the engine in this process, if any was asked (`snnl_core.products`)."""
+    return {"products": os.environ[PRODUCTS]} if PRODUCTS in os.environ else {}
 
 
 def git_state() -> dict[str, Any]:

@@ -42,6 +42,7 @@ def work(folder: CellFolder) -> None:
         write_json(folder.path / layout.ENVIRONMENT, environment.describe(folder.config))
         start = time.monotonic()
         _run(folder)
+        folder.note(**environment.products() | folder.environment)  # a training has told its own
         forget_failure(folder.path)  # left by a process of another command, which came too late
         sync_file(folder.path / layout.ROWS)
         folder.mark_done(time.monotonic() - start)

@@ -14,12 +14,27 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from lab.cells.layout import CHECKPOINTS
 from lab.errors import WorkbenchError
 from lab.files import sync_file, sync_folder, write_json
 
 KEPT = 2
+
+
+class Arithmetic(NamedTuple):
+    """What decides, beside code and settings, the last bits of a training, which goes on in what it began with.
+
+    Attributes:
+        device: `cpu` or `cuda`.
+        precision: that of the networks' passes: `float32`, `tf32` or `bf16`.
+        products: the library that multiplies matrices for the engine (`snnl_core.products`); older ones name none.
+    """
+
+    device: str
+    precision: str
+    products: str = "mkl"
 
 
 @dataclass(frozen=True)
@@ -29,17 +44,17 @@ class Checkpoint:
     Attributes:
         path: its folder.
         step: the updates done.
-        arithmetic: the device and the precision that they were done with.
+        arithmetic: what they were done with.
         files: the bytes of its files by name.
     """
 
     path: Path
     step: int
-    arithmetic: tuple[str, str]
+    arithmetic: Arithmetic
     files: Mapping[str, bytes]
 
 
-def save(folder: Path, step: int, key: str, arithmetic: tuple[str, str], files: Mapping[str, bytes]) -> None:
+def save(folder: Path, step: int, key: str, arithmetic: Arithmetic, files: Mapping[str, bytes]) -> None:
     """Write the checkpoint of `step` below `folder` for the cell with that key; of the older ones the last is kept."""
     name = _name(step)
     aside = folder / f".{name}.tmp"
@@ -80,7 +95,7 @@ def read(path: Path, key: str) -> Checkpoint:
     try:
         state = json.loads((path / "state.json").read_text(encoding="utf-8"))
         step, owner, proofs = int(state["step"]), state["key"], dict(state["files"])
-        device, precision = state["arithmetic"]
+        done_with = Arithmetic(*state["arithmetic"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise WorkbenchError(f"{path} is damaged or no checkpoint: it has no readable state.json.") from error
     if owner != key:
@@ -88,15 +103,14 @@ def read(path: Path, key: str) -> Checkpoint:
     if path.name != _name(step):
         raise WorkbenchError(f"{path} is damaged: its state.json tells of step {step}.")
     files = {file: _read_proven(path / file, proof) for file, proof in proofs.items()}
-    return Checkpoint(path, step, (device, precision), files)
+    return Checkpoint(path, step, done_with, files)
 
 
-def arithmetic(cell: Path) -> tuple[str, str] | None:
-    """The device and the precision of a cell's newest checkpoint that tells; None where there is none."""
+def arithmetic(cell: Path) -> Arithmetic | None:
+    """That of a cell's newest checkpoint that tells; None where there is none."""
     for path in newest_first(cell / CHECKPOINTS):
         with suppress(OSError, ValueError, KeyError, TypeError):
-            device, precision = json.loads((path / "state.json").read_text(encoding="utf-8"))["arithmetic"]
-            return device, precision
+            return Arithmetic(*json.loads((path / "state.json").read_text(encoding="utf-8"))["arithmetic"])
     return None
 
 

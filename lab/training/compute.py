@@ -9,6 +9,7 @@ from lab import machine
 from lab.config import Config
 from lab.errors import UsageError, WorkbenchError
 from lab.training import checkpoint
+from lab.training.checkpoint import Arithmetic
 
 
 class Compute(Config):
@@ -30,20 +31,20 @@ class Compute(Config):
             self._check_device(self.device)
         return self
 
-    def arithmetic(self, folder: Path) -> tuple[str, str]:
-        """Device and precision of the training of a folder, here: those of its last checkpoint, if it has one.
+    def arithmetic(self, folder: Path, products: str) -> Arithmetic:
+        """That of the training of a folder, here: its last checkpoint's, if it has one; else with these products.
 
         Raises:
             UsageError: the device cannot do what is asked for.
             WorkbenchError: there is no such device here.
         """
         begun = checkpoint.arithmetic(folder)
-        device = begun[0] if begun else machine.resolve_device(self.device)
+        device = begun.device if begun else machine.resolve_device(self.device)
         self._check_device(device)
         if begun and device == "cuda" and not machine.gpus():
             raise WorkbenchError(f"{folder} was begun on a GPU, and there is none here: go on where one is.")
         machine.check_device(device)
-        return begun or (device, machine.resolve_precision(self.precision, device))
+        return begun or Arithmetic(device, machine.resolve_precision(self.precision, device), products)
 
     def check_batch(self, batch: int) -> None:
         """Raise UsageError unless the processes can share a batch of so many images equally, two or more for each."""

@@ -24,12 +24,12 @@ from lab.hashing import file_hash
 from lab.interrupts import Ending, deferred
 from lab.processes import forget_launchers, rank, world_size
 from lab.training import checkpoint
-from lab.training.checkpoint import Checkpoint
+from lab.training.checkpoint import Arithmetic, Checkpoint
 from lab.training.compute import Compute
 from lab.training.resume import KEPT, agreed_start, take_over
 from lab.training.state import TrainingState
 from lab.training.tensors import packed, unpacked
-from lab.training.together import agreed, mean
+from lab.training.together import agreed, mean, of_the_first
 from lab.training.tracking import accelerator_settings, curve, tracking
 
 Curve = tuple[str, str]
@@ -46,8 +46,8 @@ class Training(ABC):
 
     accelerator: Accelerator
     state: TrainingState
-    arithmetic: tuple[str, str]
-    """The device and the precision of the networks' passes."""
+    arithmetic: Arithmetic
+    """What its numbers are computed in."""
     losses: list[dict[Curve, Tensor]] = field(default_factory=list)
     """What the last steps left: scalars."""
     history: dict[Curve, Tensor] = field(default_factory=dict)
@@ -114,7 +114,7 @@ class Training(ABC):
 
     def autocast(self) -> torch.autocast:
         """Where the networks' passes run: in bf16 if that is the precision."""
-        return torch.autocast(self.accelerator.device.type, torch.bfloat16, enabled=self.arithmetic[1] == "bf16")
+        return torch.autocast(self.accelerator.device.type, torch.bfloat16, enabled=self.arithmetic.precision == "bf16")
 
     def may_be_infinite(self, curve: Curve) -> bool:
         """Whether one of the losses may be infinite or NaN, as none usually may."""
@@ -251,18 +251,24 @@ class _Pace:
         self.told, self.step = time.monotonic(), self.training.step
 
 
-def begin(config: Compute, cell: CellFolder) -> tuple[Accelerator, tuple[str, str]]:
-    """Accelerate's part, and the device and the precision that a training has here, which its environment keeps.
+def begin(config: Compute, cell: CellFolder, products: str) -> tuple[Accelerator, Arithmetic]:
+    """Accelerate's part, and the arithmetic that a training has here, which its environment keeps.
+
+    Args:
+        config: its settings.
+        cell: what it is done for.
+        products: the library of products for one that is new; of several processes the first one decides.
 
     Raises:
         UsageError: the device cannot do what is asked for.
         WorkbenchError: there is no such device.
     """
     forget_launchers()
-    device, precision = config.arithmetic(cell.path)
-    accelerator = make_accelerator(device, precision, **accelerator_settings(cell))
-    cell.note(device=device, precision=precision)
-    return accelerator, (device, precision)
+    own = config.arithmetic(cell.path, products)
+    accelerator = make_accelerator(own.device, own.precision, **accelerator_settings(cell))
+    arithmetic = of_the_first(own)
+    cell.note(**arithmetic._asdict())
+    return accelerator, arithmetic
 
 
 def make_accelerator(device: str, precision: str = "float32", **trackers: Any) -> Accelerator:

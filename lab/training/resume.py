@@ -9,16 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from accelerate.utils import broadcast_object_list
-
 from lab.cells.folder import CellFolder
 from lab.cells.layout import CHECKPOINTS
 from lab.errors import WorkbenchError
 from lab.files import atomic_write
 from lab.hashing import file_hash
-from lab.processes import rank, world_size
+from lab.processes import rank
 from lab.training import checkpoint
-from lab.training.checkpoint import Checkpoint
+from lab.training.checkpoint import Arithmetic, Checkpoint
+from lab.training.together import of_the_first
 
 KeptFiles = dict[int, tuple[Path, ...]]
 """What is to be kept of a network in training, below the cell's folder, by step."""
@@ -50,7 +49,7 @@ class Start:
 
 
 def find_start(
-    cell: CellFolder, kept: KeptFiles, last: int, length: Collection[str], arithmetic: tuple[str, str]
+    cell: CellFolder, kept: KeptFiles, last: int, length: Collection[str], arithmetic: Arithmetic
 ) -> Start | None:
     """The furthest checkpoint that is whole and whose cell has all the files that were kept up to it, as they were.
 
@@ -73,17 +72,14 @@ def find_start(
 
 
 def agreed_start(
-    cell: CellFolder, kept: KeptFiles, last: int, length: Collection[str], arithmetic: tuple[str, str]
+    cell: CellFolder, kept: KeptFiles, last: int, length: Collection[str], arithmetic: Arithmetic
 ) -> Start | None:
     """What the first of several processes finds with `find_start`, on all of them.
 
     It sends them what it read: by now another command may have removed that from the disk.
     """
     found = find_start(cell, kept, last, length, arithmetic) if rank() == 0 else None
-    if world_size() == 1:
-        return found
-    agreed: list[Start | None] = broadcast_object_list([found])
-    return agreed[0]
+    return of_the_first(found)
 
 
 def take_over(start: Start, cell: CellFolder, kept: KeptFiles) -> None:

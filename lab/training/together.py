@@ -1,12 +1,24 @@
 """What the processes of a training tell each other beside gradients."""
 
 from functools import reduce
+from typing import TypeVar
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 from torch import Tensor
 
 from lab.processes import world_size
+
+Value = TypeVar("Value")
+
+
+def of_the_first(own: Value) -> Value:
+    """What the first process has, of any kind."""
+    if world_size() == 1:
+        return own
+    found: list[Value] = broadcast_object_list([own])
+    return found[0]
 
 
 def agreed(accelerator: Accelerator, *wishes: bool) -> tuple[bool, ...]:

@@ -29,10 +29,18 @@ def test_a_check_that_fails_stops_no_other(tmp_path, monkeypatch):
     for name in ("check_training", "check_imagesets"):
         monkeypatch.setattr(doctor, name, fails)
     found = list(doctor.findings(tmp_path / "runs", tmp_path / "data", processes=2))
-    assert [one["check"] for one in found][-4:] == ["disk", "imagesets", "training", "processes"]
+    assert [one["check"] for one in found][-4:] == ["products", "imagesets", "training", "processes"]
     states = {one["check"]: one["state"] for one in found}
     assert states["python"] == "ok" and states["packages"] == states["processes"] == "broken"
     assert "OSError: the disk is on fire" in {one["text"] for one in found}
+
+
+def test_the_library_of_products_is_told(monkeypatch):
+    monkeypatch.setenv("SNNL_PRODUCTS", "onednn")
+    assert doctor.check_products() == "onednn on the processor, as SNNL_PRODUCTS says"
+    monkeypatch.setenv("SNNL_PRODUCTS", "blas")
+    with pytest.raises(checks.Broken, match=r"'blas'; known: mkl, onednn\. Set it to one of them, or unset it"):
+        doctor.check_products()
 
 
 @pytest.mark.parametrize("states, code", [(("ok", "warning"), 0), (("ok", "broken", "ok"), 1)])
@@ -52,4 +60,4 @@ def test_the_doctor_tells_what_is_wrong(snnl, tmp_path):
     assert done.returncode == 1 and not result["ok"] and not list(tmp_path.iterdir())
     assert "broken   threads: OMP_NUM_THREADS is 'many'" in done.stdout
     states = {check["check"]: check["state"] for check in result["checks"]}
-    assert states["python"] == states["runs"] == "ok" and len(states) == 11
+    assert states["python"] == states["runs"] == "ok" and len(states) == 12

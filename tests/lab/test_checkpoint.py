@@ -11,7 +11,7 @@ from lab.errors import WorkbenchError
 from lab.training import checkpoint
 
 KEY = "0123456789abcdef"
-ARITHMETIC = ("cpu", "bf16")
+ARITHMETIC = checkpoint.Arithmetic("cpu", "bf16", "onednn")
 
 
 def save(folder, *steps, key=KEY):

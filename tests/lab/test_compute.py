@@ -20,19 +20,20 @@ def test_what_is_auto_is_decided_where_it_runs(monkeypatch, tmp_path):
     ):
         monkeypatch.setattr(machine, "gpus", lambda gpus=gpus: gpus)
         monkeypatch.setattr(machine, "processor", lambda flags=flags: ("a processor", flags))
-        assert Compute().arithmetic(tmp_path) == found
-        assert Compute(precision="float32", device="cpu").arithmetic(tmp_path) == ("cpu", "float32")
-        assert Compute(precision="bf16", device="cpu").arithmetic(tmp_path) == ("cpu", "bf16")
+        assert Compute().arithmetic(tmp_path, "onednn") == (*found, "onednn")
+        assert Compute(precision="float32", device="cpu").arithmetic(tmp_path, "mkl").precision == "float32"
+        assert Compute(precision="bf16", device="cpu").arithmetic(tmp_path, "mkl").precision == "bf16"
 
 
 def test_what_was_begun_goes_on_in_the_arithmetic_it_began_with(monkeypatch, tmp_path):
     monkeypatch.setattr(machine, "gpus", tuple)
     monkeypatch.setattr(machine, "processor", lambda: ("a processor", frozenset({"avx512_bf16"})))
-    checkpoint.save(tmp_path / "checkpoints", 3, "key", ("cpu", "float32"), {})
-    assert Compute().arithmetic(tmp_path) == ("cpu", "float32")
+    for step, kept in enumerate((("cpu", "float32"), ("cpu", "float32", "onednn"))):  # older checkpoints tell of two
+        checkpoint.save(tmp_path / "checkpoints", step, "key", kept, {})
+        assert Compute().arithmetic(tmp_path, "mkl") == checkpoint.Arithmetic(*kept)
     checkpoint.save(tmp_path / "checkpoints", 4, "key", ("cuda", "bf16"), {})
     with pytest.raises(WorkbenchError, match="begun on a GPU, and there is none here"):
-        Compute().arithmetic(tmp_path)
+        Compute().arithmetic(tmp_path, "mkl")
 
 
 @pytest.mark.parametrize("settings", [{"precision": "tf32"}, {"sync_batchnorm": True}])
@@ -43,11 +44,11 @@ def test_what_only_gpus_do_is_refused_elsewhere(settings, monkeypatch, tmp_path)
     monkeypatch.setattr(machine, "gpus", tuple)
     planned = Compute.parse(settings)
     with pytest.raises(UsageError, match="is for GPUs, and the device is cpu"):
-        planned.arithmetic(tmp_path)
+        planned.arithmetic(tmp_path, "mkl")
 
 
 def test_a_plan_may_be_for_a_gpu_that_is_elsewhere(monkeypatch, tmp_path):
     monkeypatch.setattr(machine, "gpus", tuple)
     planned = Compute.parse({"device": "cuda"})
     with pytest.raises(WorkbenchError, match="sees no CUDA GPU"):
-        planned.arithmetic(tmp_path)
+        planned.arithmetic(tmp_path, "mkl")

@@ -6,7 +6,8 @@ import shutil
 from making import made
 
 from lab.cells.folder import CellFolder
-from lab.training import checkpoint, resume
+from lab.training import checkpoint, resume, together
+from lab.training.checkpoint import Arithmetic
 
 FILES = {"weights": bytes(range(256)), "optimizers": b"\0" * 1000}
 
@@ -17,7 +18,7 @@ def test_all_processes_go_on_from_what_the_first_one_read(tmp_path, monkeypatch)
         CellFolder.create(made("train", f"{kimg}", {"kimg": kimg}), tmp_path, {"data": "", "download": False})
         for kimg in (1, 2)
     )
-    checkpoint.save(shorter.path / "checkpoints", 7, shorter.key, ("cpu", "bf16"), FILES)
+    checkpoint.save(shorter.path / "checkpoints", 7, shorter.key, Arithmetic("cpu", "bf16"), FILES)
     sent = []
 
     def send(objects):
@@ -28,12 +29,12 @@ def test_all_processes_go_on_from_what_the_first_one_read(tmp_path, monkeypatch)
         assert objects == [None]
         return pickle.loads(sent[0])
 
-    monkeypatch.setattr(resume, "world_size", lambda: 2)
+    monkeypatch.setattr(together, "world_size", lambda: 2)
     starts = []
     for rank, broadcast in enumerate((send, receive)):
         monkeypatch.setattr(resume, "rank", lambda rank=rank: rank)
-        monkeypatch.setattr(resume, "broadcast_object_list", broadcast)
-        starts.append(resume.agreed_start(longer, {}, 10, ["kimg"], ("cpu", "bf16")))
+        monkeypatch.setattr(together, "broadcast_object_list", broadcast)
+        starts.append(resume.agreed_start(longer, {}, 10, ["kimg"], Arithmetic("cpu", "bf16")))
         shutil.rmtree(shorter.path, ignore_errors=True)
     assert starts[0].checkpoint == starts[1].checkpoint
     assert starts[1].checkpoint.files == FILES and starts[1].checkpoint.step == 7
@@ -45,6 +46,6 @@ def test_another_arithmetic_is_not_gone_on_from(tmp_path):
         CellFolder.create(made("train", f"{kimg}", {"kimg": kimg}), tmp_path, {"data": "", "download": False})
         for kimg in (1, 2)
     )
-    checkpoint.save(shorter.path / "checkpoints", 7, shorter.key, ("cpu", "bf16"), FILES)
-    assert resume.find_start(longer, {}, 10, ["kimg"], ("cpu", "float32")) is None
-    assert resume.find_start(longer, {}, 10, ["kimg"], ("cpu", "bf16")).source.key == shorter.key
+    checkpoint.save(shorter.path / "checkpoints", 7, shorter.key, Arithmetic("cpu", "bf16"), FILES)
+    assert resume.find_start(longer, {}, 10, ["kimg"], Arithmetic("cpu", "float32")) is None
+    assert resume.find_start(longer, {}, 10, ["kimg"], Arithmetic("cpu", "bf16")).source.key == shorter.key

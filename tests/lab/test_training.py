@@ -12,6 +12,7 @@ from making import made
 from lab.cells.folder import CellFolder
 from lab.errors import DivergedError
 from lab.training import frame
+from lab.training.checkpoint import Arithmetic
 from lab.training.frame import make_accelerator
 from lab.training.state import TrainingState
 
@@ -92,7 +93,7 @@ def cell(tmp_path):
 def counting():
     def make(**settings):
         accelerator = make_accelerator("cpu")
-        return Counting(accelerator=accelerator, arithmetic=("cpu", "float32"), state=Nothing(), **settings)
+        return Counting(accelerator=accelerator, arithmetic=Arithmetic("cpu", "float32"), state=Nothing(), **settings)
 
     return make
 

@@ -19,6 +19,7 @@ from lab.cells.work import work
 from lab.errors import WorkbenchError
 from lab.training import checkpoint, resume
 from lab.training.snapshots import snapshots
+from snnl_core import products
 from tasks import train_classifier, train_gan
 
 
@@ -215,6 +216,19 @@ def test_a_recipe_that_depends_on_the_length_is_not_lengthened(tmp_path, monkeyp
 def damage(path):
     file = path / "ema.safetensors"
     file.write_bytes(file.read_bytes()[:-1] + b"!")
+
+
+@pytest.mark.parametrize("form", ["no discriminator", "entangled"])
+def test_it_goes_on_with_the_products_that_it_began_with(tmp_path, monkeypatch, form):
+    """Though another library would be taken here by now; and what comes after it takes that."""
+    made, taken, step = cell(tmp_path, form), set(), FORMS[form].loop.train_step
+    monkeypatch.setenv(products.VARIABLE, "onednn")
+    stop_at(made, monkeypatch, 2, form)
+    monkeypatch.setenv(products.VARIABLE, "mkl")
+    monkeypatch.setattr(FORMS[form].loop, "train_step", lambda training: (taken.add(products.way()), step(training)))
+    work(made)
+    assert taken == {"onednn"} == {made.environment["products"]}
+    assert products.way() == "mkl"
 
 
 @pytest.mark.parametrize("damaged, begun", [(1, 5), (2, 0)])

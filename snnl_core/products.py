@@ -1,0 +1,162 @@
+"""Products of matrices on processors, by whichever of torch's two libraries is clearly the faster one here.
+
+`torch.mm` goes through MKL, which keeps its wide kernels from processors of other makers; oneDNN, which torch ships for
+its layers, does not, and has a tile's product there in less than half of the time. Both are exact float32, and differ
+in the last bits: the choice is made once a process, and whoever promises the same bits later keeps it (`use`).
+What oneDNN does not take is multiplied as usual: float64, on GPUs, strided rows, and sizes that gain nothing.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache, partial
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from snnl_core.distances import full_precision
+
+MKL, ONEDNN = "mkl", "onednn"
+WAYS = (MKL, ONEDNN)
+VARIABLE = "SNNL_PRODUCTS"
+"""The variable of the environment that names the library of this process and of those that it starts."""
+CLEARLY = 1.25
+"""oneDNN is taken where it is so many times as fast: so near to 1 that what else the machine does decides nothing."""
+ROUNDS = 7
+"""How often each is timed; the fastest time counts."""
+FEWEST, LARGEST = 1 << 18, 1 << 22
+"""Multiplications from which oneDNN pays for being called, and entries of a product up to which it is the faster."""
+LONG, STRIPS = 2048, 4
+"""Dimensions from which a symmetric product is worth being made of strips that begin at the diagonal, and how many."""
+
+
+def way() -> str:
+    """The library of this process: the one that the variable names, or that is now found and written there.
+
+    So processes that this one starts take the same.
+
+    Raises:
+        ValueError: the variable names none.
+    """
+    named = os.environ.get(VARIABLE)
+    if named in WAYS:
+        return named
+    use(named or _faster())
+    return os.environ[VARIABLE]
+
+
+def use(name: str) -> None:
+    """Take a library from here on; where oneDNN is named and torch has none, torch.mm's is taken all the same.
+
+    Raises:
+        ValueError: the name is neither `mkl` nor `onednn`.
+    """
+    if name not in WAYS:
+        raise ValueError(f"{VARIABLE} is {name!r}; known: {', '.join(WAYS)}.")
+    os.environ[VARIABLE] = name
+
+
+@contextmanager
+def restored() -> Iterator[None]:
+    """What is taken inside holds no longer than that."""
+    before = os.environ.get(VARIABLE)
+    try:
+        yield
+    finally:
+        os.environ.pop(VARIABLE, None)
+        if before is not None:
+            os.environ[VARIABLE] = before
+
+
+def inner(
+    a: Tensor, b: Tensor, *, factor: float = 1.0, plus: Tensor | None = None, out: Tensor | None = None
+) -> Tensor:
+    """factor a b' + plus, for a (n, d), b (m, d) and plus (m,): (n, m), in `out` or in a tensor of its own.
+
+    This and what follows is for where nothing is to be differentiated, within `distances.full_precision`.
+    """
+    if _suits(a.numel() * len(b), len(a) * len(b), a, b):
+        return _linear(a if factor == 1 else a * factor, b, plus)
+    if plus is not None:
+        return torch.addmm(plus, a, b.T, alpha=factor, out=out)
+    if factor == 1:
+        return torch.mm(a, b.T, out=out)
+    out = a.new_empty(len(a), len(b)) if out is None else out
+    return torch.addmm(out, a, b.T, beta=0, alpha=factor, out=out)
+
+
+def combined(weights: Tensor, x: Tensor) -> Tensor:
+    """The sums of points x (m, d) with weights (n, m): (n, d)."""
+    return _linear(weights.contiguous(), x.T, None) if _combines(weights, x) else weights @ x
+
+
+def add_combined(into: Tensor, weights: Tensor, x: Tensor) -> None:
+    """Add those to a tensor (n, d)."""
+    if _combines(weights, x):
+        into += _linear(weights.contiguous(), x.T, None)
+    else:
+        into.addmm_(weights, x)
+
+
+def gram(x: Tensor) -> Tensor:
+    """x x' (n, n) of points (n, d), not much more than half of it computed where that pays."""
+    n, d = x.shape
+    if d < LONG:
+        return inner(x, x)
+    product, edges = x.new_empty(n, n), [n * i // STRIPS for i in range(STRIPS + 1)]
+    for start, stop in pairwise(edges):
+        product[start:stop, start:] = inner(x[start:stop], x[start:])
+        product[stop:, start:stop] = product[start:stop, stop:].T
+    return product
+
+
+def _combines(weights: Tensor, x: Tensor) -> bool:
+    return _suits(weights.numel() * x.shape[1], len(weights) * x.shape[1], x)
+
+
+def _suits(multiplications: int, entries: int, *whole: Tensor) -> bool:
+    """Whether a product is one for oneDNN; `whole` is to be contiguous: by strides it takes a hundred times as long."""
+    return (
+        multiplications >= FEWEST
+        and entries <= LARGEST
+        and all(x.dtype == torch.float32 and x.device.type == "cpu" and x.is_contiguous() for x in whole)
+        and way() == ONEDNN
+        and _works()
+    )
+
+
+def _linear(a: Tensor, b: Tensor, plus: Tensor | None) -> Tensor:
+    found: Tensor = torch.ops.mkldnn._linear_pointwise(a, b, plus, "none", [], "")
+    return found
+
+
+@cache
+def _works() -> bool:
+    """Whether the operator, which is torch's own and may change, is there and multiplies."""
+    a, b, plus = (torch.arange(float(n), device="cpu") for n in (6, 12, 4))
+    a, b = a.view(2, 3), b.view(4, 3)
+    try:
+        with full_precision(a.device):
+            found = _linear(a, b, plus), _linear(a, b.T.contiguous().T, None)
+        return torch.equal(found[0], a @ b.T + plus) and torch.equal(found[1], a @ b.T)
+    except (AttributeError, NotImplementedError, RuntimeError, TypeError):
+        return False
+
+
+def _faster() -> str:
+    """The library that has the product of a small tile sooner: some milliseconds' work."""
+    if not _works():
+        return MKL
+    a, b = torch.ones(256, 256, device="cpu"), torch.ones(1024, 256, device="cpu")
+    works = {MKL: partial(torch.mm, a, b.T, out=a.new_empty(256, 1024)), ONEDNN: partial(_linear, a, b, None)}
+    with torch.no_grad(), full_precision(a.device):
+        taken = {name: min(_seconds(work) for _ in range(ROUNDS)) for name, work in works.items()}
+    return ONEDNN if taken[MKL] > CLEARLY * taken[ONEDNN] else MKL
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start

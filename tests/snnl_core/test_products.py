@@ -1,0 +1,151 @@
+"""Products by either library against float64, and which library is taken, where and for how long."""
+
+import os
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from snnl_core import entanglement, products
+from snnl_core import soft_nearest_neighbor_loss as snnl
+from snnl_core.distances import full_precision
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def unnamed(monkeypatch):
+    """No library is named yet, and what a test names is forgotten after it."""
+    monkeypatch.delenv(products.VARIABLE, raising=False)
+    with products.restored():
+        yield
+
+
+@pytest.fixture(params=products.WAYS)
+def library(request, monkeypatch):
+    """Each of them, whatever the size of a product."""
+    monkeypatch.setattr(products, "FEWEST", 0)
+    products.use(request.param)
+    return request.param
+
+
+def draw(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def check(found, a, b):
+    """Found are the sums over the last dimension of a (n, 1, d) b (1, m, d), to the error that any order has."""
+    a, b = a.double(), b.double()
+    slack = (a.shape[1] + 3) * torch.finfo(torch.float32).eps * (a.abs() @ b.abs().T)
+    assert found.dtype == torch.float32
+    assert bool(((found - a @ b.T).abs() <= slack).all())
+
+
+@pytest.mark.parametrize("n, m, d", [(1, 1, 1), (1, 40, 3), (33, 5, 1), (64, 130, 67), (512, 2048, 31), (48, 40, 2049)])
+def test_products_are_exact_float32_by_either_library(library, n, m, d):
+    a, b, plus = draw(n, d), draw(m, d, seed=1), draw(m, seed=2)
+    one = torch.ones(n, 1)
+    with full_precision(CPU):
+        for out in (None, torch.empty(n, m)):
+            check(products.inner(a, b, out=out), a, b)
+            shifted = products.inner(a, b, factor=-2, plus=plus, out=out)
+            check(shifted, torch.cat([-2 * a, one], 1), torch.cat([b, plus[:, None]], 1))
+            check(products.inner(a, b, factor=0.7, out=out), 0.7 * a, b)
+        weights, into = draw(n, m, seed=3), draw(n, d, seed=4)
+        check(products.combined(weights, b), weights, b.T)
+        sums = into.clone()
+        products.add_combined(sums, weights, b)
+        check(sums, torch.cat([weights, torch.eye(n)], 1), torch.cat([b, into]).T)
+        check(products.combined(weights.T, a), weights.T, a.T)
+        check(products.gram(a), a, a)
+
+
+def strided(data, rows, columns, seed):
+    """A matrix that is whole, every other column of one, one turned, or one row again and again."""
+    kind = data.draw(st.sampled_from(["whole", "columns", "rows", "turned", "one"]))
+    whole = draw(2 * rows, 2 * columns, seed=seed)
+    parts = {"whole": whole[:rows, :columns].contiguous(), "columns": whole[:rows, ::2], "rows": whole[::2, :columns]}
+    parts |= {"turned": draw(columns, rows, seed=seed).T, "one": whole[:1, :columns].expand(rows, columns)}
+    return parts[kind]
+
+
+@settings(max_examples=60, deadline=None, derandomize=True, database=None)
+@given(st.data())
+def test_strides_and_dtypes_change_no_product(data):
+    n, m, d = (data.draw(st.integers(0 if name == "n" else 1, 40)) for name in "nmd")
+    a, b, weights = strided(data, n, d, 0), strided(data, m, d, 1), strided(data, n, m, 2)
+    with pytest.MonkeyPatch.context() as patch, full_precision(CPU):
+        patch.setattr(products, "FEWEST", 0)
+        patch.setenv(products.VARIABLE, products.ONEDNN)
+        check(products.inner(a, b), a, b)
+        check(products.combined(weights, b), weights, b.T)
+        assert torch.equal(products.inner(a.double(), b.double()), a.double() @ b.double().T)
+
+
+def test_the_faster_library_is_taken_where_it_clearly_is(monkeypatch):
+    for mkl, onednn, found in ((1.0, 1.0, "mkl"), (1.2, 1.0, "mkl"), (2.0, 1.0, "onednn"), (1.0, 2.0, "mkl")):
+        taken = iter([mkl] * products.ROUNDS + [onednn] * products.ROUNDS)
+        monkeypatch.setattr(products, "_seconds", lambda work, taken=taken: next(taken))
+        with products.restored():
+            assert products.way() == found == os.environ[products.VARIABLE]
+            assert products.way() == found  # though nothing more is timed
+    assert products.VARIABLE not in os.environ
+
+
+def test_the_variable_names_it(monkeypatch):
+    monkeypatch.setattr(products, "_seconds", None)  # nothing is timed
+    monkeypatch.setenv(products.VARIABLE, "onednn")
+    assert products.way() == "onednn"
+    with products.restored():
+        products.use("mkl")
+        assert products.way() == "mkl"
+    assert products.way() == "onednn"
+    monkeypatch.setenv(products.VARIABLE, "blas")
+    with pytest.raises(ValueError, match="SNNL_PRODUCTS is 'blas'; known: mkl, onednn"):
+        products.way()
+
+
+@pytest.mark.parametrize("error", [AttributeError, RuntimeError, TypeError, None])
+def test_torch_without_the_operator_multiplies_as_usual(monkeypatch, error):
+    """It is absent, refuses, takes other arguments, or gives something else."""
+
+    def linear(a, b, plus):
+        if error:
+            raise error("no such operator")
+        return a.new_zeros(len(a), len(b))
+
+    monkeypatch.setattr(products, "_linear", linear)
+    monkeypatch.setattr(products, "_works", products._works.__wrapped__)
+    monkeypatch.setattr(products, "FEWEST", 0)
+    assert products._faster() == "mkl"
+    products.use("onednn")
+    a, b = draw(3, 4), draw(5, 4, seed=1)
+    assert torch.equal(products.inner(a, b), a @ b.T)
+
+
+def test_the_engine_finds_the_same_by_either_library(library, path, reference):
+    x, labels = draw(40, 6).requires_grad_(), torch.arange(40) % 3
+    with torch.autocast("cpu", torch.bfloat16):  # which is switched off inside
+        loss = snnl(x, labels, 5.0)
+    loss.backward()
+    exact = x.detach().double().requires_grad_()
+    expected = reference(exact, labels, 5.0).mean()
+    expected.backward()
+    torch.testing.assert_close(loss, expected.float(), rtol=1e-5, atol=0)
+    torch.testing.assert_close(x.grad, exact.grad.float(), rtol=0, atol=1e-5 * float(exact.grad.abs().max()))
+    found, precise = (entanglement(points.detach(), labels) for points in (x, exact))
+    assert found.loss == pytest.approx(precise.loss, rel=1e-5)
+    torch.testing.assert_close(found.class_pairs, precise.class_pairs.float(), rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.skipif(not hasattr(torch.backends.mkldnn, "matmul"), reason="this torch has no such switch")
+def test_a_caller_who_computes_in_bf16_changes_nothing(library):
+    a, b, switch = draw(64, 64), draw(64, 64, seed=1), torch.backends.mkldnn.matmul
+    before, switch.fp32_precision = switch.fp32_precision, "bf16"
+    try:
+        with full_precision(CPU):
+            check(products.inner(a, b), a, b)
+            check(products.combined(a, b), a, b.T)
+    finally:
+        switch.fp32_precision = before
