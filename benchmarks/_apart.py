@@ -1,6 +1,6 @@
 """Measurements of the engine that need processes of their own: peak memory, and several processes together.
 
-_apart.py memory                        prints the input's size, the peak above it, both in MB, and the seconds
+_apart.py memory FOLDER                 prints the input's size, the peak above it, both in MB, and the seconds
 _apart.py share N WORLD STORE RANK      prints the seconds that the process of that rank takes for its share of N points
 """
 
@@ -12,18 +12,14 @@ import tempfile
 
 import _rounds
 import torch
-from _losses import mixture
-
-from snnl_core import entanglement
-from snnl_core.pairs import all_pairs
-from snnl_core.temperature import minimize
 
 COMMAND = (sys.executable, __file__)
 
 
-def memory_in_a_process():
-    """What `memory` prints: `input`, `peak` and `seconds`."""
-    return json.loads(subprocess.run([*COMMAND, "memory"], capture_output=True, text=True, check=True).stdout)
+def memory_in_a_process(folder=_rounds.ROOT):
+    """What `memory` prints with the code in a folder: `input`, `peak` and `seconds`."""
+    command = [*COMMAND, "memory", str(folder)]
+    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
 def seconds_of_processes(world, n):
@@ -45,8 +41,14 @@ def seconds_of_processes(world, n):
         return max(map(float, said))
 
 
-def memory():
+def memory(folder):
     """The minimum over the temperature of as many points as MNIST has."""
+    sys.path.insert(0, folder)
+    from _losses import mixture
+
+    from snnl_core.pairs import all_pairs
+    from snnl_core.temperature import minimize
+
     torch.manual_seed(0)
     x, labels = mixture(60000, 784)
     everyone = torch.zeros(1, len(x), dtype=torch.int64)
@@ -56,6 +58,10 @@ def memory():
 
 def share(n, world, store, rank):
     """The entanglement of points that lie in parts in the processes."""
+    from _losses import mixture
+
+    from snnl_core import entanglement
+
     torch.manual_seed(0)
     n, world, rank = int(n), int(world), int(rank)
     x, labels = mixture(n, 512)

@@ -40,7 +40,9 @@ def training_options(size, rounds):
 
 
 def seconds(work, calls=1):
-    """The time of one call, of so many."""
+    """The time of one call, of so many; a work that is done elsewhere measures it there."""
+    if hasattr(work, "seconds"):
+        return work.seconds(calls)
     start = time.perf_counter()
     for _ in range(calls):
         work()

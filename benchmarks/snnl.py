@@ -1,136 +1,142 @@
-"""The engine against a matrix product and against other implementations, as ratios of times taken in turn in one run.
+"""The engine against matrix products and other implementations, as ratios of times taken in turn in one run.
 
-G is the time of one `torch.mm(x, x.T)` in float32 into an allocated result, for the same points. `dense` is the usual
-implementation in log space with autograd: squared norms, one product, clamp, two logsumexp with masks. Each ratio is
-the median over rounds in which both sides are timed one after the other.
+G is the time of one `torch.mm(x, x.T)` in float32 into an allocated result, for the same points, and O that of the
+fastest way to that product here (`snnl_core.products`), in one piece or in tiles. `dense` is the usual implementation
+in log space with autograd: squared norms, one product, clamp, two logsumexp with masks. Each ratio is the median over
+rounds in which all are timed one after the other. With `--before` the code in another folder is one of them.
 
     python benchmarks/snnl.py
     python benchmarks/snnl.py --only batch --json out.json
+    git worktree add ../before fd51dc4 && python benchmarks/snnl.py --before ../before
 """
+
+from contextlib import closing, nullcontext
+from pathlib import Path
 
 import _apart
 import _rounds
 import click
 import torch
+from _before import Before
 from _losses import backward, check_keops, check_same, dense, keops, literal, mixture, nca_loss, product
+from _peers import faiss_search, fastest_product, scikit_learn_nearest
 from _rounds import row
-from torch import nn
-from torch.nn import functional as F
+from _works import finished, made, points
 
-from snnl_core import SoftNearestNeighborLoss, entanglement
+from snnl_core import products
 from snnl_core import soft_nearest_neighbor_loss as snnl
 from snnl_core.pairs import all_pairs
 from snnl_core.temperature import minimize
 
+BEFORE = None
+"""The code of `--before`, or None."""
 
-def ratios(work, others, rounds):
-    """Median time of `work`, and the median over rounds of its ratio to each of the others.
+
+def ratios(name, arguments, others, rounds):
+    """Median time of a work of ours, and the median over rounds of its ratio to each of the others.
 
     Short work is repeated for 0.15 s at a time, as what ran before leaves its traces in caches and memory.
     """
-    works = {"ours": work, **others}
+    works = {"ours": made(name, *arguments), **{other: finished(work) for other, work in others.items()}}
+    if BEFORE is not None:
+        works["before"] = BEFORE.work(name, *arguments)
     for each in works.values():
         each()
-    times = list(_rounds.in_turn(works, rounds, calls=max(1, round(0.15 / _rounds.seconds(work)))))
-    return _rounds.median(times, "ours"), {name: _rounds.ratio(times, "ours", name)["median"] for name in others}
+    calls = max(1, round(0.15 / _rounds.seconds(works["ours"])))
+    times = list(_rounds.in_turn(works, rounds, calls=calls))
+    own, found = _rounds.median(times, "ours"), {}
+    for other in list(works)[1:]:
+        found[other] = _rounds.ratio(times, "ours", other)["median"]
+    return own, found
+
+
+def lines(work, taken, found, at_most=None, at_least=None):
+    """A line of each ratio: of products as they are, of other ways to do the same the other way round."""
+    for name, ratio in found.items():
+        if name in ("G", "O", "without", "fixed T") or name.startswith("of "):
+            yield row(work, taken, name, ratio, at_most=(at_most or {}).get(name))
+        else:
+            yield row(work, taken, f"{name} / ours", 1 / ratio, at_least=(at_least or {}).get(name))
+
+
+def products_of(x):
+    """G's and O's works."""
+    return {"G": product(x), "O": fastest_product(x)}
 
 
 def bench_tiles(rounds):
     """Large sets at one temperature."""
-    for n, d, bounds in (
-        (8192, 512, {"loss": 0.75, "G": 2.5, "dense": 5}),
-        (8192, 64, {"dense": 12}),
-        (2048, 128, {"dense": 4}),
+    for n, d, most, least in (
+        (8192, 512, {"G": 0.95}, {"dense": 9}),
+        (8192, 64, {}, {"dense": 12}),
+        (2048, 128, {}, {"dense": 10}),
     ):
-        x, labels, temperature = torch.randn(n, d).requires_grad_(), torch.randint(10, (n,)), 2.0 * d
-        if "loss" in bounds:
-            with torch.no_grad():
-                taken, found = ratios(lambda: snnl(x, labels, temperature), {"G": product(x)}, 3 * rounds)
-            yield row(f"loss, n = {n}, d = {d}", taken, "G", found["G"], at_most=bounds["loss"])
-        others = {"G": product(x), "dense": lambda: backward(dense, x, labels, temperature)}
-        taken, found = ratios(lambda: backward(snnl, x, labels, temperature), others, rounds)
-        work = f"loss + gradient, n = {n}, d = {d}"
-        if "G" in bounds:
-            yield row(work, taken, "G", found["G"], at_most=bounds["G"])
-        yield row(work, taken, "dense / ours", 1 / found["dense"], at_least=bounds["dense"])
+        x, labels, temperature = points(n, d)
+        if most:
+            taken, found = ratios("loss", (n, d), products_of(x), 3 * rounds)
+            yield from lines(f"loss, n = {n}, d = {d}", taken, found, {"G": 0.32})
+        others = products_of(x) | {"dense": lambda x=x, y=labels, t=temperature: backward(dense, x, y, t)}
+        taken, found = ratios("gradient", (n, d), others, rounds)
+        yield from lines(f"loss + gradient, n = {n}, d = {d}", taken, found, most, least)
 
 
 def bench_batch(rounds):
     """A training batch."""
     for d in (128, 6272, 12544):
-        x, labels, temperature = torch.randn(256, d).requires_grad_(), torch.randint(10, (256,)), 2.0 * d
+        x, labels, temperature = points(256, d)
         others = {
-            "dense": lambda: backward(dense, x, labels, temperature),
-            "literal": lambda: backward(literal, x, labels, temperature),
+            "dense": lambda x=x, y=labels, t=temperature: backward(dense, x, y, t),
+            "literal": lambda x=x, y=labels, t=temperature: backward(literal, x, y, t),
         }
         nca = nca_loss(temperature)
         if nca is not None:
-            others["NCALoss"] = lambda: backward(nca, x, labels)
-        taken, found = ratios(lambda: backward(snnl, x, labels, temperature), others, 5 * rounds)
-        for name, ratio in found.items():
-            at_least = 1.5 if name == "dense" else None
-            yield row(f"loss + gradient, n = 256, d = {d}", taken, f"{name} / ours", 1 / ratio, at_least=at_least)
-        points, classes = mixture(256, d)
-        points.requires_grad_()
-        minimum = SoftNearestNeighborLoss("minimize")
-        fixed = {"fixed": lambda: backward(snnl, points, classes, temperature)}
-        taken, found = ratios(lambda: backward(minimum, points, classes), fixed, 5 * rounds)
-        yield row(f"the same, minimum over T, n = 256, d = {d}", taken, "fixed T", found["fixed"])
+            others["NCALoss"] = lambda x=x, y=labels, nca=nca: backward(nca, x, y)
+        taken, found = ratios("gradient", (256, d), others, 5 * rounds)
+        at_least = {"dense": 1.5 if d == 128 else 4.5}
+        yield from lines(f"loss + gradient, n = 256, d = {d}", taken, found, at_least=at_least)
+        fixed = {"fixed T": made("gradient", 256, d)}
+        taken, found = ratios("minimum_gradient", (256, d), fixed, 5 * rounds)
+        yield from lines(f"the same, minimum over T, n = 256, d = {d}", taken, found)
 
 
 def bench_minimum(rounds):
     """The minimum over the temperature of a large set, and its distance from that of a fine grid."""
     x, labels = mixture(8192, 512)
     everyone = torch.zeros(1, len(x), dtype=torch.int64)
-    taken, found = ratios(lambda: minimize(all_pairs(x, labels), everyone, 1), {"G": product(x)}, rounds)
-    yield row("minimum over T, n = 8192, d = 512", taken, "G", found["G"], at_most=4.5)
+    taken, found = ratios("minimum", (8192, 512), products_of(x), rounds)
+    yield from lines("minimum over T, n = 8192, d = 512", taken, found, {"G": 2.2})
     least = minimize(all_pairs(x, labels), everyone, 1)
     betas = least.beta[0] * torch.logspace(-0.5, 0.5, 201, dtype=torch.float64)
     grid = min(float(snnl(x, labels, float(1 / beta))) for beta in betas)
     yield row("the same, above a fine grid's minimum", taken, "loss", float(least.loss[0]) - grid, at_most=1e-5)
-    taken, found = ratios(lambda: entanglement(x, labels), {"G": product(x)}, rounds)
-    yield row("entanglement with classes and pairs, n = 8192, d = 512", taken, "G", found["G"])
-
-
-class Network(nn.Module):
-    """The pinned small CNN: four hidden layers and ten logits."""
-
-    def __init__(self):
-        super().__init__()
-        self.convs = nn.ModuleList([nn.Conv2d(1, 64, 5, 2, 2), nn.Conv2d(64, 128, 5, 2, 2)])
-        self.hidden = nn.ModuleList([nn.Linear(6272, 256), nn.Linear(256, 128)])
-        self.head = nn.Linear(128, 10)
-
-    def forward(self, x):
-        features = []
-        for layer in (*self.convs, *self.hidden):
-            x = layer(x.flatten(1) if isinstance(layer, nn.Linear) else x).relu()
-            features.append(x)
-        return self.head(x), features
+    for n, d in ((8192, 512), (20000, 128)):
+        x, labels = mixture(n, d)
+        taken, found = ratios("measurement", (n, d), products_of(x), rounds)
+        yield from lines(f"entanglement with classes and pairs, n = {n}, d = {d}", taken, found)
 
 
 def bench_training(rounds):
     """A training step of the small CNN with the loss on all four hidden layers."""
-    model, minimum = Network(), SoftNearestNeighborLoss("minimize")
-    optimizer = torch.optim.Adam(model.parameters(), 1e-4)
-    images, labels = torch.rand(256, 1, 28, 28), torch.randint(10, (256,))
+    for precision, at_most in (("float32", 1.25), ("bf16", 1.5)):
+        taken, found = ratios("step", ("snnl", precision), {"without": made("step", "none", precision)}, 9)
+        yield from lines(
+            f"CNN step with it on four layers, minimum over T, {precision}", taken, found, {"without": at_most}
+        )
+    taken, found = ratios("step", ("dense", "float32"), {"without": made("step", "none", "float32")}, 3 * rounds)
+    yield row("CNN step with dense at one T on four layers", taken, "without", found["without"])
 
-    def step(penalty=None):
-        logits, features = model(images)
-        loss = F.cross_entropy(logits, labels)
-        if penalty is not None:
-            loss = loss - 0.1 * sum(penalty(layer) for layer in features)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
 
-    for which, penalty, at_most in (
-        ("minimum over T", lambda x: minimum(x, labels), 1.5),
-        ("dense at one T", lambda x: dense(x.flatten(1), labels, 100.0), None),
-    ):
-        taken, found = ratios(lambda: step(penalty), {"without": step}, 5 * rounds)
-        work = f"CNN step with it on four hidden layers, {which}"
-        yield row(work, taken, "without", found["without"], at_most=at_most)
+def bench_neighbors(rounds):
+    """Exact nearest neighbours beside faiss's flat index, at the faster of its settings, and scikit-learn's."""
+    arguments = (2000, 60000, 512, 75)
+    others = {f"of faiss, {name}": work for name, work in faiss_search(*arguments).items()}
+    taken, found = ratios("neighbors", arguments, others, rounds)
+    name = max((name for name in found if name != "before"), key=found.get)
+    bound = {name: 0.5}
+    yield from lines("neighbours, 2,000 in 60,000 x 512, k = 75", taken, found, bound)
+    other = {"of scikit-learn": scikit_learn_nearest(20000, 784)}
+    taken, found = ratios("nearest", (20000, 784), other, max(1, rounds // 2))
+    yield from lines("1-NN of 20,000 points, d = 784", taken, found, {"of scikit-learn": 0.5})
 
 
 def bench_processes(rounds):
@@ -146,17 +152,20 @@ def bench_memory(rounds):
     found = _apart.memory_in_a_process()
     bound = 2.5 * found["input"] + 200
     yield row("minimum over T, n = 60000, d = 784", found["seconds"], "MB above input", found["peak"], at_most=bound)
+    if BEFORE is not None:
+        before = _apart.memory_in_a_process(BEFORE.folder)
+        yield row("the same before", before["seconds"], "MB above input", before["peak"])
+        yield row("the same", found["seconds"], "of the time before", found["seconds"] / before["seconds"], at_most=0.5)
 
 
 def bench_keops(rounds):
     """Large sets at one temperature in KeOps, once it has been seen to find the same for some of the points."""
     for d, times in ((64, rounds), (512, 1)):  # the latter takes minutes
-        x, labels = mixture(8192, d)
-        x.requires_grad_()
-        check_same(snnl, keops, x[:1024].detach(), labels[:1024], 2.0 * d)
-        others = {"KeOps": lambda: backward(keops, x, labels, 2.0 * d)}
-        taken, found = ratios(lambda: backward(snnl, x, labels, 2.0 * d), others, times)
-        yield row(f"loss + gradient, n = 8192, d = {d}", taken, "KeOps / ours", 1 / found["KeOps"])
+        x, labels, temperature = points(8192, d)
+        check_same(snnl, keops, x[:1024].detach(), labels[:1024], temperature)
+        others = {"KeOps": lambda x=x, y=labels, t=temperature: backward(keops, x, y, t)}
+        taken, found = ratios("gradient", (8192, d), others, times)
+        yield from lines(f"loss + gradient, n = 8192, d = {d}", taken, found)
 
 
 PARTS = {
@@ -164,25 +173,39 @@ PARTS = {
     "tiles": bench_tiles,
     "minimum": bench_minimum,
     "training": bench_training,
+    "neighbors": bench_neighbors,
     "processes": bench_processes,
     "memory": bench_memory,
 }
+ON_PROCESSORS = ("processes", "memory")
 
 
 @click.command(help=__doc__)
 @click.option("--only", type=click.Choice(list(PARTS)), multiple=True, help="Parts to run.  [default: all]")
+@click.option(
+    "--before", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Time the code there, too."
+)
+@click.option(
+    "--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Where to compute."
+)
 @click.option("--keops", "with_keops", is_flag=True, help="Add KeOps to it: needs `pip install pykeops` and g++.")
 @_rounds.rounds_option(3, "Rounds of the slowest work; faster work gets more.")
 @_rounds.json_option
-def main(only, with_keops, rounds, out):
+def main(only, before, device, with_keops, rounds, out):
     """Run the parts and print the table."""
-    torch.manual_seed(0)
-    parts = [PARTS[name] for name in only or PARTS]
+    global BEFORE
     if with_keops:
         check_keops()
-        parts.append(bench_keops)
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
-    _rounds.table(out, (line for part in parts for line in part(rounds)))
+    if device == "cuda" and not torch.cuda.is_available():
+        raise click.ClickException("torch sees no CUDA GPU here.")
+    torch.set_default_device(device)
+    torch.manual_seed(0)
+    parts = [PARTS[name] for name in only or [name for name in PARTS if device == "cpu" or name not in ON_PROCESSORS]]
+    parts += [bench_keops] if with_keops else []
+    where = f"{torch.get_num_threads()} threads, products by {products.way()}"
+    print(f"torch {torch.__version__}, {where if device == 'cpu' else torch.cuda.get_device_name()}", flush=True)
+    with closing(Before(before, device)) if before else nullcontext() as BEFORE:
+        _rounds.table(out, (line for part in parts for line in part(rounds)))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from snnl_core import kernel, products
 from snnl_core.anchors import Anchors
 from snnl_core.distances import median
-from snnl_core.masses import LOG2_E, Mass, Masses
+from snnl_core.masses import LOG2_E, LOWEST, Mass, Masses
 
 ENTRIES = 1 << 20
 """Weights computed at once, at most, when several temperatures are asked for."""
@@ -85,7 +85,10 @@ class Batch(Anchors):
     def some(self, picked: Tensor) -> "Batch":
         """Some of the anchors, against all points."""
         parts = {name: getattr(self, name)[picked] for name in ("distances", "own", "others")}
-        return replace(self, rows=self.positions[picked], **parts)
+        found = replace(self, rows=self.positions[picked], **parts)
+        # What is worked out once for all need not be for some.
+        vars(found).update(_nearest=[nearest[picked] for nearest in self._nearest], _excess=self._excess[picked])
+        return found
 
     @cached_property
     def _nearest(self) -> list[Tensor]:
@@ -115,19 +118,17 @@ class Batch(Anchors):
 
     def masses(self, betas: Tensor, orders: int) -> Masses:
         """What the anchors see at inverse temperatures (q, a), with so many moments."""
-        sums = betas.new_empty(*betas.shape[::-1], 2 * orders)
-        share = max(1, ENTRIES // self.distances.numel())
-        counted = self._counted[:, : 2 * orders].transpose(1, 2)
-        for start in range(0, len(betas), share):
-            part = slice(start, start + share)
-            torch.bmm(self._weights(betas[part]), counted, out=sums[:, part])
-        return self._masses(sums.unflatten(2, (orders, 2)).permute(3, 2, 1, 0), betas)
+        share, counted = max(1, ENTRIES // self.distances.numel()), self._counted if orders > 1 else self._members
+        parts = [torch.bmm(counted, self._weights(part).transpose(1, 2)) for part in betas.split(share)]
+        sums = parts[0] if len(parts) == 1 else torch.cat(parts, 2)
+        return self._masses(sums.unflatten(1, (-1, 2))[:, :orders].permute(2, 1, 3, 0), betas)
 
     def look(self, beta: Tensor, *, moments: int, keep: bool) -> "BatchLook":
         """What all points see at one inverse temperature, a scalar: not relatively, where exponents have room."""
         near = float(self.reach * beta * LOG2_E) <= kernel.ROOM[self.dtype]
         batch = replace(self, relative=False) if near else self
-        powers = weights = torch.mul(batch._excess, beta * -LOG2_E).exp2_()
+        weights = torch.mul(batch._excess, beta * -LOG2_E)
+        powers = weights = (weights if near else weights.clamp_min_(LOWEST[self.dtype])).exp2_()
         sums = weights.new_empty(2, moments, 1, len(self.x))
         for order in range(moments):
             powers = powers * batch._excess if order else powers
@@ -142,16 +143,20 @@ class Batch(Anchors):
 
     def _weights(self, betas: Tensor) -> Tensor:
         """exp(-beta excess) at inverse temperatures (q, a): (a, q, n)."""
-        return torch.mul(self._excess[:, None], (betas.T * -LOG2_E)[:, :, None]).exp2_()
+        exponents = torch.mul(self._excess[:, None], (betas.T * -LOG2_E)[:, :, None])
+        return exponents.clamp_min_(LOWEST[self.dtype]).exp2_()
+
+    @cached_property
+    def _members(self) -> Tensor:
+        """Both kinds (a, 2, n)."""
+        return torch.stack([self.own, self.others], 1)
 
     @cached_property
     def _counted(self) -> Tensor:
         """What weights are multiplied by for a sum: powers of the excess, 0 to 2, each of both kinds (a, 6, n)."""
-        counted = self.distances.new_empty(len(self.distances), 3, 2, len(self.x))
-        counted[:, 0, 0], counted[:, 0, 1] = self.own, self.others
-        for order in (1, 2):
-            torch.mul(counted[:, order - 1], self._excess[:, None], out=counted[:, order])
-        return counted.flatten(1, 2)
+        excess = self._excess[:, None]
+        first = self._members * excess
+        return torch.cat([self._members, first, first * excess], 1)
 
     def class_masses(self, masses: Masses, classes: int) -> Tensor:
         """The anchors' softmax mass on other classes, summed by the anchor's class and the other (c, c)."""

@@ -24,6 +24,10 @@ LOG2_E = 1 / math.log(2)
 """exp2 is several times as fast as exp on processors, so beta is taken to base 2."""
 
 
+LOWEST = {torch.float32: -126.0, torch.float64: -1022.0}
+"""Exponents end here: below, numbers lose digits, and many processors take ten times as long and longer over them."""
+
+
 @dataclass(frozen=True)
 class Mass:
     """The mass of one kind of points as anchors see it, at several inverse temperatures.
@@ -106,7 +110,7 @@ def excess_over(distances: Tensor, nearest: Tensor, members: Tensor | None, out:
 
 def softmax_weights(excess: Tensor, members: Tensor | None, beta: Tensor, out: Tensor) -> Tensor:
     """exp(-beta excess) into `out` (a, m), for one beta an anchor (a,); 0 where a point does not count."""
-    torch.mul(excess, (beta * -LOG2_E)[:, None], out=out).exp2_()
+    torch.mul(excess, (beta * -LOG2_E)[:, None], out=out).clamp_min_(LOWEST[out.dtype]).exp2_()
     return out if members is None else out.mul_(members)
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from snnl_core import tiles
 from snnl_core.anchors import Anchors, Look
 from snnl_core.batch import Batch
+from snnl_core.collecting import collect
 from snnl_core.distances import median
 from snnl_core.kernel import Kernel
 from snnl_core.masses import Masses
@@ -101,7 +102,7 @@ class Tiled(Anchors):
     def masses(self, betas: Tensor, orders: int) -> Masses:
         """What the anchors see at inverse temperatures (q, a), with so many moments."""
         masses = Masses.empty(betas, orders)
-        tiles.collect(self.anchors, self.points, self._tiles(), masses, self._back(masses))
+        collect(self.anchors, self.points, self._tiles(), masses, self._back(masses))
         return masses
 
     def class_masses(self, masses: Masses, classes: int) -> Tensor:

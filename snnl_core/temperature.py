@@ -31,6 +31,10 @@ SAMPLE_A_GROUP, SAMPLE_LIMIT = 64, 4096
 SCALE_PAIRS = 128
 """Distances, for each anchor of the sample, whose median sets the scale."""
 STEPS = 60
+NEAR = 1e-3
+"""Curvatures at places in log(beta) that are nearer to each other tell nothing of how it changes."""
+TRUSTED = 0.5
+"""A change of Newton's step by more than this share of it is not made."""
 LONGEST = math.log(4)
 """The longest step in log(beta)."""
 SMALLEST = 1e-6 * 1e-2
@@ -111,9 +115,9 @@ class _Groups:
         return found
 
     def at(self, betas: list[float], groups: Tensor, moments: int) -> Masses:
-        """What the anchors see, each at its group's beta; who is in no group takes the first one's."""
-        by_group = torch.tensor(betas, dtype=self.anchors.dtype, device=groups.device)
-        return self.anchors.masses(by_group[groups.clamp_min(0)], moments)
+        """What the anchors see, each at its group's beta; at NaN, which is passed over, who is in no group."""
+        by_group = torch.tensor([*betas, math.nan], dtype=self.anchors.dtype, device=groups.device)
+        return self.anchors.masses(by_group[groups], moments)
 
     def means(self, values: Tensor, groups: Tensor) -> Tensor:
         """Means of values (k, p, a) over the members of each group (k, g); NaN for an empty one."""
@@ -136,6 +140,8 @@ class _Search:
         low, high: the bracket.
         best: the least loss seen, and its beta.
         settled: whether the search has ended.
+        turn: how the curvature over log(beta) changes with log(beta), as a share of itself; first as a sample says.
+        seen: log(beta) and that curvature where it was last looked.
     """
 
     beta: float
@@ -143,6 +149,8 @@ class _Search:
     high: float
     best: tuple[float, float] = (math.inf, math.nan)
     settled: bool = False
+    turn: float = 0.0
+    seen: tuple[float, float] | None = None
 
     def see(self, value: float, slope: float, curve: float, limit: float, enough: float) -> None:
         """Take in what was found at `beta`, and choose where to look next."""
@@ -169,11 +177,20 @@ class _Search:
         if self.low == 0 and slope > 0 and (plain <= 0 or self.beta <= smallest):
             return 0.0
         bend = curve * self.beta + slope
-        step = -slope / bend if bend > 0 else -math.copysign(math.inf, slope)
+        step = self._bent(-slope / bend, bend * self.beta) if bend > 0 else -math.copysign(math.inf, slope)
         newton = self.beta * math.exp(min(max(step, -LONGEST), LONGEST))
         if self.low < newton < self.high:
             return newton
         return math.sqrt(max(self.low, smallest)) * math.sqrt(self.high)
+
+    def _bent(self, step: float, bend: float) -> float:
+        """Newton's step in log(beta), shortened or lengthened as the curvature is seen to change (Halley's method)."""
+        place, (before, known) = math.log(self.beta), self.seen or (math.nan, bend)
+        self.seen = place, bend
+        if abs(place - before) > NEAR:
+            self.turn = (bend - known) / (place - before) / bend
+        change = 1 + self.turn * step / 2
+        return step / change if abs(change - 1) < TRUSTED else step
 
 
 def _grid(median: float, farthest: float, dtype: torch.dtype) -> list[float]:
@@ -241,15 +258,15 @@ def _descend(groups: _Groups, searches: list[_Search], limit: float, enough: flo
 def _without_doubt(sample: _Groups, bottoms: list[list[_Search]], grid: list[float]) -> list[list[_Search]]:
     """Searches on all anchors from the sample's lowest valley, and from another that may be as low."""
     best = [min(each, key=lambda search: search.best) for each in zip(*bottoms, strict=True)]
-    starts = [[search.beta for search in best]]
+    starts = [best]
     if len(bottoms) > 1:
-        errors = _errors(sample, starts[0])
+        errors = _errors(sample, [search.beta for search in best])
         other = [max(each, key=lambda search: search.best) for each in zip(*bottoms, strict=True)]
         pairs = zip(best, other, errors, strict=True)
-        starts.append([(a if b.best[0] > a.best[0] + DOUBT * error else b).beta for a, b, error in pairs])
-    return [
-        [_Search(beta, 0.0, grid[-1]) for beta in betas] for betas in starts if betas != starts[0] or betas is starts[0]
-    ]
+        starts.append([a if b.best[0] > a.best[0] + DOUBT * error else b for a, b, error in pairs])
+    if len(starts) > 1 and [search.beta for search in starts[0]] == [search.beta for search in starts[1]]:
+        del starts[1]
+    return [[_Search(search.beta, 0.0, grid[-1], turn=search.turn) for search in each] for each in starts]
 
 
 def _errors(sample: _Groups, betas: list[float]) -> list[float]:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from snnl_core import products
-from snnl_core.masses import Masses, excess_over, mass_of, softmax_weights
+from snnl_core.masses import Masses, excess_over, softmax_weights
 
 ROWS = 512
 """Rows of a tile on a processor, at most."""
@@ -24,8 +24,8 @@ CUDA_ROWS = 4096
 """Rows and columns of a tile on a GPU: large enough to fill one, 200 MB with its companions."""
 OWN, OTHERS = 0, 1
 """The kinds of pairs: of one class, and of two."""
-FEWEST = 1 / 4
-"""A class with fewer points than this share of a block shares its block with others."""
+FEWEST, FEWEST_OF_SOME = 1 / 4, 1 / 32
+"""A class with fewer points than this share of a block shares its block with others; the latter among some anchors."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,11 @@ class Points:
     @cached_property
     def blocks(self) -> list[Block]:
         """The points cut into blocks."""
-        return list(_blocks(self.codes, tile_size(self.x)[0]))
+        return self.cut(FEWEST)
+
+    def cut(self, fewest: float) -> list[Block]:
+        """The points cut into blocks, one of several classes where these have a smaller share of a block."""
+        return list(_blocks(self.codes, tile_size(self.x)[0], fewest))
 
     def some(self, rows: Tensor) -> "Points":
         """Some of the points; `rows` ascending."""
@@ -84,12 +88,12 @@ def tile_size(x: Tensor) -> tuple[int, int]:
     return (CUDA_ROWS, CUDA_ROWS**2) if x.device.type == "cuda" else (ROWS, ENTRIES)
 
 
-def _blocks(codes: Tensor, rows: int) -> Iterator[Block]:
+def _blocks(codes: Tensor, rows: int, fewest: float) -> Iterator[Block]:
     """Classes in order: a large one is cut evenly, small ones are kept together until they are many."""
     small: list[tuple[int, int]] = []
     start = 0
     for code, count in zip(*(values.tolist() for values in codes.unique_consecutive(return_counts=True)), strict=True):
-        large = count > rows * FEWEST
+        large = count > rows * fewest
         if small and (large or sum(held for _, held in small) + count > rows):
             yield Block(slice(start, start := start + sum(held for _, held in small)), small[0][0], small[-1][0])
             small = []
@@ -149,7 +153,7 @@ def square(points: Points) -> Iterator[Tile]:
 def oblong(a: Points, b: Points, *, overlap: bool = True) -> Iterator[Tile]:
     """Tiles that hold every pair of a point of `a` and one of `b`; `overlap`: some may be in both."""
     entries = tile_size(a.x)[1]
-    for block in a.blocks:
+    for block in a.cut(FEWEST_OF_SOME):
         first, last = torch.searchsorted(b.codes, a.codes.new_tensor([block.low, block.high + 1])).tolist()
         yield from _pieces(block, 0, first, entries, own=False, others=True)
         yield from _pieces(block, first, last, entries, own=True, others=block.low != block.high, itself=overlap)
@@ -208,31 +212,6 @@ class Workspace:
     def tensors(self, shape: tuple[int, int]) -> list[Tensor]:
         """Tensors of a shape over the memory, in plain order."""
         return [memory[: shape[0] * shape[1]].view(shape) for memory in self._memory]
-
-
-def collect(a: Points, b: Points, tiles: Iterable[Tile], seen: Masses, back: Masses | None = None) -> None:
-    """Add to the masses that the points of `a` see in `b`, tile by tile, and to those that `b` see in `a`.
-
-    Args:
-        a: the anchors.
-        b: the points that they see.
-        tiles: tiles of `a` with `b`.
-        seen: what the points of `a` see.
-        back: what the points of `b` see, if they are anchors too; the same as `seen` where `b` is `a`.
-    """
-    work = Workspace(a, b, 3)
-    for tile in tiles:
-        spare, *rest = work.tensors(tile.shape)
-        loaded = load(a, b, tile, spare)
-        _collect_rows(loaded, seen, tile.rows, rest)
-        if back is not None and not tile.diagonal:
-            _collect_rows(loaded.turned, back, tile.columns, [tensor.T for tensor in rest])
-
-
-def _collect_rows(loaded: Loaded, masses: Masses, rows: slice, work: list[Tensor]) -> None:
-    for kind, members in loaded.parts:
-        whole, betas = masses.kinds[kind], masses.betas[:, rows]
-        whole.rows(rows).add(mass_of(loaded.distances, members, betas, len(whole.sums), work), betas)
 
 
 def pull(points: Points, masses: Masses, upstream: Tensor) -> Tensor:
