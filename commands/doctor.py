@@ -49,7 +49,9 @@ def findings(runs: Path, data: Path, processes: int, place: Place = HERE) -> Ite
     """
     checks = machine_checks(runs, data, works=not place.queues)
     train = partial(check_training, place=place, below=nearest(runs) if place.queues else None)
-    checks |= {"products": check_products, "imagesets": partial(check_imagesets, data), "training": partial(train, 1)}
+    if not place.queues:
+        checks["products"] = check_products
+    checks |= {"imagesets": partial(check_imagesets, data), "training": partial(train, 1)}
     if processes > 1:
         checks["processes"] = partial(train, processes)
     for name, check in checks.items():

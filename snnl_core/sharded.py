@@ -14,9 +14,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from snnl_core import tiles
+from snnl_core import collecting, tiles
 from snnl_core.anchors import Anchors
-from snnl_core.collecting import collect
 from snnl_core.distances import median
 from snnl_core.distributed import exchange, gather, reduced
 from snnl_core.masses import Mass, Masses
@@ -117,12 +116,12 @@ class Sharded(_InProcesses):
     def masses(self, betas: Tensor, orders: int) -> Masses:
         """What the anchors see at inverse temperatures (q, a), with so many moments."""
         masses, number = Masses.empty(betas, orders), next(self._passes)
-        collect(self.points, self.points, tiles.square(self.points), masses, masses)
+        collecting.collect(self.points, self.points, tiles.square(self.points), masses, masses)
         meetings = list(self._meetings())
         for done, meeting in enumerate(meetings, start=1):
             visitors = meeting.points(self.points)
             back = Masses.empty(meeting.columns(betas), orders)
-            collect(*meeting.work(self.points, visitors), *meeting.ordered(masses, back))
+            collecting.collect(*meeting.work(self.points, visitors), *meeting.ordered(masses, back))
             for kind, theirs in zip(masses.kinds, back.kinds, strict=True):
                 kind.add(meeting.home(theirs, kind), betas)
             if self.progress is not None:
@@ -262,7 +261,7 @@ class SharedSample(_InProcesses):
     def masses(self, betas: Tensor, orders: int) -> Masses:
         """What the anchors see at inverse temperatures (q, a), with so many moments."""
         here, everywhere = Masses.empty(betas, orders), Masses.empty(betas, orders)
-        collect(self.anchors, self.points, tiles.oblong(self.anchors, self.points), here)
+        collecting.collect(self.anchors, self.points, tiles.oblong(self.anchors, self.points), here)
         for own, whole in zip(here.kinds, everywhere.kinds, strict=True):
             parts = zip(gather(own.nearest[None]), gather(own.sums[None]), strict=True)
             for nearest, sums in parts:

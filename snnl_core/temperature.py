@@ -39,8 +39,8 @@ LONGEST = math.log(4)
 """The longest step in log(beta)."""
 SMALLEST = 1e-6 * 1e-2
 """The smallest beta but 0 that a step downhill looks at, as a share of the largest."""
-ENOUGH = {torch.float32: 1e-7, torch.float64: 1e-9}
-"""The search ends where a further step, which is still taken, promises less than this share of the loss."""
+ENOUGH = {torch.float32: 1e-6, torch.float64: 1e-9}
+"""The search ends where a further step promises less than this share of the loss: it is taken, and its promise, too."""
 COARSE, FEW = 1e-4, 8
 """The same for the sample, which is searched at all if the anchors are more than so many times as many."""
 DOUBT = 4.0
@@ -163,10 +163,12 @@ class _Search:
             self.high = self.beta
         at_end = (self.beta == 0 and slope >= 0) or (self.beta >= limit and slope <= 0)
         promise = slope * (slope / (2 * curve)) if curve > 0 else math.inf
-        self.settled = at_end or promise <= enough * value or self.high - self.low <= 1e-9 * self.high
-        # The last step is worth taking, but not worth looking at.
+        near = promise <= enough * value
+        self.settled = at_end or near or self.high - self.low <= 1e-9 * self.high
+        # The last step is worth taking, but not worth looking at: so near, it keeps its promise to a few digits.
         following = self.beta if at_end else self._next(slope, curve, limit * SMALLEST)
-        self.best = min(self.best, (value, following if self.settled else self.beta))
+        taken = value - promise if near and not at_end else value
+        self.best = min(self.best, (taken, following if self.settled else self.beta))
         self.beta = following
 
     def _next(self, slope: float, curve: float, smallest: float) -> float:
