@@ -19,8 +19,10 @@ from snnl_core.bank import CHUNK, Rows
 from snnl_core.distances import full_precision
 from snnl_core.selection import GROUP, Smallest
 
-ROWS, COLUMNS = 512, 4096
-"""Queries and points of a tile on a processor: 8 MB in float32."""
+ROWS, COLUMNS = 2048, 4096
+"""Queries and points of a tile on a processor: 32 MB in float32."""
+ONEDNN_ROWS = 512
+"""Queries of a tile at most where oneDNN multiplies, which is the slower the larger a product is."""
 CUDA_ROWS, CUDA_COLUMNS = 4096, 16384
 """The same on a GPU: 256 MB."""
 BLOCK = 1 << 26
@@ -167,6 +169,8 @@ class _Search:
     def _tiles(self) -> Iterator[tuple[slice, int, Tensor]]:
         """|b|^2 - 2ab of some queries a and the points b from a position on; infinite where there is no point."""
         height, width = (CUDA_ROWS, CUDA_COLUMNS) if self.x.is_cuda else (ROWS, COLUMNS)
+        if not self.x.is_cuda and products.way() == products.ONEDNN:
+            height = min(height, ONEDNN_ROWS)
         n, d = len(self.bank), self.x.shape[1]
         width = -(-max(1, min(width, CHUNK // max(1, d), n)) // GROUP) * GROUP
         height = min(height, len(self.x))
