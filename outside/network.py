@@ -102,8 +102,10 @@ def measure_network(
     images = imagesets.load(imageset, split, root=data, download=download)
     if images.labels is None:
         raise WorkbenchError(f"{imageset} has no labels for {split}, so there are no classes to be entangled.")
-    chosen = subset(len(images), min(DEFAULT_N, len(images)) if n is None else n, seed, "images")
-    check_classes(images.labels[chosen], f"{imageset} ({split})")
+    wanted = min(DEFAULT_N, len(images)) if n is None else n
+    with _telling_of_more(imageset, split, data, wanted):
+        chosen = subset(len(images), wanted, seed, "images")
+        check_classes(images.labels[chosen], f"{imageset} ({split})")
     if sharded and len(chosen) < world_size():
         raise UsageError(f"{len(chosen)} images cannot be shared by {world_size()} processes: ask for fewer.")
     size, most = size or images.images.shape[-1], max_features or MAX_FEATURES
@@ -129,6 +131,23 @@ def measure_network(
     except ValueError as error:
         raise WorkbenchError(f"{model}: {error}") from error
     return NetworkEntanglement(model, imageset, split, len(chosen), seed, done)
+
+
+@contextmanager
+def _telling_of_more(imageset: str, split: str, data: Path, n: int) -> Iterator[None]:
+    """Where the images of a split are too few, n of them or all, the error tells which split has more.
+
+    Raises:
+        WorkbenchError: that of the block.
+    """
+    try:
+        yield
+    except WorkbenchError as error:
+        held = imagesets.spec(imageset, data).n
+        most = max(held, key=lambda one: held[one])
+        if n < held[split] or held[most] <= held[split]:
+            raise
+        raise type(error)(f"{str(error).rstrip('.')}; --split {most} has {held[most]} images.") from None
 
 
 def _write(out: Path, tensors: Mapping[str, Tensor], sharded: bool) -> None:

@@ -72,15 +72,17 @@ def over_minutes(
 def sides(table: "pd.DataFrame", names: Sequence[str], spaces: dict[str, str]) -> Figure:
     """The generated side against the real side at the end, every seed a dot."""
     figure = new_figure(9.0, 4.2)
-    for axis, (title, space) in zip(side_by_side(figure, len(spaces)), spaces.items(), strict=True):
+    axes = side_by_side(figure, len(spaces))
+    for axis, (title, space) in zip(axes, spaces.items(), strict=True):
         across_of, up_of = (side.ends(table, space, names) for side in (GENERATED, REAL))
         for name, colour in colours(names).items():
             across, up = across_of[name], up_of[name]
             axis.scatter(across, up.reindex(across.index), color=colour, s=34, alpha=0.8, linewidths=0, label=name)
         held = [floor_of(side, table, space).mean() for side in (GENERATED, REAL)]
         axis.scatter(held[0], held[1], marker="+", s=90, color=GREY, label="real against real")
-        axis.set(xlabel="generated side", ylabel="real side", xlim=(-0.03, 1.06), ylim=(-0.03, 1.06))
+        axis.set(xlabel="generated side", xlim=(-0.03, 1.06), ylim=(-0.03, 1.06))
         axis.set_title(title, loc="left")
+    axes[0].set_ylabel("real side")
     legend_above(figure)
     caption = "Both sides at the end of training, every seed: samples near the data to the right, data reached on top."
     ends = [measure.rows(table, space) for space in spaces.values() for measure in (GENERATED, REAL)]

@@ -23,9 +23,11 @@ PATIENCE = 1.0
 def dropped_if_bare(folders: Iterable[Path]) -> Iterator[None]:
     """Remove those of the folders that are new and in which no work was done, if the block ends with an error.
 
-    The cells of a study at which another command is at work are left to that.
+    The folders that they are in go with them where those are new, too, and empty. The cells of a study at which another
+    command is at work are left to that.
     """
     new = [folder for folder in folders if not folder.exists()]
+    around = sorted({above for folder in new for above in folder.parents if not above.exists()}, reverse=True)
     try:
         yield
     except BaseException:
@@ -34,6 +36,9 @@ def dropped_if_bare(folders: Iterable[Path]) -> Iterator[None]:
             if folder.name not in wanted:
                 with suppress(OSError, locks.Taken):
                     _drop(folder)
+        for folder in around:  # what is within another comes first
+            with suppress(OSError):  # it is not empty
+                folder.rmdir()
         raise
 
 

@@ -23,6 +23,8 @@ KIMG = "images shown (thousands)"
 BAND = "0.85"
 WIDTH = 9.0
 """Of a page, in inches."""
+NAMED = 0.13
+"""Of the height of a low panel, what the name of a band takes."""
 
 STYLE: dict[str, Any] = {
     "axes.axisbelow": True,
@@ -141,7 +143,10 @@ def seed_dots(
 
 
 def named_band(axis: "Axes", values: "pd.Series[float]", name: str = "real against real") -> None:
-    """The range of some values across the panel, and its name on it; nothing without a value."""
+    """The range of some values across the panel, and its name above it; nothing without a value.
+
+    It comes after what the panel shows: the panel is made higher where the name would reach its title.
+    """
     if values.empty:
         return
     axis.axhspan(values.min(), values.max(), color=BAND, zorder=1)
@@ -150,6 +155,16 @@ def named_band(axis: "Axes", values: "pd.Series[float]", name: str = "real again
     across = axis.get_yaxis_transform()
     said = axis.annotate(name, (1.0, values.max()), xycoords=across, fontsize=7, color=GREY, **where)
     said.set(in_layout=False, annotation_clip=True)  # where the band is out of sight, so is its name
+    _leave_room(axis, values.max())
+
+
+def _leave_room(axis: "Axes", below: float) -> None:
+    """Raise the upper end of a panel until a name fits above a value; nothing where that is out of sight."""
+    scale = axis.yaxis.get_transform()
+    low, high, place = scale.transform([*axis.get_ylim(), below])
+    needed = low + (place - low) / (1 - NAMED)
+    if place <= high < needed:
+        axis.set_ylim(top=float(scale.inverted().transform([needed])[0]))
 
 
 def logarithmic(axis: "Axes", which: Literal["x", "y"], *, steps: Sequence[float] = (1.0, 2.0, 5.0)) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 CITED = """\
 @misc{{snnl-workbench,
-  title = {{SNNL workbench {version}}},
+  title = {{{title}}},
   note = {{Study {study}, settings and cells {key}, code {commit}}}
 }}
 @inproceedings{{frosst2019snnl,
@@ -38,10 +38,11 @@ def section(command: str, name: str, config: Config, table: "pd.DataFrame", cell
 def _cited(name: str, cells: list[CellFolder]) -> str:
     study, _, key = name.rpartition("/")
     facts = [cell.environment for cell in cells]
-    versions = {str(fact.get("packages", {}).get("snnl-workbench", "")) for fact in facts} - {""}
+    versions = {str(fact.get("packages", {}).get("snnl-workbench") or "") for fact in facts} - {""}
     commits = {str(fact.get("commit") or "")[:12] for fact in facts} - {""}
-    version, commit = (" and ".join(sorted(known)) or "unknown" for known in (versions, commits))
-    return CITED.format(version=version, study=study, key=key, commit=commit)
+    version, commit = (" and ".join(sorted(known)) for known in (versions, commits))
+    title = f"SNNL workbench {version}".rstrip()
+    return CITED.format(title=title, study=study, key=key, commit=commit or "unknown")
 
 
 def _settings(config: Config) -> Table:

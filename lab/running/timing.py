@@ -63,11 +63,16 @@ def read(runs: Path) -> Timing:
 
 
 def learn(runs: Path, done: Iterable[tuple[Cell[Any], float]], beside: float | None = None) -> None:
-    """Keep how many seconds cells took, and what there was beside them, where the folder can be written."""
+    """Keep how many seconds cells took, and what there was beside them, where the folder can be written.
+
+    Where nothing was done there is nothing to keep.
+    """
     known, took = read(runs), defaultdict[str, Task](Task)
     for cell, seconds in done:
         took[cell.task].guessed += cell.cost
         took[cell.task].took += seconds
+    if not took and beside is None:
+        return
     for name, one in took.items():
         before = known.tasks.get(name, Task())
         known.tasks[name] = Task(guessed=FADING * before.guessed + one.guessed, took=FADING * before.took + one.took)

@@ -11,6 +11,7 @@ from lab.reporting.plots import (
     PALETTE,
     colours,
     legend,
+    legend_above,
     named_band,
     new_figure,
     plotted,
@@ -37,7 +38,7 @@ def over_training(table: "pd.DataFrame", gans: Sequence[str]) -> Figure:
         _curves(axis, table, gans, over, split="test", side="joint", metric="entanglement")
         axis.set_xlabel(label)
     axes[0].set_ylabel("joint entanglement")
-    legend(axes[0])
+    legend_above(figure)
     caption = "Joint entanglement of real and generated images over training, by images shown and by generator step."
     rows = pick(table, kind="gan", split="test", side="joint", metric="entanglement", group="")
     return Figure("entanglement-over-training", caption, figure, plotted(rows))
@@ -55,7 +56,7 @@ def sides(table: "pd.DataFrame", gans: Sequence[str]) -> Figure:
         row[0].set_ylabel(name)
     for axis in axes[1]:
         axis.set_xlabel(KIMG)
-    legend(axes[0][0])
+    legend_above(figure)
     rows = pick(table, kind="gan", split="test", group="")
     shown = rows[rows["side"].isin(["generated", "real"]) & rows["metric"].isin(list(names))]
     caption = (
@@ -73,7 +74,7 @@ def splits(table: "pd.DataFrame", gans: Sequence[str]) -> Figure:
         axis.set_title(f"against {name} images", loc="left")
         axis.set_xlabel(KIMG)
     axes[0].set_ylabel("joint entanglement")
-    legend(axes[0])
+    legend_above(figure)
     caption = (
         "Joint entanglement against held-out and against training images: a generator that copies its training images "
         "would score higher against those."
@@ -169,7 +170,7 @@ def _curves(axis: "Axes", table: "pd.DataFrame", gans: Sequence[str], over: str 
     rows = pick(table, kind="gan", group="", **which)
     for gan, colour in colours(gans).items():
         seed_curves(axis, pick(rows, model=gan), over, colour, gan, marker="o")
-    axis.set_ylim(-0.02, 1.12)
+    axis.set_ylim(-0.02, 1.05)
     held = pick(table, kind="reference", side=which["side"], metric=which["metric"], group="")
     real, noise = (pick(held, model=model)["value"] for model in ("real", "noise"))
     named_band(axis, real)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from lab.cells.rows import pick
 from lab.reporting.fonts import labels
-from lab.reporting.plots import GREY, WIDTH, colours, legend, new_figure, panels, plotted, side_by_side
+from lab.reporting.plots import GREY, WIDTH, colours, legend, new_figure, panels, plotted, side_by_side, write_on
 from lab.reporting.report import Figure
 from studies._attacks import eps_curves
 from studies.transfer.effects import ATTACK, SELF, attacked
@@ -34,9 +34,8 @@ def matrix(table: "pd.DataFrame", settings: Sequence[str], attacks: Sequence[str
         image = axis.imshow(means, vmin=0, vmax=1, cmap="viridis", aspect="auto")
         for (y, source), (x, target) in product(enumerate(settings), enumerate(targets)):
             value = float(means[y][x])
-            colour = "black" if value >= DARK else "white"
             if value == value:
-                axis.text(x, y, f"{value:.2f}", ha="center", va="center", color=colour, fontsize=8)
+                write_on(axis, y, x, f"{value:.2f}", dark=value < DARK, fontsize=8)
             data.append({"attack": attack, "source": source, "target": target or "itself", "fooled": value})
         lines = [one.replace("=", "=\n", 1).replace(";", "\n") for one in settings]
         axis.set_xticks(range(len(targets)), ["itself", *lines], fontsize=7)

@@ -132,7 +132,7 @@ def _left(table: "pd.DataFrame", settings: Settings) -> Table:
             ]
         )
     caption = "Accuracy that attacks on the network itself leave: mean over seeds with its 95% interval."
-    return Table("accuracy", caption, columns("attack", "eps", *settings, better="higher"), rows)
+    return Table("accuracy", caption, [*columns("attack", "eps"), *columns(*settings, better="higher")], rows)
 
 
 def _masking_table(table: "pd.DataFrame", settings: Settings, at: float) -> Table:

@@ -50,6 +50,15 @@ def test_work_is_kept_and_so_is_what_tells_why_it_failed(tmp_path, leave):
     assert end(tmp_path, leave).exists()
 
 
+def test_the_folders_around_go_too_but_not_those_that_others_use(tmp_path):
+    (tmp_path / "old").mkdir()
+    for root in (tmp_path / "old" / "runs" / "cells", tmp_path / "new" / "cells"):
+        end(root)
+    assert [path.name for path in tmp_path.rglob("*")] == ["old"]
+    end(tmp_path / "runs" / "cells", lambda folder: (folder.path.parent.parent / "timing.json").write_text("{}"))
+    assert {path.name for path in (tmp_path / "runs").rglob("*")} == {"timing.json"}
+
+
 def test_what_was_there_before_is_kept(tmp_path):
     CellFolder.create(CELL, tmp_path, LOCAL)
     assert end(tmp_path).exists()

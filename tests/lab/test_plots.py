@@ -10,6 +10,7 @@ from lab.reporting.plots import (
     PALETTE,
     colours,
     legend,
+    named_band,
     new_figure,
     panels,
     plotted,
@@ -68,6 +69,27 @@ def test_a_label_is_in_the_legend_once(axis):
         seed_dots(axis, pd.Series([1.0, 2.0]), 0, "red", label, aside=0, upright=True)
     legend(axis)
     assert [text.get_text() for text in axis.get_legend().get_texts()] == ["a", "b"]
+
+
+@pytest.mark.parametrize("scale", ["linear", "log"])
+def test_the_name_of_a_band_stays_below_the_title(scale):
+    drawing, axes = panels(4, 4, 1.9, "x", sharey=False)
+    for axis, top in zip(axes, (1.0, 0.9, 0.5), strict=False):
+        axis.set_yscale(scale)
+        axis.plot([0, 1], [0.1, 1.0])
+        before = axis.get_ylim()
+        named_band(axis, pd.Series([top - 0.01, top]))
+        assert axis.get_ylim()[0] == pytest.approx(before[0])
+    drawing.draw_without_rendering()
+    for axis in axes[:3]:
+        assert axis.texts[0].get_window_extent().y1 <= axis.get_window_extent().y1
+
+
+def test_a_band_that_is_out_of_sight_or_low_changes_no_panel(axis):
+    axis.set_ylim(0.0, 2.0)
+    for value in (0.0, 0.5, 3.0):
+        named_band(axis, pd.Series([value]))
+    assert axis.get_ylim() == (0.0, 2.0)
 
 
 def test_more_names_than_colours_begin_anew():

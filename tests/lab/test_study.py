@@ -135,7 +135,7 @@ def test_a_slot_has_the_same_threads_however_much_is_left(places):
 
 def test_the_section_for_reviewers_shows_what_was_recorded(tmp_path):
     folders = [finish(TRAIN, tmp_path)]
-    facts = {"commit": "abc", "packages": {"torch": "2.9"}, "cores": 2, "precision": "bf16"}
+    facts = {"commit": "abc", "packages": {"torch": "2.9", "snnl-workbench": None}, "cores": 2, "precision": "bf16"}
     (folders[0].path / "environment.json").write_text(json.dumps(facts))
     counts = {"metric": "generator_parameters", "model": "dcgan", "value": 12.0}
     second = {**counts, "metric": "discriminator_parameters", "value": 34.0}
@@ -144,12 +144,25 @@ def test_the_section_for_reviewers_shows_what_was_recorded(tmp_path):
     *lines, settings, environment, cells, parameters = section("snnl study x", "x/1f", Settings(), table, folders).items
     found = {item.name: item.to_markdown() for item in (settings, environment, cells, parameters)}
     assert [one.text.splitlines()[0] for one in lines] == ["snnl study x", "@misc{snnl-workbench,"]
-    assert "Study x, settings and cells 1f, code abc" in lines[1].text and cells.folded
+    assert (
+        "title = {SNNL workbench},\n  note = {Study x, settings and cells 1f, code abc}" in lines[1].text
+        and cells.folded
+    )
     assert "| model | generator | discriminator | network |" in found["parameters"]
     assert "| dcgan | 12 | 34 | - |" in found["parameters"] and "| cnn | - | - | 5 |" in found["parameters"]
     assert "loss" not in found["parameters"]
     assert "| torch | 2.9 |" in found["environment"] and "| precision | bf16 |" in found["environment"]
     assert "| 0 |" in found["cells"] and "1.5" in found["cells"]
+
+
+def test_a_study_that_could_not_begin_leaves_nothing(places, monkeypatch):
+    runs, _ = places
+    plan = plan_study("x", Settings(), DATA, runs)
+    reason = Failure("error", "no data")
+    monkeypatch.setattr(schedule, "do", lambda folders, *_, **__: Outcome(broken={one.path: reason for one in folders}))
+    with pytest.raises(WorkbenchError, match="no data"):
+        study.run_study(plan, local={}, progress=False)
+    assert not runs.exists()
 
 
 def test_a_study_that_lost_a_cell_is_not_done_any_more(places, monkeypatch):

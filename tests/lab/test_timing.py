@@ -25,6 +25,11 @@ def test_guesses_are_guesses_until_cells_of_each_task_were_timed(tmp_path):
     assert known.estimate([TRAIN, MEASURE], 2) == (30 + 1) / 2 + 8 and known.estimate([], 2) == 0
 
 
+def test_where_nothing_was_done_nothing_is_kept(tmp_path):
+    timing.learn(tmp_path, [])
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_latest_counts_most(tmp_path):
     for seconds in (10.0, 10.0, 10.0, 40.0):
         timing.learn(tmp_path, [(TRAIN, seconds)], beside=seconds)

@@ -68,7 +68,7 @@ def test_channels_come_first_before_maps_are_averaged():
         ({"layers": []}, "--layers needs at least one name"),
         ({"imageset": "digit"}, "did you mean 'digits'"),
         ({"split": "tests"}, "did you mean 'test'"),
-        ({"n": 501}, "501 images are asked for and there are 500"),
+        ({"n": 501}, "501 images are asked for and there are 500; --split train has 1297 images"),
     ],
 )
 def test_impossible_settings_are_one_line(tmp_path, change, words):

@@ -16,6 +16,7 @@ from lab.cells.folder import CellFolder
 from lab.cells.rows import build_table, pick
 from lab.config import with_preset
 from lab.errors import UsageError
+from lab.reporting.told import FIXED
 from lab.reporting.verdicts import judge
 from lab.training.draws import subset
 from lab.training.snapshots import snapshots
@@ -134,6 +135,10 @@ def test_the_smoke_study_runs_through_the_command_line(smoke):
     assert [found["n"] for found in result["verdicts"]] == [2, 2, 2]
 
 
+def items_of(report):
+    return [item for section in report.sections for item in section.items]
+
+
 def test_a_report_is_drawn_from_rows_and_files_and_without_files_from_rows(smoke):
     home, result = smoke
     folder = home / result["folder"]
@@ -144,9 +149,10 @@ def test_a_report_is_drawn_from_rows_and_files_and_without_files_from_rows(smoke
     assert figures == {"matrix", "transfer-curves", "masking-curves", "gradient-signs"}
     table = pd.read_csv(folder / "rows.csv", keep_default_na=False, dtype={"side": str}, na_values={"value": [""]})
     bare = transfer.report(config(), table, [])
-    assert {item.name for section in bare.sections for item in section.items} == (tables - made | figures) - {
-        "gradient-signs"
-    }
+    accuracy, matrix = (next(item for item in items_of(bare) if item.name == name) for name in ("accuracy", "matrix"))
+    assert {text.get_gid() for axis in matrix.drawing.axes for text in axis.texts} == {FIXED}
+    assert [column.title for column in accuracy.columns[:2]] == ["attack", "eps"] and "↑" in accuracy.columns[2].title
+    assert {item.name for item in items_of(bare)} == (tables - made | figures) - {"gradient-signs"}
 
 
 @pytest.fixture(scope="module")
