@@ -178,10 +178,13 @@ def logarithmic(axis: "Axes", which: Literal["x", "y"], *, steps: Sequence[float
     side.set_minor_formatter(NullFormatter())
 
 
-def write_on(axis: "Axes", row: int, column: int, text: str, *, dark: bool, fontsize: float) -> None:
-    """Write on an entry of a matrix that is drawn as an image, which is dark or not, in any mode of the page."""
-    colour = "white" if dark else "black"
-    axis.text(column, row, text, ha="center", va="center", color=colour, fontsize=fontsize, gid=FIXED)
+def write_on(axis: "Axes", row: int, column: int, text: str, *, dark: bool | None, fontsize: float) -> None:
+    """Write on an entry of a matrix that is drawn as an image, which is dark or not, in any mode of the page.
+
+    Where the page shows through it, dark is None.
+    """
+    colour, name = "white" if dark else "black", None if dark is None else FIXED
+    axis.text(column, row, text, ha="center", va="center", color=colour, fontsize=fontsize, gid=name)
 
 
 def legend(axis: "Axes", **how: Any) -> None:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 BLUES = ("#08306b", "#2171b5", "#6baed6", "#c6dbef", "#e3eef9")
 """From the smallest amount, dark, to the largest."""
-BLIND, UNKNOWN = "#f2f2f2", "none"
+BLIND, UNKNOWN = "#8080801a", "none"
+"""The page shows through both."""
 SHOWN: Mapping[str, tuple[_power.Key, ...]] = {
     "entanglement": (
         ("joint", "entanglement"),
@@ -73,7 +74,7 @@ def heat_map(table: "pd.DataFrame", space: str, sizes: Sequence[int], faults: Se
                 place = amounts.index(found) if found in amounts else len(amounts)
                 image[y][x] = to_rgba(BLIND if found not in amounts else BLUES[place])
                 words = f"{found:g}".removeprefix("0") if found in amounts else "-"
-                write_on(axis, y, x, words, dark=place < 2, fontsize=7)
+                write_on(axis, y, x, words, dark=place < 2 if found in amounts else None, fontsize=7)
                 data.append({"n": n, "measure": called(key), "fault": fault, "seen from": found})
         axis.imshow(image, aspect="auto")
         axis.set_xticks(range(len(faults)), faults, rotation=90, fontsize=8)
