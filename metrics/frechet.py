@@ -52,12 +52,13 @@ def measure(real: Tensor, generated: Tensor) -> list[Row]:
         ValueError: shapes do not fit, or a row is not finite.
         LeftOutError: a set has one point alone, or there are more than 4096 features.
     """
-    n, values = min(len(real), len(generated)), {"fid": fid(real, generated)}
-    if n >= least(real.shape[1]):
-        found = jackknife(real, generated)
-        for name, value in {"fid": found.whole, "fid_infinity": found.unbiased}.items():
-            values[name] = value
-            values[f"{name}_low"], values[f"{name}_high"] = value - found.half_width, value + found.half_width
+    n = min(len(real), len(generated))
+    if n < least(real.shape[1]):
+        return [row("fid", fid(real, generated), n)]
+    found, values = jackknife(real, generated), {}
+    for name, value in {"fid": found.whole, "fid_infinity": found.unbiased}.items():
+        values[name] = value
+        values[f"{name}_low"], values[f"{name}_high"] = value - found.half_width, value + found.half_width
     return [row(metric, value, n) for metric, value in values.items()]
 
 
@@ -100,8 +101,8 @@ def _of_few(one: Tensor, other: Tensor) -> float:
     With the centred points X and Y, divided by the roots of n - 1 and m - 1, S_1 S_2 = X'X Y'Y has the eigenvalues of
     XY'(XY')' and zeros: the trace of the root is the sum of the singular values of XY'.
     """
-    (means, centred) = zip(*((points.mean(0), points - points.mean(0)) for points in (one, other)), strict=True)
-    x, y = (points / (len(points) - 1) ** 0.5 for points in centred)
+    means = one.mean(0), other.mean(0)
+    x, y = ((points - mean) / (len(points) - 1) ** 0.5 for points, mean in zip((one, other), means, strict=True))
     with full_precision(x.device):
         shared = torch.linalg.svdvals(x @ y.T).sum()
     return max(0.0, float((means[0] - means[1]).square().sum() + x.square().sum() + y.square().sum() - 2 * shared))
