@@ -7,13 +7,15 @@ counts from its own nearest point.
 
 import math
 from collections.abc import Iterable
+from functools import partial
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from snnl_core.masses import LOG2_E, LOWEST, Mass, Masses, mass_of
-from snnl_core.tiles import Loaded, Points, Tile, Workspace, load
+from snnl_core.masses import LOG2_E, LOWEST, Mass, Masses, mass_of, weighted
+from snnl_core.shares import in_order
+from snnl_core.tiles import OTHERS, Loaded, Points, Tile, Workspace, load
 
 REACH = 64.0
 """So far beyond the reference, as an exponent to base 2, an anchor's nearest point may be: its sum keeps its digits."""
@@ -31,16 +33,63 @@ def collect(a: Points, b: Points, tiles: Iterable[Tile], seen: Masses, back: Mas
         seen: what the points of `a` see.
         back: what the points of `b` see, if they are anchors too; the same as `seen` where `b` is `a`.
     """
-    work = Workspace(a, b, 3)
-    for tile in tiles:
-        spare, *rest = work.tensors(tile.shape)
+
+    def work(tile: Tile, room: Workspace) -> list[_Found]:
+        spare, *rest = room.tensors(tile.shape)
         loaded = load(a, b, tile, spare)
         columns = None if back is None or tile.diagonal else _View(back, tile.columns)
         rows = _View(seen, tile.rows)
-        if not _from_one_reference(loaded, rows, columns, rest[0]):
-            _each_from_its_own(loaded, rows, rest)
+        found = _from_one_reference(loaded, rows, columns, rest[0])
+        if found is None:
+            found = _each_from_its_own(loaded, rows, rest)
             if columns is not None:
-                _each_from_its_own(loaded.turned, columns, [tensor.T for tensor in rest])
+                found += _each_from_its_own(loaded.turned, columns, [tensor.T for tensor in rest])
+        return found
+
+    for found in in_order(work, tiles, partial(Workspace, a, b, 3), a.x, len(a) * len(b)):
+        for anchors, kind, mass in found:
+            anchors.mass(kind).add(mass, anchors.betas)
+
+
+def class_masses(
+    a: Points, b: Points, tiles: Iterable[Tile], seen: Masses, back: Masses | None, classes: int
+) -> Tensor:
+    """Softmax masses on other classes, summed by the anchor's class and the other one (c, c).
+
+    Args:
+        a, b, tiles, seen, back: as for `collect`.
+        classes: how many there are.
+    """
+    shares = seen.shares()
+    back_shares = shares if back is None or back is seen else back.shares()
+
+    def work(tile: Tile, room: Workspace) -> tuple[Tile, list[Tensor]]:
+        spare, out = room.tensors(tile.shape)
+        loaded = load(a, b, tile, spare)
+        distances, where = loaded.distances, dict(loaded.parts)[OTHERS]
+        weighted(distances, seen, OTHERS, tile.rows, shares, where, out)
+        found = [_by_class(out, a.codes[tile.rows])]
+        if back is not None and not tile.diagonal:
+            turned = None if where is None else where.T
+            weighted(distances.T, back, OTHERS, tile.columns, back_shares, turned, out.T)
+            found.append(_by_class(out, a.codes[tile.rows]))
+        return tile, found
+
+    total = a.x.new_zeros(classes, classes, dtype=torch.float64)
+    asked = (tile for tile in tiles if tile.others)
+    for tile, sums in in_order(work, asked, partial(Workspace, a, b, 2), a.x, len(a) * len(b)):
+        for into, by_class in zip((total, total.T), sums, strict=False):
+            some = into[tile.block.low : tile.block.high + 1]
+            some.index_add_(1, b.codes[tile.columns], by_class.to(total.dtype))
+    return total
+
+
+def _by_class(values: Tensor, codes: Tensor) -> Tensor:
+    """Values of a block's rows (r, c), summed by their classes (k, c)."""
+    low, high = int(codes[0]), int(codes[-1])
+    if low == high:
+        return values.sum(0, keepdim=True)
+    return values.new_zeros(high - low + 1, values.shape[1]).index_add_(0, codes - low, values)
 
 
 class _View(NamedTuple):
@@ -59,24 +108,26 @@ class _View(NamedTuple):
         return self.masses.kinds[kind].rows(self.where)
 
 
-def _each_from_its_own(loaded: Loaded, anchors: _View, work: list[Tensor]) -> None:
-    betas = anchors.betas
-    for kind, members in loaded.parts:
-        mass = anchors.mass(kind)
-        mass.add(mass_of(loaded.distances, members, betas, len(mass.sums), work), betas)
+_Found = tuple[_View, int, Mass]
+"""What anchors have seen of one kind."""
 
 
-def _from_one_reference(loaded: Loaded, rows: _View, columns: _View | None, work: Tensor) -> bool:
-    """Take in a tile of one kind of pairs, whose distances it overwrites; whether it could."""
+def _each_from_its_own(loaded: Loaded, anchors: _View, work: list[Tensor]) -> list[_Found]:
+    betas, orders = anchors.betas, anchors.masses.orders
+    return [(anchors, kind, mass_of(loaded.distances, members, betas, orders, work)) for kind, members in loaded.parts]
+
+
+def _from_one_reference(loaded: Loaded, rows: _View, columns: _View | None, work: Tensor) -> list[_Found] | None:
+    """What is seen in a tile of one kind of pairs, whose distances are overwritten; None where that cannot be."""
     ((kind, members), *others), distances = loaded.parts, loaded.distances
     if others or members is not None:
-        return False
+        return None
     sides = [_Side(rows, 1, distances)] + ([] if columns is None else [_Side(columns, 0, distances)])
     ends = [_Ends.of(numbers) for numbers in torch.stack([side.numbers() for side in sides]).tolist()]
     least = min(each.nearest for each in ends)
     if not all(each.within(least) for each in ends):
-        return False
-    excess, orders = distances.sub_(least), len(rows.mass(kind).sums)
+        return None
+    excess, orders = distances.sub_(least), rows.masses.orders
     found = [side.nearest.new_zeros(orders, *side.anchors.betas.shape) for side in sides]
     for q in range(len(rows.betas)):
         known = [each.beta(q) for each in ends]
@@ -87,9 +138,10 @@ def _from_one_reference(loaded: Loaded, rows: _View, columns: _View | None, work
             if each.any(q):
                 betas = beta if beta is not None else side.along(side.anchors.betas[q])
                 _add_sums(excess, betas, [(side.dim, sums[:, q])], work)
-    for side, sums in zip(sides, found, strict=True):
-        side.anchors.mass(kind).add(Mass(torch.full_like(side.nearest, least), sums), side.anchors.betas)
-    return True
+    return [
+        (side.anchors, kind, Mass(torch.full_like(side.nearest, least), sums))
+        for side, sums in zip(sides, found, strict=True)
+    ]
 
 
 def _add_sums(excess: Tensor, beta: float | Tensor, into: list[tuple[int, Tensor]], work: Tensor) -> None:

@@ -5,14 +5,19 @@ a tile needs one exp for its rows and columns together, and its sums are product
 beside the matrix product. Elsewhere `tiles` carries every anchor's masses relative to its nearest point.
 """
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from snnl_core import products
+from snnl_core.gradients import gradient
 from snnl_core.masses import LOG2_E, Masses
-from snnl_core.tiles import Points, Tile, Workspace, gradient, parts, square
+from snnl_core.shares import in_order
+from snnl_core.tiles import Points, Tile, Workspace, parts, square
 
 ROOM = {torch.float32: 100.0, torch.float64: 900.0}
 """The largest exponent (to base 2) that stays far from overflow and from numbers that lose digits."""
@@ -29,14 +34,14 @@ class Kernel:
         beta: the inverse temperature, a scalar.
         scale: exp(-beta |x|^2) (n,).
         factor: 2 beta, to base 2.
-        kept: the first tiles, for the gradient, in order.
+        kept: the first tiles, for the gradient, by their place.
     """
 
     points: Points
     beta: Tensor
     scale: Tensor
     factor: float
-    kept: list[Tensor]
+    kept: dict[tuple[int, int], Tensor]
 
     @classmethod
     def of(cls, points: Points, beta: Tensor) -> "Kernel | None":
@@ -44,25 +49,31 @@ class Kernel:
         exponents = points.squares * (beta * LOG2_E)
         if float(4 * exponents.max()) > ROOM[points.x.dtype]:
             return None
-        return cls(points, beta, torch.exp2(-exponents), 2 * LOG2_E * float(beta), [])
+        return cls(points, beta, torch.exp2(-exponents), 2 * LOG2_E * float(beta), {})
 
     def masses(self, *, keep: bool) -> Masses:
         """What every point sees; with `keep`, tiles are kept for `gradient`."""
         masses = Masses.empty(self.beta.expand(1, len(self.points)), 1)
-        room = KEPT * self.points.x.numel() if keep else 0
-        work = Workspace(self.points, self.points, 2)
-        for tile in square(self.points):
-            spare, part = work.tensors(tile.shape)
-            room -= spare.numel()
-            kernel = self._load(tile, torch.empty_like(spare) if room >= 0 else spare)
-            if room >= 0:
-                self.kept.append(kernel)
+
+        def work(item: tuple[Tile, Tensor | None], room: Workspace) -> list[tuple[int, slice, Tensor]]:
+            (tile, kept), (spare, part) = item, room.tensors(item[0].shape)
+            kernel = self._load(tile, spare if kept is None else kept)
+            if kept is not None:
+                self.kept[tile.place] = kernel
+            found = []
             for kind, where in parts(self.points, self.points, tile):
                 counted = kernel if where is None else torch.mul(kernel, where, out=part)
-                sums = masses.kinds[kind].sums[0, 0]
-                sums[tile.rows] += torch.mv(counted, self.scale[tile.columns])
+                found.append((kind, tile.rows, torch.mv(counted, self.scale[tile.columns])))
                 if not tile.diagonal:
-                    sums[tile.columns] += torch.mv(counted.T, self.scale[tile.rows])
+                    found.append((kind, tile.columns, torch.mv(counted.T, self.scale[tile.rows])))
+            return found
+
+        totals = [mass.sums[0, 0] for mass in masses.kinds]
+        x, room = self.points.x, partial(Workspace, self.points, self.points, 2)
+        tiles = self._tiles(KEPT * x.numel() if keep else 0)
+        for found in in_order(work, tiles, room, x, len(x) ** 2):
+            for kind, where, sums in found:
+                totals[kind][where] += sums
         for mass in masses.kinds:
             mass.nearest.zero_()
             mass.sums.mul_(self.scale)
@@ -74,7 +85,8 @@ class Kernel:
 
         def derivatives(tile: Tile, work: list[Tensor]) -> Tensor:
             spare, total, part = work
-            kernel = self.kept.pop(0) if self.kept else self._load(tile, spare)
+            kernel = self.kept.pop(tile.place, None)
+            kernel = self._load(tile, spare) if kernel is None else kernel
             for place, (kind, where) in enumerate(parts(self.points, self.points, tile)):
                 out = part if place else total
                 # f_i f_j (c_i + c_j) is of rank two.
@@ -86,6 +98,12 @@ class Kernel:
             return (total.add_(part) if place else total).mul_(kernel)
 
         return gradient(self.points, self.beta, derivatives)
+
+    def _tiles(self, room: int) -> Iterator[tuple[Tile, Tensor | None]]:
+        """All tiles, and memory for those that are kept: the first ones, as far as their entries have room."""
+        for tile in square(self.points):
+            room -= math.prod(tile.shape)
+            yield tile, self.points.x.new_empty(tile.shape) if room >= 0 else None
 
     def _load(self, tile: Tile, out: Tensor) -> Tensor:
         left, right = self.points.x[tile.rows], self.points.x[tile.columns]

@@ -136,6 +136,11 @@ class Masses:
         """The own class, and the others."""
         return self.own, self.others
 
+    @property
+    def orders(self) -> int:
+        """How many moments they have."""
+        return len(self.own.sums)
+
     @cached_property
     def valid(self) -> Tensor:
         """Which anchors have another point of their class (a,)."""
@@ -196,3 +201,11 @@ class Masses:
 def _where_both(values: Tensor) -> Tensor:
     """The values of anchors that see both kinds of points; 0 for others, whose softmax is 0 / 0."""
     return values.nan_to_num_(0.0, 0.0, 0.0)
+
+
+def weighted(
+    distances: Tensor, masses: Masses, kind: int, rows: slice, factors: Tensor, members: Tensor | None, out: Tensor
+) -> Tensor:
+    """factor_i exp(-beta_i (d_ij - nearest_i)) over one kind of pairs, into `out` (a, m); factors (n,)."""
+    excess = excess_over(distances, masses.kinds[kind].nearest[rows], members, out)
+    return softmax_weights(excess, members, masses.betas[0, rows], out).mul_(factors[rows, None])

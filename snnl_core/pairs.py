@@ -7,10 +7,10 @@ from itertools import count
 import torch
 from torch import Tensor
 
-from snnl_core import tiles
+from snnl_core import gradients, tiles
 from snnl_core.anchors import Anchors, Look
 from snnl_core.batch import Batch
-from snnl_core.collecting import collect
+from snnl_core.collecting import class_masses, collect
 from snnl_core.distances import median
 from snnl_core.kernel import Kernel
 from snnl_core.masses import Masses
@@ -107,7 +107,7 @@ class Tiled(Anchors):
 
     def class_masses(self, masses: Masses, classes: int) -> Tensor:
         """The anchors' softmax mass on other classes, summed by the anchor's class and the other (c, c)."""
-        return tiles.class_masses(self.anchors, self.points, self._tiles(), masses, self._back(masses), classes)
+        return class_masses(self.anchors, self.points, self._tiles(), masses, self._back(masses), classes)
 
     def scale(self, sampled: int) -> tuple[float, float]:
         """The median of about so many distances between points of two classes, and a bound on all distances."""
@@ -141,7 +141,7 @@ class TiledLook:
 
     def gradient(self, upstream: Tensor) -> Tensor:
         """The gradient of sum(upstream * loss) with respect to the points (n, d); upstream (n,)."""
-        return tiles.pull(self.pairs.points, self.masses, upstream)
+        return gradients.pull(self.pairs.points, self.masses, upstream)
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,13 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from snnl_core import collecting, tiles
 from snnl_core.anchors import Anchors
+from snnl_core.collecting import class_masses, collect
 from snnl_core.distances import median
 from snnl_core.distributed import exchange, gather, reduced
 from snnl_core.masses import Mass, Masses
 from snnl_core.pairs import SAMPLED, Progress
-from snnl_core.tiles import Points, Tile
+from snnl_core.tiles import Points, Tile, oblong, square
 
 
 class _InProcesses(Anchors):
@@ -116,12 +116,12 @@ class Sharded(_InProcesses):
     def masses(self, betas: Tensor, orders: int) -> Masses:
         """What the anchors see at inverse temperatures (q, a), with so many moments."""
         masses, number = Masses.empty(betas, orders), next(self._passes)
-        collecting.collect(self.points, self.points, tiles.square(self.points), masses, masses)
+        collect(self.points, self.points, square(self.points), masses, masses)
         meetings = list(self._meetings())
         for done, meeting in enumerate(meetings, start=1):
             visitors = meeting.points(self.points)
             back = Masses.empty(meeting.columns(betas), orders)
-            collecting.collect(*meeting.work(self.points, visitors), *meeting.ordered(masses, back))
+            collect(*meeting.work(self.points, visitors), *meeting.ordered(masses, back))
             for kind, theirs in zip(masses.kinds, back.kinds, strict=True):
                 kind.add(meeting.home(theirs, kind), betas)
             if self.progress is not None:
@@ -130,10 +130,10 @@ class Sharded(_InProcesses):
 
     def class_masses(self, masses: Masses, classes: int) -> Tensor:
         """The anchors' softmax mass on other classes, summed by the anchor's class and the other (c, c)."""
-        found = tiles.class_masses(self.points, self.points, tiles.square(self.points), masses, masses, classes)
+        found = class_masses(self.points, self.points, square(self.points), masses, masses, classes)
         for meeting in self._meetings():
             visitors, theirs = meeting.points(self.points), meeting.masses(masses)
-            found += tiles.class_masses(*meeting.work(self.points, visitors), *meeting.ordered(masses, theirs), classes)
+            found += class_masses(*meeting.work(self.points, visitors), *meeting.ordered(masses, theirs), classes)
         return reduced(found)
 
     def some(self, picked: Tensor) -> "SharedSample":
@@ -201,7 +201,7 @@ class _Meeting:
     def work(self, own: Points, guests: Points) -> tuple[Points, Points, list[Tile]]:
         """The points of both, and the tiles that are this process's work."""
         a, b = (own, guests) if self.first else (guests, own)
-        found = list(tiles.oblong(a, b, overlap=False))
+        found = list(oblong(a, b, overlap=False))
         return a, b, found if self.host != self.guest else found[0 if self.first else 1 :: 2]
 
     def ordered(self, own: Masses, guests: Masses) -> tuple[Masses, Masses]:
@@ -261,7 +261,7 @@ class SharedSample(_InProcesses):
     def masses(self, betas: Tensor, orders: int) -> Masses:
         """What the anchors see at inverse temperatures (q, a), with so many moments."""
         here, everywhere = Masses.empty(betas, orders), Masses.empty(betas, orders)
-        collecting.collect(self.anchors, self.points, tiles.oblong(self.anchors, self.points), here)
+        collect(self.anchors, self.points, oblong(self.anchors, self.points), here)
         for own, whole in zip(here.kinds, everywhere.kinds, strict=True):
             parts = zip(gather(own.nearest[None]), gather(own.sums[None]), strict=True)
             for nearest, sums in parts:
@@ -270,8 +270,8 @@ class SharedSample(_InProcesses):
 
     def class_masses(self, masses: Masses, classes: int) -> Tensor:
         """The anchors' softmax mass on other classes, summed by the anchor's class and the other (c, c)."""
-        shared = tiles.oblong(self.anchors, self.points)
-        return reduced(tiles.class_masses(self.anchors, self.points, shared, masses, None, classes))
+        shared = oblong(self.anchors, self.points)
+        return reduced(class_masses(self.anchors, self.points, shared, masses, None, classes))
 
     def some(self, picked: Tensor) -> "SharedSample":
         """Some of the anchors, ascending, the same in every process."""

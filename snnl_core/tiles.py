@@ -5,7 +5,7 @@ columns right of a block then fall into the block itself, the rest of its class,
 is a tile, or several where it is long. A tile serves its rows and, read the other way, its columns as anchors.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from snnl_core import products
-from snnl_core.masses import Masses, excess_over, softmax_weights
 
 ROWS = 512
 """Rows of a tile on a processor, at most."""
@@ -134,6 +133,11 @@ class Tile:
         return self.block.rows
 
     @property
+    def place(self) -> tuple[int, int]:
+        """Its first row and column, which no other one of its kind has."""
+        return int(self.rows.start), int(self.columns.start)
+
+    @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns."""
         return self.block.size, int(self.columns.stop - self.columns.start)
@@ -212,83 +216,3 @@ class Workspace:
     def tensors(self, shape: tuple[int, int]) -> list[Tensor]:
         """Tensors of a shape over the memory, in plain order."""
         return [memory[: shape[0] * shape[1]].view(shape) for memory in self._memory]
-
-
-def pull(points: Points, masses: Masses, upstream: Tensor) -> Tensor:
-    """The gradient of sum(upstream * loss) with respect to the points (n, d), at the masses' first temperature.
-
-    With beta V_ij the derivative by the distance of i and j, it is 2 beta sum_j V_ij (x_i - x_j); the tiles are
-    computed once more.
-    """
-    pulls = masses.pulls(upstream)
-
-    def derivatives(tile: Tile, work: list[Tensor]) -> Tensor:
-        spare, total, part = work
-        loaded = load(points, points, tile, spare)
-        distances = loaded.distances
-        if tile.diagonal:
-            total.zero_()
-            for kind, members in loaded.parts:
-                total += weighted(distances, masses, kind, tile.rows, pulls[kind], members, part)
-            return total + total.T
-        ((kind, members),) = loaded.parts  # the columns' view may overwrite the distances
-        weighted(distances, masses, kind, tile.rows, pulls[kind], members, total)
-        total += weighted(distances.T, masses, kind, tile.columns, pulls[kind], None, distances.T).T
-        return total
-
-    return gradient(points, masses.betas[0, 0], derivatives)
-
-
-def gradient(points: Points, beta: Tensor, derivatives: Callable[[Tile, list[Tensor]], Tensor]) -> Tensor:
-    """2 beta sum_j V_ij (x_i - x_j) for each point (n, d), from V tile by tile, made in three tensors of work."""
-    work = Workspace(points, points, 3)
-    towards, weight = torch.zeros_like(points.x), torch.zeros_like(points.squares)
-    for tile in square(points):
-        found = derivatives(tile, work.tensors(tile.shape))
-        products.add_combined(towards[tile.rows], found, points.x[tile.columns])
-        weight[tile.rows] += found.sum(1)
-        if not tile.diagonal:
-            products.add_combined(towards[tile.columns], found.T, points.x[tile.rows])
-            weight[tile.columns] += found.sum(0)
-    return torch.addcmul(towards.neg_(), points.x, weight[:, None]).mul_(2 * beta)
-
-
-def class_masses(
-    a: Points, b: Points, tiles: Iterable[Tile], seen: Masses, back: Masses | None, classes: int
-) -> Tensor:
-    """Softmax masses on other classes, summed by the anchor's class and the other one (c, c); arguments as above."""
-    found = a.x.new_zeros(classes, classes, dtype=torch.float64)
-    shares = seen.shares()
-    back_shares = shares if back is None or back is seen else back.shares()
-    work = Workspace(a, b, 2)
-    for tile in tiles:
-        if not tile.others:
-            continue
-        spare, out = work.tensors(tile.shape)
-        loaded = load(a, b, tile, spare)
-        distances, where = loaded.distances, dict(loaded.parts)[OTHERS]
-        weighted(distances, seen, OTHERS, tile.rows, shares, where, out)
-        _sum_by_class(out, a.codes[tile.rows], b.codes[tile.columns], found)
-        if back is not None and not tile.diagonal:
-            turned = None if where is None else where.T
-            weighted(distances.T, back, OTHERS, tile.columns, back_shares, turned, out.T)
-            _sum_by_class(out, a.codes[tile.rows], b.codes[tile.columns], found.T)
-    return found
-
-
-def _sum_by_class(values: Tensor, row_codes: Tensor, column_codes: Tensor, into: Tensor) -> None:
-    """Add the values (r, c) to a matrix of classes."""
-    low, high = int(row_codes[0]), int(row_codes[-1])
-    if low == high:
-        by_class = values.sum(0, keepdim=True)
-    else:
-        by_class = values.new_zeros(high - low + 1, values.shape[1]).index_add_(0, row_codes - low, values)
-    into[low : high + 1].index_add_(1, column_codes, by_class.to(into.dtype))
-
-
-def weighted(
-    distances: Tensor, masses: Masses, kind: int, rows: slice, factors: Tensor, members: Tensor | None, out: Tensor
-) -> Tensor:
-    """factor_i exp(-beta_i (d_ij - nearest_i)) over one kind of pairs, into `out` (a, m); factors (n,)."""
-    excess = excess_over(distances, masses.kinds[kind].nearest[rows], members, out)
-    return softmax_weights(excess, members, masses.betas[0, rows], out).mul_(factors[rows, None])

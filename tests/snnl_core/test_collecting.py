@@ -29,7 +29,7 @@ def collected(monkeypatch):
         found = Masses.empty(betas[:, points.positions][:, ... if some is None else some], 3)
         work = tiles.square(points) if some is None else tiles.oblong(anchors, points)
         collect(anchors, points, work, found, found if some is None else None)
-        return found, sum(shared)
+        return found, sum(each is not None for each in shared)
 
     return collected
 

@@ -1,0 +1,75 @@
+"""Work on many tiles shared out among threads, each of which takes the next tile when it is done with its own.
+
+Threads that split every product wait for each other after each, so that all are as slow as one whose core something
+else has taken. Here each works on a whole tile and the results are taken in order: so they depend neither on which
+thread was first nor on how many there are.
+"""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import lru_cache
+from queue import SimpleQueue
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+Item = TypeVar("Item")
+Room = TypeVar("Room")
+Found = TypeVar("Found")
+
+PAIRS = 1 << 23
+"""Pairs for each thread, at least: with fewer, there is more to be handed over than to be won."""
+
+
+def in_order(
+    work: Callable[[Item, Room], Found], items: Iterable[Item], room: Callable[[], Room], like: Tensor, pairs: int
+) -> Iterator[Found]:
+    """What `work` makes of each item, in order, not to be differentiated; from several threads where that pays.
+
+    Args:
+        work: called with an item, and a room that is no other call's meanwhile; it changes nothing else.
+        items: what is worked on; they are asked for here, a few ahead.
+        room: makes memory to work in.
+        like: where it happens: on a GPU all is done here.
+        pairs: how many pairs of points the items have, in all.
+    """
+    threads = 1 if like.is_cuda else torch.get_num_threads()
+    workers = min(threads, pairs // PAIRS)
+    if workers < 2:
+        here = room()
+        yield from (work(item, here) for item in items)
+        return
+    rooms = SimpleQueue[Room]()
+    for _ in range(workers):
+        rooms.put(room())  # made here, where memory is used again
+
+    def one(item: Item) -> Found:
+        here = rooms.get()
+        try:
+            torch.set_num_threads(threads // workers)  # for products that this thread calls for
+            with torch.no_grad():
+                return work(item, here)
+        finally:
+            rooms.put(here)
+
+    waiting, pool = deque[Future[Found]](), _pool(os.getpid(), workers)
+    try:
+        torch.set_num_threads(1)
+        for item in items:
+            waiting.append(pool.submit(one, item))
+            if len(waiting) > workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        wait([future for future in waiting if not future.cancel()])
+        torch.set_num_threads(threads)
+
+
+@lru_cache(maxsize=1)
+def _pool(process: int, workers: int) -> ThreadPoolExecutor:
+    """So many threads of a process; a forked one has none of its parent's."""
+    return ThreadPoolExecutor(workers, "tiles")
