@@ -46,7 +46,7 @@ def collect(a: Points, b: Points, tiles: Iterable[Tile], seen: Masses, back: Mas
                 found += _each_from_its_own(loaded.turned, columns, [tensor.T for tensor in rest])
         return found
 
-    for found in in_order(work, tiles, partial(Workspace, a, b, 3), a.x, len(a) * len(b)):
+    for found in in_order(work, tiles, partial(Workspace, a, b, 3), a.x, len(a) * len(b) * len(seen.betas)):
         for anchors, kind, mass in found:
             anchors.mass(kind).add(mass, anchors.betas)
 
