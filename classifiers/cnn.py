@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from classifiers._config import ClassifierConfig
 from classifiers._images import check_batch, check_classes
 from imagesets import Spec
+from lab.training.maps import channels_last_gradient
 
 VERSION = 1
 
@@ -46,7 +47,7 @@ class CNN(nn.Module):
         check_batch(x, self.spec)
         conv1 = F.max_pool2d(F.relu(self.conv1(x)), 2)
         conv2 = F.max_pool2d(F.relu(self.conv2(conv1)), 2)
-        fc1 = F.relu(self.fc1(conv2.flatten(1)))
+        fc1 = F.relu(self.fc1(channels_last_gradient(conv2).flatten(1)))
         fc2 = F.relu(self.fc2(fc1))
         return self.logits(fc2).float(), {"conv1": conv1, "conv2": conv2, "fc1": fc1, "fc2": fc2}
 

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from classifiers._config import ClassifierConfig
 from classifiers._images import check_batch, check_classes
 from imagesets import Spec
+from lab.training.maps import channels_last_gradient
 
 VERSION = 1
 CHANNELS = (16, 32, 64)
@@ -92,7 +93,7 @@ class ResNet(nn.Module):
         features = {"stem": x}
         for name, block in self.blocks.items():
             x = features[name] = block(x)
-        pooled = F.relu(self.norm(x)).mean((2, 3))
+        pooled = channels_last_gradient(F.relu(self.norm(x))).mean((2, 3))
         return self.logits(pooled).float(), features
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from gans._backbones.classes import ClassLatent, projection, with_labels
 from gans._backbones.norms import Norm, doublings, normalisation, normalise_weights
 from imagesets import Spec
+from lab.training.maps import channels_last_gradient
 
 
 class Generator(nn.Module):
@@ -70,7 +71,7 @@ class Discriminator(nn.Module):
         for i, block in enumerate(self.blocks, start=1):
             x = nn.functional.leaky_relu(block(x), 0.2)
             features[f"conv{i}"] = x
-        x = x.flatten(1)
+        x = channels_last_gradient(x).flatten(1)
         return with_labels(self.head(x).float().squeeze(1), self.projection, x, labels), features
 
 
