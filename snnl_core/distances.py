@@ -80,11 +80,9 @@ def full_precision(device: torch.device) -> Iterator[None]:
 
 
 def _precise() -> list[tuple[Any, str, Any]]:
-    """Where the precision of products is set: owner, name, and what to set; older versions of torch know only TF32."""
-    cuda, cpu = torch.backends.cuda.matmul, getattr(torch.backends.mkldnn, "matmul", None)
-    if cpu is not None and hasattr(cpu, "fp32_precision"):
-        return [(cuda, "fp32_precision", "ieee"), (cpu, "fp32_precision", "ieee")]
-    return [(cuda, "allow_tf32", False)]
+    """Where the precision of products is set: owner, name, and what to set; older versions of torch have no place."""
+    owners = torch.backends.cuda.matmul, getattr(torch.backends.mkldnn, "matmul", None)
+    return [(owner, "fp32_precision", "ieee") for owner in owners] if hasattr(owners[1], "fp32_precision") else []
 
 
 PRECISE = _precise()
@@ -94,7 +92,7 @@ class _Inside:
     """Who computes in full precision: the first of several threads sets it, and the last one restores what was."""
 
     def __init__(self) -> None:
-        self._lock, self._count, self._before = threading.Lock(), 0, list[Any]()
+        self._lock, self._count, self._before, self._matmul = threading.Lock(), 0, list[Any](), "highest"
 
     def enter(self) -> None:
         with self._lock:
@@ -102,12 +100,18 @@ class _Inside:
                 self._before = [getattr(owner, name) for owner, name, _ in PRECISE]
                 for owner, name, precise in PRECISE:
                     setattr(owner, name, precise)
+                # The older switch, which allow_tf32 moves, is to say the same: where the two differ, torch raises.
+                self._matmul = torch.get_float32_matmul_precision()
+                if self._matmul != "highest":
+                    torch.set_float32_matmul_precision("highest")
             self._count += 1
 
     def leave(self) -> None:
         with self._lock:
             self._count -= 1
             if not self._count:
+                if self._matmul != "highest":
+                    torch.set_float32_matmul_precision(self._matmul)
                 for (owner, name, _), value in zip(PRECISE, self._before, strict=True):
                     setattr(owner, name, value)
 

@@ -118,8 +118,10 @@ def reduced(x: Tensor) -> Tensor:
 
 def exchange(x: Tensor, to: int, source: int, shape: tuple[int, ...]) -> Tensor:
     """Send a tensor to one process and get one of a known shape from another, all processes at the same time."""
-    received = x.new_empty(shape)
-    operations = [dist.P2POp(dist.isend, x.contiguous(), to), dist.P2POp(dist.irecv, received, source)]
+    # gloo sums what lies on a GPU and hands it to all, but not from one process to another.
+    there = torch.device("cpu") if f"{x.device.type}:gloo" in dist.get_backend_config() else x.device
+    received = torch.empty(shape, dtype=x.dtype, device=there)
+    operations = [dist.P2POp(dist.isend, x.to(there).contiguous(), to), dist.P2POp(dist.irecv, received, source)]
     for request in dist.batch_isend_irecv(operations):
         request.wait()
-    return received
+    return received.to(x.device)

@@ -103,7 +103,8 @@ class InParts(Alone):
         self, owner: int, own: Rows, count: int, bank: Rows, k: int, start: int, dtype: torch.dtype, index: Index | None
     ) -> tuple[Tensor, Tensor] | None:
         """What all processes find for a block of `count` queries of one of them; None for the others."""
-        x, scale = own.x.contiguous(), own.scale.to(own.x.device, dtype)
+        place = _meeting_place(own.x)
+        x, scale = own.x.to(place).contiguous(), own.scale.to(place, dtype)
         if owner != dist.get_rank():
             x, scale = x.new_empty(count, x.shape[1]), scale.new_empty(count)
         dist.broadcast(x, owner)
@@ -119,10 +120,8 @@ class InParts(Alone):
             return None
         # Those of each process come in order, and so do the processes: the first of equals stays first.
         nearest = all_distances.sort(dim=1, stable=True)
-        return nearest.values[:, :k], all_positions.gather(1, nearest.indices[:, :k])
-
-    def _rows(self, n: int) -> list[int]:
-        return self._everyones(n)
+        positions = all_positions.gather(1, nearest.indices[:, :k])
+        return nearest.values[:, :k].to(own.x.device), positions.to(own.x.device)
 
     def _everyones(self, value: Value) -> list[Value]:
         """What each process has."""

@@ -28,6 +28,15 @@ def pytest_configure(config):
         os.environ["OMP_NUM_THREADS"] = str(max(1, machine.threads() // workers))
 
 
+def pytest_runtest_setup(item):
+    """Tests marked `cuda` are for where a GPU is."""
+    if item.get_closest_marker("cuda"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("torch sees no CUDA GPU here")
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers():
     """One more than there are processors: a worker waits for processes that it started, and these for each other."""
@@ -42,6 +51,20 @@ def pytest_collection_modifyitems(items):
 def pytest_collection_finish(session):
     """What is imported by now stays: no collection of garbage need look through it."""
     gc.freeze()
+
+
+@pytest.fixture(params=["pretended", pytest.param("cuda", marks=pytest.mark.cuda)])
+def gpu(request):
+    """The device of a GPU: of a pretended one, which every processor has, and of a real one where there is one."""
+    if request.param == "cuda":
+        import torch
+
+        yield torch.device("cuda")
+        return
+    import pretended
+
+    with pretended.pretended_gpu():
+        yield pretended.GPU
 
 
 @pytest.fixture(scope="session")

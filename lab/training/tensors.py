@@ -27,8 +27,8 @@ def packed(value: Any) -> bytes:
 
 
 def unpacked(data: bytes) -> Any:
-    """What `packed` packed; nothing else is run or made."""
-    return torch.load(io.BytesIO(data), weights_only=True)
+    """What `packed` packed, on the CPU, whichever GPU it lay on; nothing else is run or made."""
+    return torch.load(io.BytesIO(data), weights_only=True, map_location="cpu")
 
 
 def contiguous(state: dict[str, Tensor]) -> dict[str, Tensor]:
