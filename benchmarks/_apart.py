@@ -1,6 +1,6 @@
 """Measurements of the engine that need processes of their own: peak memory, and several processes together.
 
-_apart.py memory FOLDER                 prints the input's size, the peak above it, both in MB, and the seconds
+_apart.py memory N DEVICE FOLDER        prints the input's size, the peak above it, both in MB, and the seconds
 _apart.py share N WORLD STORE RANK      prints the seconds that the process of that rank takes for its share of N points
 """
 
@@ -16,9 +16,9 @@ import torch
 COMMAND = (sys.executable, __file__)
 
 
-def memory_in_a_process(folder=_rounds.ROOT):
-    """What `memory` prints with the code in a folder: `input`, `peak` and `seconds`."""
-    command = [*COMMAND, "memory", str(folder)]
+def memory_in_a_process(n, device, folder=_rounds.ROOT):
+    """What `memory` prints of n points with the code in a folder: `input`, `peak` and `seconds`."""
+    command = [*COMMAND, "memory", str(n), device, str(folder)]
     return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
@@ -41,8 +41,8 @@ def seconds_of_processes(world, n):
         return max(map(float, said))
 
 
-def memory(folder):
-    """The minimum over the temperature of as many points as MNIST has."""
+def memory(n, device, folder):
+    """The minimum over the temperature of so many points of MNIST's dimensions."""
     sys.path.insert(0, folder)
     from _losses import mixture
 
@@ -50,9 +50,10 @@ def memory(folder):
     from snnl_core.temperature import minimize
 
     torch.manual_seed(0)
-    x, labels = mixture(60000, 784)
+    torch.set_default_device(device)
+    x, labels = mixture(int(n), 784)
     everyone = torch.zeros(1, len(x), dtype=torch.int64)
-    taken, peak, _ = _rounds.peak(lambda: minimize(all_pairs(x, labels), everyone, 1))
+    taken, peak, _ = _rounds.peak(lambda: minimize(all_pairs(x, labels), everyone, 1), device)
     print(json.dumps({"input": x.numel() * 4 / 2**20, "peak": peak, "seconds": taken}))
 
 

@@ -22,6 +22,29 @@ json_option = click.option(
 )
 
 
+def _there(context, parameter, device):
+    """The device; one line and exit code 2 where there is none."""
+    if device == "cuda":
+        import torch
+
+        if not torch.cuda.is_available():
+            error = click.ClickException("torch sees no CUDA GPU here: leave --device cuda out, or go where one is.")
+            error.exit_code = 2
+            raise error
+    return device
+
+
+device_option = click.option(
+    "--device",
+    type=click.Choice(["cpu", "cuda"]),
+    default="cpu",
+    show_default=True,
+    callback=_there,
+    is_eager=True,
+    help="Where to compute.",
+)
+
+
 def rounds_option(default, text="Rounds in which each is timed once."):
     """The option `--rounds`."""
     return click.option("--rounds", default=default, show_default=True, help=text)
@@ -34,6 +57,7 @@ def training_options(size, rounds):
         click.option("--batch", default=128, show_default=True, help="Images in a batch."),
         rounds_option(rounds),
         click.option("--steps", default=10, show_default=True, help="Steps of a loop in a round."),
+        device_option,
         json_option,
     )
     return lambda command: reduce(lambda decorated, option: option(decorated), reversed(options), command)
@@ -43,10 +67,19 @@ def seconds(work, calls=1):
     """The time of one call, of so many; a work that is done elsewhere measures it there."""
     if hasattr(work, "seconds"):
         return work.seconds(calls)
+    settle()
     start = time.perf_counter()
     for _ in range(calls):
         work()
+    settle()
     return (time.perf_counter() - start) / calls
+
+
+def settle():
+    """Wait for the GPU, if this process has given it any work: it works on while the clock is read."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        torch.cuda.synchronize()
 
 
 def in_turn(works, rounds, calls=1):
@@ -71,12 +104,18 @@ def shown(ratio):
     return f"{ratio['median']:.2f} [{ratio['low']:.2f}, {ratio['high']:.2f}]"
 
 
-def peak(work):
+def peak(work, device="cpu"):
     """The seconds that work takes, and how far this process's memory rises in it, in MB; Linux alone tells that.
 
     That is the resident set, with pages of mapped files that the system takes back when it needs them, and without
-    those, which is looked at every 10 ms.
+    those, which is looked at every 10 ms. On a GPU both are what tensors take there.
     """
+    if device == "cuda":
+        import torch
+
+        torch.cuda.reset_peak_memory_stats()
+        held, taken = torch.cuda.memory_allocated(), seconds(work)
+        return taken, *[(torch.cuda.max_memory_allocated() - held) / 2**20] * 2
     Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
     before, own, done = status("VmRSS"), [status("RssAnon")], threading.Event()
 

@@ -25,13 +25,13 @@ def noise(channels, size):
     return spec, ImageSet(pixels, torch.arange(N) % 10)
 
 
-def gan_training(name, settings, spec, images, precision):
+def gan_training(name, settings, spec, images, precision, device):
     """The training of a GAN, at its start."""
-    config = GanConfig(gan=name, settings=settings, spec=spec, precision=precision, device="cpu")
-    gan, accelerator = registry.load("gans", name), make_accelerator("cpu")
+    config = GanConfig(gan=name, settings=settings, spec=spec, precision=precision, device=device)
+    gan, accelerator = registry.load("gans", name), make_accelerator(device, precision)
     return GanTraining(
         accelerator=accelerator,
-        arithmetic=Arithmetic("cpu", precision),
+        arithmetic=Arithmetic(device, precision),
         config=config,
         gan=gan,
         images=images,
@@ -39,18 +39,19 @@ def gan_training(name, settings, spec, images, precision):
     )
 
 
-def classifier_training(name, settings, spec, images, precision, alpha):
+def classifier_training(name, settings, spec, images, precision, alpha, device):
     """The training of a classifier, at its start, with the SNNL of all its hidden layers where alpha is not 0."""
     config = ClassifierConfig(
-        classifier=name, settings=settings, spec=spec, epochs=1000, alpha=alpha, precision=precision, device="cpu"
+        classifier=name, settings=settings, spec=spec, epochs=1000, alpha=alpha, precision=precision, device=device
     )
     network = registry.load("classifiers", name).build(config.settings, spec)
-    objective, accelerator = Objective(alpha, config.settings.hidden_layers if alpha else ()), make_accelerator("cpu")
+    objective = Objective(alpha, config.settings.hidden_layers if alpha else ())
+    accelerator = make_accelerator(device, precision)
     state = ClassifierState(network, objective, config, accelerator)
     every = torch.arange(len(images))
     return ClassifierTraining(
         accelerator=accelerator,
-        arithmetic=Arithmetic("cpu", precision),
+        arithmetic=Arithmetic(device, precision),
         config=config,
         images=images,
         fit=every,
@@ -69,7 +70,9 @@ def stepping(training):
     return step
 
 
-def about_the_machine():
-    """Its threads, and whether it computes in bf16, as people read it."""
+def about_the_machine(device="cpu"):
+    """Its GPU, or its threads, and whether it computes in bf16, as people read it."""
+    if device == "cuda":
+        return torch.cuda.get_device_name()
     bf16 = machine.resolve_precision("auto", "cpu") == "bf16"
     return f"{torch.get_num_threads()} threads, bf16 in hardware: {bf16}"

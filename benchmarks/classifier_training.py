@@ -16,12 +16,12 @@ ALPHA = -0.01
 PRECISIONS = ("float32", "bf16")
 
 
-def plain_loop(network, config, images, precision):
+def plain_loop(network, config, images, precision, device):
     """A generator of steps of the plain loop."""
     import torch
     from torch.nn import functional as F
 
-    network = network.to(memory_format=torch.channels_last)
+    network = network.to(device, memory_format=torch.channels_last)
     own = {"lr": config.learning_rate, "weight_decay": config.weight_decay, "fused": True}
     if config.optimizer == "sgd":
         optimizer = torch.optim.SGD(network.parameters(), momentum=config.momentum, **own)
@@ -29,10 +29,10 @@ def plain_loop(network, config, images, precision):
         optimizer = torch.optim.Adam(network.parameters(), **own)
     while True:
         for picked in torch.randperm(len(images)).split(config.batch):
-            x = (images.images[picked].float() / 127.5 - 1).to(memory_format=torch.channels_last)
-            with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+            x = (images.images[picked].to(device).float() / 127.5 - 1).to(memory_format=torch.channels_last)
+            with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
                 logits, _ = network(x)
-            loss = F.cross_entropy(logits, images.labels[picked])
+            loss = F.cross_entropy(logits, images.labels[picked].to(device))
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -43,7 +43,7 @@ def plain_loop(network, config, images, precision):
 @click.option("--classifier", "name", default="cnn", show_default=True, help="The network: cnn, mlp or resnet.")
 @click.option("--channels", default=1, show_default=True, help="1 for grey, 3 for colour.")
 @_rounds.training_options(28, 9)
-def main(name, size, channels, batch, rounds, steps, out):
+def main(name, size, channels, batch, rounds, steps, device, out):
     """Time the loops in turn and print the ratios."""
     from _training import about_the_machine, classifier_training, noise, stepping
 
@@ -54,16 +54,16 @@ def main(name, size, channels, batch, rounds, steps, out):
     module, works = registry.load("classifiers", name), {}
     config = module.Config.parse(settings)
     for precision in PRECISIONS:
-        plain = plain_loop(module.build(config, spec), config, images, precision)
+        plain = plain_loop(module.build(config, spec), config, images, precision, device)
         works[f"plain {precision}"] = partial(next, plain)
         for title, alpha in (("workbench", 0.0), ("with SNNL", ALPHA)):
-            training = classifier_training(name, settings, spec, images, precision, alpha)
+            training = classifier_training(name, settings, spec, images, precision, alpha, device)
             works[f"{title} {precision}"] = stepping(training)
     for work in works.values():
         _rounds.seconds(work, 3)
     times = list(_rounds.in_turn(works, rounds, steps))
     print(f"{name} {channels} x {size} x {size}, batch {batch}, SNNL of {', '.join(config.hidden_layers)}")
-    print(f"{about_the_machine()}; medians and ranges of {rounds} rounds")
+    print(f"{about_the_machine(device)}; medians and ranges of {rounds} rounds")
     paces = {title: batch / _rounds.median(times, title) for title in works}
     for title, pace in paces.items():
         print(f"{title:<18} {pace:8.0f} images/s")

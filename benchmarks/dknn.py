@@ -73,33 +73,33 @@ def faiss_search(layers, bank):
     return found
 
 
-def bench_pipeline(sizes, rounds):
-    """The whole work against faiss's search alone."""
+def bench_pipeline(sizes, rounds, device):
+    """The whole work against faiss's search alone, which is on the processor."""
     bank, calibration, test = sizes
     layers, labels = features(bank + calibration + test)
-    found = {}
+    own, found = {name: x.to(device) for name, x in layers.items()}, {}
     works = {
-        "ours": lambda: found.update(ours=pipeline(layers, labels, bank, calibration).neighbors),
+        "ours": lambda: found.update(ours=pipeline(own, labels.to(device), bank, calibration).neighbors),
         "faiss": lambda: found.update(faiss=faiss_search(layers, bank)),
     }
     times = list(_rounds.in_turn(works, rounds))
-    own, ratio = _rounds.median(times, "ours"), _rounds.ratio(times, "ours", "faiss")["median"]
+    taken, ratio = _rounds.median(times, "ours"), _rounds.ratio(times, "ours", "faiss")["median"]
     work = f"fit, calibrate and predict, {bank} + {calibration} + {test} rows"
-    yield row(work, own, "faiss-cpu, search alone", ratio, at_most=0.5)
+    yield row(work, taken, "faiss-cpu, search alone", ratio, at_most=0.5)
     same = [shared(ours, found["faiss"][name][calibration:]) for name, ours in found["ours"].items()]
-    yield row("neighbours that faiss finds too, the least layer's share", own, "of all", min(same))
+    yield row("neighbours that faiss finds too, the least layer's share", taken, "of all", min(same))
 
 
 def shared(ours, theirs):
     """The share of neighbours, a tensor and an array (q, K), that two searches have in common."""
     import torch
 
-    ours, theirs = ours.sort(1).values, torch.from_numpy(theirs)
+    ours, theirs = ours.cpu().sort(1).values, torch.from_numpy(theirs)
     place = torch.searchsorted(ours, theirs).clamp_max(K - 1)
     return float((ours.gather(1, place) == theirs).float().mean())
 
 
-def bench_memory(sizes, rounds):
+def bench_memory(sizes, rounds, device):
     """From images to predictions, in a process of its own: what memory holds above the images."""
     command = [sys.executable, __file__, "--measure-memory", *map(str, sizes)]
     figures = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
@@ -151,7 +151,7 @@ def made_images(n):
     return images, labels
 
 
-def bench_p_values(sizes, rounds):
+def bench_p_values(sizes, rounds, device):
     """p-values alone."""
     import torch
     from crepes.base import p_values_batch
@@ -162,14 +162,14 @@ def bench_p_values(sizes, rounds):
     scores, test, chance = torch.randint(300, (m,)), torch.randint(300, (n, CLASSES)), 1 - torch.rand(n).double()
     calibration = Calibration(scores, torch.randint(CLASSES, (m,)), CLASSES)
     for mode in ("valid", "smoothed"):
-        work = partial(calibration.p_values, test, mode, uniform=chance)
+        work = partial(calibration.p_values, test.to(device), mode, uniform=chance.to(device))
         own = statistics.median(_rounds.seconds(work) for _ in range(3 * rounds))
         theirs = _rounds.seconds(lambda: p_values_batch(scores.numpy(), test.numpy(), smoothing=mode == "smoothed"))
         yield row(f"{mode} p-values, {n} x {CLASSES} from {m}", own, "s", own, at_most=0.2)
         yield row("the same", own, "crepes", own / theirs)
 
 
-def bench_faults(sizes, rounds):
+def bench_faults(sizes, rounds, device):
     """How often the true label's p-value is at most a level, over splits; the right value is at most that level."""
     import torch
     from sklearn.datasets import load_digits
@@ -229,7 +229,7 @@ def hidden_layers(x, labels, fitted, generator):
         return {"first": hidden, "second": second(hidden).relu()}
 
 
-def bench_index(sizes, rounds):
+def bench_index(sizes, rounds, device):
     """Exact search and approximate indexes, each once: seconds of `fit` and of `predict`, and the recall."""
     from outside.faiss import faiss_index
     from snnl_core import DeepKNN
@@ -250,6 +250,7 @@ def bench_index(sizes, rounds):
 
 PARTS = {"pipeline": bench_pipeline, "memory": bench_memory, "p-values": bench_p_values, "faults": bench_faults}
 ON_REQUEST = {"index": bench_index}
+ON_GPUS = ("pipeline", "p-values")
 
 
 @click.command(help=__doc__)
@@ -261,17 +262,20 @@ ON_REQUEST = {"index": bench_index}
 @click.option("--test", default=10000, show_default=True, help="Rows to predict.")
 @_rounds.rounds_option(3, "Rounds; `faults` takes ten splits a round.")
 @_rounds.json_option
+@_rounds.device_option
 @click.option("--measure-memory", nargs=3, type=int, hidden=True)
-def main(only, bank, calibration, test, rounds, out, **inside):
+def main(only, bank, calibration, test, rounds, device, out, **inside):
     """Run the parts and print the table."""
     import torch
 
     torch.manual_seed(0)
     if inside["measure_memory"]:
         return measure_memory(*inside["measure_memory"])
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
+    where = f"{torch.get_num_threads()} threads" if device == "cpu" else torch.cuda.get_device_name()
+    print(f"torch {torch.__version__}, {where}")
     sizes = (bank, calibration, test)
-    _rounds.table(out, (line for part in only or PARTS for line in (PARTS | ON_REQUEST)[part](sizes, rounds)))
+    parts = only or [part for part in PARTS if device == "cpu" or part in ON_GPUS]
+    _rounds.table(out, (line for part in parts for line in (PARTS | ON_REQUEST)[part](sizes, rounds, device)))
 
 
 if __name__ == "__main__":

@@ -19,21 +19,22 @@ AT_MOST = 1.1
 """How many times the plain loop's time ours may take."""
 
 
-def plain_loop(gan, config, spec, images, precision):
+def plain_loop(gan, config, spec, images, precision, device):
     """A generator of steps of the plain loop."""
     import torch
     from torch.utils.data import DataLoader, TensorDataset
 
-    generator, discriminator = gan.Generator(config, spec), gan.Discriminator(config, spec)
+    generator, discriminator = gan.Generator(config, spec).to(device), gan.Discriminator(config, spec).to(device)
     betas = (config.beta1, config.beta2)
     generator_optimizer = torch.optim.Adam(generator.parameters(), config.learning_rate, betas)
     discriminator_optimizer = torch.optim.Adam(discriminator.parameters(), config.learning_rate, betas)
     data = TensorDataset(images.images.float() / 127.5 - 1)
-    cast = partial(torch.autocast, "cpu", torch.bfloat16, enabled=precision == "bf16")
+    cast = partial(torch.autocast, device, torch.bfloat16, enabled=precision == "bf16")
     while True:
         for (real,) in DataLoader(data, config.batch, shuffle=True, drop_last=True):
+            real = real.to(device)
             with cast():
-                fake = generator(torch.randn(len(real), config.latent))
+                fake = generator(torch.randn(len(real), config.latent, device=device))
                 loss, _ = gan.discriminator_loss(discriminator, real, fake.detach(), config)
             discriminator_optimizer.zero_grad()
             loss.backward()
@@ -50,24 +51,24 @@ def plain_loop(gan, config, spec, images, precision):
 @click.option("--gan", "names", multiple=True, default=GANS, show_default=True, help="GANs of the zoo.")
 @click.option("--width", default=64, show_default=True, help="Channels at the widest resolution.")
 @_rounds.training_options(32, 5)
-def main(names, size, width, batch, rounds, steps, out):
+def main(names, size, width, batch, rounds, steps, device, out):
     """Time the loops in turn and print the ratios."""
     from _training import about_the_machine
 
-    print(f"{size} x {size}, width {width}, batch {batch}, {about_the_machine()}")
+    print(f"{size} x {size}, width {width}, batch {batch}, {about_the_machine(device)}")
     settings = {"width": width, "batch": batch}
-    _rounds.table(out, (line for name in names for line in lines(name, size, settings, rounds, steps)))
+    _rounds.table(out, (line for name in names for line in lines(name, size, settings, rounds, steps, device)))
 
 
-def lines(name, size, settings, rounds, steps):
+def lines(name, size, settings, rounds, steps, device):
     """A line for each precision: how many times as long a step of ours takes as one of the plain loop."""
     from _training import gan_training, noise, stepping
 
     spec, images = noise(1, size)
     works = {}
     for precision in PRECISIONS:
-        training = gan_training(name, settings, spec, images, precision)
-        plain = plain_loop(training.gan, training.config.settings, spec, images, precision)
+        training = gan_training(name, settings, spec, images, precision, device)
+        plain = plain_loop(training.gan, training.config.settings, spec, images, precision, device)
         works |= {f"workbench {precision}": stepping(training), f"plain {precision}": partial(next, plain)}
     for work in works.values():
         _rounds.seconds(work, 3)

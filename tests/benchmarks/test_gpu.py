@@ -1,0 +1,74 @@
+"""The benchmarks on a GPU, as far as they can be tried without one."""
+
+import importlib.util
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner
+
+FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
+
+
+@pytest.fixture
+def load(monkeypatch):
+    """A function that imports one of them by its name, with those that it imports."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+    for file in FOLDER.glob("_*.py"):
+        monkeypatch.delitem(sys.modules, file.stem, raising=False)
+
+    def loaded(name):
+        spec = importlib.util.spec_from_file_location(f"benchmark_{name}", FOLDER / f"{name}.py")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    return loaded
+
+
+@pytest.mark.parametrize("name", ["snnl", "dknn", "gan_training", "classifier_training"])
+def test_without_a_gpu_it_says_so_in_one_line(load, monkeypatch, name):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    done = CliRunner().invoke(load(name).main, ["--device", "cuda"])
+    assert done.exit_code == 2
+    assert done.output.count("\n") == 1 and "torch sees no CUDA GPU here" in done.output
+
+
+def test_what_is_missing_is_named(load, monkeypatch):
+    gpu = load("_gpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    assert "sees no CUDA GPU here" in gpu.missing()
+    monkeypatch.setattr(torch.version, "cuda", None)
+    assert "built without CUDA" in gpu.missing()
+    monkeypatch.setattr(gpu, "PACKAGES", ("torch", "no_such_package"))
+    assert "lacks no_such_package: pip install -e '.[dev]'" in gpu.missing()
+
+
+def test_figures_of_both_kinds_become_one_table(load, tmp_path):
+    rows = [load("_rounds").row("loss", 0.125, "G", 0.5, at_most=0.75), load("_rounds").row("memory", 0, "MB", 20)]
+    ratio = {"of": "ours bf16", "to": "plain bf16", "median": 1.25, "low": 1.0, "high": 2.0}
+    figures = {"classifier": "cnn", "images_per_second": {"ours bf16": 900.0}, "ratios": [ratio]}
+    for name, found in (("a", rows), ("b", figures)):
+        (tmp_path / f"{name}.json").write_text(json.dumps(found))
+    files = [str(tmp_path / f"{name}.json") for name in "acb"]
+    assert list(load("_gpu").table(files))[2:] == [
+        "| work | seconds | ratio | bound |",
+        "| --- | --- | --- | --- |",
+        "| loss | 0.125 | 0.5 G | at most 0.75 |",
+        "| memory |  | 20 MB |  |",
+        "| cnn, ours bf16: 900 images/s | | 1.25 of the time of plain bf16 | |",
+    ]
+
+
+def test_all_of_it_takes_less_than_eight_minutes_and_names_what_there_is(load):
+    script, parts = (FOLDER / "gpu.sh").read_text(), load("snnl").PARTS
+    (named,) = re.findall(r"for part in (.+); do", script)
+    assert set(named.split()) <= set(parts)
+    budgets = re.findall(r"^( *)step (\d+) ", script, re.MULTILINE)
+    assert sum(int(budget) * (len(named.split()) if inside else 1) for inside, budget in budgets) < 480
+    for file in re.findall(r"benchmarks/\w+\.py", script):
+        assert (FOLDER.parent / file).is_file()
