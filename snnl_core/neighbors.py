@@ -3,19 +3,25 @@
 import torch
 from torch import Tensor
 
+from snnl_core import search
 from snnl_core.bank import Rows
 from snnl_core.distances import Distance
-from snnl_core.search import search
 
 
 @torch.no_grad()
 def nearest_neighbors(
-    queries: Tensor, points: Tensor, k: int, *, distance: Distance = "sqeuclidean", exclude_self: bool = False
+    queries: Tensor,
+    points: Tensor,
+    k: int,
+    *,
+    distance: Distance = "sqeuclidean",
+    exclude_self: bool = False,
+    out: tuple[Tensor, Tensor] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The k nearest points of each query, nearest first.
 
-    Memory beyond the arguments and the result is bounded (about 0.5 GB on a processor): the points are read in chunks,
-    so that they may be a memory map or lie on another device than the queries.
+    Memory beyond the arguments and the result is bounded (about 0.5 GB on a processor): queries and points are read in
+    chunks, so that they may be memory maps or lie on different devices; with `out` the result may be mapped, too.
 
     Args:
         queries: (q, d), floating and finite.
@@ -24,6 +30,8 @@ def nearest_neighbors(
         distance: `sqeuclidean`, or `cosine` for 1 - cos; a point at the origin is at 0 from others at the origin and
             at 1 from all else.
         exclude_self: queries are the points themselves, and no point is its own neighbour.
+        out: distances (q, k) and positions (q, k), int64, which are written to and returned, on any device; their
+            memory may be that of files (`torch.from_file`, or a writable `numpy.memmap` by `torch.from_numpy`).
 
     Returns:
         Distances (q, k), in at least float32, and positions among the points (q, k), on the queries' device. Copies of
@@ -31,10 +39,37 @@ def nearest_neighbors(
 
     Raises:
         TypeError: a tensor is not floating.
-        ValueError: k is impossible, the dimensions differ, a row is not finite, or squared distances overflow.
+        ValueError: k is impossible, the dimensions differ, a row is not finite, squared distances overflow, or `out`
+            has other shapes or dtypes than the result.
     """
     if queries.ndim != 2 or queries.shape[1:] != points.shape[1:] or (exclude_self and len(queries) != len(points)):
         raise ValueError(f"queries {tuple(queries.shape)} do not fit points {tuple(points.shape)}.")
     if not 1 <= k <= len(points) - exclude_self:
         raise ValueError(f"k = {k} of {len(points)} points: k must be from 1 to {len(points) - exclude_self}.")
-    return search(Rows.of(queries, distance), Rows.of(points, distance), k, exclude_self=exclude_self)
+    rows, bank = Rows.of(queries, distance), Rows.of(points, distance)
+    if out is None:
+        return search.search(rows, bank, k, exclude_self=exclude_self)
+    _check_out(out, (len(rows), k), search.common_dtype(rows, bank))
+    size = max(1, search.BLOCK // max(k, queries.shape[1]))
+    for start in range(0, len(rows), size):
+        part = slice(start, min(start + size, len(rows)))
+        found = search.search(rows[part], bank, k + exclude_self)
+        if exclude_self:
+            found = _without(torch.arange(part.start, part.stop, device=queries.device), *found)
+        for whole, values in zip(out, found, strict=True):
+            whole[part] = values
+    return out
+
+
+def _without(own: Tensor, distances: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
+    """Neighbours (q, k + 1) but for the queries themselves (q,), or for the last one where there are as near copies."""
+    kept = positions != own[:, None]
+    kept[:, -1] &= ~kept.all(1)
+    shape = (len(own), positions.shape[1] - 1)
+    return distances[kept].view(shape), positions[kept].view(shape)
+
+
+def _check_out(out: tuple[Tensor, Tensor], shape: tuple[int, int], dtype: torch.dtype) -> None:
+    for name, given, kind in zip(("distances", "positions"), out, (dtype, torch.int64), strict=True):
+        if given.shape != shape or given.dtype != kind:
+            raise ValueError(f"out: {name} are {given.dtype} {tuple(given.shape)}; they must be {kind} {shape}.")

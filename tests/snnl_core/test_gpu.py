@@ -200,8 +200,13 @@ def test_a_thousand_neighbours_of_many_points_by_either_device():
     draw = torch.Generator().manual_seed(2)
     points, queries = (torch.randint(-8, 9, (n, 12), generator=draw).float() for n in (40_000, 300))
     expected = nearest_neighbors(queries, points, 1000)
-    found = nearest_neighbors(queries.cuda(), points.cuda(), 1000)
-    assert all(torch.equal(a.cpu(), b) for a, b in zip(found, expected, strict=True))
+    out = torch.empty(300, 1000), torch.empty(300, 1000, dtype=torch.int64)
+    for found in (
+        nearest_neighbors(queries.cuda(), points.cuda(), 1000),
+        nearest_neighbors(queries.cuda(), points, 1000, out=out),
+    ):
+        torch.testing.assert_close(found[0].cpu(), expected[0])
+        assert torch.equal(found[1].cpu(), expected[1])
 
 
 @pytest.mark.parametrize("mode", ["valid", "smoothed"])
