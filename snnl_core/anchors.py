@@ -84,9 +84,11 @@ class Anchors(ABC):
         # By position, so that it is the same points however they are sorted here.
         order = self.positions.argsort()
         order = order[torch.randperm(len(order), generator=generator, device="cpu").to(order.device)]
+        if groups is None or not each:
+            return order[:size].sort().values
         wanted = torch.zeros_like(order, dtype=torch.bool)
         wanted[order[:size]] = True
-        for row in [] if groups is None else groups:
+        for row in groups:
             shuffled, places = row[order].sort(stable=True)
             rank = torch.arange(len(places), device=places.device) - torch.searchsorted(shuffled, shuffled)
             wanted[order[places[(rank < each) & (shuffled >= 0)]]] = True

@@ -84,10 +84,11 @@ class Batch(Anchors):
 
     def some(self, picked: Tensor) -> "Batch":
         """Some of the anchors, against all points."""
-        parts = {name: getattr(self, name)[picked] for name in ("distances", "own", "others")}
-        found = replace(self, rows=self.positions[picked], **parts)
+        parts = {name: getattr(self, name).index_select(0, picked) for name in ("distances", "own", "others")}
+        found = replace(self, rows=picked if self.rows is None else self.rows[picked], **parts)
         # What is worked out once for all need not be for some.
-        vars(found).update(_nearest=[nearest[picked] for nearest in self._nearest], _excess=self._excess[picked])
+        nearest, excess = [nearest[picked] for nearest in self._nearest], self._excess.index_select(0, picked)
+        vars(found).update(_nearest=nearest, _excess=excess)
         return found
 
     @cached_property
@@ -118,10 +119,11 @@ class Batch(Anchors):
 
     def masses(self, betas: Tensor, orders: int) -> Masses:
         """What the anchors see at inverse temperatures (q, a), with so many moments."""
-        share, counted = max(1, ENTRIES // self.distances.numel()), self._counted if orders > 1 else self._members
-        parts = [torch.bmm(counted, self._weights(part).transpose(1, 2)) for part in betas.split(share)]
-        sums = parts[0] if len(parts) == 1 else torch.cat(parts, 2)
-        return self._masses(sums.unflatten(1, (-1, 2))[:, :orders].permute(2, 1, 3, 0), betas)
+        share = max(1, ENTRIES // (orders * self.distances.numel()))
+        parts = [torch.bmm(self._members, self._powers(part, orders).transpose(1, 2)) for part in betas.split(share)]
+        parts = [part.unflatten(2, (orders, -1)) for part in parts]
+        sums = parts[0] if len(parts) == 1 else torch.cat(parts, 3)
+        return self._masses(sums.permute(1, 2, 3, 0), betas)
 
     def look(self, beta: Tensor, *, moments: int, keep: bool) -> "BatchLook":
         """What all points see at one inverse temperature, a scalar: not relatively, where exponents have room."""
@@ -141,26 +143,23 @@ class Batch(Anchors):
         own, others = self._nearest if self.relative else [torch.zeros_like(betas[0])] * 2
         return Masses(Mass(own, sums[0]), Mass(others, sums[1]), betas)
 
-    def _weights(self, betas: Tensor) -> Tensor:
-        """exp(-beta excess) at inverse temperatures (q, a): (a, q, n)."""
-        exponents = torch.mul(self._excess[:, None], (betas.T * -LOG2_E)[:, :, None])
-        return exponents.clamp_min_(LOWEST[self.dtype]).exp2_()
+    def _powers(self, betas: Tensor, orders: int) -> Tensor:
+        """exp(-beta excess) excess^k for k = 0, 1, ... at inverse temperatures (q, a): (a, orders q, n)."""
+        excess = self._excess[:, None]
+        found = excess.new_empty(len(excess), orders, len(betas), excess.shape[2])
+        torch.mul(excess, (betas.T * -LOG2_E)[:, :, None], out=found[:, 0]).clamp_min_(LOWEST[self.dtype]).exp2_()
+        for order in range(1, orders):
+            torch.mul(found[:, order - 1], excess, out=found[:, order])
+        return found.flatten(1, 2)
 
     @cached_property
     def _members(self) -> Tensor:
         """Both kinds (a, 2, n)."""
         return torch.stack([self.own, self.others], 1)
 
-    @cached_property
-    def _counted(self) -> Tensor:
-        """What weights are multiplied by for a sum: powers of the excess, 0 to 2, each of both kinds (a, 6, n)."""
-        excess = self._excess[:, None]
-        first = self._members * excess
-        return torch.cat([self._members, first, first * excess], 1)
-
     def class_masses(self, masses: Masses, classes: int) -> Tensor:
         """The anchors' softmax mass on other classes, summed by the anchor's class and the other (c, c)."""
-        mass = self._weights(masses.betas[:1])[:, 0].mul_(self.others).mul_(masses.shares()[:, None])
+        mass = self._powers(masses.betas[:1], 1)[:, 0].mul_(self.others).mul_(masses.shares()[:, None])
         by_class = mass.double() @ F.one_hot(self.codes, classes).double()
         return F.one_hot(self.codes[self.positions], classes).double().T @ by_class
 

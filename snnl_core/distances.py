@@ -121,6 +121,8 @@ _INSIDE = _Inside()
 
 def median(distances: Tensor) -> float:
     """The median of the distances that are not 0 where most are; 1 where all are, as then any scale will serve."""
-    if not len(distances) or not float(distances.median()):
+    found = float(distances.median()) if len(distances) else 0.0
+    if not found:
         distances = distances[distances > 0]
-    return float(distances.median()) if len(distances) else 1.0
+        found = float(distances.median()) if len(distances) else 1.0
+    return found
