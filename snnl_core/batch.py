@@ -25,7 +25,7 @@ class Batch(Anchors):
         x: all points, centred (n, d).
         codes: the class of each point (n,).
         distances: (a, n).
-        reach: a bound on the distances, a scalar.
+        reach: a bound on the distances.
         own: 1 for the anchor's class without itself, else 0 (a, n).
         others: 1 for all other classes, else 0 (a, n).
         rows: which points the anchors are (a,); None for all.
@@ -35,7 +35,7 @@ class Batch(Anchors):
     x: Tensor
     codes: Tensor
     distances: Tensor
-    reach: Tensor
+    reach: float
     own: Tensor
     others: Tensor
     rows: Tensor | None = None
@@ -50,7 +50,7 @@ class Batch(Anchors):
         distances = (squares[:, None] + squares).sub_(product, alpha=2).clamp_min_(0)
         own = torch.eq(codes[:, None], codes, out=torch.empty_like(distances))
         others = 1 - own
-        return cls(x, codes, distances, 4 * squares.max(), own.fill_diagonal_(0), others)
+        return cls(x, codes, distances, 4 * float(squares.max()), own.fill_diagonal_(0), others)
 
     @property
     def positions(self) -> Tensor:
@@ -127,7 +127,7 @@ class Batch(Anchors):
 
     def look(self, beta: Tensor, *, moments: int, keep: bool) -> "BatchLook":
         """What all points see at one inverse temperature, a scalar: not relatively, where exponents have room."""
-        near = float(self.reach * beta * LOG2_E) <= kernel.ROOM[self.dtype]
+        near = self.reach * float(beta) * LOG2_E <= kernel.ROOM[self.dtype]
         batch = replace(self, relative=False) if near else self
         weights = torch.mul(batch._excess, beta * -LOG2_E)
         powers = weights = (weights if near else weights.clamp_min_(LOWEST[self.dtype])).exp2_()
@@ -147,9 +147,10 @@ class Batch(Anchors):
         """exp(-beta excess) excess^k for k = 0, 1, ... at inverse temperatures (q, a): (a, orders q, n)."""
         excess = self._excess[:, None]
         found = excess.new_empty(len(excess), orders, len(betas), excess.shape[2])
-        torch.mul(excess, (betas.T * -LOG2_E)[:, :, None], out=found[:, 0]).clamp_min_(LOWEST[self.dtype]).exp2_()
-        for order in range(1, orders):
-            torch.mul(found[:, order - 1], excess, out=found[:, order])
+        first, *others = found.unbind(1)
+        powers = torch.mul(excess, (betas.T * -LOG2_E)[:, :, None], out=first).clamp_min_(LOWEST[self.dtype]).exp2_()
+        for following in others:
+            powers = torch.mul(powers, excess, out=following)
         return found.flatten(1, 2)
 
     @cached_property
@@ -167,7 +168,7 @@ class Batch(Anchors):
         """The median of about so many distances between points of two classes, and a bound on all distances."""
         stride = self.distances.numel() // sampled | 1  # odd, so as not to stay in some columns
         distances, counted = self.distances.flatten()[::stride], self.others.flatten()[::stride]
-        return median(distances[counted > 0]), float(self.reach)
+        return median(distances[counted > 0]), self.reach
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ class Minimize:
     def pairs(self, x: Tensor, labels: Tensor) -> tuple[Batch | Tiled, float]:
         """All pairs of points (n, d), and the power of two that these were multiplied by for float32 to hold them."""
         pairs = all_pairs(x, labels)
-        if x.dtype == torch.float64 or float(pairs.reach) > 4.0**-HELD:
+        if x.dtype == torch.float64 or pairs.reach > 4.0**-HELD:
             return pairs, 1.0
         factor = factor_of(largest_of(x))
         return (pairs, 1.0) if factor == 1 else (all_pairs(x * factor, labels), factor)
@@ -41,7 +41,7 @@ class Minimize:
 
         It is 0, at no end of which nothing is counted, where no temperature changes the loss.
         """
-        if not (bool(pairs.valid.any()) and bool((labels != labels[0]).any())):
+        if not bool(pairs.valid.any() & (labels != labels[0]).any()):  # one look at what a GPU has
             self.found = math.nan
             return pairs.x.new_zeros(()), "hot"
         found = minimize(pairs, pairs.valid.long()[None] - 1, 1, sample=SAMPLE)
@@ -69,7 +69,7 @@ class Minimize:
 def warn_of_rounding(pairs: Batch | Tiled, beta: float) -> None:
     """Warn where much of what points see at an inverse temperature, or at hotter ones, is rounding."""
     eps = torch.finfo(pairs.dtype).eps
-    if not eps * float(pairs.reach) / 4 * beta > TOO_MUCH:  # a bound on it, in which NaN shows itself
+    if not eps * pairs.reach / 4 * beta > TOO_MUCH:  # a bound on it, in which NaN shows itself
         return
     few = pairs.some(torch.arange(0, pairs.count, -(-pairs.count // SAMPLE), device=pairs.x.device))
     masses = few.masses(pairs.x.new_full((1, few.count), beta), 1)

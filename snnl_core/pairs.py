@@ -69,9 +69,9 @@ class Tiled(Anchors):
         return self.anchors.squares
 
     @property
-    def reach(self) -> Tensor:
-        """A bound on the distances, a scalar."""
-        return 4 * self.points.squares.max()
+    def reach(self) -> float:
+        """A bound on the distances."""
+        return 4 * float(self.points.squares.max())
 
     @property
     def seen(self) -> int:
@@ -117,7 +117,7 @@ class Tiled(Anchors):
         codes = self.points.codes[pairs]
         one, other = pairs[:, codes[0] != codes[1]]
         distances = (self.points.x[one] - self.points.x[other]).square_().sum(1)
-        return median(distances), float(self.reach)
+        return median(distances), self.reach
 
     def _back(self, masses: Masses) -> Masses | None:
         return masses if self.anchors is self.points else None

@@ -94,8 +94,10 @@ class _Groups:
 
     @classmethod
     def of(cls, anchors: Anchors, groups: Tensor, count: int) -> "_Groups":
-        members = [torch.bincount(row[row >= 0], minlength=count) for row in groups]
-        return cls(anchors, groups, count, anchors.total(torch.stack(members)))
+        # Those of no group are counted behind the last one; a bincount would wait for a GPU.
+        members = groups.new_zeros(len(groups), count + 1)
+        members.scatter_add_(1, groups.remainder(count + 1), torch.ones_like(groups))
+        return cls(anchors, groups, count, anchors.total(members[:, :-1].contiguous()))
 
     @cached_property
     def sizes(self) -> Tensor:
