@@ -65,8 +65,8 @@ class Smallest:
         if kept > least.shape[1] or bool(bounds.isfinite().all()):
             return bounds
         # So many groups hold a value each up to here: no value above is among the smallest of this tile.
-        first = torch.nextafter(least.kthvalue(kept, 1).values, bounds.new_tensor(torch.inf))
-        return torch.minimum(bounds, first)
+        first = least.topk(kept, 1, largest=False, sorted=False).values.amax(1)  # sooner than by kthvalue
+        return torch.minimum(bounds, torch.nextafter(first, bounds.new_tensor(torch.inf)))
 
 
 def _below(grouped: Tensor, least: Tensor, bounds: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -95,8 +95,8 @@ class _Groups:
     @classmethod
     def of(cls, anchors: Anchors, groups: Tensor, count: int) -> "_Groups":
         # Those of no group are counted behind the last one; a bincount would wait for a GPU.
-        members = groups.new_zeros(len(groups), count + 1)
-        members.scatter_add_(1, groups.remainder(count + 1), torch.ones_like(groups))
+        empty, rows = groups.new_zeros(count + 1), groups.remainder(count + 1)
+        members = torch.stack([empty.index_add(0, row, torch.ones_like(row)) for row in rows])
         return cls(anchors, groups, count, anchors.total(members[:, :-1].contiguous()))
 
     @cached_property
