@@ -12,7 +12,7 @@ missing=$("$PYTHON" benchmarks/_gpu.py missing 2>&1) || {
     echo "benchmarks/gpu.sh: ${missing:-$PYTHON does not start}" >&2
     exit 2
 }
-mkdir -p "$out" || exit 1
+mkdir -p "$out" && rm -f "$out"/*.json || exit 1
 failed=0
 step() { # BUDGET NAME COMMAND...
     budget=$1 name=$2
