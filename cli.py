@@ -21,9 +21,10 @@ except ModuleNotFoundError as error:
 
 def main() -> None:
     """Run the command line: exit codes 0 done, 1 error, 2 usage, 3 some cells failed, 130 or 143 interrupted."""
-    from lab.machine import wait_briefly
+    from lab.machine import keep_memory, wait_briefly
 
     wait_briefly()
+    keep_memory()
     arguments = [word for word in sys.argv[1:] if word != TRACEBACK]
     tracing = TRACEBACK in sys.argv or os.environ.get("SNNL_TRACEBACK", "0") not in {"", "0"}
     try:

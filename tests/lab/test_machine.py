@@ -1,5 +1,6 @@
 """What `auto` becomes."""
 
+import ctypes
 import os
 from types import SimpleNamespace
 
@@ -86,3 +87,37 @@ def test_how_threads_wait_is_said_unless_the_user_has(monkeypatch, given, spins)
     monkeypatch.setattr(os, "environ", variables)
     machine.wait_briefly()
     assert variables.get("GOMP_SPINCOUNT") == spins
+
+
+FAULTS = """
+import resource, torch
+from lab import machine
+{first}
+def step():
+    maps = [torch.ones(3 << 20) for _ in range(8)]
+for _ in range(3):
+    step()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+step()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="GNU's C library alone can be told")
+@pytest.mark.parametrize("first", ["machine.keep_memory()", ""], ids=["this process", "one that it starts"])
+def test_what_a_step_frees_the_next_one_finds(python, monkeypatch, first):
+    """96 MB are 24,576 pages of 4 kB, which the step takes anew by default."""
+    for name in machine.MEMORY:
+        monkeypatch.delenv(name, raising=False)
+    if not first:
+        monkeypatch.setattr(machine.ctypes, "CDLL", lambda _: None)  # this process itself stays as it is
+        machine.keep_memory()
+    assert int(python(FAULTS.format(first=first))) < 1000
+
+
+def test_what_the_user_says_of_memory_holds(monkeypatch):
+    variables = {"MALLOC_TRIM_THRESHOLD_": "131072"}
+    monkeypatch.setattr(os, "environ", variables)
+    monkeypatch.setattr(machine.ctypes, "CDLL", lambda _: pytest.fail("told all the same"))
+    machine.keep_memory()
+    assert variables == {"MALLOC_TRIM_THRESHOLD_": "131072"}
