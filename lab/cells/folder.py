@@ -8,6 +8,7 @@ runs/cells/gan-dcgan-mnist-s0-ac547dae/
     DONE               seconds it took and hashes of the rows and of what is kept; written last: without it a folder
                        is unfinished, whatever is in it
     lock               there while a process is at work, which holds it; the system frees it when that dies
+    heartbeat          there while a process is at work, which renews its time: for whoever cannot see the lock held
 """
 
 import json

@@ -9,6 +9,7 @@ from lab import locks, registry
 from lab.cells import environment, layout
 from lab.cells.failure import failure_of, forget_failure, keep_failure
 from lab.cells.folder import CellFolder
+from lab.cells.heartbeat import beating
 from lab.errors import WorkbenchError
 from lab.files import explaining, remove_leftovers, sync_file, write_json
 from lab.processes import rank, world_size
@@ -41,7 +42,8 @@ def work(folder: CellFolder) -> None:
             forget_failure(folder.path)
         write_json(folder.path / layout.ENVIRONMENT, environment.describe(folder.config))
         start = time.monotonic()
-        _run(folder)
+        with beating(folder.path):
+            _run(folder)
         folder.note(**environment.products() | folder.environment)  # a training has told its own
         forget_failure(folder.path)  # left by a process of another command, which came too late
         sync_file(folder.path / layout.ROWS)

@@ -44,6 +44,7 @@ class Part(Config):
 class Profile(Part):
     """What is asked for of all jobs; of a task's, options in their place and lines after those."""
 
+    silence: float = Field(15.0, gt=0, description="minutes without a sign of life before a job at work is given up")
     tasks: dict[str, Part] = Field(default_factory=dict, description="by the name of a task")
 
 

@@ -29,8 +29,12 @@ FATES = {
     "BOOT_FAIL": f"the node of its job {{}} did not start: {AGAIN}.",
     "PREEMPTED": f"its job {{}} had to make room for another: {AGAIN}.",
     "CANCELLED": f"its job {{}} was cancelled: {AGAIN}.",
+    "SILENT": f"its job {{}} was at work for Slurm and showed no sign of life, as those before it; {AGAIN}.",
 }
-"""What is told of a cell that its job left unfinished, by the state of that, with its number."""
+"""What is told of a cell that its job left unfinished, by the state of that, with its number.
+
+`SILENT` is none of Slurm's states: the job was cancelled for that.
+"""
 NEVER = {
     "PartitionTimeLimit": "asks for more time than its partition gives: ask for less by --slurm time=...",
     "PartitionNodeLimit": "asks for more nodes than its partition gives: ask for fewer by --slurm nodes=...",
@@ -89,6 +93,11 @@ class Job:
     def pending(self) -> bool:
         """Whether it is not at work."""
         return self.state in PENDING
+
+    @property
+    def at_work(self) -> bool:
+        """Whether Slurm takes it for one at work, and not for one that is ending."""
+        return self.state == "RUNNING"
 
     @property
     def held(self) -> bool:

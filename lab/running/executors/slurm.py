@@ -21,6 +21,7 @@ from lab.interrupts import say
 from lab.running import slurm
 from lab.running.sbatch import Asked
 from lab.running.schedule import needs_of
+from lab.running.silence import Silence
 from lab.running.slurm import Job, Unreachable
 
 SHORTEST, LONGEST = 1.0, 15.0
@@ -30,8 +31,8 @@ LATE = 10.0
 TRIES, AGAIN_SECONDS = 60, 5.0
 """How often a job is put into the queue while Slurm does not answer, and the seconds between."""
 LOSSES = 3
-"""How often a cell is put into the queue again whose job Slurm has lost."""
-SILENT = 300.0
+"""How often a cell is put into the queue again whose job Slurm has lost, or that was at work for Slurm alone."""
+UNANSWERED = 300.0
 """Seconds without an answer of Slurm's before that is said."""
 
 
@@ -60,6 +61,9 @@ class Executor:
         """
         slurm.check()
         self._asked = asked or Asked()
+        self._silence = Silence(60 * self._asked.profile.silence)
+        self._watched: set[Path] = set()
+        self._lost: dict[Path, str] = {}
         self._known = slurm.queue()
         self._work: dict[Path, _Work] = {}
         self._closed = threading.Event()
@@ -85,6 +89,7 @@ class Executor:
             over.set_exception(error)
             return over
         self._work[path] = work
+        self._watched |= {path, *(need.resolve() for need in needs_of(folder))}
         if not self._thread.is_alive():
             self._thread.start()
         return work.future
@@ -127,7 +132,7 @@ class Executor:
                 self._look()
                 heard = time.monotonic()
             except (OSError, WorkbenchError) as error:  # its controller, or a disk, may be away for a while
-                if time.monotonic() - heard > SILENT:
+                if time.monotonic() - heard > UNANSWERED:
                     heard = time.monotonic()
                     say(f"Slurm does not answer ({error}); its jobs go on.")
             still = known == self._known and taken == len(self._work)
@@ -151,6 +156,8 @@ class Executor:
                     self._end(path)
             else:
                 self._judge(path, one, job)
+        for path in self._silence.look({path: job for path, job in known.items() if path in self._watched}):
+            self._give_up(path, known[path].number)
 
     def _judge(self, path: Path, one: _Work, job: Job | None) -> None:
         """What has become of a cell whose job is over: its folder says so, or does after a while, or else Slurm."""
@@ -163,14 +170,34 @@ class Executor:
             self._end(path, failure)
         elif time.monotonic() - one.ended < LATE:
             return
-        elif job is None and one.lost < LOSSES:  # its controller may have died before it had kept the job
+        elif one.lost < LOSSES and self._is_lost(one, job):
+            self._lost[path] = one.number
             one.number, one.lost, one.ended = self._put(one.folder), one.lost + 1, None
         else:
-            fate = slurm.fate(one.number, job.state if job else "", path / layout.LOG)
+            silent = job and self._lost.get(path) == one.number
+            fate = slurm.fate(one.number, "SILENT" if silent else job.state if job else "", path / layout.LOG)
             failure = Failure(WorkbenchError.kind, fate)
             if all(layout.is_done(need) for need in needs_of(one.folder)):  # else Slurm has never begun it
                 keep_failure(path, failure)
             self._end(path, failure)
+
+    def _give_up(self, path: Path, number: str) -> None:
+        """Cancel a job that is at work for Slurm alone, and for which others may wait.
+
+        If something is at work after all, it saves, and the cell's next job goes on from there.
+        """
+        say(f"{path.name}: Slurm takes its job {number} for one at work, and nothing is seen of it: it is cancelled.")
+        slurm.cancel([number])
+        self._lost[path] = number
+
+    def _is_lost(self, one: _Work, job: Job | None) -> bool:
+        """Whether a job has ended for no reason of its cell's own.
+
+        Slurm's controller may have died before it had kept the job, the job was given up, or it was to begin after one
+        of those.
+        """
+        own = self._lost.get(one.folder.path.resolve()) == one.number
+        return job is None or own or any(need.resolve() in self._lost for need in needs_of(one.folder))
 
     def _end(self, path: Path, failure: Failure | None = None) -> None:
         future = self._work.pop(path).future
