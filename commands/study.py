@@ -93,7 +93,8 @@ def _outlook(plan: Plan, place: Place) -> str:
         return f"0 of {len(plan.cells)} cells to do."
     hint = f" {len(plan.published)} of them ship in results/: --published takes those." if plan.published else ""
     if place.queues:
-        return f"{left} of {len(plan.cells)} cells to do, by {place.executor}.{hint}"
+        time = takes(plan.to_do, 1, plan.runs)
+        return f"{left} of {len(plan.cells)} cells to do, by {place.executor}; one after the other, {time}.{hint}"
     time = takes(plan.to_do, slots, plan.runs)
     return f"{left} of {len(plan.cells)} cells to do, {min(slots, left)} side by side, {time}.{hint}"
 

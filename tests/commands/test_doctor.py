@@ -1,11 +1,16 @@
 """The doctor's checks leave nothing behind, and one that fails stops no other."""
 
 import json
+import os
+from pathlib import Path
 
+import forks
 import pytest
 
 from commands import doctor
 from lab import checks, machine
+from lab.cells.folder import CellFolder
+from lab.running import launch
 
 
 def test_image_sets_are_looked_for_and_not_downloaded(tmp_path):
@@ -18,6 +23,38 @@ def test_two_steps_are_trained_and_leave_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setattr(machine, "gpus", lambda: ())
     assert doctor.check_training(1).startswith("2 steps of a tiny dcgan on cpu, one process")
+    assert not list(tmp_path.iterdir())
+
+
+def work(path):
+    """In each of two processes: their part of the training."""
+    launch.work(CellFolder(Path(path)))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="gloo over loopback")
+def test_two_processes_that_reach_each_other_train_together(tmp_path, monkeypatch):
+    def torchrun(folder):
+        assert folder.processes == 2
+        forks.together(__file__, "work", 2, str(folder.path))
+        return 0
+
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(machine, "gpus", lambda: ())
+    monkeypatch.setattr(launch, "_torchrun", torchrun)
+    assert doctor.check_training(2).startswith("2 steps of a tiny dcgan on cpu, 2 processes")
+    assert not list(tmp_path.glob("snnl-doctor-*"))
+
+
+def test_two_that_do_not_are_broken_and_their_log_is_told(tmp_path, monkeypatch):
+    def torchrun(folder):
+        (folder.path / "log.txt").write_text("before\nno route to host\n\n")
+        return 1
+
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(machine, "gpus", lambda: ())
+    monkeypatch.setattr(launch, "_torchrun", torchrun)
+    with pytest.raises(checks.Broken, match=r"one of 2 processes died .* Its log ends: no route to host"):
+        doctor.check_training(2)
     assert not list(tmp_path.iterdir())
 
 

@@ -118,6 +118,16 @@ def test_a_dry_run_tells_what_is_done_and_does_nothing(study, snnl, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_plan_for_a_queue_tells_all_the_work_by_the_pace_of_this_machine(study, monkeypatch, capsys):
+    """Of the study that was done here; which has taught how long cells of its tasks take."""
+    home, *_ = study
+    monkeypatch.chdir(home)
+    line = ["gan-entanglement", "--preset", "smoke", "--seeds", "3", "--runs", "my runs", "--executor", "slurm"]
+    study_command.command([*line, "--dry-run"], standalone_mode=False)
+    told = capsys.readouterr().out
+    assert re.search(r"4 of 15 cells to do, by slurm; one after the other, about \d+ s\.\n", told), told
+
+
 def test_a_larger_study_takes_the_cells_that_are_there(study, snnl):
     home, arguments, *_ = study
     done = snnl(*arguments, "--seeds", "3", "--gans", "dcgan", "--dry-run", cwd=home)

@@ -1,8 +1,9 @@
 """Faults at random moments of a study on a virtual Slurm; what it comes to must be what it is without any, in slots.
 
-Killed are the command that waits for the jobs, a job's process, and the daemons of Slurm, which are started again;
-jobs are cancelled, or told that their time is over; the disk of the runs is full for a while, where this user may mount
-a small one. The same command is given again until the study is whole, and no cell that was done may be done again.
+Killed are the command that waits for the jobs, a job's process, and the daemons of Slurm, which are started again: its
+controller also just as a job ends, which it takes for one at work ever after. Jobs are cancelled, or told that their
+time is over; the disk of the runs is full for a while, where this user may mount a small one. The same command is given
+again until the study is whole, and no cell that was done may be done again.
 
     python tests/faults/on_slurm.py --faults 20
 """
@@ -27,7 +28,9 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 from virtual_slurm import MISSING, said, virtual_slurm  # noqa: E402
 
 STUDY = ["study", "gan-entanglement", "--preset", "smoke", "--checkpoint-minutes", "0", "--json"]
-FAULTS = ("command", "job", "scancel", "time", "slurmctld", "n1", "n2", "disk")
+FAULTS = ("command", "job", "scancel", "time", "slurmctld", "ending", "n1", "n2", "disk")
+SILENCE = 1
+"""Minutes without a sign of life after which a job is given up."""
 COMMANDS = 60
 DISK = "64m"
 """Of the runs: several times what they need."""
@@ -35,8 +38,11 @@ DISK = "64m"
 
 def run(runs, *more):
     """The command as a process."""
+    profile = runs.parent / "site.toml"
+    if not profile.exists():
+        profile.write_text(f"silence = {SILENCE}\n")
     command = [sys.executable, str(ROOT / "cli.py"), *STUDY, "--runs", str(runs), *more]
-    variables = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+    variables = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "SNNL_SLURM": str(profile)}
     with Path(tempfile.gettempdir(), f"on-slurm-{os.getpid()}.log").open("a") as log:
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=variables)
 
@@ -66,7 +72,7 @@ def fill(home):
 
 def fault(kind, cluster, command, home):
     """Let something go wrong; whether there was anything that could."""
-    jobs = said("squeue", "-h", "-t", "RUNNING", "-o", "%A").split()
+    jobs = at_work()
     if kind == "disk":
         fill(home)
     elif kind == "command":
@@ -82,9 +88,20 @@ def fault(kind, cluster, command, home):
         random.choice(workers).kill()
     elif not jobs:
         return False
+    elif kind == "ending":
+        deadline, ending = time.monotonic() + 20, random.choice(jobs)
+        while ending in at_work() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        cluster.kill("slurmctld")
+        cluster.start("slurmctld")
     else:
         said("scancel", *(["--batch", "--signal=USR1"] if kind == "time" else []), random.choice(jobs))
     return True
+
+
+def at_work():
+    """The numbers of the jobs that are at work for Slurm."""
+    return said("squeue", "-h", "-t", "RUNNING", "-o", "%A").split()
 
 
 def is_job(words):
