@@ -54,9 +54,11 @@ def write_rows(folders, rows):
 
 
 def fake_squeue(folders, place):
-    """A `squeue` first on the path, which lists a job for each of the cells, a tenth of them at work."""
+    """A `squeue` first on the path, which lists a job for each of the cells, of which a tenth beat."""
     states = ("RUNNING|None", *["PENDING|Priority"] * 9)
     lines = [f"{i}|{states[i % 10]}|{folder.path.resolve()}/job.sh" for i, folder in enumerate(folders)]
+    for folder in folders[:: len(states)]:
+        (folder.path / "heartbeat").touch()
     (place / "jobs").write_text("\n".join(lines) + "\n")
     for name in ("squeue", "sbatch", "scancel", "scontrol"):
         (place / name).write_text(f"#!/bin/sh\nexec cat {place / 'jobs'}\n")

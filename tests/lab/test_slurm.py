@@ -380,6 +380,7 @@ def test_options_are_passed_on_as_they_are_and_those_of_a_task_and_of_the_comman
         ("options = {time = 04:00:00}", "options.time"),
         ("[tasks.train-gna]", "did you mean 'train-gan'"),
         ("[tasks", "is no profile of Slurm"),
+        ("silence = 0", "silence: Input should be greater than 0"),
     ],
 )
 def test_a_profile_that_is_none_is_told(tmp_path, text, words):

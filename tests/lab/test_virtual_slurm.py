@@ -7,10 +7,11 @@ import pytest
 from making import fake as cell
 from virtual_slurm import MISSING, said, virtual_slurm
 
-from commands import doctor
+from commands import cli, doctor
 from lab.cells.cell import with_needs
 from lab.cells.folder import CellFolder
 from lab.checks import Broken
+from lab.errors import WorkbenchError
 from lab.running import schedule, slurm
 from lab.running.executors import slurm as executor
 from lab.running.executors.slurm import Executor
@@ -122,26 +123,29 @@ def test_the_doctor_trains_on_two_nodes_and_tells_the_last_words_of_a_job(tmp_pa
     assert not list(tmp_path.iterdir()) and not said("squeue", "-h", "-t", "PENDING,RUNNING")
 
 
-def test_a_study_is_left_in_the_queue_listed_collected_and_the_same(tmp_path, snnl):
+def test_a_study_is_left_in_the_queue_listed_collected_and_the_same(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+
+    def said_by(*words):
+        cli.main([*words], standalone_mode=False)
+        return capsys.readouterr().out
+
     command = ["study", "toy", "--preset", "smoke", "--json"]
-    command += [word for name, value in SMALL.items() for word in (f"--{name}", value)]
-    where = ["--executor", "slurm", "--slurm", "comment=toy"]
-    left = snnl(*command, *where, "--slurm", "hold", "--detach", cwd=tmp_path)
-    assert left.returncode == 0, left.stderr
-    queued = json.loads(left.stdout.splitlines()[-1])
+    command += [str(word) for name, value in SMALL.items() for word in (f"--{name}", value)]
+    command += ["--executor", "slurm", "--slurm", "comment=toy"]
+    queued = json.loads(said_by(*command, "--slurm", "hold", "--detach").splitlines()[-1])
     assert len(queued["queued"]) == 1
-    listed = snnl("runs", "list", "--json", cwd=tmp_path)
-    states = {run["kind"]: run["state"] for run in json.loads(listed.stdout.splitlines()[-1])["runs"]}
+    listed = said_by("runs", "list", "--json")
+    states = {run["kind"]: run["state"] for run in json.loads(listed.splitlines()[-1])["runs"]}
     assert states == {"cell": "pending", "study": "pending"}
-    assert "is held: scontrol release lets it go)" in listed.stdout
-    refused = snnl("runs", "remove", queued["folder"], "--yes", cwd=tmp_path)
-    assert refused.returncode == 1 and "is in Slurm's queue (job" in refused.stderr
+    assert "is held: scontrol release lets it go)" in listed
+    with pytest.raises(WorkbenchError, match=r"is in Slurm's queue \(job"):
+        said_by("runs", "remove", queued["folder"], "--yes")
     said("scontrol", "release", *said("squeue", "-h", "-o", "%A").split())
-    done = snnl(*command, *where, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    done = json.loads(said_by(*command).splitlines()[-1])
     plan = plan_study("toy", study_config("toy", "smoke", SMALL), tmp_path, tmp_path / "here")
     do_cells(plan, local=LOCAL, place=HERE, progress=False)
     names = [planned.cell.folder_name for planned in plan.cells]
     here = collect("toy", names, plan.runs).table.to_csv(index=False)
-    assert (tmp_path / json.loads(done.stdout.splitlines()[-1])["table"]).read_text() == here
+    assert (tmp_path / done["table"]).read_text() == here
     assert said("squeue", "-h", "-t", "all", "-o", "%k").split().count("toy") == 1, "no cell twice"
