@@ -140,4 +140,4 @@ def test_workers_that_share_a_postgresql_try_each_once(postgres):
     assert len(told) == 8 and len({number for number, _, _ in told}) == 8
     flat = Counter(params["x"] for mine in tried for params in mine)
     assert len(tried) == 4, "none failed"
-    assert flat == Counter(params["x"] for _, params, _ in told) and set(flat.values()) == {1}
+    assert flat == Counter(params["x"] for _, params, _ in told), "each once; two of them may be at the same end of x"
