@@ -18,6 +18,8 @@ from lab.cells.record import read_study
 
 ROOT = Path(__file__).resolve().parent.parent
 CLI = ROOT / "cli.py"
+sys.dont_write_bytecode = False  # hundreds of processes import the same code: it is compiled once
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 QUICK = ("evaluation", "metrics", "outside", "snnl_core")
 
 
