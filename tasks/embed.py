@@ -13,6 +13,7 @@ from tasks._images import draw
 from tasks._plane import plane
 
 VERSION = 1
+POINTS = 300
 EMBEDDING = "embedding.npz"
 """What is kept: `run`."""
 
@@ -20,20 +21,20 @@ EMBEDDING = "embedding.npz"
 class Config(Settings):
     """How much is embedded."""
 
-    points: int = Field(300, ge=2, description="points of each kind, at most")
+    points: int = Field(POINTS, ge=2, description="points of each kind, at most")
     early: float = Field(
         0.1, ge=0, le=1, description="the early images are those nearest to this share of the training"
     )
     seed: int = Field(0, ge=0, description="seed of the choice of real images")
 
 
-def cell(training: Cell[train_gan.Config]) -> Cell[Config]:
-    """Embed the images of a training cell."""
+def cell(training: Cell[train_gan.Config], points: int = POINTS) -> Cell[Config]:
+    """Embed the images of a training cell, so many of each kind at most."""
     run = training.config
     return Cell(
         "embed",
         f"embed-{training.label}",
-        Config(seed=run.seed),
+        Config(seed=run.seed, points=points),
         registry.versions("tasks/embed"),
         needs=(training,),
         cost=10,

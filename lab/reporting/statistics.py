@@ -46,7 +46,8 @@ class Estimate:
 
 def by_seed(rows: "pd.DataFrame") -> "pd.Series[float]":
     """The values of rows of which each seed has one."""
-    return rows.set_index("seed")["value"].sort_index()
+    values: pd.Series[float] = rows["value"]
+    return values.set_axis(rows["seed"]).sort_index()
 
 
 def first_by_seed(rows: "pd.DataFrame") -> "pd.Series[float]":

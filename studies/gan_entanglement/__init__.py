@@ -48,7 +48,7 @@ COVERAGE_MARGIN = 0.05
 
 
 def plan(config: Config, data: Path) -> list[Cell]:
-    """Train and measure each GAN with each seed; embed the first seed's images; measure the references.
+    """Train and measure each GAN with each seed; embed the first seed's, n at most; measure the references.
 
     Raises:
         UsageError: an unknown GAN or image set, or more images asked for than there are.
@@ -60,7 +60,7 @@ def plan(config: Config, data: Path) -> list[Cell]:
     return [
         measure_references.cell(config.imageset, config.n, data),
         *(measure_gan.cell(training, config.n) for training in trainings),
-        *(embed.cell(training) for training in trainings[: len(config.gans)]),
+        *(embed.cell(training, min(embed.POINTS, config.n)) for training in trainings[: len(config.gans)]),
     ]
 
 
