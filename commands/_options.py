@@ -191,6 +191,9 @@ def executing(default: str) -> Decorator:
     )
 
 
+svg_only = click.option(
+    "--svg-only", is_flag=True, help="Write no PDF and PNG files of figures, which take most of the time of drawing."
+)
 detach = click.option("--detach", is_flag=True, help="Leave the cells in Slurm's queue, and do not wait for them.")
 
 

@@ -17,7 +17,7 @@ COMPARE = "Draw nothing: print the verdicts of this other run of the study besid
 @click.command("report", help=__doc__)
 @options.folder
 @click.option("--compare", "other", type=options.A_FOLDER, help=COMPARE)
-@click.option("--svg-only", is_flag=True, help="Write no PDF and PNG files of figures, which take most of the time.")
+@options.svg_only
 @options.json
 def command(folder: Path, other: Path | None, svg_only: bool, as_json: bool) -> None:
     """Draw and print it."""

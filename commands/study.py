@@ -15,6 +15,7 @@ from lab import machine, registry
 from lab.cells import layout
 from lab.errors import UsageError
 from lab.pace import duration
+from lab.reporting.report import FORMATS
 from lab.running import timing
 from lab.running.place import Place
 from lab.studying.plan import Plan, plan_study, study_config
@@ -40,12 +41,15 @@ def _make(name: str) -> click.Command:
     @options.jobs
     @options.executing("slots")
     @options.detach
+    @options.svg_only
     @click.option("--published", is_flag=True, help="Take finished cells that ship in results/ as done.")
     @click.option("--dry-run", is_flag=True, help="List the cells and an estimate of the time; do nothing.")
     @(options.training if reads else options.together())
     @options.runs
     @options.json
-    def command(detach: bool, published: bool, dry_run: bool, runs: Path, as_json: bool, **values: Any) -> None:
+    def command(
+        detach: bool, svg_only: bool, published: bool, dry_run: bool, runs: Path, as_json: bool, **values: Any
+    ) -> None:
         place = options.place_of(values, detach)
         plan, local = _plan(name, runs, published, **values)
         if not place.queues and _is_slow(plan):
@@ -58,7 +62,7 @@ def _make(name: str) -> click.Command:
         done = f"All {len(plan.cells)} cells are done; drawing the report." if plan.cells else "Drawing the report."
         say(_outlook(plan, place) if plan.to_do else done)
         with asking(place, [layout.cell(runs, cell.folder_name) for cell in plan.to_do]):
-            result = run_study(plan, local=local, place=place)
+            result = run_study(plan, local=local, place=place, formats=FORMATS[:1] if svg_only else FORMATS)
         print_result(result, as_json)
 
     return command

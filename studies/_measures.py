@@ -37,7 +37,7 @@ class Measure:
 
     def rows(self, table: "pd.DataFrame", space: str, kind: str = "gan") -> "pd.DataFrame":
         """Its rows in a space, against held-out images; of kind `reference` those of real against real."""
-        return pick(_held_out(table, kind), metric=self.metric, side=self.side, group="", space=space)
+        return pick(table, metric=self.metric, side=self.side, space=space, group="", **_held_out(kind))
 
     def ends(self, table: "pd.DataFrame", space: str, names: Sequence[str]) -> "dict[str, pd.Series[float]]":
         """Its values at the end of training, by seed, of each model that is compared."""
@@ -88,10 +88,10 @@ def floor_of(measure: Measure, table: "pd.DataFrame", space: str) -> "pd.Series[
     """What real images give in place of generated ones, by pair of halves; memorised ones among held-out ones."""
     if measure.metric != "memorized":
         return by_seed(measure.rows(table, space, "reference"))
-    rows = pick(_held_out(table, "gan"), metric="memorized", side="real", space=space)
+    rows = pick(table, metric="memorized", side="real", space=space, **_held_out("gan"))
     return by_seed(rows.drop_duplicates("seed"))
 
 
-def _held_out(table: "pd.DataFrame", kind: str) -> "pd.DataFrame":
-    rows = pick(table, kind=kind)
-    return pick(rows, split="test") if kind == "gan" else pick(rows, model="real")
+def _held_out(kind: str) -> dict[str, str]:
+    """What rows of a kind that is compared with held-out images have in their columns."""
+    return {"kind": kind, **({"split": "test"} if kind == "gan" else {"model": "real"})}

@@ -145,7 +145,7 @@ def incomplete(snnl, once, tmp_path_factory):
     Its page is kept as `incomplete.html` in the home, which is this process's own copy.
     """
     arguments = ["study", "gan-entanglement", "--preset", "smoke", "--seeds", "1", "--runs", "runs"]
-    arguments += ["--kimg", "0.3", "--points", "2", "--n", "20", "--executor", "here", "--json"]
+    arguments += ["--kimg", "0.3", "--points", "2", "--n", "20", "--executor", "here", "--svg-only", "--json"]
 
     def make(home):
         plan = snnl(*arguments, "--dry-run", cwd=home).stdout

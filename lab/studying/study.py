@@ -56,8 +56,12 @@ class Result:
         }
 
 
-def run_study(plan: Plan, *, local: dict[str, Any], place: Place = SLOTS, progress: bool = True) -> Result:
-    """Do the cells that are left, and write the report. Cells that fail leave the others going.
+def run_study(
+    plan: Plan, *, local: dict[str, Any], place: Place = SLOTS, progress: bool = True, formats: Sequence[str] = FORMATS
+) -> Result:
+    """Do the cells that are left, and write the report, its figures in some formats.
+
+    Cells that fail leave the others going.
 
     Another command may do the same study at the same time: each takes cells that the other is not at work on.
 
@@ -73,7 +77,7 @@ def run_study(plan: Plan, *, local: dict[str, Any], place: Place = SLOTS, progre
         if outcome.common_cause and not counts["cached"]:
             raise WorkbenchError(outcome.common_cause)
         failed = {path.name: str(failure) for path, failure in outcome.failed.items()}
-        result = draw_study(plan.folder, counts=counts, failed=failed)
+        result = draw_study(plan.folder, counts=counts, failed=failed, formats=formats)
         took = _took(outcome).values()
         if took and not failed and not place.queues:
             beside = time.monotonic() - start - sum(took) / min(plan.slots_at(place), len(took))

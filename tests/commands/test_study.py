@@ -36,7 +36,18 @@ def test_a_search_ends_in_a_file_that_the_study_takes(snnl, tmp_path):
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
     assert "trial" in done.stdout and f"--config {found['preset']}" in done.stderr
-    settings = ["--preset", "smoke", "--config", found["preset"], "--seeds", 2, "--executor", "here", "--json"]
+    settings = [
+        "--preset",
+        "smoke",
+        "--config",
+        found["preset"],
+        "--seeds",
+        2,
+        "--executor",
+        "here",
+        "--svg-only",
+        "--json",
+    ]
     again = snnl("study", "classifier-regularization", *settings, cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     result = json.loads(again.stdout.splitlines()[-1])

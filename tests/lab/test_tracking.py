@@ -2,6 +2,7 @@
 
 import os
 
+import forks
 import pytest
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS
 from accelerate.utils import LoggerType
@@ -10,7 +11,6 @@ import gans._loop as loop
 from lab.cells.folder import CellFolder
 from lab.cells.work import work as do
 from lab.errors import UsageError
-from lab.running import launch
 from lab.training import checkpoint, tracking
 from tasks import train_gan
 
@@ -98,10 +98,15 @@ def test_a_tracker_that_comes_later_is_told_the_steps_before(tmp_path, monkeypat
     same(told(work), rows(work))
 
 
+def work_together(path):
+    """Do a cell, as one of several processes."""
+    do(CellFolder(path))
+
+
 def test_the_first_of_several_processes_alone_tells(tmp_path):
     pytest.importorskip("tensorboard")
     work = cell(tmp_path, "tensorboard", processes=2)
-    launch.work(work)
+    forks.together(__file__, "work_together", 2, work.path)
     assert len(list((work.path / "trackers" / "snnl").iterdir())) == 1
     same(told(work), rows(work))
 

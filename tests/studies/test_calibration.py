@@ -202,7 +202,7 @@ def smoke(snnl, once):
 
     def make(home):
         attacks = ["--attacks", "neighbor", "--attacked", "24", "--eps", "0.2", "--at", "0.2", "--alphas", "-0.00658"]
-        less = ["--n", "100", "--foreign", "noise", "--runs", "runs", "--executor", "here", "--json"]
+        less = ["--n", "100", "--foreign", "noise", "--runs", "runs", "--executor", "here", "--svg-only", "--json"]
         done = snnl("study", "calibration", "--preset", "smoke", *attacks, *less, cwd=home)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout.splitlines()[-1])

@@ -29,14 +29,14 @@ def test_a_gan_learns_a_folder_and_is_found_done_where_the_folder_moved(snnl, tm
 def test_a_study_of_images_without_classes_is_redrawn_without_the_images(snnl, tmp_path, write_folder):
     write_folder(tmp_path / "images", 60, size=(16, 16), mode="L")
     arguments = ["--preset", "smoke", "--seeds", "1", "--gans", "dcgan", "--kimg", "0.3", "--points", "2", "--n", "10"]
-    arguments += ["--executor", "here"]
+    arguments += ["--executor", "here", "--svg-only"]
     done = snnl("study", "gan-entanglement", *arguments, "--imageset", "folder:images", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout.splitlines()[-1])
     page = (tmp_path / result["report"]).read_text(encoding="utf-8")
     assert "Real side by class" not in page and "coverage of classes" in page
     (tmp_path / "data").rename(tmp_path / "gone")
-    again = snnl("report", tmp_path / result["folder"], cwd=tmp_path)
+    again = snnl("report", tmp_path / result["folder"], "--svg-only", cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     assert (tmp_path / result["report"]).read_text(encoding="utf-8") == page
 

@@ -73,7 +73,7 @@ def with_classes(home, classes, folder):
     shutil.copytree(home / "my runs", folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(digits, "SPEC", Spec(1, 16, tuple(classes), ("train", "test"), digits.SPEC.n))
-        return study.draw_study(next((folder / "studies").glob("*/*"))).report
+        return study.draw_study(next((folder / "studies").glob("*/*")), formats=("svg",)).report
 
 
 def many_rows():
