@@ -26,8 +26,11 @@ QUICK = ("evaluation", "metrics", "outside", "snnl_core")
 def pytest_configure(config):
     """Nobody waits for the disk: no test pulls the plug. Side by side, the processes that test share the cores."""
     os.fsync = forks.no_sync
-    if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 0)):
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        forks.take_shared_server()
+    elif workers := config.getoption("numprocesses", 0):
         os.environ["OMP_NUM_THREADS"] = str(max(1, machine.threads() // workers))
+        forks.share_server()
 
 
 def pytest_runtest_setup(item):

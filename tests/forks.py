@@ -6,6 +6,7 @@ do the same, in more time.
 """
 
 import gc
+import json
 import multiprocessing
 import os
 import runpy
@@ -14,7 +15,7 @@ import subprocess
 import sys
 from datetime import timedelta
 from importlib.util import module_from_spec, spec_from_file_location
-from multiprocessing import util
+from multiprocessing import forkserver, util
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -26,10 +27,31 @@ sklearn.decomposition sklearn.manifold torchvision.models.feature_extraction
 """.split()
 METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 """How `multiprocessing` starts processes: with the libraries at hand, if it can."""
+SHARED = "TESTS_FORK_SERVER"
+"""The variable that tells those who test where that one process is."""
 LIMIT = timedelta(seconds=60)
 CONTEXT = multiprocessing.get_context(METHOD)
 if METHOD == "forkserver":
     CONTEXT.set_forkserver_preload(LIBRARIES)
+
+
+def share_server():
+    """Start the process whose forks are used, for this process and those that it starts: importing takes seconds."""
+    if METHOD == "forkserver":
+        server = forkserver._forkserver
+        server.ensure_running()
+        shared = [server._forkserver_address, getattr(server, "_forkserver_authkey", b"").hex()]
+        os.environ[SHARED] = json.dumps(shared)
+
+
+def take_shared_server():
+    """Use the forks of the process that another one has started, if it has."""
+    if METHOD == "forkserver" and SHARED in os.environ:
+        server = forkserver._forkserver
+        address, key = json.loads(os.environ.pop(SHARED))
+        server._forkserver_address, server._forkserver_authkey = address, bytes.fromhex(key)
+        server._forkserver_alive_fd = os.pipe()[1]  # it is the other's end that tells when to end
+        server.ensure_running = lambda: None
 
 
 def no_sync(descriptor):

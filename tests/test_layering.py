@@ -4,6 +4,7 @@ import ast
 import re
 import sys
 import tomllib
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -40,13 +41,11 @@ TORCHLESS_OF_TRAINING = {"compute", "checkpoint", "snapshots", "tracking", "__in
 CODE = re.compile(r"[a-z_]+(\.[a-z_]+)+:[A-Za-z_]+")
 
 
+@cache
 def modules():
     """Every module of ours: its path, and its syntax tree."""
     paths = [ROOT / "cli.py", *(path for room in ROOMS for path in sorted((ROOT / room).rglob("*.py")))]
     return {path: ast.parse(path.read_text()) for path in paths if path.exists()}
-
-
-MODULES = modules()
 
 
 def imported(tree, top_level_only=False):
@@ -70,7 +69,7 @@ def lab_room(parts):
 
 
 def test_imports_follow_the_rules():
-    for path, tree in MODULES.items():
+    for path, tree in modules().items():
         room = room_of(path)
         found = {name.partition(".")[0] for name in imported(tree)} & set(ROOMS)
         assert found <= {room, *ROOMS[room]}, f"{path.relative_to(ROOT)} imports {sorted(found)}"
@@ -78,7 +77,7 @@ def test_imports_follow_the_rules():
 
 def test_rooms_of_the_lab_follow_their_rules():
     assert {path.stem for path in (ROOT / "lab").glob("*.py")} == {*FLOOR, "__init__"}
-    for path, tree in MODULES.items():
+    for path, tree in modules().items():
         if room_of(path) == "lab":
             room = lab_room(path.relative_to(ROOT).with_suffix("").parts)
             found = {lab_room(name.split(".")) for name in imported(tree) if name.startswith("lab.")}
@@ -87,7 +86,7 @@ def test_rooms_of_the_lab_follow_their_rules():
 
 def test_no_circle_between_rooms():
     graph = {}
-    for path, tree in MODULES.items():
+    for path, tree in modules().items():
         room = room_of(path)
         graph.setdefault(room, set()).update({name.partition(".")[0] for name in imported(tree)} & set(ROOMS) - {room})
     order = []
@@ -100,14 +99,14 @@ def test_no_circle_between_rooms():
 
 
 def test_the_engine_imports_nothing_but_torch():
-    for path, tree in MODULES.items():
+    for path, tree in modules().items():
         if room_of(path) == "snnl_core":
             found = {name.partition(".")[0] for name in imported(tree)}
             assert found <= {"snnl_core", "torch", *sys.stdlib_module_names}
 
 
 def test_what_plans_and_reports_imports_no_torch_at_the_top():
-    for path, tree in MODULES.items():
+    for path, tree in modules().items():
         room, parts = room_of(path), path.relative_to(ROOT).parts
         if room in LIGHT and not (parts[1:2] == ("training",) and path.stem not in TORCHLESS_OF_TRAINING):
             found = {name.partition(".")[0] for name in imported(tree, top_level_only=True)}
@@ -115,25 +114,25 @@ def test_what_plans_and_reports_imports_no_torch_at_the_top():
 
 
 def test_the_command_line_imports_only_click_at_the_top():
-    found = {name.partition(".")[0] for name in imported(MODULES[ROOT / "cli.py"], top_level_only=True)}
+    found = {name.partition(".")[0] for name in imported(modules()[ROOT / "cli.py"], top_level_only=True)}
     assert found <= {"click", "commands", *sys.stdlib_module_names}
 
 
 def test_no_string_names_code():
-    for path, tree in MODULES.items():
+    for path, tree in modules().items():
         for node in ast.walk(tree):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 assert not CODE.fullmatch(node.value), f"{path.relative_to(ROOT)}: {node.value}"
 
 
 def test_a_thing_has_a_name_and_a_room():
-    for path, tree in MODULES.items():
+    for path, tree in modules().items():
         assert path.stem not in {"utils", "helpers", "common", "misc"}
         assert ast.get_docstring(tree), f"{path.relative_to(ROOT)} does not say what it is"
 
 
 def test_files_are_short():
-    lines = {path.relative_to(ROOT): len(path.read_text().splitlines()) for path in MODULES}
+    lines = {path.relative_to(ROOT): len(path.read_text().splitlines()) for path in modules()}
     assert not {path: n for path, n in lines.items() if n > 320}
     assert sorted(lines.values())[len(lines) // 2] <= 150
 
@@ -141,7 +140,7 @@ def test_files_are_short():
 def test_every_folder_is_packaged():
     """A folder within one, too: else it is missing where the workbench is installed."""
     packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
-    folders = {path.parent.relative_to(ROOT) for path in MODULES if path.parent != ROOT}
+    folders = {path.parent.relative_to(ROOT) for path in modules() if path.parent != ROOT}
     missing = {".".join(folder.parts) for folder in folders} - set(packages)
     assert not missing, f"add to packages in pyproject.toml: {sorted(missing)}"
     assert len(packages) == len(folders)
