@@ -7,6 +7,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import forks
@@ -55,6 +56,19 @@ def pytest_collection_modifyitems(items):
 
 def pytest_collection_finish(session):
     """What is imported by now stays: no collection of garbage need look through it."""
+    gc.freeze()
+
+
+def pytest_runtest_teardown():
+    """Nor the compiler, which the first optimizer imports: Accelerate collects garbage after each training."""
+    if "torch._dynamo" in sys.modules:
+        keep_what_is_imported()
+
+
+@cache
+def keep_what_is_imported():
+    """Once, as tests may leave garbage that is to be collected."""
+    gc.collect()
     gc.freeze()
 
 
