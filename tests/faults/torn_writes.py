@@ -57,7 +57,8 @@ class DyingAt:
         elif event == "open" and args[2] & WRITING and self.is_inside(args):
             self.count()
             path = Path(args[0])
-            self.safe.setdefault(path, path.stat().st_size if path.exists() else 0)
+            if not path.is_dir():  # in which a file without a name is opened
+                self.safe.setdefault(path, path.stat().st_size if path.exists() else 0)
 
     def is_inside(self, args):
         """A path below the folder, or one relative to an open folder, as `rmtree` has them."""

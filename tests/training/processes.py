@@ -13,7 +13,7 @@ from unittest import mock
 
 os.environ |= {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 
-import torch._dynamo  # noqa: F401  # so that no fork has to
+import torch._dynamo  # so that no fork has to
 
 import classifiers._loop
 import gans._loop
@@ -103,6 +103,7 @@ def child(rank: int, processes: int, port: int, what: object, folder: Path) -> i
 
 def main(folder: Path) -> None:
     """Do all of it."""
+    torch.set_num_threads(1)
     settings = frame.DistributedDataParallelKwargs
     registry.load("gans", "dcgan"), registry.load("classifiers", "cnn")
     imagesets.load("digits", "train", root=folder, download=False)

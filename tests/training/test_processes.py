@@ -1,10 +1,9 @@
 """Three and four processes go on without a bit of difference, after a signal that came to one of them."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
+import forks
 import pytest
 
 from lab.cells.folder import CellFolder
@@ -19,9 +18,7 @@ STOP = 3
 def folder(tmp_path_factory):
     """Where `processes.py` did its trainings, and what it said of those that were broken off."""
     place = tmp_path_factory.mktemp("processes")
-    command = [sys.executable, str(HERE / "processes.py"), str(place)]
-    environment = {**os.environ, "PYTHONPATH": str(HERE.parent.parent)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
+    done = forks.run(HERE / "processes.py", [place], place, os.environ, 600)
     assert done.returncode == 0, done.stderr[-3000:]
     (place / "said").write_text(done.stdout)
     return place
