@@ -171,7 +171,8 @@ def config_class(kind: str, name: str) -> type[Config]:
     """
     check(kind, name)
     module = f"{kind}.{name.replace('-', '_')}"
-    kept: list[ast.stmt] = [node for node in _parse(source(f"{kind}/{name}")).body if _is_light(node, kind)]
+    light = [node for node in _parse(source(f"{kind}/{name}")).body if _is_light(node, kind)]
+    kept: list[ast.stmt] = [node for node in light if _is_named(node, light)]
     namespace: dict[str, Any] = {"__name__": module}
     try:
         exec(compile(ast.Module(kept, []), f"{module} (Config alone)", "exec"), namespace)
@@ -199,6 +200,14 @@ def settings_of(kind: str, name: str | None, settings: Any) -> Config:
     if isinstance(settings, own):
         return settings
     return own.parse(dict(settings) if isinstance(settings, dict) else settings.changed())
+
+
+def _is_named(node: ast.stmt, by: Iterable[ast.stmt]) -> bool:
+    """Whether the class names what is imported here; of `lab` what it does not name may import torch."""
+    if not isinstance(node, ast.ImportFrom):
+        return True
+    given = {alias.asname or alias.name for alias in node.names}
+    return any(isinstance(part, ast.Name) and part.id in given for each in by for part in ast.walk(each))
 
 
 def _is_light(node: ast.stmt, kind: str) -> bool:
