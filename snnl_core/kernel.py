@@ -23,6 +23,8 @@ ROOM = {torch.float32: 100.0, torch.float64: 900.0}
 """The largest exponent (to base 2) that stays far from overflow and from numbers that lose digits."""
 KEPT = 8
 """Entries of tiles that are kept for the gradient, times the entries of the points: memory for time."""
+SHARED = 512
+"""Dimensions from which a tile takes long enough to be handed over; with fewer, so many more of them must be there."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class Kernel:
         totals = [mass.sums[0, 0] for mass in masses.kinds]
         x, room = self.points.x, partial(Workspace, self.points, self.points, 2)
         tiles = self._tiles(KEPT * x.numel() if keep else 0)
-        for found in in_order(work, tiles, room, x, len(x) ** 2):
+        for found in in_order(work, tiles, room, x, len(x) ** 2 * min(x.shape[1], SHARED) // SHARED):
             for kind, where, sums in found:
                 totals[kind][where] += sums
         for mass in masses.kinds:
