@@ -191,8 +191,18 @@ def executing(default: str) -> Decorator:
     )
 
 
-svg_only = click.option(
-    "--svg-only", is_flag=True, help="Write no PDF and PNG files of figures, which take most of the time of drawing."
+def _formats(only_svg: bool) -> tuple[str, ...]:
+    from lab.reporting.report import FORMATS  # with it comes numpy, which help need not wait for
+
+    return FORMATS[:1] if only_svg else FORMATS
+
+
+formats = click.option(
+    "--svg-only",
+    "formats",
+    is_flag=True,
+    callback=lambda context, parameter, only: _formats(only),
+    help="Write no PDF and PNG files of figures, which take most of the time of drawing.",
 )
 detach = click.option("--detach", is_flag=True, help="Leave the cells in Slurm's queue, and do not wait for them.")
 

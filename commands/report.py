@@ -6,7 +6,7 @@ import click
 
 from commands import _options as options
 from commands._printing import print_json, print_result, print_table, say
-from lab.reporting.report import FORMATS, write_page
+from lab.reporting.report import write_page
 from lab.studying.compare import compare
 from lab.studying.study import draw_study
 
@@ -17,12 +17,12 @@ COMPARE = "Draw nothing: print the verdicts of this other run of the study besid
 @click.command("report", help=__doc__)
 @options.folder
 @click.option("--compare", "other", type=options.A_FOLDER, help=COMPARE)
-@options.svg_only
+@options.formats
 @options.json
-def command(folder: Path, other: Path | None, svg_only: bool, as_json: bool) -> None:
+def command(folder: Path, other: Path | None, formats: tuple[str, ...], as_json: bool) -> None:
     """Draw and print it."""
     if other is None:
-        return print_result(draw_study(folder, formats=FORMATS[:1] if svg_only else FORMATS), as_json)
+        return print_result(draw_study(folder, formats=formats), as_json)
     found, page = compare(folder, other), folder / PAGE
     write_page(found.report(str(folder), str(other)), page)
     verdicts = [

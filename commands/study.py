@@ -15,7 +15,6 @@ from lab import machine, registry
 from lab.cells import layout
 from lab.errors import UsageError
 from lab.pace import duration
-from lab.reporting.report import FORMATS
 from lab.running import timing
 from lab.running.place import Place
 from lab.studying.plan import Plan, plan_study, study_config
@@ -41,14 +40,14 @@ def _make(name: str) -> click.Command:
     @options.jobs
     @options.executing("slots")
     @options.detach
-    @options.svg_only
+    @options.formats
     @click.option("--published", is_flag=True, help="Take finished cells that ship in results/ as done.")
     @click.option("--dry-run", is_flag=True, help="List the cells and an estimate of the time; do nothing.")
     @(options.training if reads else options.together())
     @options.runs
     @options.json
     def command(
-        detach: bool, svg_only: bool, published: bool, dry_run: bool, runs: Path, as_json: bool, **values: Any
+        detach: bool, formats: tuple[str, ...], published: bool, dry_run: bool, runs: Path, as_json: bool, **values: Any
     ) -> None:
         place = options.place_of(values, detach)
         plan, local = _plan(name, runs, published, **values)
@@ -62,7 +61,7 @@ def _make(name: str) -> click.Command:
         done = f"All {len(plan.cells)} cells are done; drawing the report." if plan.cells else "Drawing the report."
         say(_outlook(plan, place) if plan.to_do else done)
         with asking(place, [layout.cell(runs, cell.folder_name) for cell in plan.to_do]):
-            result = run_study(plan, local=local, place=place, formats=FORMATS[:1] if svg_only else FORMATS)
+            result = run_study(plan, local=local, place=place, formats=formats)
         print_result(result, as_json)
 
     return command

@@ -36,7 +36,6 @@ def pull(points: Points, masses: Masses, upstream: Tensor) -> Tensor:
 
 def gradient(points: Points, beta: Tensor, derivatives: Callable[[Tile, list[Tensor]], Tensor]) -> Tensor:
     """2 beta sum_j V_ij (x_i - x_j) for each point (n, d), from V tile by tile, made in three tensors of work."""
-
     work = Workspace(points, points, 3)
     towards, weight = torch.zeros_like(points.x), torch.zeros_like(points.squares)
     for tile in square(points):

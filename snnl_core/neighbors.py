@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
-from snnl_core import search
 from snnl_core.bank import Rows
 from snnl_core.distances import Distance
+from snnl_core.search import common_dtype, search
 
 
 @torch.no_grad()
@@ -47,26 +47,9 @@ def nearest_neighbors(
     if not 1 <= k <= len(points) - exclude_self:
         raise ValueError(f"k = {k} of {len(points)} points: k must be from 1 to {len(points) - exclude_self}.")
     rows, bank = Rows.of(queries, distance), Rows.of(points, distance)
-    if out is None:
-        return search.search(rows, bank, k, exclude_self=exclude_self)
-    _check_out(out, (len(rows), k), search.common_dtype(rows, bank))
-    size = max(1, search.BLOCK // max(k, queries.shape[1]))
-    for start in range(0, len(rows), size):
-        part = slice(start, min(start + size, len(rows)))
-        found = search.search(rows[part], bank, k + exclude_self)
-        if exclude_self:
-            found = _without(torch.arange(part.start, part.stop, device=queries.device), *found)
-        for whole, values in zip(out, found, strict=True):
-            whole[part] = values
-    return out
-
-
-def _without(own: Tensor, distances: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
-    """Neighbours (q, k + 1) but for the queries themselves (q,), or for the last one where there are as near copies."""
-    kept = positions != own[:, None]
-    kept[:, -1] &= ~kept.all(1)
-    shape = (len(own), positions.shape[1] - 1)
-    return distances[kept].view(shape), positions[kept].view(shape)
+    if out is not None:
+        _check_out(out, (len(rows), k), common_dtype(rows, bank))
+    return search(rows, bank, k, exclude_self=exclude_self, out=out)
 
 
 def _check_out(out: tuple[Tensor, Tensor], shape: tuple[int, int], dtype: torch.dtype) -> None:

@@ -43,23 +43,32 @@ def search(
     exclude_self: bool = False,
     dtype: torch.dtype | None = None,
     index: Index | None = None,
+    out: tuple[Tensor, Tensor] | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """The k nearest points of the bank for each query, k from 0, as `nearest_neighbors` gives them.
+    """The k nearest points of the bank for each query, k from 0, as `nearest_neighbors` gives them, maybe in `out`.
 
     With an index, which excludes no point, they are the nearest of those that it proposes (`approximate`).
     """
     dtype, device = dtype or common_dtype(queries, bank), queries.x.device
-    distances = torch.empty(len(queries), k, dtype=dtype, device=device)
-    positions = torch.empty(len(queries), k, dtype=torch.int64, device=device)
+    if out is None:
+        shape = len(queries), k
+        out = torch.empty(shape, dtype=dtype, device=device), torch.empty(shape, dtype=torch.int64, device=device)
+    center = bank.center().to(device, dtype)
     zero = queries.zero()
     some = zero.nonzero().flatten().to(device)
-    distances[some], positions[some] = _from_the_origin(some, bank, k, exclude_self, like=distances)
-    center, size = bank.center().to(distances), max(1, BLOCK // max(1, bank.x.shape[1]))
+    _put(some, _from_the_origin(some, bank, k, exclude_self, like=center), out)
+    size = max(1, BLOCK // max(1, k, bank.x.shape[1]))
     for which in (~zero).nonzero().flatten().to(device).split(size) if k else []:
         if len(which):
             block = _Search.of(queries, bank, center, which, exclude_self)
-            distances[which], positions[which] = block.nearest(k) if index is None else block.among(index, k)
-    return distances, positions
+            _put(which, block.nearest(k) if index is None else block.among(index, k), out)
+    return out
+
+
+def _put(rows: Tensor, found: tuple[Tensor, Tensor], out: tuple[Tensor, Tensor]) -> None:
+    """Write what was found for some queries (q,) to their rows, which may lie on another device."""
+    for whole, values in zip(out, found, strict=True):
+        whole[rows.to(whole.device)] = values.to(whole.device)
 
 
 def common_dtype(queries: Rows, bank: Rows) -> torch.dtype:
