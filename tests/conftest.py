@@ -7,7 +7,6 @@ import pickle
 import shutil
 import subprocess
 import sys
-from functools import cache
 from pathlib import Path
 
 import forks
@@ -56,20 +55,20 @@ def pytest_collection_modifyitems(items):
 
 def pytest_collection_finish(session):
     """What is imported by now stays: no collection of garbage need look through it."""
-    gc.freeze()
+    keep_what_is_there()
 
 
-def pytest_runtest_teardown():
-    """Nor the compiler, which the first optimizer imports: Accelerate collects garbage after each training."""
-    if "torch._dynamo" in sys.modules:
-        keep_what_is_imported()
+def pytest_runtest_teardown(item, nextitem):
+    """Nor through what is imported later, or left by a file: Accelerate collects garbage after each training."""
+    if nextitem is None or nextitem.path != item.path or len(sys.modules) > keep_what_is_there.modules:
+        keep_what_is_there()
 
 
-@cache
-def keep_what_is_imported():
-    """Once, as tests may leave garbage that is to be collected."""
+def keep_what_is_there():
+    """Have collections of garbage leave out all that is no garbage now."""
     gc.collect()
     gc.freeze()
+    keep_what_is_there.modules = len(sys.modules)
 
 
 @pytest.fixture(params=["pretended", pytest.param("cuda", marks=pytest.mark.cuda)])

@@ -105,7 +105,7 @@ def test_ctrl_c_keeps_what_a_training_has_done(tmp_path):
 
 @pytest.mark.skipif(os.name != "posix", reason="sends a POSIX signal")
 def test_an_interrupt_is_130_and_the_same_command_goes_on(snnl, tmp_path):
-    arguments = ["study", "toy", "--preset", "smoke", "--seeds", "3", "--jobs", "1", "--json"]
+    arguments = ["study", "toy", "--preset", "smoke", "--seeds", "3", "--jobs", "1", "--svg-only", "--json"]
     command = [sys.executable, str(ROOT / "cli.py"), *arguments]
     running = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120

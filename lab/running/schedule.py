@@ -97,9 +97,13 @@ def do(
     started: Callable[[CellFolder], None],
     ended: Callable[[CellFolder, bool], None] = lambda folder, well: None,
     *,
+    costs: Mapping[Path, float] | None = None,
     wait: bool = True,
 ) -> Outcome:
     """Do cells side by side, each when those that it needs are done. One that fails leaves the others going.
+
+    Of those that can be done the one comes first from which it is the longest way to the end, so that no place is left
+    with a long cell when all others are done (list scheduling by critical path; Hu 1961, Graham 1969).
 
     Args:
         folders: the cells to do, needs first; what they need besides is finished already.
@@ -107,12 +111,13 @@ def do(
         places: how many it does at a time.
         started: told of each cell as it is handed over.
         ended: told of each whose work has ended, and whether it has well.
+        costs: how long each takes, by its folder, in any unit; without, they are done in the order given.
         wait: for the end of what an executor that queues has taken.
 
     Raises:
         KeyboardInterrupt: the executor is closed first, so that trainings save; what is unfinished can go on later.
     """
-    outcome, order, taken = Outcome(), _Order(folders), set[Path]()
+    outcome, order, taken = Outcome(), _Order(folders, costs or {}), set[Path]()
     over: SimpleQueue[Future[None]] = SimpleQueue()
     busy: dict[Future[None], CellFolder] = {}
     try:
@@ -154,7 +159,7 @@ def _missing(folder: CellFolder, taken: set[Path]) -> Failure | None:
 class _Order:
     """Which cells can be done: those whose needs are over, that is done, failed, or in a queue before them."""
 
-    def __init__(self, folders: Iterable[CellFolder]) -> None:
+    def __init__(self, folders: Iterable[CellFolder], costs: Mapping[Path, float]) -> None:
         """`folders`: needs first."""
         self._folders = [*folders]
         self._numbers = {folder.path: number for number, folder in enumerate(self._folders)}
@@ -164,19 +169,33 @@ class _Order:
             self._needs.append({self._numbers[need] for need in needs_of(folder) if need in self._numbers})
             for need in self._needs[-1]:
                 self._needers[need].append(number)
-        self._ready = [number for number, needs in enumerate(self._needs) if not needs]
+        self._ways = self._longest_ways(costs)
+        self._ready: list[tuple[float, int]] = []
+        for number, needs in enumerate(self._needs):
+            if not needs:
+                self._add(number)
+
+    def _longest_ways(self, costs: Mapping[Path, float]) -> list[float]:
+        """What each cell costs with the dearest chain of those that wait for it."""
+        ways = [costs.get(folder.path, 0.0) for folder in self._folders]
+        for number in reversed(range(len(ways))):
+            ways[number] += max((ways[needer] for needer in self._needers[number]), default=0.0)
+        return ways
+
+    def _add(self, number: int) -> None:
+        heappush(self._ready, (-self._ways[number], number))
 
     def take(self) -> CellFolder | None:
         """The next cell to do; one that another command is at work on comes last, as it has to be waited for."""
-        later: list[int] = []
-        while self._ready and self._folders[self._ready[0]].held:
-            later.append(heappop(self._ready))
-        if not self._ready and later:
-            self._ready = [later.pop(0)]
+        held: list[tuple[float, int]] = []
+        while self._ready and self._folders[self._ready[0][1]].held:
+            held.append(heappop(self._ready))
+        if not self._ready and held:
+            self._ready = [held.pop(0)]
         taken = heappop(self._ready) if self._ready else None
-        for number in later:
-            heappush(self._ready, number)
-        return None if taken is None else self._folders[taken]
+        for one in held:
+            heappush(self._ready, one)
+        return None if taken is None else self._folders[taken[1]]
 
     def over(self, folder: CellFolder) -> None:
         """Those that need a cell need not wait for it any more."""
@@ -184,4 +203,4 @@ class _Order:
         for needer in self._needers.pop(number, []):
             self._needs[needer].discard(number)
             if not self._needs[needer]:
-                heappush(self._ready, needer)
+                self._add(needer)

@@ -113,7 +113,7 @@ def do_cells(
     display = Display(costs, min(slots, len(folders)), known=timed, queue=executor if place.queues else None)
     shown: AbstractContextManager[Any] = display if progress else nullcontext()
     with shown:
-        outcome = schedule.do(list(folders), executor, slots, display.started, display.ended, wait=wait)
+        outcome = schedule.do(list(folders), executor, slots, display.started, display.ended, costs=costs, wait=wait)
     outcome.broken |= damaged
     cells = {folder.path: cell for folder, cell in folders.items()}
     if not place.queues:

@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 import time
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, Future
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from pathlib import Path
@@ -256,6 +256,42 @@ def test_a_cell_that_another_command_works_on_does_not_hold_up_the_others(tmp_pa
     outcome = do(folders, 1, started)
     assert order == [folder.path for folder in (*folders[1:], folders[0])]
     assert len(outcome.done) == 3
+
+
+class Now:
+    """Cells are done when they are handed over; what is done is nothing."""
+
+    queues, waiting = False, {}
+
+    def submit(self, folder):
+        future = Future()
+        future.set_result(None)
+        return future
+
+    def close(self):
+        pass
+
+
+@pytest.mark.parametrize(
+    "costs, order",
+    [
+        ({}, "a b c d e"),
+        ({"a": 2, "b": 3, "c": 1, "d": 5, "e": 4}, "b d e a c"),
+        ({"a": 1, "b": 1, "c": 9, "d": 2, "e": 2}, "a c b d e"),  # of equals the first
+        ({"e": 1}, "e a b c d"),
+    ],
+)
+def test_what_the_longest_way_hangs_on_is_done_first(tmp_path, costs, order):
+    """c needs a and d needs b: no place is left with a long cell when the others are done."""
+    a, b = cell("double", 1), cell("double", 2)
+    cells = dict(zip("abcde", [a, b, cell("double", 3, [a]), cell("double", 4, [b]), cell("double", 5)], strict=True))
+    folders = {name: CellFolder.create(one, tmp_path, LOCAL) for name, one in cells.items()}
+    started, names = [], {folder.path: name for name, folder in folders.items()}
+    by_path = {folders[name].path: cost for name, cost in costs.items()}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(CellFolder, "done", True)
+        schedule.do(folders.values(), Now(), 1, lambda folder: started.append(names[folder.path]), costs=by_path)
+    assert " ".join(started) == order
 
 
 def test_a_schedule_wants_no_more_of_an_executor_than_to_submit_and_to_close(tmp_path, monkeypatch):

@@ -234,36 +234,36 @@ def start(made):
 
 
 def test_of_two_commands_one_works_and_the_other_finds_it_done(tmp_path):
-    made = folder(tmp_path, "together", number=1)
+    made = folder(tmp_path, "beside", number=1)
     both = [start(made), start(made)]
     said = [one.communicate(timeout=120) for one in both]
     assert [one.returncode for one in both] == [0, 0], said
-    assert len(made.rows()) == 2 and made.done
+    assert len(made.rows()) == 1 and made.done
 
 
 def test_processes_end_with_the_command_that_started_them(tmp_path):
-    made = folder(tmp_path, "together", number=600)
+    made = folder(tmp_path, "beside", number=600)
     command = start(made)
-    wait_for(lambda: len(made.rows()) == 2)
+    wait_for(lambda: len(made.rows()) == 1)
     command.send_signal(signal.SIGKILL)
     command.communicate()
     wait_for(lambda: not processes_of(made))
-    again = folder(tmp_path, "together", number=600)
+    again = folder(tmp_path, "beside", number=600)
     again.event("still there")
     assert not again.done
 
 
 def test_a_command_whose_torchrun_was_killed_starts_another(tmp_path):
-    made = folder(tmp_path, "together", number=3)
+    made = folder(tmp_path, "beside", number=3)
     command = start(made)
-    wait_for(lambda: len(made.rows()) == 2)
+    wait_for(lambda: len(made.rows()) == 1)
     (starter,) = [number for number in processes_of(made) if torchrun.__file__.encode() in command_line(number)]
     os.kill(int(starter), signal.SIGKILL)
     said = command.communicate(timeout=60)
     assert command.returncode == 0, said
     events = (made.path / "events.jsonl").read_text()
-    assert made.done and events.count('"summed"') == 2, "once by each torchrun"
-    assert len(made.rows()) == 2, "those of the broken attempt are not counted"
+    assert made.done and events.count('"begun work"') == 2, "once by each torchrun"
+    assert len(made.rows()) == 1, "those of the broken attempt are not counted"
 
 
 def begun(made):

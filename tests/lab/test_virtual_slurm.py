@@ -130,7 +130,7 @@ def test_a_study_is_left_in_the_queue_listed_collected_and_the_same(tmp_path, mo
         cli.main([*words], standalone_mode=False)
         return capsys.readouterr().out
 
-    command = ["study", "toy", "--preset", "smoke", "--json"]
+    command = ["study", "toy", "--preset", "smoke", "--svg-only", "--json"]
     command += [str(word) for name, value in SMALL.items() for word in (f"--{name}", value)]
     command += ["--executor", "slurm", "--slurm", "comment=toy"]
     queued = json.loads(said_by(*command, "--slurm", "hold", "--detach").splitlines()[-1])

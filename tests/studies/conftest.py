@@ -55,7 +55,8 @@ def planted(snnl, once):
     arguments = ["--n", "24", "--spaces", "pixels", "--faults", "noise,copies", "--draws", "4", "--training", "60"]
 
     def make(home):
-        done = snnl("study", "measures", "--preset", "smoke", *arguments, "--executor", "here", "--json", cwd=home)
+        place = ["--executor", "here", "--svg-only", "--json"]
+        done = snnl("study", "measures", "--preset", "smoke", *arguments, *place, cwd=home)
         assert done.returncode == 0, done.stderr
         return done
 

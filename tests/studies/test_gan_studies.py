@@ -135,7 +135,7 @@ def reports(snnl, tmp_path_factory):
     """Both smoke studies, the second of which takes what the first has done: (folder, what it said) by name."""
     home, found = tmp_path_factory.mktemp("gan studies"), {}
     for name in ("gan-architectures", "gan-objective"):
-        less = ["--kimg", "0.5", "--n", "50", "--runs", "runs", "--executor", "here", "--json"]
+        less = ["--kimg", "0.5", "--n", "50", "--runs", "runs", "--executor", "here", "--svg-only", "--json"]
         done = snnl("study", name, "--preset", "smoke", *less, cwd=home)
         assert done.returncode == 0, done.stderr
         said = json.loads(done.stdout.splitlines()[-1])

@@ -121,7 +121,7 @@ def smoke(snnl, once):
     """The smoke study, run once: its home, and what the command printed."""
 
     def make(home):
-        place = ["--runs", "runs", "--executor", "here", "--json"]
+        place = ["--runs", "runs", "--executor", "here", "--svg-only", "--json"]
         done = snnl("study", "transfer", "--preset", "smoke", *place, cwd=home)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout.splitlines()[-1])

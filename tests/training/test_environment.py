@@ -68,6 +68,7 @@ def test_what_a_launcher_left_behind_decides_nothing(trained, plain, left):
 
 
 def test_a_study_is_done_where_a_launcher_left_its_rank(snnl, tmp_path):
-    done = snnl("study", "toy", "--preset", "smoke", "--seeds", "1", "--json", cwd=tmp_path, RANK="2")
+    command = ["study", "toy", "--preset", "smoke", "--seeds", "1", "--svg-only", "--json"]
+    done = snnl(*command, cwd=tmp_path, RANK="2")
     assert done.returncode == 0 and '"run": 1' in done.stdout
     assert next((tmp_path / "runs" / "cells").iterdir()).joinpath("DONE").exists()

@@ -147,6 +147,7 @@ def test_workers_end_with_their_parent(folder, tmp_path):
     workers = []
     while len(workers) < 2:
         line = parent.stdout.readline()
+        assert line, "it ended before its workers were at work"
         workers += [int(line.split()[-1])] if line.startswith("at work") else []
     parent.kill()
     parent.wait()
