@@ -1,5 +1,6 @@
 """The command line of the SNNL workbench: how a command ends, and what is said then."""
 
+import gc
 import os
 import sys
 import traceback
@@ -9,6 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent
 INSTALL = "make .venv/installed makes an environment, for .venv/bin/python cli.py; in one of your own, pip install -e ."
 
+gc.set_threshold(50_000, 50, 100)  # libraries and drawings are many objects that stay, and steps leave none in cycles
 if sys.version_info < (3, 11):  # noqa: UP036 - who has an older one is told
     sys.exit(f"Error: Python 3.11 or newer is needed, and {sys.executable} is older. With it, {INSTALL}")
 try:

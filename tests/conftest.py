@@ -18,6 +18,7 @@ from lab.cells.record import read_study
 
 ROOT = Path(__file__).resolve().parent.parent
 CLI = ROOT / "cli.py"
+gc.set_threshold(50_000, 50, 100)  # as in cli.py
 sys.dont_write_bytecode = False  # hundreds of processes import the same code: it is compiled once
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 QUICK = ("evaluation", "metrics", "outside", "snnl_core")
@@ -146,7 +147,7 @@ def study(snnl, once, tmp_path_factory):
     arguments = ["study", "gan-entanglement", "--preset", "smoke", "--runs", "my runs", "--json"]
 
     def make(home):
-        done = snnl(*arguments, cwd=home, anew=True)
+        done = snnl(*arguments, cwd=home)
         assert done.returncode == 0, done.stderr
         return done
 

@@ -21,7 +21,8 @@ from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).resolve().parent.parent
 LIBRARIES = """
-accelerate click jinja2 numpy pandas PIL.Image pydantic rich.progress safetensors.torch scipy.stats torch torch._dynamo
+accelerate click filelock jinja2 numpy pandas PIL.Image pydantic.dataclasses pydantic.fields pydantic.main
+pydantic.functional_validators pytest rich.progress safetensors.torch scipy.stats tomllib torch torch._dynamo
 matplotlib.figure matplotlib.backends.backend_agg matplotlib.backends.backend_pdf matplotlib.backends.backend_svg
 sklearn.decomposition sklearn.manifold torchvision.models.feature_extraction
 """.split()

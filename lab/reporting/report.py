@@ -170,6 +170,7 @@ def _write_figure(figure: Figure, folder: Path, formats: Sequence[str], styles: 
 
     # The salt and the fonts are read at saving; a drawing need not come from `new_figure`.
     with mpl.rc_context(STYLE), unweighed():  # type: ignore[arg-type]
+        _settle_empty_labels(figure.drawing)
         if engine := figure.drawing.get_layout_engine():  # laid out once, and not for each format
             engine.execute(figure.drawing)
             figure.drawing.set_layout_engine(None)
@@ -182,3 +183,11 @@ def _write_figure(figure: Figure, folder: Path, formats: Sequence[str], styles: 
         figure.data.to_csv(aside, index=False)
     svg = (folder / f"{figure.name}.svg").read_bytes()
     return inlined(svg, figure.caption, told, styles)
+
+
+def _settle_empty_labels(drawing: "Drawing") -> None:
+    """Give labels without a word a place: matplotlib looks for one among all the ticks, several times a panel."""
+    for axes in drawing.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            if not axis.get_label_text():
+                axis.set_label_coords(0, 0)

@@ -3,6 +3,7 @@
 Trials are draws of images: they take the place of seeds.
 """
 
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from lab.cells.rows import pick
@@ -35,38 +36,41 @@ def powers(table: "pd.DataFrame", key: _power.Key, **which: object) -> "pd.DataF
     return pick(table, kind="power", side=side, metric=metric, **which)
 
 
-def of_one(table: "pd.DataFrame", key: _power.Key) -> "pd.DataFrame":
-    """The rows of one measure, and those that tell on how many draws they rest: quicker to look through than all."""
-    side, metric = key
-    own = (table["side"] == side) & (table["metric"] == metric)
-    return table[own | (table["kind"] == "draws")]
-
-
 def draws(table: "pd.DataFrame", fault: str, space: str, n: int) -> int:
     """On how many draws the powers of a fault rest; 0 where it was not planted."""
     found = pick(table, kind="draws", group=fault, space=space, n=n)["value"]
     return int(found.iloc[0]) if len(found) else 0
 
 
-def power(table: "pd.DataFrame", key: _power.Key, fault: str, amount: float, space: str, n: int) -> Estimate | None:
-    """The share of draws in which a measure notices a fault, with its exact interval; None where it was not planted."""
-    found = powers(table, key, group=fault, setting=f"{amount:g}", space=space, n=n)["value"]
-    trials = draws(table, fault, space, n)
-    return share_interval(round(float(found.iloc[0]) * trials), trials) if len(found) and trials else None
+class Measured:
+    """What one measure sees, ready to be looked up many times."""
 
+    def __init__(self, table: "pd.DataFrame", key: _power.Key) -> None:
+        """Take the rows of a measure, and those that tell on how many draws they rest."""
+        own, trials = powers(table, key), pick(table, kind="draws")
+        places = [[*zip(rows["group"], rows["space"], rows["n"], strict=True)] for rows in (own, trials)]
+        self._draws = dict(zip(places[1], map(int, trials["value"]), strict=True))
+        self._powers: dict[tuple[str, str, int], dict[str, float]] = defaultdict(dict)
+        for place, amount, value in zip(places[0], own["setting"], own["value"], strict=True):
+            self._powers[place][amount] = value
 
-def seen_from(table: "pd.DataFrame", key: _power.Key, fault: str, space: str, n: int) -> float | None:
-    """The smallest amount from which on the power is 0.8 at least; infinite if there is none, None if not measured."""
-    rows = powers(table, key, group=fault, space=space, n=n)
-    by_amount = sorted(zip(rows["setting"].astype(float), rows["value"], strict=True), reverse=True)
-    if not by_amount:
-        return None
-    smallest = float("inf")
-    for amount, value in by_amount:
-        if value < SEEN:
-            break
-        smallest = amount
-    return smallest
+    def power(self, fault: str, amount: float, space: str, n: int) -> Estimate | None:
+        """The share of draws in which a fault is noticed, with its exact interval; None where it was not planted."""
+        place = fault, space, n
+        trials, value = self._draws.get(place, 0), self._powers.get(place, {}).get(f"{amount:g}")
+        return share_interval(round(value * trials), trials) if trials and value is not None else None
+
+    def seen_from(self, fault: str, space: str, n: int) -> float | None:
+        """The smallest amount from which on the power is 0.8 at least; infinite if none, None if not measured."""
+        by_amount = self._powers.get((fault, space, n), {})
+        if not by_amount:
+            return None
+        smallest = float("inf")
+        for amount, value in sorted(((float(amount), value) for amount, value in by_amount.items()), reverse=True):
+            if value < SEEN:
+                break
+            smallest = amount
+        return smallest
 
 
 def sight(
@@ -74,7 +78,7 @@ def sight(
 ) -> Estimate | None:
     """The power of a measure in the features, or in pixels."""
     space = _space(table, in_pixels)
-    return None if space is None else power(table, key, fault, amount, space, n)
+    return None if space is None else Measured(table, key).power(fault, amount, space, n)
 
 
 def blindness(

@@ -7,7 +7,7 @@ from lab.cells.rows import pick
 from lab.reporting.plots import GREY, colours, legend, new_figure, panels, plotted, write_on
 from lab.reporting.report import Figure
 from lab.reporting.told import tell
-from studies.measures.effects import SEEN, of_one, power, powers, seen_from
+from studies.measures.effects import SEEN, Measured, powers
 from studies.measures.names import called
 from tasks import _faults, _power
 
@@ -63,12 +63,12 @@ def heat_map(table: "pd.DataFrame", space: str, sizes: Sequence[int], faults: Se
     figure = new_figure(1.7 + 0.42 * len(faults) * len(sizes), 0.9 + 0.22 * len(keys))
     axes = figure.subplots(1, len(sizes), squeeze=False, sharey=True)[0]
     data = []
-    measured = {key: of_one(table, key) for key in keys}
+    measured = {key: Measured(table, key) for key in keys}
     for axis, n in zip(axes, sizes, strict=True):
         image = [[to_rgba(UNKNOWN)] * len(faults) for _ in keys]
         for y, key in enumerate(keys):
             for x, fault in enumerate(faults):
-                found = seen_from(measured[key], key, fault, space, n)
+                found = measured[key].seen_from(fault, space, n)
                 if found is None:
                     continue
                 amounts = _faults.FAULTS[fault].amounts
@@ -125,11 +125,11 @@ def over_n(table: "pd.DataFrame", space: str, sizes: Sequence[int], faults: Sequ
     import pandas as pd
 
     figure, axes = panels(len(faults), 4, 2.0, "images a side", "power")
-    data, measured = [], {key: of_one(table, key) for key in BRIEF}
+    data, measured = [], {key: Measured(table, key) for key in BRIEF}
     for axis, fault in zip(axes, faults, strict=True):
         amount = _faults.FAULTS[fault].amounts[MIDDLE]
         for place, (key, colour) in enumerate(colours(BRIEF).items()):
-            found = [(n, power(measured[key], key, fault, amount, space, n)) for n in sizes]
+            found = [(n, measured[key].power(fault, amount, space, n)) for n in sizes]
             known = [(n * (1 + 0.03 * (place - 2.5)), one) for n, one in found if one is not None]
             if not known:
                 continue

@@ -9,7 +9,7 @@ from lab.reporting.report import Figure, Report, Section
 from lab.reporting.statistics import share_interval
 from lab.reporting.tables import Entry, Rows, Table, columns
 from studies.measures import figures
-from studies.measures.effects import NOTHING, draws, of_one, power, powers, seen_from, sizes, spaces
+from studies.measures.effects import NOTHING, Measured, draws, powers, sizes, spaces
 from studies.measures.names import FAMILIES, FAMILY_OF, called
 from tasks import _faults, _power
 
@@ -73,8 +73,8 @@ def _seen_table(table: "pd.DataFrame", space: str, n: int, faults: list[str], na
     seconds = pick(table, kind="cost", space=space, n=n).set_index("group")["value"]
     rows: Rows = []
     for key in _power.ALL:
-        own = of_one(table, key)
-        found = [seen_from(own, key, fault, space, n) for fault in faults]
+        own = Measured(table, key)
+        found = [own.seen_from(fault, space, n) for fault in faults]
         if any(one is not None for one in found):
             cost = seconds.get(FAMILY_OF.get(key[1], ""), None)
             rows.append([called(key), *map(_amount, found), "-" if cost is None else float(cost)])
@@ -94,9 +94,9 @@ def _power_table(table: "pd.DataFrame", space: str, n: int, faults: list[str], n
     """Every power at one n, with its interval."""
     rows: Rows = []
     most = max((len(_faults.FAULTS[fault].amounts) for fault in faults), default=0)
-    measured = {key: of_one(table, key) for key in _power.ALL}
+    measured = {key: Measured(table, key) for key in _power.ALL}
     for key, fault in product(_power.ALL, faults):
-        found = [power(measured[key], key, fault, amount, space, n) for amount in _faults.FAULTS[fault].amounts]
+        found = [measured[key].power(fault, amount, space, n) for amount in _faults.FAULTS[fault].amounts]
         if any(found):
             entries = ["-" if one is None else one for one in found]
             rows.append([called(key), fault, *entries, *["-"] * (most - len(entries))])

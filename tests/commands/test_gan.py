@@ -16,7 +16,7 @@ def test_samples_of_a_trained_gan(study, snnl):
 
 def test_one_gan_is_trained_once(snnl, tmp_path):
     arguments = ["gan", "train", "wgan-gp", "--kimg", "1", "--width", "4", "--runs", "here", "--json"]
-    first, second = (snnl(*arguments, cwd=tmp_path, anew=anew) for anew in (True, False))
+    first, second = (snnl(*arguments, cwd=tmp_path) for _ in range(2))
     one, two = (json.loads(done.stdout.splitlines()[-1]) for done in (first, second))
     assert one == two and one["rows"] > 10
     assert "gan sample" in first.stderr

@@ -22,7 +22,7 @@ def test_exported_results_are_redrawn_without_the_runs(study, snnl, tmp_path):
         path for path in kept if path.suffix in {".safetensors", ".pt"} or path.name in {"events.jsonl", "lock"}
     ]
     assert not [path for path in kept if path.is_file() and str(home).encode() in path.read_bytes()]
-    redrawn = snnl("report", done.stdout.strip(), "--svg-only", "--json")
+    redrawn = snnl("report", done.stdout.strip(), "--json")
     again = json.loads(redrawn.stdout.splitlines()[-1])
     assert again["verdicts"] == result["verdicts"]
     assert again["cells"] == {"total": 11, "run": 0, "cached": 11, "failed": 0}

@@ -12,8 +12,8 @@ from snnl_core import kernel, pairs, tiles
 def path(request, monkeypatch):
     """Each way of working, whatever the number of points; the kernel's wherever it has room."""
     monkeypatch.setattr(pairs, "SMALL", 1000 if request.param == "direct" else 0)
-    monkeypatch.setattr(tiles, "ROWS", 5)
-    monkeypatch.setattr(tiles, "ENTRIES", 5 * 6)
+    monkeypatch.setattr(tiles, "ROWS", 8)
+    monkeypatch.setattr(tiles, "ENTRIES", 8 * 9)
     if request.param == "tiles":
         monkeypatch.setattr(kernel, "ROOM", {torch.float32: -1.0, torch.float64: -1.0})
     return request.param

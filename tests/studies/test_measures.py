@@ -13,7 +13,7 @@ from lab.config import with_preset
 from lab.errors import UsageError
 from lab.reporting.verdicts import judge
 from studies import measures
-from studies.measures.effects import power, seen_from
+from studies.measures.effects import Measured
 from studies.measures.names import FAMILIES, called
 from tasks import _faults, _power
 
@@ -114,15 +114,15 @@ def rows(key, fault, powers, space=SPACE, n=N):
 def test_a_fault_is_seen_from_where_the_power_stays_high(powers, expected):
     key = ("real", "entanglement")
     table = build_table(rows(key, "dropped", powers))
-    assert seen_from(table, key, "dropped", SPACE, N) == expected
+    assert Measured(table, key).seen_from("dropped", SPACE, N) == expected
 
 
 def test_a_power_has_the_exact_interval_of_its_draws():
     key = ("real", "entanglement")
-    found = power(build_table(rows(key, "dropped", (0.0, 1.0))), key, "dropped", 0.2, SPACE, N)
+    found = Measured(build_table(rows(key, "dropped", (0.0, 1.0))), key).power("dropped", 0.2, SPACE, N)
     assert (found.value, found.high, found.n) == (1.0, 1.0, DRAWS)
     assert found.low == pytest.approx(0.025 ** (1 / DRAWS))
-    assert power(build_table([]), key, "dropped", 0.2, SPACE, N) is None
+    assert Measured(build_table([]), key).power("dropped", 0.2, SPACE, N) is None
 
 
 def verdicts(*measured):
