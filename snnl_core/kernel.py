@@ -84,6 +84,9 @@ class Kernel:
     def gradient(self, masses: Masses, upstream: Tensor) -> Tensor:
         """The gradient of sum(upstream * loss) with respect to the points (n, d). What was kept is given up."""
         pulls = masses.pulls(upstream) * self.scale
+        # f_i f_j (c_i + c_j) is of rank two.
+        left = [torch.stack([pull, self.scale], 1) for pull in pulls]
+        right = [torch.stack([self.scale, pull]) for pull in pulls]
 
         def derivatives(tile: Tile, work: list[Tensor]) -> Tensor:
             spare, total, part = work
@@ -91,10 +94,7 @@ class Kernel:
             kernel = self._load(tile, spare) if kernel is None else kernel
             for place, (kind, where) in enumerate(parts(self.points, self.points, tile)):
                 out = part if place else total
-                # f_i f_j (c_i + c_j) is of rank two.
-                left = torch.stack([pulls[kind, tile.rows], self.scale[tile.rows]], 1)
-                right = torch.stack([self.scale[tile.columns], pulls[kind, tile.columns]])
-                torch.mm(left, right, out=out)
+                torch.mm(left[kind][tile.rows], right[kind][:, tile.columns], out=out)
                 if where is not None:
                     out.mul_(where)
             return (total.add_(part) if place else total).mul_(kernel)

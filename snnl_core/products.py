@@ -119,13 +119,9 @@ def _combines(weights: Tensor, x: Tensor) -> bool:
 
 def _suits(multiplications: int, entries: int, *whole: Tensor) -> bool:
     """Whether a product is one for oneDNN; `whole` is to be contiguous: by strides it takes a hundred times as long."""
-    return (
-        multiplications >= FEWEST
-        and entries <= LARGEST
-        and all(x.dtype == torch.float32 and x.device.type == "cpu" and x.is_contiguous() for x in whole)
-        and way() == ONEDNN
-        and _works()
-    )
+    if multiplications < FEWEST or entries > LARGEST or not all(x.is_cpu and x.dtype == torch.float32 for x in whole):
+        return False
+    return way() == ONEDNN and all(x.is_contiguous() for x in whole) and _works()
 
 
 def _linear(a: Tensor, b: Tensor, plus: Tensor | None) -> Tensor:

@@ -199,11 +199,19 @@ def parts(a: Points, b: Points, tile: Tile) -> list[tuple[int, Tensor | None]]:
         return [(OTHERS, None)]
     if not (tile.others or tile.itself):
         return [(OWN, None)]
+    apart = _apart(a, b, tile) if tile.itself else None
+    if not tile.others:
+        return [(OWN, apart)]
     own = (a.codes[tile.rows, None] == b.codes[tile.columns]).to(a.x.dtype)
-    found: list[tuple[int, Tensor | None]] = [(OTHERS, 1 - own)] if tile.others else []
-    if tile.itself:
-        own -= (a.positions[tile.rows, None] == b.positions[tile.columns]).to(a.x.dtype)
-    return [(OWN, own), *found]
+    others = 1 - own
+    return [(OWN, own if apart is None else own.mul_(apart)), (OTHERS, others)]
+
+
+def _apart(a: Points, b: Points, tile: Tile) -> Tensor:
+    """Where a row and a column of a tile are two points: 1, and 0 where they are the same."""
+    if tile.diagonal:
+        return a.x.new_ones(tile.shape).fill_diagonal_(0)
+    return (a.positions[tile.rows, None] != b.positions[tile.columns]).to(a.x.dtype)
 
 
 class Workspace:
