@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from snnl_core import kernel, products
 from snnl_core.anchors import Anchors
 from snnl_core.distances import median
-from snnl_core.masses import LOG2_E, LOWEST, Mass, Masses
+from snnl_core.masses import LOG2_E, LOWEST, Masses
 
 ENTRIES = 1 << 20
 """Weights computed at once, at most, when several temperatures are asked for."""
@@ -87,13 +87,13 @@ class Batch(Anchors):
         parts = {name: getattr(self, name).index_select(0, picked) for name in ("distances", "own", "others")}
         found = replace(self, rows=picked if self.rows is None else self.rows[picked], **parts)
         # What is worked out once for all need not be for some.
-        nearest, excess = [nearest[picked] for nearest in self._nearest], self._excess.index_select(0, picked)
+        nearest, excess = self._nearest.index_select(1, picked), self._excess.index_select(0, picked)
         vars(found).update(_nearest=nearest, _excess=excess)
         return found
 
     @cached_property
-    def _nearest(self) -> list[Tensor]:
-        """The distance to the nearest point of the own class, and of others (a,); infinite where there is none."""
+    def _nearest(self) -> Tensor:
+        """The distance to the nearest point of the own class, and of others (2, a); infinite where there is none."""
         # Far is added where a point does not count: one operation, where a choice by mask is slow.
         far = torch.finfo(self.x.dtype).max / 2
         found = []
@@ -103,9 +103,9 @@ class Batch(Anchors):
                 distances.fill_diagonal_(far)
             else:
                 distances[torch.arange(len(self.rows), device=self.rows.device), self.rows] = far
-            nearest = distances.amin(1)
-            found.append(nearest.masked_fill_(nearest >= far, math.inf))
-        return found
+            found.append(distances.amin(1))
+        nearest = torch.stack(found)
+        return nearest.masked_fill_(nearest >= far, math.inf)
 
     @cached_property
     def _excess(self) -> Tensor:
@@ -140,8 +140,7 @@ class Batch(Anchors):
 
     def _masses(self, sums: Tensor, betas: Tensor) -> Masses:
         # Not relative, every nearest point counts as lying at 0.
-        own, others = self._nearest if self.relative else [torch.zeros_like(betas[0])] * 2
-        return Masses(Mass(own, sums[0]), Mass(others, sums[1]), betas)
+        return Masses(self._nearest if self.relative else torch.zeros_like(self._nearest), sums, betas)
 
     def _powers(self, betas: Tensor, orders: int) -> Tensor:
         """exp(-beta excess) excess^k for k = 0, 1, ... at inverse temperatures (q, a): (a, orders q, n)."""

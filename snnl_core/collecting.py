@@ -105,7 +105,7 @@ class _View(NamedTuple):
 
     def mass(self, kind: int) -> Mass:
         """What they have seen of one kind."""
-        return self.masses.kinds[kind].rows(self.where)
+        return Mass(self.masses.nearest[kind, self.where], self.masses.sums[kind, ..., self.where])
 
 
 _Found = tuple[_View, int, Mass]

@@ -70,15 +70,14 @@ class Kernel:
                     found.append((kind, tile.columns, torch.mv(counted.T, self.scale[tile.rows])))
             return found
 
-        totals = [mass.sums[0, 0] for mass in masses.kinds]
+        totals = masses.sums[:, 0, 0]
         x, room = self.points.x, partial(Workspace, self.points, self.points, 2)
         tiles = self._tiles(KEPT * x.numel() if keep else 0)
         for found in in_order(work, tiles, room, x, len(x) ** 2 * min(x.shape[1], SHARED) // SHARED):
             for kind, where, sums in found:
-                totals[kind][where] += sums
-        for mass in masses.kinds:
-            mass.nearest.zero_()
-            mass.sums.mul_(self.scale)
+                totals[kind, where] += sums
+        masses.nearest.zero_()
+        masses.sums.mul_(self.scale)
         return masses
 
     def gradient(self, masses: Masses, upstream: Tensor) -> Tensor:

@@ -40,15 +40,6 @@ class Mass:
     nearest: Tensor
     sums: Tensor
 
-    @classmethod
-    def empty(cls, anchors: int, temperatures: int, orders: int, like: Tensor) -> "Mass":
-        """No points yet."""
-        return cls(like.new_full((anchors,), math.inf), like.new_zeros(orders, temperatures, anchors))
-
-    def rows(self, rows: slice) -> "Mass":
-        """A view of some of the anchors."""
-        return Mass(self.nearest[rows], self.sums[..., rows])
-
     def add(self, other: "Mass", betas: Tensor) -> None:
         """Add the mass of other points, seen by the same anchors, at inverse temperatures (q, a)."""
         nearest = torch.minimum(self.nearest, other.nearest)
@@ -116,46 +107,60 @@ def softmax_weights(excess: Tensor, members: Tensor | None, beta: Tensor, out: T
 
 @dataclass(frozen=True)
 class Masses:
-    """The masses of the own class and of all others, as anchors see them at inverse temperatures betas (q, a).
+    """The masses of the own class and of all others, as anchors see them at several inverse temperatures.
 
     What is derived from them is 0 for an anchor that is not valid: one without another point of its class.
+
+    Attributes:
+        nearest: of each kind, as in `Mass` (2, a).
+        sums: the same (2, k, q, a).
+        betas: the inverse temperatures (q, a).
     """
 
-    own: Mass
-    others: Mass
+    nearest: Tensor
+    sums: Tensor
     betas: Tensor
 
     @classmethod
     def empty(cls, betas: Tensor, orders: int) -> "Masses":
         """No points yet, for anchors at inverse temperatures (q, a)."""
-        own, others = (Mass.empty(betas.shape[1], betas.shape[0], orders, betas) for _ in range(2))
-        return cls(own, others, betas)
+        return cls(betas.new_full((2, betas.shape[1]), math.inf), betas.new_zeros(2, orders, *betas.shape), betas)
 
     @property
-    def kinds(self) -> tuple[Mass, Mass]:
-        """The own class, and the others."""
-        return self.own, self.others
+    def kinds(self) -> list[Mass]:
+        """Views of the own class, and of the others."""
+        return [Mass(nearest, sums) for nearest, sums in zip(self.nearest, self.sums, strict=True)]
+
+    def add(self, other: "Masses") -> None:
+        """Add what the same anchors see of other points, at the same temperatures."""
+        for own, more in zip(self.kinds, other.kinds, strict=True):
+            own.add(more, self.betas)
 
     @property
     def orders(self) -> int:
         """How many moments they have."""
-        return len(self.own.sums)
+        return self.sums.shape[1]
 
     @cached_property
+    def _alone(self) -> Tensor:
+        return self.sums[0, 0, 0] == 0  # which NaN is not: what is not finite shows in the loss
+
+    @property
     def valid(self) -> Tensor:
         """Which anchors have another point of their class (a,)."""
-        return self.own.sums[0, 0] != 0  # which NaN is not: what is not finite shows in the loss
+        return ~self._alone
 
     @cached_property
     def _apart(self) -> Tensor:
         """How much farther the nearest of the own class is than the nearest other (a,); 0 where one is not there."""
-        return (self.own.nearest - self.others.nearest).nan_to_num_(0.0, 0.0, 0.0)
+        return (self.nearest[0] - self.nearest[1]).nan_to_num_(0.0, 0.0, 0.0)
 
     @cached_property
     def _log_ratio(self) -> Tensor:
         """u = log(others) - log(own) (q, a): -inf where there are no others or the anchor is not valid."""
-        ratio = (self.others.sums[0] / self.own.sums[0]).log_().addcmul_(self._apart, self.betas)
-        return ratio.masked_fill_(~self.valid, -math.inf)
+        own, others = self.sums[:, 0]
+        ratio = (others / own).log_().addcmul_(self._apart, self.betas)
+        return ratio.masked_fill_(self._alone, -math.inf)
 
     @cached_property
     def foreign(self) -> Tensor:
@@ -169,23 +174,25 @@ class Masses:
 
     def slopes(self) -> Tensor:
         """The first derivative of each anchor's loss in beta (q, a), from two moments."""
-        own, others = (mass.sums[1] / mass.sums[0] for mass in self.kinds)
+        own, others = self.sums[:, 1] / self.sums[:, 0]
         return _where_both(self.foreign * (self._apart + own - others))
 
     def derivatives(self) -> Tensor:
         """Each anchor's loss and its first and second derivative in beta (3, q, a), from three moments."""
-        own, others = (mass.sums[1:] / mass.sums[0] for mass in self.kinds)  # (2, q, a), about the nearest
-        slope = self._apart + own[0] - others[0]
-        bend = (1 - self.foreign) * slope.square() + (others[1] - others[0].square()) - (own[1] - own[0].square())
-        slope_bend = _where_both(self.foreign * torch.stack([slope, bend]))
-        return torch.cat([self.losses()[None], slope_bend])
+        means, squares = (self.sums[:, 1:] / self.sums[:, :1]).unbind(1)  # (2, q, a), about the nearest
+        own, others = torch.addcmul(squares, means, means, value=-1)  # the variances
+        slope = self._apart + means[0] - means[1]
+        bend = torch.addcmul(others - own, 1 - self.foreign, slope.square())
+        found = torch.stack([self.losses(), self.foreign * slope, self.foreign * bend])
+        _where_both(found[1:])
+        return found
 
     def shares(self) -> Tensor:
         """c (a,) such that c exp(-beta excess) is an anchor's softmax mass on a point of another class.
 
         At the first inverse temperature.
         """
-        return self.foreign[0] / self.others.sums[0, 0]
+        return self.foreign[0] / self.sums[1, 0, 0]
 
     def pulls(self, upstream: Tensor) -> Tensor:
         """For each kind (2, a), c such that d sum(upstream * loss) / d distance = beta c exp(-beta excess).
@@ -194,12 +201,14 @@ class Masses:
         """
         pull = upstream * self.foreign[0]
         # Where a kind of points is missing there is nothing to pull at.
-        sums = [kind.sums[0, 0].masked_fill(kind.sums[0, 0] == 0, math.inf) for kind in self.kinds]
-        return torch.stack([pull / sums[0], -pull / sums[1]])
+        sums = self.sums[:, 0, 0]
+        found = pull / sums.masked_fill(sums == 0, math.inf)
+        found[1].neg_()
+        return found
 
 
 def _where_both(values: Tensor) -> Tensor:
-    """The values of anchors that see both kinds of points; 0 for others, whose softmax is 0 / 0."""
+    """The values, in place, of anchors that see both kinds of points; 0 for others, whose softmax is 0 / 0."""
     return values.nan_to_num_(0.0, 0.0, 0.0)
 
 
@@ -207,5 +216,5 @@ def weighted(
     distances: Tensor, masses: Masses, kind: int, rows: slice, factors: Tensor, members: Tensor | None, out: Tensor
 ) -> Tensor:
     """factor_i exp(-beta_i (d_ij - nearest_i)) over one kind of pairs, into `out` (a, m); factors (n,)."""
-    excess = excess_over(distances, masses.kinds[kind].nearest[rows], members, out)
+    excess = excess_over(distances, masses.nearest[kind, rows], members, out)
     return softmax_weights(excess, members, masses.betas[0, rows], out).mul_(factors[rows, None])

@@ -37,7 +37,7 @@ def share_lost(anchors: Anchors, masses: Masses, coldest: float, *, of_loss: boo
         of_loss: only as far as it reaches the loss at the masses' first temperature: not, where classes are apart.
     """
     noise = torch.finfo(anchors.dtype).eps * anchors.squares
-    nearest = torch.minimum(masses.own.nearest, masses.others.nearest).clamp_min(coldest)
+    nearest = masses.nearest.amin(0).clamp_min(coldest)
     each = (noise / nearest).nan_to_num(0.0, posinf=1.0).clamp_max(1)
     each = (each * masses.foreign[0] if of_loss else each)[anchors.valid].double()
     total, count = anchors.agreed(anchors.total(torch.stack([each.sum(), torch.ones_like(each).sum()]))).tolist()

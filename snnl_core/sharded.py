@@ -18,7 +18,7 @@ from snnl_core.anchors import Anchors
 from snnl_core.collecting import class_masses, collect
 from snnl_core.distances import median
 from snnl_core.distributed import exchange, gather, reduced
-from snnl_core.masses import Mass, Masses
+from snnl_core.masses import Masses
 from snnl_core.pairs import SAMPLED, Progress
 from snnl_core.tiles import Points, Tile, oblong, square
 
@@ -122,8 +122,7 @@ class Sharded(_InProcesses):
             visitors = meeting.points(self.points)
             back = Masses.empty(meeting.columns(betas), orders)
             collect(*meeting.work(self.points, visitors), *meeting.ordered(masses, back))
-            for kind, theirs in zip(masses.kinds, back.kinds, strict=True):
-                kind.add(meeting.home(theirs, kind), betas)
+            masses.add(meeting.home(back, masses))
             if self.progress is not None:
                 self.progress(number, done / len(meetings))
         return masses
@@ -187,16 +186,15 @@ class _Meeting:
 
     def masses(self, own: Masses) -> Masses:
         """The guest's masses."""
-        kinds = [Mass(self.columns(kind.nearest), self.columns(kind.sums)) for kind in own.kinds]
-        return Masses(kinds[0], kinds[1], self.columns(own.betas))
+        return Masses(*(self.columns(values) for values in (own.nearest, own.sums, own.betas)))
 
-    def home(self, theirs: Mass, own: Mass) -> Mass:
+    def home(self, theirs: Masses, own: Masses) -> Masses:
         """Send the guest what it has seen here, and get what this process's points have seen at their host."""
         nearest, sums = (
             exchange(values, self.guest, self.host, tuple(like.shape))
             for values, like in ((theirs.nearest, own.nearest), (theirs.sums, own.sums))
         )
-        return Mass(nearest, sums)
+        return Masses(nearest, sums, own.betas)
 
     def work(self, own: Points, guests: Points) -> tuple[Points, Points, list[Tile]]:
         """The points of both, and the tiles that are this process's work."""
@@ -262,10 +260,8 @@ class SharedSample(_InProcesses):
         """What the anchors see at inverse temperatures (q, a), with so many moments."""
         here, everywhere = Masses.empty(betas, orders), Masses.empty(betas, orders)
         collect(self.anchors, self.points, oblong(self.anchors, self.points), here)
-        for own, whole in zip(here.kinds, everywhere.kinds, strict=True):
-            parts = zip(gather(own.nearest[None]), gather(own.sums[None]), strict=True)
-            for nearest, sums in parts:
-                whole.add(Mass(nearest, sums), betas)
+        for nearest, sums in zip(gather(here.nearest[None]), gather(here.sums[None]), strict=True):
+            everywhere.add(Masses(nearest, sums, betas))
         return everywhere
 
     def class_masses(self, masses: Masses, classes: int) -> Tensor:

@@ -100,6 +100,11 @@ class _Groups:
         return cls(anchors, groups, count, anchors.total(members[:, :-1].contiguous()))
 
     @cached_property
+    def _places(self) -> Tensor:
+        """Each anchor's group (p, a), the number behind the last one for none."""
+        return self.groups.remainder(self.count + 1)
+
+    @cached_property
     def sizes(self) -> Tensor:
         """How many members each group has (g,)."""
         return self.members.sum(0)
@@ -125,7 +130,8 @@ class _Groups:
         """Means of values (k, p, a) over the members of each group (k, g); NaN for an empty one."""
         totals = torch.zeros(len(values), self.count + 1, dtype=torch.float64, device=values.device)
         # Those of no group are counted behind the last one.
-        totals.index_add_(1, groups.remainder(self.count + 1).flatten(), values.flatten(1).double())
+        places = self._places if groups is self.groups else groups.remainder(self.count + 1)
+        totals.index_add_(1, places.flatten(), values.flatten(1).double())
         return self.anchors.agreed(self.anchors.total(totals[:, :-1]) / self.sizes)
 
     def _partitions(self, active: list[bool]) -> Tensor:

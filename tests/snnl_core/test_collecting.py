@@ -58,7 +58,7 @@ def test_an_anchor_far_from_all_others_counts_from_its_own_nearest_point(collect
     x, labels = cloud()
     x[4] += 1e4
     found, shared = collected(x, labels, torch.ones(1, N, dtype=torch.float64))
-    assert shared and bool(found.losses().isfinite().all()) and bool((found.own.sums[0] > 0).all())
+    assert shared and bool(found.losses().isfinite().all()) and bool((found.sums[0, 0] > 0).all())
 
 
 def test_who_has_no_temperature_costs_nothing(collected, monkeypatch):
