@@ -23,7 +23,7 @@ from lab.cells.cell import Cell
 from lab.cells.failure import Failure, read_failure
 from lab.cells.proofs import hashes_of
 from lab.cells.record import read_record, record_of
-from lab.cells.rows import COLUMNS, read_row
+from lab.cells.rows import COLUMNS, read_rows
 from lab.errors import WorkbenchError
 from lab.files import atomic_write, read_json, write_json
 from lab.hashing import text_hash
@@ -193,7 +193,7 @@ class CellFolder:
         path = self.path / layout.ROWS
         try:
             text = self._rows_text()
-            rows = [read_row(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+            rows = read_rows([line for line in text.splitlines(keepends=True) if line.endswith("\n")])
         except (OSError, ValueError) as error:
             raise WorkbenchError(f"{path} is damaged: remove its folder, and have it made anew.") from error
         if self.done and layout.end_of(self.path)["rows"] != text_hash(text):

@@ -1,6 +1,7 @@
 """The one tidy table: every number that a study shows is a row of it."""
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lab.files import from_json
@@ -13,17 +14,35 @@ COLUMNS = tuple(
 )
 """The columns, in order. kimg: thousands of real images shown to the network; step: its updates; n: samples a side."""
 
-NUMBERS = ("seed", "kimg", "step", "value", "n")
+NUMBERS = frozenset({"seed", "kimg", "step", "value", "n"})
+TEXTS = frozenset(COLUMNS) - NUMBERS
 LARGEST = 1e300
 """What a number in a row is within; what is not finite is null there."""
 
 
-def read_row(line: str) -> dict[str, Any]:
-    """The row of a line of JSON.
+def read_rows(lines: Sequence[str]) -> list[dict[str, Any]]:
+    """The rows of lines of JSON.
 
     Raises:
-        ValueError: it is none: its columns are not numbers or null, and texts.
+        ValueError: a line is none: its columns are not numbers or null, and texts.
     """
+    try:
+        rows = json.loads(f"[{','.join(lines)}]")  # much sooner than line by line
+    except (ValueError, RecursionError):
+        rows = []
+    plain = len(rows) == len(lines) and all(type(row) is dict and _is_plain(row) for row in rows)
+    return rows if plain else [_read_row(line) for line in lines]
+
+
+def _is_plain(row: dict[str, Any]) -> bool:
+    """Whether a row has nothing but known columns, with what belongs in them."""
+    return all(
+        column in TEXTS if type(value) is str else column in NUMBERS and (value is None or _is_number(value))
+        for column, value in row.items()
+    )
+
+
+def _read_row(line: str) -> dict[str, Any]:
     row = from_json(line)
     for column, value in row.items():
         right = _is_number(value) if column in NUMBERS else isinstance(value, str)

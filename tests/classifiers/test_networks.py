@@ -66,7 +66,9 @@ def test_a_residual_block_is_what_its_equation_says():
 
 @pytest.mark.parametrize("model", ["resnet18", "vgg11", "squeezenet1_1", "vit_b_16"])
 def test_the_stages_of_torchvisions_networks_are_hidden_layers(model):
-    assert list(shapes(build("torchvision", 3, 32, model=model), 3, 32)) == stages(construct(model))
+    with torch.device("meta"):  # whose tensors have no numbers, which take seconds to draw
+        found = shapes(build("torchvision", 3, 32, model=model), 3, 32)
+        assert list(found) == stages(construct(model))
 
 
 def test_nodes_of_torchvisions_networks_are_hidden_layers_in_their_order():

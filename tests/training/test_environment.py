@@ -43,7 +43,7 @@ def trained(snnl, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def plain(trained):
-    return trained(anew=True)
+    return trained()
 
 
 def test_accelerates_variables_decide_nothing(trained, plain):
