@@ -27,6 +27,7 @@ QUICK = ("evaluation", "metrics", "outside", "snnl_core")
 def pytest_configure(config):
     """Nobody waits for the disk: no test pulls the plug. Side by side, the processes that test share the cores."""
     os.fsync = forks.no_sync
+    machine.keep_memory()
     if "PYTEST_XDIST_WORKER" in os.environ:
         forks.take_shared_server()
     elif workers := config.getoption("numprocesses", 0):

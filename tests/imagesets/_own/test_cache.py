@@ -140,7 +140,7 @@ def test_killed_while_decoding_nothing_is_taken_for_whole(opened, folder, tmp_pa
 def test_workers_end_with_their_parent(folder, tmp_path):
     slow = (
         "import time; real = pixels.decode_part\n"
-        "def slow(*a): print('at work', os.getpid(), flush=True); time.sleep(60)\n"
+        "def slow(*a): os.write(1, b'at work %d\\n' % os.getpid()); time.sleep(60)\n"  # in one piece
         "pixels.decode_part = slow; parallel.ITEMS = 2; parallel.cores = lambda: 2"
     )
     parent = in_a_process(slow, folder, tmp_path / "data")
