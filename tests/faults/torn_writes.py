@@ -70,13 +70,14 @@ class DyingAt:
         self.count()
         self.sync(descriptor)
         written = os.fstat(descriptor).st_ino
-        for path in [path for path in self.safe if path.exists() and path.stat().st_ino == written]:
-            del self.safe[path]
+        for path in [*self.safe]:  # another thread may open a file meanwhile
+            if path.exists() and path.stat().st_ino == written:
+                self.safe.pop(path, None)
 
     def count(self):
         self.left -= 1
         if self.left == 0:
-            for path, safe in self.safe.items():
+            for path, safe in [*self.safe.items()]:
                 if path.exists():
                     os.truncate(path, safe + max(0, path.stat().st_size - safe) // 2)
             os._exit(DEAD)
