@@ -140,7 +140,7 @@ class Batch(Anchors):
 
     def _masses(self, sums: Tensor, betas: Tensor) -> Masses:
         # Not relative, every nearest point counts as lying at 0.
-        return Masses(self._nearest if self.relative else torch.zeros_like(self._nearest), sums, betas)
+        return Masses(self._nearest if self.relative else betas.new_zeros(2, betas.shape[1]), sums, betas)
 
     def _powers(self, betas: Tensor, orders: int) -> Tensor:
         """exp(-beta excess) excess^k for k = 0, 1, ... at inverse temperatures (q, a): (a, orders q, n)."""
