@@ -181,8 +181,13 @@ def incomplete(snnl, once, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def redrawn(snnl, once):
-    """A function that draws a published study's report as on a fresh clone, by its hash; gives the finished process."""
+def redrawn(once):
+    """A function that draws a published study's report as on a fresh clone, by its hash; gives what the command said.
+
+    All are drawn by processes that test, which need not find fonts and templates for each anew.
+    """
+    from click.testing import CliRunner
+    from commands.report import command
 
     def drawn(name):
         (published,) = (ROOT / "results" / "studies").glob(f"*/{name}")
@@ -190,7 +195,9 @@ def redrawn(snnl, once):
         def make(home):
             for path in (published, *(ROOT / "results" / "cells" / cell for cell in read_study(published)[2])):
                 shutil.copytree(path, home / path.relative_to(ROOT / "results"))
-            return snnl("report", home / published.relative_to(ROOT / "results"), "--svg-only", "--json")
+            folder = home / published.relative_to(ROOT / "results")
+            done = CliRunner().invoke(command, [str(folder), "--svg-only", "--json"])
+            return subprocess.CompletedProcess(["report", folder], done.exit_code, done.stdout, done.stderr)
 
         return once(f"published-{name}", make)[1]
 
