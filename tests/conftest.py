@@ -187,6 +187,7 @@ def redrawn(once):
     All are drawn by processes that test, which need not find fonts and templates for each anew.
     """
     from click.testing import CliRunner
+
     from commands.report import command
 
     def drawn(name):
