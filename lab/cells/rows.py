@@ -30,7 +30,8 @@ def read_rows(lines: Sequence[str]) -> list[dict[str, Any]]:
         rows = json.loads(f"[{','.join(lines)}]")  # much sooner than line by line
     except (ValueError, RecursionError):
         rows = []
-    plain = len(rows) == len(lines) and all(type(row) is dict and _is_plain(row) for row in rows)
+    each = len(rows) == len(lines) and all(line.endswith("}\n") for line in lines)  # none of two, or of parts of two
+    plain = each and all(type(row) is dict and _is_plain(row) for row in rows)
     return rows if plain else [_read_row(line) for line in lines]
 
 

@@ -1,6 +1,7 @@
 """Going on: from any whole checkpoint, and from a shorter run, without a bit of difference, in both loops."""
 
 import errno
+import gc
 import os
 import shutil
 import signal
@@ -126,6 +127,23 @@ def test_going_on_from_a_checkpoint_changes_no_bit(tmp_path, monkeypatch, form):
     broken.row(metric="from after the checkpoint", value=1.0, step=9)
     assert steps_of(broken, monkeypatch, form) == list(range(13, 2 * FORMS[form].steps))
     assert whole(broken) == whole(alone)
+
+
+@pytest.mark.parametrize("form", ["dcgan", "wgan-gp", "no discriminator", "learned", "norms"])
+def test_a_step_leaves_no_garbage_in_cycles(tmp_path, monkeypatch, form):
+    """For which a command seldom looks."""
+    left, step = [], FORMS[form].loop.train_step
+
+    def counted(training):
+        gc.collect()
+        step(training)
+        left.append(gc.collect())
+
+    made = cell(tmp_path, form, 1, 99)
+    with monkeypatch.context() as patch:
+        patch.setattr(FORMS[form].loop, "train_step", counted)
+        stop_at(made, monkeypatch, 4, form)
+    assert left[1:] == [0, 0, 0]
 
 
 @pytest.mark.parametrize("form", ["dcgan", "entangled"])
