@@ -102,8 +102,9 @@ def do(
 ) -> Outcome:
     """Do cells side by side, each when those that it needs are done. One that fails leaves the others going.
 
-    Of those that can be done the one comes first from which it is the longest way to the end, so that no place is left
-    with a long cell when all others are done (list scheduling by critical path; Hu 1961, Graham 1969).
+    Of those that can be done, what others have made possible comes first, so that results are seen early; and then that
+    from which it is the longest way to the end, so that no place is left with a long cell when all others are done
+    (list scheduling by critical path; Hu 1961, Graham 1969).
 
     Args:
         folders: the cells to do, needs first; what they need besides is finished already.
@@ -169,11 +170,9 @@ class _Order:
             self._needs.append({self._numbers[need] for need in needs_of(folder) if need in self._numbers})
             for need in self._needs[-1]:
                 self._needers[need].append(number)
-        self._ways = self._longest_ways(costs)
-        self._ready: list[tuple[float, int]] = []
-        for number, needs in enumerate(self._needs):
-            if not needs:
-                self._add(number)
+        ways = self._longest_ways(costs)
+        self._ranks = [(bool(costs) and not needs, -ways[i], i) for i, needs in enumerate(self._needs)]
+        self._ready = sorted(rank for rank, needs in zip(self._ranks, self._needs, strict=True) if not needs)
 
     def _longest_ways(self, costs: Mapping[Path, float]) -> list[float]:
         """What each cell costs with the dearest chain of those that wait for it."""
@@ -182,20 +181,17 @@ class _Order:
             ways[number] += max((ways[needer] for needer in self._needers[number]), default=0.0)
         return ways
 
-    def _add(self, number: int) -> None:
-        heappush(self._ready, (-self._ways[number], number))
-
     def take(self) -> CellFolder | None:
         """The next cell to do; one that another command is at work on comes last, as it has to be waited for."""
-        held: list[tuple[float, int]] = []
-        while self._ready and self._folders[self._ready[0][1]].held:
+        held: list[tuple[bool, float, int]] = []
+        while self._ready and self._folders[self._ready[0][-1]].held:
             held.append(heappop(self._ready))
         if not self._ready and held:
             self._ready = [held.pop(0)]
         taken = heappop(self._ready) if self._ready else None
         for one in held:
             heappush(self._ready, one)
-        return None if taken is None else self._folders[taken[1]]
+        return None if taken is None else self._folders[taken[-1]]
 
     def over(self, folder: CellFolder) -> None:
         """Those that need a cell need not wait for it any more."""
@@ -203,4 +199,4 @@ class _Order:
         for needer in self._needers.pop(number, []):
             self._needs[needer].discard(number)
             if not self._needs[needer]:
-                self._add(needer)
+                heappush(self._ready, self._ranks[needer])

@@ -278,11 +278,11 @@ class Now:
         ({}, "a b c d e"),
         ({"a": 2, "b": 3, "c": 1, "d": 5, "e": 4}, "b d e a c"),
         ({"a": 1, "b": 1, "c": 9, "d": 2, "e": 2}, "a c b d e"),  # of equals the first
-        ({"e": 1}, "e a b c d"),
+        ({"a": 5, "b": 4, "c": 1, "d": 1, "e": 3}, "a c b d e"),  # results of what is done are seen early
     ],
 )
 def test_what_the_longest_way_hangs_on_is_done_first(tmp_path, costs, order):
-    """c needs a and d needs b: no place is left with a long cell when the others are done."""
+    """c needs a and d needs b. No place is left with a long cell when the others are done."""
     a, b = cell("double", 1), cell("double", 2)
     cells = dict(zip("abcde", [a, b, cell("double", 3, [a]), cell("double", 4, [b]), cell("double", 5)], strict=True))
     folders = {name: CellFolder.create(one, tmp_path, LOCAL) for name, one in cells.items()}
