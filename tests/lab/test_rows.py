@@ -1,4 +1,4 @@
-"""Rows as lines of JSON: read at once where they are plain, and line by line where something is odd."""
+"""Rows as lines of JSON: read at once where they are flat, and line by line where something may be nested."""
 
 import json
 
@@ -16,6 +16,7 @@ def test_rows_are_read_as_they_were_written():
     assert read_rows(lines(*plain)) == plain
     odd = [*plain, {"split": None}, {"of a task's own": [1, {"deep": None}], "value": 2}]
     assert read_rows(lines(*odd)) == odd
+    assert read_rows(lines(*plain, {"group": "a {b} [c]"}))[-1] == {"group": "a {b} [c]"}
     assert read_rows([]) == []
 
 
