@@ -39,14 +39,18 @@ class Listed(click.Group):
             formatter.write_dl([*self._listed().items()])
 
 
+def _files() -> dict[str, Path]:
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    return {path.stem: path for path in files if not path.name.startswith("_")}
+
+
 def _summaries() -> dict[str, str]:
-    files = sorted(path for path in Path(__file__).parent.glob("*.py") if not path.name.startswith("_"))
-    docs = {path.stem: ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "" for path in files}
+    docs = {name: ast.get_docstring(ast.parse(path.read_text("utf-8"))) or "" for name, path in _files().items()}
     return {name: doc.partition("\n")[0] for name, doc in docs.items()}
 
 
 def _load(name: str) -> click.Command | None:
-    return importlib.import_module(f"commands.{name}").command if name in _summaries() else None
+    return importlib.import_module(f"commands.{name}").command if name in _files() else None
 
 
 @click.group(cls=Listed, listed=_summaries, make=_load, context_settings=SETTINGS)

@@ -4,6 +4,7 @@ import gc
 import json
 import os
 import pickle
+import shlex
 import shutil
 import subprocess
 import sys
@@ -42,6 +43,14 @@ def pytest_runtest_setup(item):
 
         if not torch.cuda.is_available():
             pytest.skip("torch sees no CUDA GPU here")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(specs):
+    """The processes that test are forks as well, where a system can fork."""
+    if forks.METHOD == "forkserver":
+        for spec in specs:
+            spec.python = shlex.join([sys.executable, str(ROOT / "tests" / "forked.py")])
 
 
 @pytest.hookimpl(optionalhook=True)

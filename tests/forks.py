@@ -2,7 +2,7 @@
 
 That one has imported the libraries that take seconds to import, and nothing of this project: the code under test is
 imported anew in each fork, in the order in which it is on the command line. Where a system cannot fork, new processes
-do the same, in more time.
+do the same, in more time. The processes that test are such forks too, by `forked.py`.
 """
 
 import gc
@@ -15,7 +15,8 @@ import subprocess
 import sys
 from datetime import timedelta
 from importlib.util import module_from_spec, spec_from_file_location
-from multiprocessing import forkserver, util
+from multiprocessing import forkserver, reduction, util
+from operator import methodcaller
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -73,6 +74,16 @@ def run(script, arguments, cwd, variables, timeout):
     return subprocess.CompletedProcess([script, *arguments], process.exitcode, out, err)
 
 
+def run_code(code):
+    """Run `python -c CODE` with this process's streams and variables; the code that it ended with."""
+    variables = dict(os.environ)
+    take_shared_server()
+    process = CONTEXT.Process(target=_be_code, args=(code, variables, [_Stream(number) for number in range(3)]))
+    process.start()
+    process.join()
+    return process.exitcode
+
+
 def together(file, name, count, *given):
     """Call a file's function in so many processes that find each other, as those do that torchrun starts.
 
@@ -83,6 +94,28 @@ def together(file, name, count, *given):
     with TemporaryDirectory() as folder:
         about = (count, Path(folder, "meet").as_uri(), file, name, given)
         several.start_processes(_be_one_of, about, nprocs=count, start_method=METHOD)
+
+
+class _Stream:
+    """A descriptor that is handed to a fork, which gets the number that it has there."""
+
+    def __init__(self, number):
+        self.number = number
+
+    def __reduce__(self):
+        return methodcaller("detach"), (reduction.DupFd(self.number),)
+
+
+def _be_code(code, variables, streams):
+    """Be `python -c CODE`."""
+    gc.freeze()
+    for number, given in enumerate(streams):
+        os.dup2(given, number)
+    sys.stdin, sys.stdout, sys.stderr = (os.fdopen(number, mode, closefd=False) for number, mode in enumerate("rww"))
+    os.environ.clear()
+    os.environ.update(variables)
+    sys.argv[:] = ["-c"]
+    exec(code, {"__name__": "__main__"})
 
 
 def _be(script, arguments, cwd, variables, said):

@@ -29,7 +29,7 @@ LAYERS = {
     "cnn": ["conv1", "fc2"],
     "mlp": ["fc1", "fc2", "fc3"],
     "resnet": ["block1", "block3"],
-    "torchvision": ["layer1", "layer4"],
+    "torchvision": ["stage2", "stage4"],
 }
 CASES = {
     "cnn": {"settings": {"width": 4}, "alpha": -0.02},
@@ -37,7 +37,7 @@ CASES = {
     "mlp, entangled": {"settings": {"width": 16}, "alpha": -0.02},
     "mlp, learned": {"settings": {"width": 16}, "alpha": 0.5, "temperature": "learn"},
     "resnet": {"settings": {"depth": 1, "learning_rate": 0.01, "augmentation": "flip-shift"}, "alpha": -0.02},
-    "torchvision": {"settings": {"model": "resnet18", "learning_rate": 0.001}, "alpha": -0.02},
+    "torchvision": {"settings": {"model": "shufflenet_v2_x0_5", "learning_rate": 0.001}, "alpha": -0.02},
 }
 WRONG = {
     "gradients not averaged": lambda training: mock.patch.object(training.state, "network", training.state.bare),

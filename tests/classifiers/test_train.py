@@ -52,7 +52,7 @@ def same(one, other):
 @pytest.mark.parametrize("name, alpha, precision", [("cnn", -0.01, "float32"), ("resnet", 0.0, "bf16")])
 def test_the_same_seed_gives_the_same_bits_and_another_seed_others(tmp_path, name, alpha, precision):
     first, again, other = (
-        train(tmp_path / place, name, seed=seed, alpha=alpha, precision=precision)
+        train(tmp_path / place, name, seed=seed, alpha=alpha, precision=precision, validation=0.5)
         for place, seed in (("a", 0), ("b", 0), ("c", 1))
     )
     assert same(weights(first), weights(again))
@@ -229,9 +229,8 @@ def test_batches_in_which_no_class_repeats_are_counted(tmp_path, batch):
 
 def test_steps_whose_search_ended_at_a_limit_are_counted(tmp_path):
     """Apart in a layer from the start: each batch of two classes of blank and of full images."""
-    made = train(
-        tmp_path, alpha=-0.01, epochs=1, settings={"batch": 4, "learning_rate": 1e-12}, snnl_layers=("fc2", "conv1")
-    )
+    recipe = {"batch": 4, "learning_rate": 1e-12}
+    made = train(tmp_path, alpha=-0.01, validation=0.5, settings=recipe, snnl_layers=("fc2", "conv1"))
     training = loop.begin(config_of(made), made)
     expected = {"conv1": 0, "fc2": 0}
     for step in range(training.last):

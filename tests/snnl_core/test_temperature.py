@@ -1,6 +1,7 @@
 """The search over the temperature: its derivatives, its minimum to five digits, and its edges."""
 
 import math
+from functools import cache
 
 import pytest
 import torch
@@ -40,21 +41,32 @@ def heavy_tailed(seed):
     return x * torch.randn(len(x), 1, generator=generator, dtype=DOUBLE).abs().exp() ** 3, labels
 
 
-def lowest(x, labels, members):
-    """The least mean loss of some anchors: a grid of 1/T, and Brent's method in the best cell of it."""
+def losses(x, labels, beta):
+    """Of each anchor, at an inverse temperature."""
+    return soft_nearest_neighbor_loss(x, labels, 1 / beta if beta else math.inf, reduction="none")
 
-    def loss(beta):
-        each = soft_nearest_neighbor_loss(x, labels, 1 / beta if beta else math.inf, reduction="none")
-        return each[members].mean().item()
 
+@cache
+def along(x, labels):
+    """A grid of inverse temperatures, and the losses of each anchor there."""
     across = torch.cdist(x, x).square()[labels[:, None] != labels]
     median = across[across > 0].median()
     betas = [0.0, *(torch.logspace(-8, 4, 240, dtype=DOUBLE) / median).tolist()]
-    values = [loss(beta) for beta in betas]
-    best = values.index(min(values))
+    return betas, torch.stack([losses(x, labels, beta) for beta in betas])
+
+
+def lowest(x, labels, members):
+    """The least mean loss of some anchors: a grid of 1/T, and Brent's method in the best cell of it."""
+    betas, each = along(x, labels)
+    values = each[:, members].mean(1)
+    best = int(values.argmin())
     around = betas[max(best - 1, 0)], betas[min(best + 1, len(betas) - 1)]
-    options = {"xatol": 1e-6 * around[1]}
-    return min(values[best], minimize_scalar(loss, bounds=around, method="bounded", options=options).fun)
+
+    def loss(beta):
+        return losses(x, labels, beta)[members].mean().item()
+
+    found = minimize_scalar(loss, bounds=around, method="bounded", options={"xatol": 1e-6 * around[1]})
+    return min(values[best].item(), found.fun)
 
 
 @pytest.mark.parametrize("data", [plain, shifted, clustered, heavy_tailed])

@@ -17,6 +17,7 @@ FLAGS = (
     "--headless=new",
     "--no-sandbox",
     "--disable-gpu",
+    "--disable-threaded-compositing",
     "--no-first-run",
     "--disable-background-networking",
     "--disable-component-update",
