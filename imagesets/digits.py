@@ -6,6 +6,7 @@ split of 1,297 training and 500 test images is this project's. Needs no files an
 """
 
 import hashlib
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,16 +36,23 @@ def load(root: Path, split: str, download: bool) -> ImageSet:
     Raises:
         WorkbenchError: there is no scikit-learn, or it carries other digits.
     """
-    import numpy as np
     import torch
 
-    table = np.loadtxt(_file(), delimiter=",", dtype=np.int64)
+    images, labels = _everything()
     index = torch.tensor(split_index(split), device="cpu")
-    images = torch.from_numpy(doubled(table[:, :-1].reshape(-1, 8, 8))).unsqueeze(1)[index]
-    found = ImageSet(images, torch.from_numpy(table[:, -1])[index])
+    found = ImageSet(torch.from_numpy(images).unsqueeze(1)[index], torch.from_numpy(labels)[index])
     if digest(found) != SHA256[split]:
         raise WorkbenchError("The installed scikit-learn carries other digits than published; try another version.")
     return found
+
+
+@cache
+def _everything() -> "tuple[np.ndarray, np.ndarray]":
+    """All images, uint8 (1797, 16, 16), and their classes, int64 (1797,); read once by each process."""
+    import numpy as np
+
+    table = np.loadtxt(_file(), delimiter=",", dtype=np.int64)
+    return doubled(table[:, :-1].reshape(-1, 8, 8)), table[:, -1]
 
 
 def _file() -> Path:

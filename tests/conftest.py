@@ -71,7 +71,8 @@ def pytest_collection_finish(session):
 
 def pytest_runtest_teardown(item, nextitem):
     """Nor through what is imported later, or left by a file: Accelerate collects garbage after each training."""
-    if nextitem is None or nextitem.path != item.path or len(sys.modules) > keep_what_is_there.modules:
+    many = 20  # modules whose objects are worth it
+    if nextitem is None or nextitem.path != item.path or len(sys.modules) > keep_what_is_there.modules + many:
         keep_what_is_there()
 
 

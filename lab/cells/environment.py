@@ -4,6 +4,7 @@ import os
 import platform
 import subprocess
 import time
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -38,8 +39,9 @@ def products() -> dict[str, str]:
     return {"products": os.environ[PRODUCTS]} if PRODUCTS in os.environ else {}
 
 
+@cache
 def git_state() -> dict[str, Any]:
-    """The commit of the code and whether files differ from it; None where there is no git."""
+    """The commit of the code and whether files differ from it, as this process began; None where there is no git."""
     commit = _git("rev-parse", "HEAD")
     status = _git("status", "--porcelain", "--", "*.py")
     return {"commit": commit, "dirty": None if status is None else bool(status)}
@@ -53,6 +55,7 @@ def _git(*arguments: str) -> str | None:
     return done.stdout.strip() if done.returncode == 0 else None
 
 
+@cache
 def _version(package: str) -> str | None:
     try:
         return version(package)

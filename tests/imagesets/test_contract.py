@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import imagesets
+from imagesets import digits
 from imagesets._torchvision import digest
 from lab import registry
 from lab.errors import WorkbenchError
@@ -113,7 +114,8 @@ def test_digits_are_doubled_by_linear_interpolation():
 
 @pytest.mark.parametrize("package", [None, SimpleNamespace(origin="/nowhere/sklearn/__init__.py")])
 def test_digits_without_scikit_learn(monkeypatch, package):
-    monkeypatch.setattr("imagesets.digits.find_spec", lambda name: package)
+    monkeypatch.setattr(digits, "_everything", digits._everything.__wrapped__)  # as in a process that read none yet
+    monkeypatch.setattr(digits, "find_spec", lambda name: package)
     with pytest.raises(WorkbenchError, match="no scikit-learn that carries digits: install it"):
         imagesets.load("digits", "test", root=NOWHERE)
 

@@ -1,8 +1,9 @@
-"""Every report that the tests make, opened in a real browser: headless Chromium, one session for all."""
+"""Every report that the tests make, opened in a real browser: headless Chromium."""
 
 import json
 import math
 import shutil
+from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 
@@ -17,7 +18,6 @@ FLAGS = (
     "--headless=new",
     "--no-sandbox",
     "--disable-gpu",
-    "--disable-threaded-compositing",
     "--no-first-run",
     "--disable-background-networking",
     "--disable-component-update",
@@ -27,8 +27,8 @@ FLAGS = (
 
 
 @pytest.fixture(scope="session")
-def browser(tmp_path_factory):
-    """Chromium, driven; its log of what it fetches is kept."""
+def driven(tmp_path_factory):
+    """A function that starts Chromium with more flags, driven; its log of what it fetches is kept."""
     webdriver = pytest.importorskip(
         "selenium.webdriver", reason='the browser tests need selenium: pip install ".[dev]"'
     )
@@ -36,14 +36,23 @@ def browser(tmp_path_factory):
     driver = shutil.which("chromedriver")
     if not chromium or not driver:
         pytest.skip("the browser tests need Chromium: apt-get install chromium chromium-driver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('browser')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    session = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    yield session
-    session.quit()
+
+    def start(*flags):
+        options = webdriver.ChromeOptions()
+        options.binary_location = chromium
+        for flag in (*FLAGS, *flags, f"--user-data-dir={tmp_path_factory.mktemp('browser')}"):
+            options.add_argument(flag)
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+        return stack.enter_context(webdriver.Chrome(options=options, service=webdriver.ChromeService(driver)))
+
+    with ExitStack() as stack:
+        yield start
+
+
+@pytest.fixture(scope="session")
+def browser(driven):
+    """Chromium as people use it, but for its window."""
+    return driven()
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,12 @@ return [...document.querySelectorAll("table")].flatMap(table => [...table.tHead.
 """
 
 
+@pytest.fixture(scope="module")
+def browser(driven):
+    """One that composes no frames: pages are asked here how they are laid out, which nobody sees."""
+    return driven("--disable-threaded-compositing")
+
+
 @pytest.fixture(scope="module", params=[*REPORTS, *PUBLISHED])
 def page(request, pages):
     """Each report in turn: what is tested of one comes together, so that the browser loads it once."""

@@ -58,7 +58,6 @@ def test_a_curve_tells_its_seed_and_value_and_a_click_hides_it(browser, pages):
 def test_a_picture_tells_what_it_is_and_is_enlarged(browser, pages, kind):
     """Generated images tell the nearest training image and show it; real ones tell their class."""
     from selenium.webdriver import ActionChains
-    from selenium.webdriver.support.wait import WebDriverWait
 
     opened(browser, pages("smoke"))
     picture = browser.find_element("css selector", f".pictures img[data-names]{kind}")
@@ -77,7 +76,7 @@ def test_a_picture_tells_what_it_is_and_is_enlarged(browser, pages, kind):
     assert [browser.execute_script(whole, one) for one in large] == ([0, 0] if what else [0])
     assert large[0].size["width"] > picture.size["width"] and hard_to_use(browser, "'dialog'") == []
     large[0].click()
-    WebDriverWait(browser, 10).until_not(lambda browser: browser.find_elements("css selector", "dialog"))
+    assert not browser.find_elements("css selector", "dialog")
 
 
 def test_a_narrow_screen_says_that_figures_scroll(browser, pages):
