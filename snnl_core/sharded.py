@@ -179,10 +179,8 @@ class _Meeting:
 
     def points(self, own: Points) -> Points:
         """The guest's points."""
-        shape = (self.rows[self.guest], own.x.shape[1])
-        return Points(
-            exchange(own.x, self.host, self.guest, shape), self.columns(own.codes), self.columns(own.positions)
-        )
+        x = exchange(own.x, self.host, self.guest, (self.rows[self.guest], own.x.shape[1]))
+        return Points(x, *self.columns(torch.stack([own.codes, own.positions])))
 
     def masses(self, own: Masses) -> Masses:
         """The guest's masses."""
@@ -190,11 +188,10 @@ class _Meeting:
 
     def home(self, theirs: Masses, own: Masses) -> Masses:
         """Send the guest what it has seen here, and get what this process's points have seen at their host."""
-        nearest, sums = (
-            exchange(values, self.guest, self.host, tuple(like.shape))
-            for values, like in ((theirs.nearest, own.nearest), (theirs.sums, own.sums))
-        )
-        return Masses(nearest, sums, own.betas)
+        sent = torch.cat([theirs.nearest.flatten(), theirs.sums.flatten()])
+        parts = own.nearest.numel(), own.sums.numel()
+        nearest, sums = exchange(sent, self.guest, self.host, (sum(parts),)).split(parts)
+        return Masses(nearest.view_as(own.nearest), sums.view_as(own.sums), own.betas)
 
     def work(self, own: Points, guests: Points) -> tuple[Points, Points, list[Tile]]:
         """The points of both, and the tiles that are this process's work."""
@@ -260,7 +257,8 @@ class SharedSample(_InProcesses):
         """What the anchors see at inverse temperatures (q, a), with so many moments."""
         here, everywhere = Masses.empty(betas, orders), Masses.empty(betas, orders)
         collect(self.anchors, self.points, oblong(self.anchors, self.points), here)
-        for nearest, sums in zip(gather(here.nearest[None]), gather(here.sums[None]), strict=True):
+        each = [1] * dist.get_world_size()
+        for nearest, sums in zip(gather(here.nearest[None], each), gather(here.sums[None], each), strict=True):
             everywhere.add(Masses(nearest, sums, betas))
         return everywhere
 

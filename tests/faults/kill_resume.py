@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from results import differences, results  # noqa: E402
 
-TRAIN = ["--kimg", "5", "--width", "8", "--batch", "64", "--snapshot-kimg", "0.1"]
+TRAIN = ["--kimg", "3", "--width", "8", "--batch", "64", "--snapshot-kimg", "0.1"]
 CLASSIFY = ["--epochs", "3", "--depth", "1", "--snapshot", "1"]
 COMMANDS = {
     "dcgan": ["gan", "train", "dcgan", *TRAIN],

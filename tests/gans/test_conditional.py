@@ -118,7 +118,7 @@ def test_the_loop_teaches_each_class_its_own_images(gan):
     labels = torch.arange(256) % 2
     pixels = (1 - labels).to(torch.uint8).mul(255).view(-1, 1, 1, 1).expand(-1, 1, 16, 16).contiguous()
     training.images = ImageSet(pixels, 3 + 4 * labels)
-    for _ in range(150):
+    for _ in range(80):
         train_step(training)
     generator, noise = training.state.bare["generator"].eval(), torch.randn(16, 8)
     white, black = (generator(noise, torch.full((16,), label)).mean() for label in (3, 7))
