@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 import torchvision
@@ -20,6 +21,7 @@ from outside.weights import fit_weights, weights_for
 SCHEME = "torchvision:"
 FEWEST_STAGES = 4
 """Of so many modules beside each other that are made of modules, none is opened."""
+_TRACED: WeakKeyDictionary[nn.Module, list[str]] = WeakKeyDictionary()
 
 
 def construct(name: str, **settings: Any) -> nn.Module:
@@ -162,8 +164,10 @@ def _seeded(name: str, seed: int, **settings: int) -> nn.Module:
 
 
 def _nodes(network: nn.Module) -> list[str]:
-    nodes: list[str] = get_graph_node_names(network, suppress_diff_warning=True)[1]
-    return nodes
+    """The names of the graph's nodes, in order of execution; a network is traced once."""
+    if network not in _TRACED:
+        _TRACED[network] = get_graph_node_names(network, suppress_diff_warning=True)[1]
+    return _TRACED[network]
 
 
 def _parts(nodes: Sequence[str], modules: Mapping[str, bool], prefix: str) -> Iterator[str]:

@@ -7,12 +7,13 @@ UNREADABLE = """
 const channel = c => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
 const parts = colour => colour.match(/[\\d.]+/g).map(Number);
 const luminance = ([r, g, b]) => 0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b);
+const found = new Map([[null, [255, 255, 255]]]);
 const behind = element => {
-  for (let at = element; at; at = at.parentElement) {
-    const colour = parts(getComputedStyle(at).backgroundColor);
-    if (colour.length < 4 || colour[3] > 0) return colour;
+  if (!found.has(element)) {
+    const colour = parts(getComputedStyle(element).backgroundColor);
+    found.set(element, colour.length < 4 || colour[3] > 0 ? colour : behind(element.parentElement));
   }
-  return [255, 255, 255]; };
+  return found.get(element); };
 const contrast = element => {
   const [low, high] = [parts(getComputedStyle(element).color), behind(element)].map(luminance).sort((a, b) => a - b);
   return (high + 0.05) / (low + 0.05); };

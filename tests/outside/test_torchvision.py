@@ -37,6 +37,16 @@ def hooked(model, names, x):
     return found
 
 
+def test_a_network_is_traced_once(monkeypatch):
+    """Which takes a second for those of many layers."""
+    model = networks.build("torchvision:squeezenet1_1", None, 0)
+    found = networks.parts(model), networks.stages(model), networks.logits(model)
+    monkeypatch.setattr(networks, "get_graph_node_names", lambda *_, **__: pytest.fail("it was traced again"))
+    assert (networks.parts(model), networks.stages(model), networks.logits(model)) == found
+    with pytest.raises(pytest.fail.Exception, match="traced again"):
+        networks.parts(networks.build("torchvision:squeezenet1_1", None, 0))
+
+
 @pytest.mark.parametrize("name", ["resnet18", "densenet121", "squeezenet1_1"])
 def test_layers_are_what_hooks_see(name):
     model = networks.build(f"torchvision:{name}", None, 0)
