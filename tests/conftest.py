@@ -22,7 +22,7 @@ CLI = ROOT / "cli.py"
 gc.set_threshold(50_000, 50, 100)  # as in cli.py
 sys.dont_write_bytecode = False  # hundreds of processes import the same code: it is compiled once
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-QUICK = ("evaluation", "metrics", "outside", "snnl_core")
+LAST = {"snnl_core": 1, "outside": 2, "metrics": 3, "evaluation": 4}
 
 
 def pytest_configure(config):
@@ -61,7 +61,7 @@ def pytest_xdist_auto_num_workers():
 
 def pytest_collection_modifyitems(items):
     """Files of long tests, which start processes, come first, quick ones last: so that the workers end together."""
-    items.sort(key=lambda item: item.path.relative_to(ROOT / "tests").parts[0] in QUICK)
+    items.sort(key=lambda item: LAST.get(item.path.relative_to(ROOT / "tests").parts[0], 0))
 
 
 def pytest_collection_finish(session):
