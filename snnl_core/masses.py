@@ -136,6 +136,15 @@ class Masses:
         for own, more in zip(self.kinds, other.kinds, strict=True):
             own.add(more, self.betas)
 
+    def packed(self) -> Tensor:
+        """What was seen, without the inverse temperatures, as one vector: a process sends it in one message."""
+        return torch.cat([self.nearest.flatten(), self.sums.flatten()])
+
+    def unpacked(self, packed: Tensor) -> "Masses":
+        """Such a vector as masses of these shapes, at these inverse temperatures."""
+        nearest, sums = packed.split([self.nearest.numel(), self.sums.numel()])
+        return Masses(nearest.view_as(self.nearest), sums.view_as(self.sums), self.betas)
+
     @property
     def orders(self) -> int:
         """How many moments they have."""

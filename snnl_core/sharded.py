@@ -188,10 +188,8 @@ class _Meeting:
 
     def home(self, theirs: Masses, own: Masses) -> Masses:
         """Send the guest what it has seen here, and get what this process's points have seen at their host."""
-        sent = torch.cat([theirs.nearest.flatten(), theirs.sums.flatten()])
-        parts = own.nearest.numel(), own.sums.numel()
-        nearest, sums = exchange(sent, self.guest, self.host, (sum(parts),)).split(parts)
-        return Masses(nearest.view_as(own.nearest), sums.view_as(own.sums), own.betas)
+        length = own.nearest.numel() + own.sums.numel()
+        return own.unpacked(exchange(theirs.packed(), self.guest, self.host, (length,)))
 
     def work(self, own: Points, guests: Points) -> tuple[Points, Points, list[Tile]]:
         """The points of both, and the tiles that are this process's work."""
@@ -257,9 +255,8 @@ class SharedSample(_InProcesses):
         """What the anchors see at inverse temperatures (q, a), with so many moments."""
         here, everywhere = Masses.empty(betas, orders), Masses.empty(betas, orders)
         collect(self.anchors, self.points, oblong(self.anchors, self.points), here)
-        each = [1] * dist.get_world_size()
-        for nearest, sums in zip(gather(here.nearest[None], each), gather(here.sums[None], each), strict=True):
-            everywhere.add(Masses(nearest, sums, betas))
+        for packed in gather(here.packed()[None], [1] * dist.get_world_size()):
+            everywhere.add(here.unpacked(packed))
         return everywhere
 
     def class_masses(self, masses: Masses, classes: int) -> Tensor:
@@ -303,7 +300,8 @@ def _scale(points: Points, share: int) -> tuple[float, float]:
     x, codes = gather(points.x[picked]), gather(points.codes[picked])
     other = torch.randperm(len(x), generator=generator, device="cpu").to(x.device)
     distances = (x - x[other])[codes != codes[other]].square_().sum(1)
-    largest = gather((points.squares.max() if len(points) else points.x.new_zeros(()))[None]).max()
+    own = points.squares.max() if len(points) else points.x.new_zeros(())
+    largest = gather(own[None], [1] * dist.get_world_size()).max()
     scale = _of_the_first(torch.tensor([median(distances), 4 * float(largest)], dtype=torch.float64, device=x.device))
     return float(scale[0]), float(scale[1])
 

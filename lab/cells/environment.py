@@ -41,7 +41,7 @@ def products() -> dict[str, str]:
 
 @cache
 def git_state() -> dict[str, Any]:
-    """The commit of the code and whether files differ from it, as this process began; None where there is no git."""
+    """The commit of the code and whether files differ from it, asked once a process; None where there is no git."""
     commit = _git("rev-parse", "HEAD")
     status = _git("status", "--porcelain", "--", "*.py")
     return {"commit": commit, "dirty": None if status is None else bool(status)}
