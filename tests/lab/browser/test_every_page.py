@@ -81,19 +81,15 @@ def test_a_narrow_screen_scrolls_only_inside_boxes(browser, page):
     assert all(box == ["auto", 0] for box in browser.execute_script(boxes))
 
 
-def test_nothing_is_cut_off_in_print(browser, page):
-    opened(browser, page, width=A4, media="print")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_is_cut_off_in_print(browser, page, scheme):
+    opened(browser, page, width=A4, scheme=scheme, media="print")
     assert browser.execute_script(TOO_WIDE, False) == []
     cut = "return [...document.querySelectorAll('*')].filter(e => e.clientWidth && e.scrollWidth > e.clientWidth + 1)"
     assert browser.execute_script(f"{cut}.filter(e => getComputedStyle(e).overflowX !== 'visible').length") == 0
+    assert browser.execute_script("return getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert browser.execute_script(UNREADABLE, ENOUGH_CONTRAST)[1] == []
     arrows = "return [...document.querySelectorAll('th button')].map(e => getComputedStyle(e, '::after').content)"
     browser.execute_script("document.querySelector('th button')?.click()")
     assert set(browser.execute_script(arrows)) <= {"none"}
     assert browser.execute_script("return getComputedStyle(document.querySelector('nav')).display") == "none"
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_print_is_dark_on_white(browser, page, scheme):
-    opened(browser, page, width=A4, scheme=scheme, media="print")
-    assert browser.execute_script("return getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
-    assert browser.execute_script(UNREADABLE, ENOUGH_CONTRAST)[1] == []
