@@ -104,7 +104,7 @@ class Kernel:
         """All tiles, and memory for those that are kept: the first ones, as far as their entries have room."""
         for tile in square(self.points):
             room -= math.prod(tile.shape)
-            yield tile, self.points.x.new_empty(tile.shape) if room >= 0 else None
+            yield tile, products.empty(tile.shape, self.points.x) if room >= 0 else None
 
     def _load(self, tile: Tile, out: Tensor) -> Tensor:
         left, right = self.points.x[tile.rows], self.points.x[tile.columns]

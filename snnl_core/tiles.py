@@ -218,9 +218,11 @@ class Workspace:
     """Memory for one tile at a time, used again for the next."""
 
     def __init__(self, a: Points, b: Points, buffers: int) -> None:
-        entries = min(tile_size(a.x)[1], len(a) * len(b))
-        self._memory = a.x.new_empty(buffers, entries)
+        rows, entries = tile_size(a.x)
+        self._x, gaps = a.x, min(rows, len(a)) * (products.spacing(1, a.x) - 1)
+        self._memory = products.empty((buffers, min(entries, len(a) * len(b)) + gaps), a.x)
 
     def tensors(self, shape: tuple[int, int]) -> list[Tensor]:
-        """Tensors of a shape over the memory, in plain order."""
-        return [memory[: shape[0] * shape[1]].view(shape) for memory in self._memory]
+        """Tensors of a shape over the memory, with rows where products are best written."""
+        spacing = products.spacing(shape[1], self._x)
+        return [memory[: shape[0] * spacing].view(shape[0], spacing)[:, : shape[1]] for memory in self._memory]

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from snnl_core import entanglement, products
 from snnl_core import soft_nearest_neighbor_loss as snnl
 from snnl_core.distances import full_precision
+from snnl_core.tiles import Points, Workspace, tile_size
 
 CPU = torch.device("cpu")
 
@@ -59,6 +60,32 @@ def test_products_are_exact_float32_by_either_library(library, n, m, d):
         check(sums, torch.cat([weights, torch.eye(n)], 1), torch.cat([b, into]).T)
         check(products.combined(weights.T, a), weights.T, a.T)
         check(products.gram(a), a, a)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_rows_of_tiles_begin_where_the_library_writes_fast(library, dtype):
+    x = torch.zeros(3000, 2, dtype=dtype)
+    rows, entries = tile_size(x)
+    many, few = (Points(part, part[:, 0].long(), part[:, 0].long()) for part in (x, x[:33]))
+    for a, shape in (
+        (few, (1, 1)),
+        (few, (33, 7)),
+        (few, (33, 33)),
+        (many, (1, 3000)),
+        (many, (rows, entries // rows)),
+        (many, (rows, entries // rows - 1)),
+        (many, (rows - 1, entries // (rows - 1))),
+    ):
+        room = Workspace(a, a, 2)
+        for tensor in (*room.tensors(shape), products.empty(shape, x)):
+            assert tensor.shape == shape
+            if library == products.ONEDNN:
+                assert tensor.is_contiguous()
+            else:
+                assert tensor.stride(1) == 1 and tensor[:, 0].data_ptr() % products.LINE == 0
+                assert tensor.stride(0) * tensor.element_size() % products.LINE == 0
+        one, other = (tensor.fill_(value) for value, tensor in enumerate(room.tensors(shape)))
+        assert not one.any() and other.all()  # neither reaches into the other
 
 
 def strided(data, rows, columns, seed):
