@@ -6,7 +6,7 @@ as a GAN trains, and the coverage of modes differs from one architecture to the 
 What is done: each GAN is trained with several seeds; at many points of each training, as many generated as real
 images are compared in pixel space, against held-out and against training images.
 What to expect: a score near 0 for an untrained generator, rising towards the band of real against real, near 1.
-What it costs: five to ten minutes on two processor cores (preset laptop).
+What it costs: five to ten minutes on two processor cores that compute in bf16 (preset laptop).
 
     python cli.py study gan-entanglement
     python cli.py study gan-entanglement --imageset mnist --kimg 300 --seeds 3
