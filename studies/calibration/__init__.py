@@ -10,7 +10,8 @@ score is taken of test images and of foreign ones, none of which chose anything.
 as well, by what looks at the logits and, with neighbor, by what was made for the neighbours.
 What to expect: a score of distances tells most foreign sets apart, softmax fewer; credibility is a p-value, so it is
 uniform on test images, not high.
-What it costs: about four minutes on two processor cores (preset laptop); with those attacks six more.
+What it costs: about four minutes on two processor cores that compute in bf16 (preset laptop); with those attacks six
+more.
 
     python cli.py study calibration
     python cli.py study calibration --attacks pgd,square,neighbor,noise

@@ -8,7 +8,7 @@ What is done: baseline (alpha 0), alpha < 0 and alpha > 0 are trained with the s
 weights, the validation part and every batch, so that differences are paired; the learning rate is the same too. The
 study looks at the test split once, at the end of training.
 What to expect: differences of the size of the noise between seeds; a public replication found no gain.
-What it costs: about a minute on two processor cores (preset laptop).
+What it costs: about a minute on two processor cores that compute in bf16 (preset laptop).
 
     python cli.py study classifier-regularization
     python cli.py study classifier-regularization --imagesets mnist,fashion-mnist --epochs 10

@@ -9,7 +9,7 @@ with held-out and with training images by every measure, in pixels and in the fe
 the floor of real against real. Agreement is Kendall's tau over all checkpoints but the untrained ones.
 What to expect: a ranking with the probability that each place is right; measures that agree on what is far off, and
 less on what is near.
-What it costs: about six minutes on two processor cores (preset laptop).
+What it costs: about six minutes on two processor cores that compute in bf16 (preset laptop).
 
     python cli.py study gan-architectures
     python cli.py study gan-architectures --imageset mnist --kimg 300 --seeds 3 --n 1000 --points 10

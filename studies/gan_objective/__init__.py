@@ -7,7 +7,7 @@ What is done: snnl-gan, whose objective is made of that loss alone, is held agai
 that GAN with a reward for the SNNL of real and generated images in the discriminator's layers added to the generator's
 objective, with the same seeds. Every checkpoint is compared with real images by every measure.
 What to expect: blurred images that are near the data and few in kind from the loss alone.
-What it costs: about four minutes on two processor cores (preset laptop).
+What it costs: about four minutes on two processor cores that compute in bf16 (preset laptop).
 
     python cli.py study gan-objective
     python cli.py study gan-objective --imageset mnist --kimg 300 --seeds 3 --n 1000 --points 10

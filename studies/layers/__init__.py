@@ -8,7 +8,7 @@ loss of every hidden layer maximised beside it; at the untrained network and aft
 included, is measured on the same held-out images.
 What to expect: the scores of the last hidden layer and of the logits fall towards 0; how far the others fall is the
 question.
-What it costs: about three minutes on two processor cores (preset laptop).
+What it costs: about three minutes on two processor cores that compute in bf16 (preset laptop).
 
     python cli.py study layers
     python cli.py study layers --imageset fashion-mnist --classifiers cnn --epochs 5 --seeds 3 --n 1000

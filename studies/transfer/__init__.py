@@ -9,7 +9,7 @@ network of the other seeds, which share neither its weights at the start nor its
 noise of the same size, and the square attack, which asks for no gradient; how many gradients vanish is counted.
 What to expect: attacks transfer within and between kinds; a kind that PGD fools less than square does, or than attacks
 from another kind do, masks its gradients and is not robust.
-What it costs: about four minutes on two processor cores (preset laptop).
+What it costs: about four minutes on two processor cores that compute in bf16 (preset laptop).
 
     python cli.py study transfer
     python cli.py study transfer --imageset mnist --epochs 5 --settings schedule=cosine --seeds 3 --at 0.3
