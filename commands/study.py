@@ -25,7 +25,7 @@ Local = dict[str, Any]
 SLOW = (
     "This processor does not compute in bf16, in which the published cells were trained: a training in it takes over "
     "ten times as long here, which a first guess does not know. The published cells need no run (--published); "
-    "--precision float32 trains at this processor's own pace, cells under names of their own."
+    "--precision float32 trains faster here, cells under names of their own."
 )
 
 

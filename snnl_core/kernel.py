@@ -5,7 +5,6 @@ a tile needs one exp for its rows and columns together, and its sums are product
 beside the matrix product. Elsewhere `tiles` carries every anchor's masses relative to its nearest point.
 """
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -103,7 +102,7 @@ class Kernel:
     def _tiles(self, room: int) -> Iterator[tuple[Tile, Tensor | None]]:
         """All tiles, and memory for those that are kept: the first ones, as far as their entries have room."""
         for tile in square(self.points):
-            room -= math.prod(tile.shape)
+            room -= tile.shape[0] * products.spacing(tile.shape[1], self.points.x)
             yield tile, products.empty(tile.shape, self.points.x) if room >= 0 else None
 
     def _load(self, tile: Tile, out: Tensor) -> Tensor:
