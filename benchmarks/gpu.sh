@@ -6,7 +6,6 @@
 cd "$(dirname "$0")/.." || exit 1
 out=${1:-gpu-figures}
 [ -x "${PYTHON:=.venv/bin/python}" ] || command -v "$PYTHON" > /dev/null || PYTHON=python3
-export GOMP_SPINCOUNT="${GOMP_SPINCOUNT:-10000}"
 
 missing=$("$PYTHON" benchmarks/_gpu.py missing 2>&1) || {
     echo "benchmarks/gpu.sh: ${missing:-$PYTHON does not start}" >&2

@@ -1,7 +1,8 @@
 """How threads should wait for each other: spinning, sleeping, or spinning briefly; idle, and with one core taken.
 
 Each way is a process of its own, for OpenMP reads its variables as it is loaded. One more process that never rests
-takes a core. Each work is timed in turn by all ways; ratios are of one round, against today's way, which is torch's.
+takes a core. Each work is timed in turn by all ways; ratios are of one round, against torch's own way on free cores.
+Commands take that way where cores are free, and `spin 100` where they are not (`lab/machine.py`).
 
     python benchmarks/waiting.py
     python benchmarks/waiting.py --rounds 1 --ways default,passive
@@ -29,10 +30,12 @@ IDLE_AT_MOST, BUSY_AT_MOST = 1.03, 2.2
 
 
 def works():
-    """What is timed: long products with long waits, and many short ones."""
+    """What is timed: long products with long waits, many short ones, and what a training waits for."""
     import torch
     from _losses import mixture
+    from _training import classifier_training, gan_training, noise, stepping
 
+    from lab import registry
     from snnl_core import soft_nearest_neighbor_loss
     from snnl_core.pairs import all_pairs
     from snnl_core.temperature import minimize
@@ -46,7 +49,18 @@ def works():
         for _ in range(50):
             torch.autograd.grad(soft_nearest_neighbor_loss(batch, labels[:256]), batch)
 
-    return {"minimum over T, n = 8192": lambda: minimize(all_pairs(x, labels), everyone, 1), "50 steps, n = 256": steps}
+    def trained(training):
+        step = stepping(training)
+        return lambda: [step() for _ in range(10)]
+
+    spec, images = noise(1, 16)
+    dcgan, cnn = (registry.load(kind, name).Config() for kind, name in (("gans", "dcgan"), ("classifiers", "cnn")))
+    return {
+        "minimum over T, n = 8192": lambda: minimize(all_pairs(x, labels), everyone, 1),
+        "50 steps of the loss, n = 256": steps,
+        "10 steps of dcgan": trained(gan_training("dcgan", dcgan, spec, images, "float32", "cpu")),
+        "10 steps of cnn, loss": trained(classifier_training("cnn", cnn, spec, images, "float32", -10.0, "cpu")),
+    }
 
 
 def answer():
@@ -105,12 +119,10 @@ def _lines(found, names):
                 {"plain": idle[names[0]][work], "idle": idle[way][work], "busy": busy[way][work]}
                 for idle, busy in zip(found["idle"], found["busy"], strict=True)
             ]
-            beside, lost = (_rounds.ratio(rounds, *two)["median"] for two in (("idle", "plain"), ("busy", "idle")))
+            beside, lost = (_rounds.ratio(rounds, each, "plain")["median"] for each in ("idle", "busy"))
             unit = f"times {names[0]}, idle"
             yield _rounds.row(f"{work}: {way}", _rounds.median(rounds, "idle"), unit, beside, IDLE_AT_MOST)
-            yield _rounds.row(
-                "    one core taken", _rounds.median(rounds, "busy"), "times its idle", lost, BUSY_AT_MOST
-            )
+            yield _rounds.row("    one core taken", _rounds.median(rounds, "busy"), unit, lost, BUSY_AT_MOST)
 
 
 if __name__ == "__main__":

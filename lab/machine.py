@@ -14,8 +14,12 @@ BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
 
 WAITING = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
 """Variables by which people say how threads wait."""
-SPINS = "10000"
-"""Looks of a waiting thread before it sleeps: of those that `benchmarks/waiting.py` tries, the fewest at no cost."""
+SPINS = "100"
+"""Looks of a waiting thread before it sleeps, where cores are shared (`benchmarks/waiting.py`)."""
+LOAD = Path("/proc/loadavg")
+"""Where Linux tells how many threads have been running, and are, on the whole machine."""
+HALF = 0.5
+"""Of a core: what others may take of a machine that still counts as one's own."""
 
 MEMORY = {"MALLOC_TRIM_THRESHOLD_": (-1, 256 << 20), "MALLOC_MMAP_THRESHOLD_": (-3, 32 << 20)}
 """Variables by which GNU's C library is told what to keep, the numbers of their parameters in malloc.h, and bytes: so
@@ -35,13 +39,24 @@ def threads(slots: int = 1) -> int:
 
 
 def wait_briefly() -> None:
-    """Let OpenMP's threads sleep soon when they wait for each other, unless the environment says how they wait.
+    """Let OpenMP's threads sleep soon when they wait for each other, where others hold cores that they would run on.
 
-    By default they spin for long: where another process takes a core, for a thread that was put to sleep. To be called
-    before torch is imported, for that is when GNU's OpenMP reads it; processes that are started here inherit it.
+    By default they spin for long: the best on cores of one's own, but where another process has one, they spin for a
+    thread that was put to sleep. What the environment says of it holds. To be called before torch is imported, for that
+    is when GNU's OpenMP reads it; processes that are started here inherit it.
     """
-    if not any(os.environ.get(name) for name in WAITING):
+    if not any(os.environ.get(name) for name in WAITING) and _cores_are_taken():
         os.environ["GOMP_SPINCOUNT"] = SPINS
+
+
+def _cores_are_taken() -> bool:
+    """Whether this process's threads and what runs now, and ran in the last minute, are more than there are cores."""
+    try:
+        minute, _, _, now, _ = LOAD.read_text(encoding="utf-8").split()
+        others = min(float(minute), int(now.partition("/")[0]) - 1)  # one of those that run is this one
+    except (OSError, ValueError):
+        return False
+    return others + threads() >= (os.cpu_count() or 1) + HALF
 
 
 def keep_memory() -> None:

@@ -11,6 +11,9 @@ from torch import Tensor
 
 Distance = Literal["sqeuclidean", "cosine"]
 
+PIECE = 1 << 20
+"""Differences held at a time."""
+
 
 def check_points(x: Tensor, labels: Tensor, fewest: int = 2) -> tuple[Tensor, Tensor]:
     """Points as (n, d) in at least float32, and labels (n,) in int64 on the same device.
@@ -117,6 +120,13 @@ class _Inside:
 
 
 _INSIDE = _Inside()
+
+
+def apart(x: Tensor, one: Tensor, other: Tensor) -> Tensor:
+    """Squared distances (p,) of pairs of points x (n, d), by the positions of one (p,) and of the other (p,)."""
+    size = max(1, PIECE // max(1, x.shape[1]))
+    pieces = zip(one.split(size), other.split(size), strict=True)
+    return torch.cat([(x[left] - x[right]).square_().sum(1) for left, right in pieces])
 
 
 def median(distances: Tensor) -> float:

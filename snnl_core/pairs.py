@@ -11,7 +11,7 @@ from snnl_core import gradients, tiles
 from snnl_core.anchors import Anchors, Look
 from snnl_core.batch import Batch
 from snnl_core.collecting import class_masses, collect
-from snnl_core.distances import median
+from snnl_core.distances import apart, median
 from snnl_core.kernel import Kernel
 from snnl_core.masses import Masses
 from snnl_core.tiles import Points
@@ -20,7 +20,7 @@ SMALL = 1024
 """Up to so many points, all distances are held at once."""
 
 SAMPLED = 8192
-"""Pairs of points whose distances set the scale of a search, at most: each takes 2 d numbers."""
+"""Pairs of points whose distances set the scale of a search, at most."""
 
 Progress = Callable[[int, float], None]
 """Told the number of the pass over all pairs, from 1, and the share of it that is done, in (0, 1]."""
@@ -116,8 +116,7 @@ class Tiled(Anchors):
         pairs = torch.randint(len(self.points), shape, generator=draw, device="cpu").to(self.points.x.device)
         codes = self.points.codes[pairs]
         one, other = pairs[:, codes[0] != codes[1]]
-        distances = (self.points.x[one] - self.points.x[other]).square_().sum(1)
-        return median(distances), self.reach
+        return median(apart(self.points.x, one, other)), self.reach
 
     def _back(self, masses: Masses) -> Masses | None:
         return masses if self.anchors is self.points else None

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from snnl_core.anchors import Anchors
 from snnl_core.collecting import class_masses, collect
-from snnl_core.distances import median
+from snnl_core.distances import apart, median
 from snnl_core.distributed import exchange, gather, reduced
 from snnl_core.masses import Masses
 from snnl_core.pairs import SAMPLED, Progress
@@ -299,7 +299,8 @@ def _scale(points: Points, share: int) -> tuple[float, float]:
     picked = torch.randperm(len(points), generator=generator, device="cpu")[:share].sort().values.to(points.x.device)
     x, codes = gather(points.x[picked]), gather(points.codes[picked])
     other = torch.randperm(len(x), generator=generator, device="cpu").to(x.device)
-    distances = (x - x[other])[codes != codes[other]].square_().sum(1)
+    differ = (codes != codes[other]).nonzero().flatten()
+    distances = apart(x, differ, other[differ])
     own = points.squares.max() if len(points) else points.x.new_zeros(())
     largest = gather(own[None], [1] * dist.get_world_size()).max()
     scale = _of_the_first(torch.tensor([median(distances), 4 * float(largest)], dtype=torch.float64, device=x.device))

@@ -19,6 +19,9 @@ ROWS = 512
 """Rows of a tile on a processor, at most."""
 ENTRIES = 1 << 20
 """Entries of a tile on a processor, at least ROWS squared: its caches hold it and two companions (12 MB in float32)."""
+PANEL = 1 << 21
+"""Numbers that the points of a tile's columns are on a processor, at most, however few its rows: MKL keeps a copy of
+them (8 MB in float32) for every thread."""
 CUDA_ROWS = 4096
 """Rows and columns of a tile on a GPU: large enough to fill one, 200 MB with its companions."""
 OWN, OTHERS = 0, 1
@@ -87,6 +90,13 @@ def tile_size(x: Tensor) -> tuple[int, int]:
     return (CUDA_ROWS, CUDA_ROWS**2) if x.device.type == "cuda" else (ROWS, ENTRIES)
 
 
+def _widest(rows: int, x: Tensor) -> int:
+    """Columns of a tile with so many rows, at most: as many as the highest tiles have, or more where rows are few."""
+    highest, entries = tile_size(x)
+    width = max(1, entries // rows)
+    return width if x.is_cuda else min(width, max(entries // highest, PANEL // max(1, x.shape[1])))
+
+
 def _blocks(codes: Tensor, rows: int, fewest: float) -> Iterator[Block]:
     """Classes in order: a large one is cut evenly, small ones are kept together until they are many."""
     small: list[tuple[int, int]] = []
@@ -145,29 +155,29 @@ class Tile:
 
 def square(points: Points) -> Iterator[Tile]:
     """Tiles that hold every pair of points once, those on the diagonal twice."""
-    ends, entries = points.counts.cumsum(0).tolist(), tile_size(points.x)[1]
+    ends = points.counts.cumsum(0).tolist()
     for block in points.blocks:
-        pure = block.low == block.high
+        pure, widest = block.low == block.high, _widest(block.size, points.x)
         yield Tile(block, block.rows, True, not pure, diagonal=True, itself=True)
         end = ends[block.high]
-        yield from _pieces(block, block.rows.stop, end, entries, own=True, others=False)
-        yield from _pieces(block, end, len(points), entries, own=False, others=True)
+        yield from _pieces(block, block.rows.stop, end, widest, own=True, others=False)
+        yield from _pieces(block, end, len(points), widest, own=False, others=True)
 
 
 def oblong(a: Points, b: Points, *, overlap: bool = True) -> Iterator[Tile]:
     """Tiles that hold every pair of a point of `a` and one of `b`; `overlap`: some may be in both."""
-    entries = tile_size(a.x)[1]
     for block in a.cut(FEWEST_OF_SOME):
+        widest = _widest(block.size, a.x)
         first, last = torch.searchsorted(b.codes, a.codes.new_tensor([block.low, block.high + 1])).tolist()
-        yield from _pieces(block, 0, first, entries, own=False, others=True)
-        yield from _pieces(block, first, last, entries, own=True, others=block.low != block.high, itself=overlap)
-        yield from _pieces(block, last, len(b), entries, own=False, others=True)
+        yield from _pieces(block, 0, first, widest, own=False, others=True)
+        yield from _pieces(block, first, last, widest, own=True, others=block.low != block.high, itself=overlap)
+        yield from _pieces(block, last, len(b), widest, own=False, others=True)
 
 
 def _pieces(
-    block: Block, start: int, stop: int, entries: int, *, own: bool, others: bool, itself: bool = False
+    block: Block, start: int, stop: int, widest: int, *, own: bool, others: bool, itself: bool = False
 ) -> Iterator[Tile]:
-    pieces = -(-(stop - start) // max(1, entries // block.size))
+    pieces = -(-(stop - start) // widest)
     for i in range(pieces):
         columns = slice(start + (stop - start) * i // pieces, start + (stop - start) * (i + 1) // pieces)
         yield Tile(block, columns, own, others, itself=itself)
