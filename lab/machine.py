@@ -3,6 +3,7 @@
 import ctypes
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -20,6 +21,8 @@ LOAD = Path("/proc/loadavg")
 """Where Linux tells how many threads have been running, and are, on the whole machine."""
 HALF = 0.5
 """Of a core: what others may take of a machine that still counts as one's own."""
+LOOKS, PAUSE = 10, 0.005
+"""How often, and how many seconds apart, others must be seen to run: what is there for a moment is no neighbour."""
 
 MEMORY = {"MALLOC_TRIM_THRESHOLD_": (-1, 256 << 20), "MALLOC_MMAP_THRESHOLD_": (-3, 32 << 20)}
 """Variables by which GNU's C library is told what to keep, the numbers of their parameters in malloc.h, and bytes: so
@@ -45,8 +48,13 @@ def wait_briefly() -> None:
     thread that was put to sleep. What the environment says of it holds. To be called before torch is imported, for that
     is when GNU's OpenMP reads it; processes that are started here inherit it.
     """
-    if not any(os.environ.get(name) for name in WAITING) and _cores_are_taken():
-        os.environ["GOMP_SPINCOUNT"] = SPINS
+    if any(os.environ.get(name) for name in WAITING):
+        return
+    for _ in range(LOOKS):
+        if not _cores_are_taken():
+            return
+        time.sleep(PAUSE)
+    os.environ["GOMP_SPINCOUNT"] = SPINS
 
 
 def _cores_are_taken() -> bool:

@@ -128,6 +128,13 @@ def test_threads_that_share_no_core_wait_as_they_do(load, told, spins, given):
     assert variables.get("GOMP_SPINCOUNT") == spins
 
 
+def test_what_runs_for_a_moment_alone_is_no_neighbour(load, monkeypatch):
+    load(BUSY, variables := {})
+    monkeypatch.setattr(machine.time, "sleep", lambda _: machine.LOAD.write_text("1.00 0.90 0.50 1/123 4567\n"))
+    machine.wait_briefly()
+    assert not variables
+
+
 @pytest.mark.skipif(not machine.LOAD.exists(), reason="Linux alone tells its load there")
 def test_the_load_is_told_as_is_thought():
     """This process, which looks, is one of those that run."""
