@@ -48,7 +48,7 @@ def wait_briefly() -> None:
     thread that was put to sleep. What the environment says of it holds. To be called before torch is imported, for that
     is when GNU's OpenMP reads it; processes that are started here inherit it.
     """
-    if any(os.environ.get(name) for name in WAITING):
+    if threads() == 1 or any(os.environ.get(name) for name in WAITING):
         return
     for _ in range(LOOKS):
         if not _cores_are_taken():

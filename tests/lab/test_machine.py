@@ -79,15 +79,15 @@ BUSY, IDLE = "1.00 0.90 0.50 2/123 4567\n", "0.10 0.30 0.50 1/123 4567\n"
 
 @pytest.fixture
 def load(monkeypatch, tmp_path):
-    """A function that sets what a machine with two cores tells of its load, and the variables of the environment."""
+    """A function that sets what a machine tells of its load and of its cores, and the variables of the environment."""
 
-    def set_load(told, variables):
+    def set_load(told, variables, count=2):
         monkeypatch.setattr(machine, "LOAD", tmp_path / "loadavg")
         if told is not None:
             machine.LOAD.write_text(told)
         monkeypatch.setattr(os, "environ", variables)
-        monkeypatch.setattr(os, "cpu_count", lambda: 2)
-        monkeypatch.setattr(machine, "cores", lambda: 2)
+        monkeypatch.setattr(os, "cpu_count", lambda: count)
+        monkeypatch.setattr(machine, "cores", lambda: count)
 
     return set_load
 
@@ -109,21 +109,22 @@ def test_how_threads_wait_is_said_unless_the_user_has(load, given, spins):
 
 
 @pytest.mark.parametrize(
-    "told, spins, given",
+    "told, spins, given, count",
     [
-        (IDLE, None, {}),
-        ("1.00 0.90 0.50 1/123 4567\n", None, {}),
-        ("0.10 0.90 0.50 2/123 4567\n", None, {}),
-        (BUSY, None, {"OMP_NUM_THREADS": "1"}),
-        ("2.30 0.90 0.50 3/123 4567\n", machine.SPINS, {"OMP_NUM_THREADS": "1"}),
-        ("?", None, {}),
-        (None, None, {}),
+        (IDLE, None, {}, 2),
+        ("1.00 0.90 0.50 1/123 4567\n", None, {}, 2),
+        ("0.10 0.90 0.50 2/123 4567\n", None, {}, 2),
+        ("4.30 0.90 0.50 5/123 4567\n", None, {"OMP_NUM_THREADS": "4"}, 8),
+        ("5.30 0.90 0.50 6/123 4567\n", machine.SPINS, {"OMP_NUM_THREADS": "4"}, 8),
+        ("5.30 0.90 0.50 6/123 4567\n", None, {"OMP_NUM_THREADS": "1"}, 2),
+        ("?", None, {}, 2),
+        (None, None, {}, 2),
     ],
-    ids=["idle", "it has ended", "it has just begun", "a core for each", "one too many", "not told so", "not told"],
+    ids=["idle", "it ended", "it just began", "a core for each", "one too many", "alone", "not told so", "not told"],
 )
-def test_threads_that_share_no_core_wait_as_they_do(load, told, spins, given):
+def test_threads_that_share_no_core_wait_as_they_do(load, told, spins, given, count):
     variables = dict(given)
-    load(told, variables)
+    load(told, variables, count)
     machine.wait_briefly()
     assert variables.get("GOMP_SPINCOUNT") == spins
 
