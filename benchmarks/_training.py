@@ -41,8 +41,8 @@ def gan_training(name, settings, spec, images, precision, device):
 
 def classifier_training(name, settings, spec, images, precision, alpha, device):
     """The training of a classifier, at its start, with the SNNL of all its hidden layers where alpha is not 0."""
-    values = {"classifier": name, "settings": settings, "spec": spec, "epochs": 1000, "alpha": alpha}
-    config = ClassifierConfig.parse({**values, "precision": precision, "device": device})
+    values = {"settings": settings, "spec": spec, "epochs": 1000, "alpha": alpha, "precision": precision}
+    config = ClassifierConfig.parse(values | {"classifier": name, "device": device})
     network = registry.load("classifiers", name).build(config.settings, spec)
     objective = Objective(alpha, config.settings.hidden_layers if alpha else ())
     accelerator = make_accelerator(device, precision)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from snnl_core.anchors import Anchors
+from snnl_core.distances import apart
 from snnl_core.distributed import gather
 from snnl_core.masses import Masses
 
@@ -105,8 +106,8 @@ class Sample:
 def _apart(x: Tensor, labels: Tensor) -> float:
     found = [x.new_zeros(0)]
     for turn in range(1, min(TURNS, len(x) - 1) + 1):
-        differ = labels != labels.roll(turn)
-        found.append((x - x.roll(turn, 0))[differ].square().sum(1))
+        differ = (labels != labels.roll(turn)).nonzero().flatten()
+        found.append(apart(x, differ, (differ - turn) % len(x)))
     distances = torch.cat(found)
     distances = distances[distances > 0]
     return float(distances.median()) if len(distances) else math.inf
