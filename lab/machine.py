@@ -21,7 +21,7 @@ LOAD = Path("/proc/loadavg")
 """Where Linux tells how many threads have been running, and are, on the whole machine."""
 HALF = 0.5
 """Of a core: what others may take of a machine that still counts as one's own."""
-LOOKS, PAUSE = 10, 0.005
+LOOKS, PAUSE = 5, 0.001
 """How often, and how many seconds apart, others must be seen to run: what is there for a moment is no neighbour."""
 
 MEMORY = {"MALLOC_TRIM_THRESHOLD_": (-1, 256 << 20), "MALLOC_MMAP_THRESHOLD_": (-3, 32 << 20)}
