@@ -17,6 +17,8 @@ from snnl_core.masses import LOG2_E, LOWEST, Mass, Masses, mass_of, weighted
 from snnl_core.shares import in_order
 from snnl_core.tiles import OTHERS, Loaded, Points, Tile, Workspace, load
 
+LONG = 128
+"""Dimensions up to which a pair is as much work as any other; with more it counts as so many times as much."""
 REACH = 64.0
 """So far beyond the reference, as an exponent to base 2, an anchor's nearest point may be: its sum keeps its digits."""
 
@@ -46,7 +48,9 @@ def collect(a: Points, b: Points, tiles: Iterable[Tile], seen: Masses, back: Mas
                 found += _each_from_its_own(loaded.turned, columns, [tensor.T for tensor in rest])
         return found
 
-    for found in in_order(work, tiles, partial(Workspace, a, b, 3), a.x, len(a) * len(b) * len(seen.betas)):
+    room = partial(Workspace, a, b, 3, in_pieces=True)
+    pairs = len(a) * len(b) * len(seen.betas) * max(LONG, a.x.shape[1]) // LONG
+    for found in in_order(work, tiles, room, a.x, pairs):
         for anchors, kind, mass in found:
             anchors.mass(kind).add(mass, anchors.betas)
 

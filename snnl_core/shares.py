@@ -34,7 +34,8 @@ def in_order(
         items: what is worked on; they are asked for here, a few ahead.
         room: makes memory to work in.
         like: where it happens: on a GPU all is done here.
-        pairs: how many pairs of points the items have, in all, times how often each is looked at.
+        pairs: how many pairs of points the items have, in all, times how often each is looked at; in many dimensions
+            a pair may count as several.
     """
     threads = 1 if like.is_cuda else torch.get_num_threads()
     workers = min(threads, pairs // PAIRS)

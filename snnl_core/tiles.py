@@ -19,9 +19,9 @@ ROWS = 512
 """Rows of a tile on a processor, at most."""
 ENTRIES = 1 << 20
 """Entries of a tile on a processor, at least ROWS squared: its caches hold it and two companions (12 MB in float32)."""
-PANEL = 1 << 21
-"""Numbers that the points of a tile's columns are on a processor, at most, however few its rows: MKL keeps a copy of
-them (8 MB in float32) for every thread."""
+PANEL, NARROWEST = 3 << 19, 1024
+"""Numbers that the points of a tile's columns are on a processor, at most, however few its rows, but for so many
+columns as the second number says, at least ROWS: MKL keeps a copy of them (6 MB in float32) for every thread."""
 CUDA_ROWS = 4096
 """Rows and columns of a tile on a GPU: large enough to fill one, 200 MB with its companions."""
 OWN, OTHERS = 0, 1
@@ -91,10 +91,9 @@ def tile_size(x: Tensor) -> tuple[int, int]:
 
 
 def _widest(rows: int, x: Tensor) -> int:
-    """Columns of a tile with so many rows, at most: as many as the highest tiles have, or more where rows are few."""
-    highest, entries = tile_size(x)
-    width = max(1, entries // rows)
-    return width if x.is_cuda else min(width, max(entries // highest, PANEL // max(1, x.shape[1])))
+    """Columns of a tile with so many rows, at most."""
+    width = max(1, tile_size(x)[1] // rows)
+    return width if x.is_cuda else min(width, max(NARROWEST, PANEL // max(1, x.shape[1])))
 
 
 def _blocks(codes: Tensor, rows: int, fewest: float) -> Iterator[Block]:
@@ -225,12 +224,18 @@ def _apart(a: Points, b: Points, tile: Tile) -> Tensor:
 
 
 class Workspace:
-    """Memory for one tile at a time, used again for the next."""
+    """Memory for one tile at a time, used again for the next.
 
-    def __init__(self, a: Points, b: Points, buffers: int) -> None:
+    Many of them made in turn take less memory in pieces, which fit where earlier ones were; a single one is had sooner
+    in one piece, as the C library then keeps more of what is free.
+    """
+
+    def __init__(self, a: Points, b: Points, buffers: int, *, in_pieces: bool = False) -> None:
         rows, entries = tile_size(a.x)
         self._x, gaps = a.x, min(rows, len(a)) * (products.spacing(1, a.x) - 1)
-        self._memory = products.empty((buffers, min(entries, len(a) * len(b)) + gaps), a.x)
+        size = min(entries, len(a) * len(b)) + gaps
+        made = [a.x.new_empty(size) for _ in range(buffers)] if in_pieces else products.empty((buffers, size), a.x)
+        self._memory = list(made)
 
     def tensors(self, shape: tuple[int, int]) -> list[Tensor]:
         """Tensors of a shape over the memory, with rows where products are best written."""

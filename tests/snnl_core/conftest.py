@@ -15,6 +15,7 @@ def path(request, monkeypatch):
     monkeypatch.setattr(tiles, "ROWS", 8)
     monkeypatch.setattr(tiles, "ENTRIES", 8 * 9)
     monkeypatch.setattr(tiles, "PANEL", 8 * 20)
+    monkeypatch.setattr(tiles, "NARROWEST", 9)
     if request.param == "tiles":
         monkeypatch.setattr(kernel, "ROOM", {torch.float32: -1.0, torch.float64: -1.0})
     return request.param
