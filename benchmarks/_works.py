@@ -29,6 +29,14 @@ def gradient(n, d):
     return partial(backward, snnl, *points(n, d))
 
 
+def changing_gradient(n, d):
+    """The same, of classes of other sizes each time, as batches have them."""
+    from snnl_core import soft_nearest_neighbor_loss as snnl
+
+    x, _, temperature = points(n, d)
+    return lambda: backward(snnl, x, torch.randint(10, (n,)), temperature)
+
+
 def minimum_gradient(n, d):
     """The loss and its gradient at the best temperature of a batch."""
     from snnl_core import SoftNearestNeighborLoss
@@ -111,9 +119,8 @@ def step(penalty, precision):
     return take
 
 
-WORKS = {
-    work.__name__: work for work in (loss, gradient, minimum_gradient, minimum, measurement, neighbors, nearest, step)
-}
+TIMED = loss, gradient, changing_gradient, minimum_gradient, minimum, measurement, neighbors, nearest, step
+WORKS = {work.__name__: work for work in TIMED}
 
 
 def made(name, *arguments) -> Callable[[], object]:

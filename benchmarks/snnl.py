@@ -55,7 +55,7 @@ def ratios(name, arguments, others, rounds):
 def lines(work, taken, found, at_most=None, at_least=None):
     """A line of each ratio: of products as they are, of other ways to do the same the other way round."""
     for name, ratio in found.items():
-        if name in ("G", "O", "without", "fixed T") or name.startswith("of "):
+        if name in ("G", "O", "without", "fixed T", "the same classes") or name.startswith("of "):
             yield row(work, taken, name, ratio, at_most=(at_most or {}).get(name))
         else:
             yield row(work, taken, f"{name} / ours", 1 / ratio, at_least=(at_least or {}).get(name))
@@ -80,6 +80,8 @@ def bench_tiles(rounds):
         others = products_of(x) | {"dense": lambda x=x, y=labels, t=temperature: backward(dense, x, y, t)}
         taken, found = ratios("gradient", (n, d), others, rounds)
         yield from lines(f"loss + gradient, n = {n}, d = {d}", taken, found, most, least)
+    taken, found = ratios("changing_gradient", (n, d), {"the same classes": made("gradient", n, d)}, 3 * rounds)
+    yield from lines(f"the same, other classes each time, n = {n}, d = {d}", taken, found)
 
 
 def bench_batch(rounds):

@@ -107,4 +107,4 @@ class Kernel:
 
     def _load(self, tile: Tile, out: Tensor) -> Tensor:
         left, right = self.points.x[tile.rows], self.points.x[tile.columns]
-        return products.inner(left, right, factor=self.factor, out=out).exp2_()
+        return products.inner(left, right, factor=self.factor, out=out, tile=True).exp2_()

@@ -198,7 +198,7 @@ class Loaded:
 def load(a: Points, b: Points, tile: Tile, out: Tensor) -> Loaded:
     """Compute a tile of points of `a` (rows) and of `b` (columns); its distances may go to `out`."""
     left, right = a.x[tile.rows], b.x[tile.columns]
-    found = products.inner(left, right, factor=-2, plus=b.squares[tile.columns], out=out)
+    found = products.inner(left, right, factor=-2, plus=b.squares[tile.columns], out=out, tile=True)
     return Loaded(found.add_(a.squares[tile.rows, None]).clamp_min_(0), parts(a, b, tile))
 
 

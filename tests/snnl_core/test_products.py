@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snnl_core import entanglement, products
+from snnl_core import SoftNearestNeighborLoss, entanglement, products
 from snnl_core import soft_nearest_neighbor_loss as snnl
 from snnl_core.distances import full_precision
 from snnl_core.tiles import Points, Workspace, tile_size
@@ -105,9 +105,67 @@ def test_strides_and_dtypes_change_no_product(data):
     with pytest.MonkeyPatch.context() as patch, full_precision(CPU):
         patch.setattr(products, "FEWEST", 0)
         patch.setenv(products.VARIABLE, products.ONEDNN)
-        check(products.inner(a, b), a, b)
+        for tile in (False, True):
+            check(products.inner(a, b, tile=tile), a, b)
         check(products.combined(weights, b), weights, b.T)
+        sums = torch.zeros(n, d)
+        products.add_combined(sums, weights, b)
+        check(sums, weights, b.T)
         assert torch.equal(products.inner(a.double(), b.double()), a.double() @ b.double().T)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True, database=None)
+@given(st.data())
+def test_what_lies_beside_rows_changes_no_product(data):
+    """Tiles are rows amid a matrix: at its beginning, at its end, or all of it."""
+    d = data.draw(st.integers(1, 9))
+    (a, kept), (b, kept_b) = (amid(data, d, seed) for seed in (0, 1))
+    plus, weights = draw(len(kept_b), seed=2), draw(len(kept), len(kept_b), seed=3)
+    with pytest.MonkeyPatch.context() as patch, full_precision(CPU):
+        patch.setattr(products, "FEWEST", 0)
+        patch.setenv(products.VARIABLE, products.ONEDNN)
+        sums = torch.zeros(len(kept), d)
+        products.add_combined(sums, weights, kept_b)
+        check(sums, weights, kept_b.T)
+        for whole, rows in ((a, kept), (b, kept_b)):
+            outside = torch.ones(len(whole), dtype=torch.bool)
+            start = rows.storage_offset() // d
+            outside[start : start + len(rows)] = False
+            whole[outside] = torch.nan
+        one = torch.ones(len(kept), 1)
+        for factor in (1, -2):
+            found = products.inner(kept, kept_b, factor=factor, plus=plus, tile=True)
+            check(found, torch.cat([factor * kept, one], 1), torch.cat([kept_b, plus[:, None]], 1))
+            check(products.inner(kept, kept_b, factor=factor, tile=True), factor * kept, kept_b)
+
+
+def amid(data, d, seed):
+    """A matrix, and some of its rows."""
+    rows, before, after = (data.draw(st.integers(low, 200)) for low in (1, 0, 0))
+    whole = draw(before + rows + after, d, seed=seed)
+    return whole, whole[before : before + rows]
+
+
+@pytest.mark.parametrize("temperature", [50.0, "minimize"])
+def test_classes_of_other_sizes_ask_for_no_other_shapes(monkeypatch, temperature):
+    """oneDNN compiles code for each."""
+    shapes, linear = [], products._linear
+
+    def seen(a, b, plus):
+        shapes.append((len(a), *b.shape))
+        return linear(a, b, plus)
+
+    products.use(products.ONEDNN)
+    assert products._works()
+    monkeypatch.setattr(products, "_linear", seen)
+    x, loss = draw(1500, 32).requires_grad_(), SoftNearestNeighborLoss(temperature)
+    for seed in range(4):
+        labels = torch.randint(4, (len(x),), generator=torch.Generator().manual_seed(seed))
+        loss(x, labels).backward()
+    assert 4 * len(set(shapes)) < len(shapes)
+    for rows, others, inner in set(shapes):
+        assert rows % products.ROWS == 0
+        assert (others if inner == 32 else inner) % products.COLUMNS == 0
 
 
 def test_the_faster_library_is_taken_where_it_clearly_is(monkeypatch):
