@@ -172,7 +172,7 @@ def _with_neighbors(x: Tensor, multiple: int) -> tuple[Tensor, int, int]:
 
     Rows beside which there are too few stay as they are.
     """
-    (rows, d), start = x.shape, x.storage_offset()
+    rows, d, start = len(x), x.shape[1], int(x.storage_offset())
     more = -rows % multiple
     after = min(more, (x.untyped_storage().nbytes() // x.element_size() - start) // d - rows)
     before = more - after
