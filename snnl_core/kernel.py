@@ -102,7 +102,7 @@ class Kernel:
     def _tiles(self, room: int) -> Iterator[tuple[Tile, Tensor | None]]:
         """All tiles, and memory for those that are kept: the first ones, as far as their entries have room."""
         for tile in square(self.points):
-            room -= tile.shape[0] * products.spacing(tile.shape[1], self.points.x)
+            room -= products.entries(tile.shape, self.points.x)
             yield tile, products.empty(tile.shape, self.points.x) if room >= 0 else None
 
     def _load(self, tile: Tile, out: Tensor) -> Tensor:

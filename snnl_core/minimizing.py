@@ -54,8 +54,9 @@ class Minimize:
         """The inverse temperature of points that a transform is at work on, to be differentiated with them.
 
         Raises:
-            RuntimeError: the points have no values of their own, as under vmap.
+            RuntimeError: the points have no values of their own, as under vmap, or are too many.
         """
+        plain.refuse_many(x)
         try:
             with torch.no_grad():
                 beta, end = self.search(all_pairs(x.detach(), labels), labels)

@@ -30,6 +30,12 @@ def refuse_transforms(what: str, instead: str = BESIDE) -> None:
         raise RuntimeError(f"torch.func's transforms do not reach into {what}: {instead}.")
 
 
+def refuse_many(x: Tensor) -> None:
+    """Raise RuntimeError if there are more than MOST points."""
+    if len(x) > MOST:
+        raise RuntimeError(f"torch.func's transforms and forward mode take {MOST} points, not {len(x)}: {BESIDE}.")
+
+
 def losses(x: Tensor, labels: Tensor, beta: Tensor) -> tuple[Tensor, Tensor]:
     """The loss of each point (n,), 0 where it is not valid, and which are: those with another one of their class (n,).
 
@@ -41,8 +47,7 @@ def losses(x: Tensor, labels: Tensor, beta: Tensor) -> tuple[Tensor, Tensor]:
     Raises:
         RuntimeError: there are more than MOST points.
     """
-    if len(x) > MOST:
-        raise RuntimeError(f"torch.func's transforms and forward mode take {MOST} points, not {len(x)}: {BESIDE}.")
+    refuse_many(x)
     x = x - x.mean(0)
     squares, product = x.square().sum(1), x @ x.T
     distances = squares[:, None] + squares - 2 * product  # a bound at 0 would cut off derivatives of copies

@@ -32,9 +32,10 @@ FEWEST, LARGEST = 1 << 18, 1 << 22
 """Multiplications from which oneDNN pays for being called, and entries of a product up to which it is the faster."""
 LINE = 64
 """Bytes of a line of a processor's cache, at whose beginning rows are best written."""
-ROWS, COLUMNS = 32, 128
-"""Rows and columns of a tile's product are rounded up to multiples of these for oneDNN, which compiles code for every
-shape anew: about a millisecond's work and 0.4 MB, where tiles have as many shapes as classes have sizes."""
+ROWS_BY, COLUMNS_BY = 32, 128
+"""For oneDNN the rows of a tile's product are rounded up to a multiple of the first, its columns, or what is summed
+over, to one of the second: it compiles code for every shape anew, about a millisecond's work and 0.4 MB, and tiles have
+as many shapes as classes have sizes."""
 LONG, STRIPS = 2048, 4
 """Dimensions from which a symmetric product is worth being made of strips that begin at the diagonal, and how many."""
 
@@ -88,8 +89,8 @@ def inner(
 ) -> Tensor:
     """factor a b' + plus, for a (n, d), b (m, d) and plus (m,): (n, m), in `out` or in a tensor of its own.
 
-    With `tile`, its shape is one of many. This and what follows is for where nothing is to be differentiated, within
-    `distances.full_precision`.
+    With `tile`, its shape is one of many, and may be rounded: then it is part of a larger product. This and what
+    follows is for where nothing is to be differentiated, within `distances.full_precision`.
     """
     if _suits(a.numel() * len(b), len(a) * len(b), a, b):
         if tile:
@@ -111,8 +112,9 @@ def combined(weights: Tensor, x: Tensor) -> Tensor:
 def add_combined(into: Tensor, weights: Tensor, x: Tensor) -> None:
     """Add those to a tensor (n, d); the weights are a tile's, and the points some of a matrix of finite numbers."""
     if _combines(weights, x):
-        x, before, after = _with_neighbors(x, COLUMNS)
-        weights = F.pad(weights, (before, after, 0, -len(weights) % ROWS))
+        x, before, after = _with_neighbors(x, COLUMNS_BY)
+        more = (before, after, 0, -len(weights) % ROWS_BY)
+        weights = F.pad(weights, more) if any(more) else weights
         into += _linear(weights.contiguous(), x.T, None)[: len(into)]
     else:
         into.addmm_(weights, x)
@@ -133,6 +135,14 @@ def spacing(columns: int, x: Tensor) -> int:
 def empty(shape: tuple[int, int], x: Tensor) -> Tensor:
     """Memory for a product of a shape, with such rows."""
     return x.new_empty(shape[0], spacing(shape[1], x))[:, : shape[1]]
+
+
+def entries(shape: tuple[int, int], x: Tensor) -> int:
+    """Entries of the memory that a tile's product of points like x takes, at most."""
+    rows, columns = shape
+    if x.is_cpu and way() == ONEDNN:
+        return -(-rows // ROWS_BY) * ROWS_BY * -(-columns // COLUMNS_BY) * COLUMNS_BY
+    return rows * spacing(columns, x)
 
 
 def gram(x: Tensor) -> Tensor:
@@ -161,9 +171,10 @@ def _suits(multiplications: int, entries: int, *whole: Tensor) -> bool:
 def _tile(a: Tensor, b: Tensor, factor: float, plus: Tensor | None) -> Tensor:
     """factor a b' + plus, from a product of a rounded shape."""
     rows, columns = len(a), len(b)
-    a, above, _ = _with_neighbors(a, ROWS)
-    b, before, after = _with_neighbors(b, COLUMNS)
-    plus = None if plus is None else F.pad(plus, (before, after))
+    a, above, _ = _with_neighbors(a, ROWS_BY)
+    b, before, after = _with_neighbors(b, COLUMNS_BY)
+    if plus is not None and before + after:
+        plus = F.pad(plus, (before, after))
     return _linear(a if factor == 1 else a * factor, b, plus)[above : above + rows, before : before + columns]
 
 
@@ -174,7 +185,7 @@ def _with_neighbors(x: Tensor, multiple: int) -> tuple[Tensor, int, int]:
     """
     rows, d, start = len(x), x.shape[1], int(x.storage_offset())
     more = -rows % multiple
-    after = min(more, (x.untyped_storage().nbytes() // x.element_size() - start) // d - rows)
+    after = min(more, (x.untyped_storage().nbytes() // x.element_size() - start) // max(1, d) - rows)
     before = more - after
     if before * d > start:
         return x, 0, 0

@@ -47,11 +47,13 @@ def in_order(
     for _ in range(workers):
         rooms.put(room())  # made here, where memory is used again
 
+    inference = torch.is_inference_mode_enabled()  # in which what is made here cannot be written to outside it
+
     def one(item: Item) -> Found:
         here = rooms.get()
         try:
             torch.set_num_threads(threads // workers)  # for products that this thread calls for
-            with torch.no_grad():
+            with torch.inference_mode(inference), torch.no_grad():
                 return work(item, here)
         finally:
             rooms.put(here)

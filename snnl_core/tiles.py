@@ -226,8 +226,8 @@ def _apart(a: Points, b: Points, tile: Tile) -> Tensor:
 class Workspace:
     """Memory for one tile at a time, used again for the next.
 
-    Many of them made in turn take less memory in pieces, which fit where earlier ones were; a single one is had sooner
-    in one piece, as the C library then keeps more of what is free.
+    Those of a search, made again for every look, take less memory in pieces, which fit where earlier ones were; others
+    are had sooner in one piece, as the C library then keeps more of what is free.
     """
 
     def __init__(self, a: Points, b: Points, buffers: int, *, in_pieces: bool = False) -> None:

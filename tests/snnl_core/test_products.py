@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from snnl_core import SoftNearestNeighborLoss, entanglement, products
 from snnl_core import soft_nearest_neighbor_loss as snnl
 from snnl_core.distances import full_precision
+from snnl_core.kernel import KEPT, Kernel
+from snnl_core.pairs import all_pairs
 from snnl_core.tiles import Points, Workspace, tile_size
 
 CPU = torch.device("cpu")
@@ -164,8 +166,19 @@ def test_classes_of_other_sizes_ask_for_no_other_shapes(monkeypatch, temperature
         loss(x, labels).backward()
     assert 4 * len(set(shapes)) < len(shapes)
     for rows, others, inner in set(shapes):
-        assert rows % products.ROWS == 0
-        assert (others if inner == 32 else inner) % products.COLUMNS == 0
+        assert rows % products.ROWS_BY == 0
+        assert (others if inner == 32 else inner) % products.COLUMNS_BY == 0
+
+
+def test_tiles_that_are_kept_stay_within_their_bound(library):
+    labels = torch.randint(4, (1500,), generator=torch.Generator().manual_seed(0))
+    for d in range(48, 96, 4):
+        x = draw(1500, d)
+        kernel = Kernel.of(all_pairs(x, labels).points, torch.tensor(0.01))
+        with full_precision(CPU), torch.no_grad():
+            kernel.masses(keep=True)
+        held = sum(tile.untyped_storage().nbytes() // tile.element_size() for tile in kernel.kept.values())
+        assert 2 * x.numel() < held <= KEPT * x.numel()
 
 
 def test_the_faster_library_is_taken_where_it_clearly_is(monkeypatch):

@@ -51,6 +51,16 @@ def test_results_come_in_order_whoever_is_first_and_no_two_share_a_room(threads)
     assert torch.get_num_threads() == 3
 
 
+def test_it_is_shared_out_in_inference_mode(threads, shared):
+    threads(3)
+    x, labels = torch.randn(200, 5, generator=torch.Generator().manual_seed(0)), torch.arange(200) % 3
+    expected = entanglement(x, labels)
+    with torch.inference_mode():
+        found = entanglement(x.clone(), labels)
+        assert float(soft_nearest_neighbor_loss(x.clone(), labels, 3.0)) > 0
+    assert shared and found.loss == expected.loss
+
+
 @pytest.mark.parametrize(("many", "pairs"), [(1, MANY), (3, shares.PAIRS)])
 def test_with_one_thread_or_little_work_all_is_done_here(threads, many, pairs):
     threads(many)

@@ -6,15 +6,16 @@ import torch
 from snnl_core import distances, tiles
 from snnl_core.tiles import Points
 
-ROWS, ENTRIES, PANEL, NARROWEST = 16, 16 * 20, 400, 18
+SIZES = {"ROWS": 16, "ENTRIES": 16 * 20, "PANEL": 400, "NARROWEST": 18}
+ROWS, ENTRIES, PANEL, NARROWEST = SIZES.values()
 CLASSES = [1, 40, 3, 2, 90, 1, 17, 50]
 """So many points each: alone, several in one block, one of several blocks."""
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
-    for name in ("ROWS", "ENTRIES", "PANEL", "NARROWEST"):
-        monkeypatch.setattr(tiles, name, globals()[name])
+    for name, size in SIZES.items():
+        monkeypatch.setattr(tiles, name, size)
 
 
 def drawn(d):

@@ -120,6 +120,10 @@ def test_copies_and_lone_points_have_finite_derivatives():
     [
         (lambda: vmap(lambda x: SoftNearestNeighborLoss()(x, LABELS))(draw()[None]), "vmap does not reach"),
         (lambda: grad(lambda x: snnl(x, torch.arange(1025) % 2))(torch.zeros(1025, 1)), "take 1024 points, not 1025"),
+        (
+            lambda: grad(lambda x: SoftNearestNeighborLoss()(x, torch.arange(1025) % 2))(torch.arange(1025.0)[:, None]),
+            "take 1024 points",
+        ),
         (lambda: vmap(lambda x: entanglement(x, LABELS).per_sample)(draw()[None]), "do not reach into a measurement"),
         (lambda: vmap(lambda x: nearest_neighbors(x, x, 1)[0])(draw()[None]), "search for each set by itself"),
         (lambda: vmap(lambda x: DeepKNN(1).fit({"a": x}, LABELS).classes)(draw()[None]), "a search for neighbours"),
