@@ -4,7 +4,7 @@
 # Guess: a layer is set up once. A batch that is smaller than those before takes less time and no more memory.
 # Seen:  oneDNN compiles code for every number of images anew and keeps it, for up to a thousand shapes of all layers
 #        together: 260 batch sizes of one layer of 16 to 32 channels, all smaller than one seen before, left 100 MB
-#        (0.4 MB each), and the first batch of a size took half a millisecond longer than the second.
+#        (0.4 MB each), and the first batch of a size took a third to half of a millisecond longer.
 #
 # Batches of one size, the last one filled up, ask for one shape; ONEDNN_PRIMITIVE_CACHE_CAPACITY bounds what is kept.
 # The same holds for every other product by oneDNN: the engine rounds the shapes of its tiles up (docs/engine.md).
