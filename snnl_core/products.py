@@ -129,7 +129,7 @@ def spacing(columns: int, x: Tensor) -> int:
     if x.is_cpu and way() == ONEDNN:
         return columns
     line = LINE // x.element_size()
-    return -(-columns // line) * line
+    return _up_to(line, columns)
 
 
 def empty(shape: tuple[int, int], x: Tensor) -> Tensor:
@@ -141,7 +141,7 @@ def entries(shape: tuple[int, int], x: Tensor) -> int:
     """Entries of the memory that a tile's product of points like x takes, at most."""
     rows, columns = shape
     if x.is_cpu and way() == ONEDNN:
-        return -(-rows // ROWS_BY) * ROWS_BY * -(-columns // COLUMNS_BY) * COLUMNS_BY
+        return _up_to(ROWS_BY, rows) * _up_to(COLUMNS_BY, columns)
     return rows * spacing(columns, x)
 
 
@@ -155,6 +155,11 @@ def gram(x: Tensor) -> Tensor:
         product[start:stop, start:] = inner(x[start:stop], x[start:])
         product[stop:, start:stop] = product[start:stop, stop:].T
     return product
+
+
+def _up_to(multiple: int, count: int) -> int:
+    """A count, rounded up."""
+    return -(-count // multiple) * multiple
 
 
 def _combines(weights: Tensor, x: Tensor) -> bool:
