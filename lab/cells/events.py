@@ -21,7 +21,12 @@ def append(path: Path, record: dict[str, Any]) -> None:
     """Append one line; of several processes the first one alone writes."""
     if rank() == 0:
         with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(without_nan(record), allow_nan=False) + "\n")
+            file.write(as_line(record))
+
+
+def as_line(record: dict[str, Any]) -> str:
+    """A record as a line of JSON; NaN and infinities, which JSON lacks, become null."""
+    return json.dumps(without_nan(record), allow_nan=False) + "\n"
 
 
 def tell(folder: Path, event: str, **fields: Any) -> None:

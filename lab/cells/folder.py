@@ -11,7 +11,6 @@ runs/cells/gan-dcgan-mnist-s0-ac547dae/
     heartbeat          there while a process is at work, which renews its time: for whoever cannot see the lock held
 """
 
-import json
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -206,7 +205,7 @@ class CellFolder:
         Work that goes on from a checkpoint takes those from before it.
         """
         if rank() == 0:
-            atomic_write(self.path / layout.ROWS, "".join(json.dumps(row) + "\n" for row in rows))
+            atomic_write(self.path / layout.ROWS, "".join(map(events.as_line, rows)))
 
     def mark_done(self, seconds: float) -> None:
         """Write down that the work is finished, and with which rows and files."""

@@ -45,6 +45,16 @@ def test_rows_are_rows_of_the_table(tmp_path):
     assert len(folder.rows()) == 1
 
 
+def test_rows_that_are_kept_are_what_they_are_when_they_are_appended(tmp_path):
+    folder = CellFolder.create(CELL, tmp_path, LOCAL)
+    rows = [{"metric": "temperature", "value": value} for value in (math.nan, math.inf, -math.inf, 0.1)]
+    for row in rows:
+        folder.row(**row)
+    appended = (folder.path / "rows.jsonl").read_bytes()
+    folder.keep_rows(rows)
+    assert (folder.path / "rows.jsonl").read_bytes() == appended and len(folder.rows()) == 4
+
+
 def test_done_is_written_last_and_only_after_success(tmp_path, monkeypatch):
     folder = CellFolder.create(CELL, tmp_path, LOCAL)
 

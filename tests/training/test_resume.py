@@ -2,6 +2,7 @@
 
 import errno
 import gc
+import math
 import os
 import shutil
 import signal
@@ -10,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import torch
 
 import classifiers._loop
 import gans._loop
@@ -127,6 +129,23 @@ def test_going_on_from_a_checkpoint_changes_no_bit(tmp_path, monkeypatch, form):
     broken.row(metric="from after the checkpoint", value=1.0, step=9)
     assert steps_of(broken, monkeypatch, form) == list(range(13, 2 * FORMS[form].steps))
     assert whole(broken) == whole(alone)
+
+
+def test_temperatures_that_are_infinite_or_not_there_change_nothing(tmp_path, monkeypatch):
+    """They are null in the rows, also in those that are taken over from a checkpoint."""
+    step = classifiers._loop.train_step
+
+    def odd(training):
+        step(training)
+        (curve,) = (curve for curve in training.losses[-1] if curve[0] == "temperature" and curve[1] == "conv1")
+        training.losses[-1][curve] = torch.tensor([math.inf, math.nan, 0.1][training.step % 3])
+
+    monkeypatch.setattr(classifiers._loop, "train_step", odd)
+    alone, broken = train(tmp_path / "alone", "entangled", 2, 99), cell(tmp_path / "broken", "entangled", 2)
+    stop_at(broken, monkeypatch, 13, "entangled")
+    work(broken)
+    assert whole(broken) == whole(alone)
+    assert [row["value"] for row in alone.rows() if row["metric"] == "temperature"].count(None) > 3
 
 
 @pytest.mark.parametrize("form", ["dcgan", "wgan-gp", "no discriminator", "learned", "norms"])
