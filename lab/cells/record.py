@@ -78,6 +78,7 @@ class _Plan(BaseModel, strict=True):
     study: str
     cells: list[Name]
     names: dict[str, str] = {}
+    published: bool = True
 
 
 def record_of(cell: Cell, local: dict[str, Any]) -> dict[str, Any]:
@@ -149,7 +150,16 @@ def read_study(folder: Path) -> tuple[str, dict[str, Any], list[str]]:
 
 def names_in(folder: Path) -> dict[str, str]:
     """What people call what the cells of a study know by keys, by the key."""
-    return _Plan.model_validate(read_json(folder / PLAN, "no study's folder")).names
+    return _plan_in(folder).names
+
+
+def takes_published(folder: Path) -> bool:
+    """Whether a study was planned with cells that ship with the code; older plans do not say, and may."""
+    return _plan_in(folder).published
+
+
+def _plan_in(folder: Path) -> _Plan:
+    return _Plan.model_validate(read_json(folder / PLAN, "no study's folder"))
 
 
 def read_search(folder: Path) -> tuple[str, list[str]]:

@@ -13,7 +13,7 @@ from lab.cells.cell import Cell
 from lab.cells.failure import Failure, failure_of
 from lab.cells.folder import CellFolder
 from lab.cells.fresh import dropped_if_bare
-from lab.cells.record import names_in, read_study
+from lab.cells.record import names_in, read_study, takes_published
 from lab.config import Config
 from lab.errors import UsageError, WorkbenchError, first_line
 from lab.files import explaining, remove_leftovers, replacing, write_json
@@ -159,7 +159,7 @@ def draw_study(
     name, config, names = _read(folder)
     with explaining(folder), locks.exclusive(folder / layout.LOCK):
         remove_leftovers(folder)
-        found = collect(name, names, layout.root_of(folder))
+        found = _collected(folder, name, names)
         told = {cell: str(failure) for cell, failure in found.absent.items() if failure} | (failed or {})
         missing = [f"{cell}: {told.get(cell, 'not done yet')}" for cell in found.absent]
         _, verdicts, page = _draw(folder, name, config, found, missing, folder, formats)
@@ -178,7 +178,7 @@ def draw_into(folder: Path, target: Path, formats: Sequence[str] = FORMATS) -> t
         WorkbenchError: the folder is no study's, or cannot be drawn.
     """
     name, config, names = _read(folder)
-    found = collect(name, names, layout.root_of(folder))
+    found = _collected(folder, name, names)
     target.mkdir(parents=True, exist_ok=True)
     missing = [f"{cell}: not there" for cell in found.absent]
     report, verdicts, _ = _draw(folder, name, config, found, missing, target, formats)
@@ -205,9 +205,14 @@ def judged(folder: Path, wanted: Callable[[Claim], bool] = lambda claim: True) -
     """
     name, config, names = _read(folder)
     claims = [claim for claim in registry.load("studies", name).claims(config) if wanted(claim)]
-    table = collect(name, names if claims else [], layout.root_of(folder)).table
+    table = _collected(folder, name, names if claims else []).table
     with _telling_of_strange_cells(folder):
         return Judged(name, config, table, [judge(claim, claim.effect(table)) for claim in claims])
+
+
+def _collected(folder: Path, study: str, names: Sequence[str]) -> Collected:
+    """What there is of the cells of a study's folder."""
+    return collect(study, names, layout.root_of(folder), published=takes_published(folder))
 
 
 def _draw(
@@ -262,13 +267,13 @@ def _kept(plan: Plan) -> Iterator[None]:
     layout.check_plain(plan.folder)
     names = [planned.cell.folder_name for planned in plan.cells]
     claims = [claim.plain() for claim in registry.load("studies", plan.study).claims(plan.config)]
+    taken = any(planned.state == "published" for planned in plan.cells)
+    record = {"study": plan.study, "cells": names, "claims": claims, "names": plan.names, "published": taken}
     with ExitStack() as work:
         with explaining(plan.folder), locks.exclusive(plan.folder / layout.LOCK):
             work.enter_context(locks.at_work(plan.folder))
             write_json(plan.folder / layout.CONFIG, plan.config.plain())
-            write_json(
-                plan.folder / layout.PLAN, {"study": plan.study, "cells": names, "claims": claims, "names": plan.names}
-            )
+            write_json(plan.folder / layout.PLAN, record)
         yield
 
 

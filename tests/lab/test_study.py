@@ -192,6 +192,24 @@ def test_a_report_counts_as_failed_what_has_failed(places):
     assert "no luck" in (folder / "report.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("published", [False, True])
+def test_what_ships_is_in_a_report_only_where_it_was_asked_for_and_in_no_place_of_a_failure(
+    places, monkeypatch, published
+):
+    runs, results = places
+    finish(TRAIN, results), finish(MEASURE, results)
+    monkeypatch.setattr(schedule, "do", lambda folders, *_, **__: Outcome(done=[finish(TRAIN, runs).path]))
+    plan = plan_study("x", Settings(), DATA, runs, published=published)
+    study.run_study(plan, local={}, progress=False)
+    assert study.draw_study(plan.folder).cells["cached"] == (2 if published else 1)
+    assert (plan.folder / "DONE").exists() == published
+    failed = CellFolder.create(MEASURE, runs / "cells", {})
+    keep_failure(failed.path, Failure("error", "no luck"))
+    assert study.draw_study(plan.folder).failed == {MEASURE.folder_name: "no luck"}
+    assert not (plan.folder / "DONE").exists()
+    assert "no luck" in (plan.folder / "report.html").read_text(encoding="utf-8")
+
+
 def test_a_study_is_at_work_from_its_plan_to_its_report(places, monkeypatch):
     """Two commands at once; neither the study nor a cell of it can be removed until both have ended."""
     runs, _ = places
