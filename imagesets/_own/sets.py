@@ -66,7 +66,7 @@ def prepare(name: str, root: Path, wanted: Wanted, title: str | None, say: Calla
                 facts, digests = find_by_content(work, manifest) or decode(work, identity)
                 manifest.write(facts, listing, digests)
     own = OwnImages(f"{OWN}{facts.key}", root)
-    atomic_write(_titled(own.name, root), title or path.resolve().stem)
+    _call(own.name, root, title or path.resolve().stem)
     for line in summary(path / listing.top, own.name, own.SPEC, own.record, listing.left_out, facts):
         say(line)
     return own.name
@@ -78,6 +78,12 @@ def title_of(name: str, root: Path) -> str:
         return _titled(name, root).read_text(encoding="utf-8").strip() or name
     except (OSError, ValueError):
         return name
+
+
+def _call(name: str, root: Path, title: str) -> None:
+    """Note what people call a set, unless that is known: its folder may be another's, who lets it be read."""
+    if title_of(name, root) != title.strip():
+        atomic_write(_titled(name, root), title)
 
 
 def _titled(name: str, root: Path) -> Path:

@@ -83,7 +83,7 @@ def _tau(concordant: Array, counts: Array) -> Array:
     pairs = np.sqrt(np.einsum("daa->da", sums))
     with np.errstate(invalid="ignore", divide="ignore"):
         taken: Array = sums / (pairs[:, :, None] * pairs[:, None, :])
-    return taken
+    return taken.clip(-1, 1)
 
 
 @dataclass(frozen=True)
@@ -106,6 +106,7 @@ def ranking(values: "Mapping[str, pd.Series[float]]", *, higher_is_better: bool)
 
     Each true mean is drawn from Student's distribution around the mean of its values with their standard error (what
     they say of it without other knowledge, if they are normal); a place is right in the draws that have its name there.
+    Equal draws, as of names whose values are all the same, come in either order.
     """
     known = {name: one.dropna().to_numpy(dtype=np.float64) for name, one in values.items() if len(one.dropna())}
     sign = 1.0 if higher_is_better else -1.0
@@ -116,9 +117,10 @@ def ranking(values: "Mapping[str, pd.Series[float]]", *, higher_is_better: bool)
         return [Place(name, np.nan, np.nan) for name in order]
     generator = np.random.default_rng(0)
     means = np.array([sign * _means(known[name], generator) for name in order])
-    places = (-means).argsort(axis=0, kind="stable").argsort(axis=0, kind="stable")
+    lots = generator.random(means.shape)
+    places = np.lexsort((lots, -means), axis=0).argsort(axis=0)
     right = (places == np.arange(len(order))[:, None]).mean(axis=1)
-    above = [*(means[:-1] > means[1:]).mean(axis=1), np.nan]
+    above = [*(places[:-1] < places[1:]).mean(axis=1), np.nan]
     return [Place(name, float(one), float(other)) for name, one, other in zip(order, right, above, strict=True)]
 
 

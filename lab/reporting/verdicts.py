@@ -75,7 +75,10 @@ class Verdict:
 
 
 def judge(claim: Claim, estimate: Estimate | None) -> Verdict:
-    """Hold the interval of the effect against the claim's margin; fewer than three seeds give no verdict."""
+    """Hold the interval of the effect against the claim's margin.
+
+    Fewer than three seeds, or trainings where an effect is one over all of them, give no verdict.
+    """
     if estimate is None:
         return Verdict(claim, "no verdict", None, "nothing was measured")
     if estimate.n < FEWEST:

@@ -4,7 +4,7 @@ import pandas as pd
 
 from lab.reporting.naming import renamed
 from lab.reporting.plots import new_figure
-from lab.reporting.report import Figure, Gallery, GalleryRow, Picture, Report, Section
+from lab.reporting.report import Figure, Gallery, GalleryRow, Lines, Picture, Report, Section
 from lab.reporting.statistics import Estimate
 from lab.reporting.tables import Column, Table
 from lab.reporting.verdicts import Claim, judge
@@ -26,6 +26,12 @@ def test_every_text_has_the_name_and_the_data_keep_the_key():
     assert KEY not in repr((found.title, found.question, found.sections[0].text, drawn.caption, table, gallery))
     assert figure.axes[0].get_title() == f"on {NAME}" and drawn.data["imageset"].tolist() == [KEY]
     assert table.rows == [[NAME, estimate, 3]] and gallery.rows[0].images[0].names == (NAME,)
+
+
+def test_lines_to_be_typed_keep_the_key():
+    """A command takes it; the name, which may have spaces, is no image set's."""
+    lines = Lines(f"On {KEY}:", f"snnl study x --imageset {KEY}")
+    assert renamed(lines, {KEY: NAME}) == Lines(f"On {NAME}:", lines.text)
 
 
 def test_verdicts_are_renamed_and_judge_as_before():

@@ -95,3 +95,12 @@ def test_equal_ones_share_the_places_and_one_seed_says_nothing_of_them():
     alone = ranking({"a": series(1.0), "b": series(2.0, 3.0)}, higher_is_better=True)
     assert [place.name for place in alone] == ["b", "a"] and all(math.isnan(place.right) for place in alone)
     assert ranking({}, higher_is_better=True) == []
+
+
+def test_ties_are_in_no_order():
+    """Two whose values are all one, and another below them."""
+    values = {"a": series(1.0, 1.0, 1.0), "b": series(1.0, 1.0, 1.0), "c": series(0.0, 0.0)}
+    first, second, last = ranking(values, higher_is_better=True)
+    assert first.right == pytest.approx(0.5, abs=0.02) and second.right == pytest.approx(0.5, abs=0.02)
+    assert first.above_next == pytest.approx(0.5, abs=0.02)
+    assert (second.above_next, last.right, last.name) == (1.0, 1.0, "c")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import imagesets
-from imagesets._own import chunks, parallel, store
+from imagesets._own import chunks, parallel, sets, store
 from imagesets._own.folder import FolderReader
 from lab.errors import WorkbenchError
 
@@ -24,6 +24,16 @@ def test_a_second_opening_reads_no_file(opened, folder, monkeypatch):
     monkeypatch.setattr(FolderReader, "read", None)
     second = opened(folder)
     assert second.name == first.name and len(second.said) == 1 and "Decoding" not in second.said[0]
+
+
+def test_a_second_opening_writes_no_file(opened, folder, tmp_path):
+    """On a cluster the data may be another's; a new name is written all the same."""
+    opened(folder, title="my photos ")
+    before = {path: path.stat() for path in (tmp_path / "data").rglob("*")}
+    name = opened(folder, title="my photos ").name
+    assert {path: path.stat() for path in (tmp_path / "data").rglob("*")} == before
+    opened(folder, title="others")
+    assert sets.title_of(name, tmp_path / "data") == "others"
 
 
 def test_a_changed_file_makes_another_set(opened, folder, write_image, both):
