@@ -191,6 +191,18 @@ def test_the_faster_library_is_taken_where_it_clearly_is(monkeypatch):
     assert products.VARIABLE not in os.environ
 
 
+def test_the_libraries_are_timed_with_one_thread(monkeypatch):
+    """Several wait for each other: on a busy machine half of all processes took the slower library for the faster."""
+    threads, seen = torch.get_num_threads(), []
+    monkeypatch.setattr(products, "_seconds", lambda work: seen.append(torch.get_num_threads()) or 1.0)
+    try:
+        torch.set_num_threads(3)
+        assert products._faster() == "mkl"
+        assert torch.get_num_threads() == 3 and {*seen} == {1}
+    finally:
+        torch.set_num_threads(threads)
+
+
 def test_the_variable_names_it(monkeypatch):
     monkeypatch.setattr(products, "_seconds", None)  # nothing is timed
     monkeypatch.setenv(products.VARIABLE, "onednn")
