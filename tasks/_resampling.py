@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 HELD_OUT = "test"
 DRAWS_OF_N = 3
-"""So many times n held-out images are needed: where some classes are drawn less often, enough must be left to draw."""
+"""So many times n held-out images are needed, that there is a choice among those that are not the real draw."""
 VALUES = "values.npz"
 """The file with the value of every measure in every draw, by `side/metric`."""
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from evaluation.spaces import Seen
 
 VERSION = 1
+DRAWN = "reported"
+"""What the draws are for."""
 
 
 class Config(resampling.Resampling):
@@ -62,7 +64,10 @@ def cell(null: Cell[measure_null.Config], fault: str, space: spaces.Where, data:
 
 
 def run(folder: CellFolder) -> None:
-    """Rows of `kind` `power` and `mean` of every measure, `group` the fault, `setting` its amount; and `draws`."""
+    """Rows of `kind` `power` and `mean` of every measure, `group` the fault, `setting` its amount; and `draws`.
+
+    An amount that leaves too few images to draw from is left out, aloud.
+    """
     config, (null, *classifier) = Config.parse(folder.config), folder.needs
     with_training = config.fault == faults.OF_TRAINING
     stage = resampling.Stage.of(config, folder, classifier[0] if classifier else None, trained=with_training)
@@ -71,11 +76,14 @@ def run(folder: CellFolder) -> None:
     folder.row(kind="draws", metric="draws", value=config.draws, **about)
     every: dict[str, Any] = {}
     for done, amount in enumerate(config.amounts):
+        if reason := _too_few(stage, config, amount):
+            folder.warn(reason)
+            continue
         found = []
         for seed in range(config.draws):
             at, total = done * config.draws + seed, len(config.amounts) * config.draws
             folder.event("progress", done=at, total=total, text=f"{config.fault} {amount:g}, {seed} of {config.draws}")
-            real, others = stage.order(seed, "reported")
+            real, others = stage.order(seed, DRAWN)
             found.append(stage.compare(real, spoilt(stage, others, config.fault, amount, seed)))
         measured = resampling.in_all(found)
         for (side, metric), values in measured.items():
@@ -97,9 +105,9 @@ def spoilt(stage: resampling.Stage, others: "Tensor", fault: str, amount: float,
     from evaluation.spaces import Seen
     from lab.training.draws import random_generator
 
-    n, generator = stage.config.n, random_generator(seed, "fault", fault)
     if fault in faults.OF_CLASSES:
-        return resampling.rows_of(stage.seen, others[_of_classes(stage, others, fault, amount, generator)])
+        return resampling.rows_of(stage.seen, others[_of_classes(stage, others, fault, amount, seed)])
+    n, generator = stage.config.n, random_generator(seed, "fault", fault)
     picked = others[:n]
     if fault == faults.OF_TRAINING:
         return _with_copies(stage, picked, faults.copies(n, amount), generator)
@@ -112,9 +120,21 @@ def spoilt(stage: resampling.Stage, others: "Tensor", fault: str, amount: float,
     return stage.space.see(made)
 
 
-def _of_classes(
-    stage: resampling.Stage, others: "Tensor", fault: str, amount: float, generator: "Generator"
-) -> "Tensor":
+def _too_few(stage: resampling.Stage, config: Config, amount: float) -> str:
+    """Why an amount cannot be planted in every draw, where the classes that it leaves have too few images."""
+    if config.fault in faults.OF_CLASSES:
+        for seed in range(config.draws):
+            try:
+                _of_classes(stage, stage.order(seed, DRAWN)[1], config.fault, amount, seed)
+            except WorkbenchError as error:
+                return f"{error} This amount is left out."
+    return ""
+
+
+def _of_classes(stage: resampling.Stage, others: "Tensor", fault: str, amount: float, seed: int) -> "Tensor":
+    from lab.training.draws import random_generator
+
+    generator = random_generator(seed, "fault", fault)
     labels, classes = stage.images.classes(others), len(stage.config.spec_of_images.classes)
     weights = faults.class_weights(fault, amount, classes, generator)
     kept = faults.thinned(labels, weights, generator)

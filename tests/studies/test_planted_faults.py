@@ -1,5 +1,6 @@
 """Faults in closed form, false alarms at the promised rate, and cells that plant faults in real images."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -206,11 +207,34 @@ def test_a_large_fault_is_seen_and_its_rows_say_how_often(null, cells):
     assert not any(metric.endswith("_gap") or metric == "memorized" for metric in table["metric"])
 
 
+def test_an_amount_that_leaves_too_few_images_is_left_out_aloud(null, tmp_path, monkeypatch, capfd):
+    """The others are measured, as they are where there are enough."""
+    order = _resampling.Stage.order
+
+    def few(stage, seed, purpose):
+        real, others = order(stage, seed, purpose)
+        return real, others[:40]
+
+    monkeypatch.setattr(_resampling.Stage, "order", few)
+    shutil.copytree(null.path, tmp_path / null.path.name)
+    planted = measure_fault.cell(null_cell(), "dropped", "pixels", DATA)
+    made = CellFolder.create(planted, tmp_path, {"data": "nowhere", "download": False})
+    work(made)
+    powers = pick(build_table(made.rows()), kind="power", side="joint", metric="fid")
+    assert powers["setting"].tolist() == ["0.1", "0.2", "0.3"]
+    assert "dropped 0.5 leaves" in (said := capfd.readouterr().err) and "This amount is left out." in said
+
+
 def test_measuring_twice_gives_the_same_rows(null, cells):
+    """With as many threads as the command had, on which last bits depend."""
     done = cells(measure_fault.cell(null_cell(), "noise", "pixels", DATA))
-    before = done.rows()
+    before, threads = done.rows(), torch.get_num_threads()
     (done.path / "DONE").unlink()
-    work(CellFolder(done.path))
+    torch.set_num_threads(done.environment["threads"])
+    try:
+        work(CellFolder(done.path))
+    finally:
+        torch.set_num_threads(threads)
     assert CellFolder(done.path).rows() == before
 
 
