@@ -60,6 +60,7 @@ MADE: "Mapping[str, Callable[[Tensor, Generator], Tensor]]" = {
     "noise": noise,
 }
 """What is made of test images, by name: uint8 (n, c, h, w) and a generator -> uint8 (n, c, h, w)."""
+NOT_THERE = "is not below {}"
 OTHERS = {"mnist": ("notmnist", "fashion-mnist"), "fashion-mnist": ("mnist",), "cifar10": ("svhn",)}
 """The other image sets that are taken unless told otherwise."""
 
@@ -85,12 +86,14 @@ def usual(imageset: str) -> tuple[str, ...]:
     return (*OTHERS.get(imageset, ()), *MADE)
 
 
-def at_hand(name: str, data: Path) -> bool:
-    """Whether foreign images can be had: they are made, or are below `data`, or can be downloaded."""
+def lacking(name: str, spec: imagesets.Spec, data: Path) -> str:
+    """Why foreign images cannot be had beside images of a spec; empty where they are made, or can be loaded."""
+    if name == "shuffled" and spec.size % PATCHES:
+        return f"cannot be made of {spec.size} x {spec.size} pixels, which {PATCHES} does not divide"
     try:
-        return name in MADE or bool(imagesets.fingerprint(name, data))
+        return "" if name in MADE or imagesets.fingerprint(name, data) else NOT_THERE.format(data)
     except WorkbenchError:
-        return False
+        return NOT_THERE.format(data)
 
 
 def load(name: str, test: "Tensor", folder: CellFolder, seed: int) -> "Tensor":

@@ -13,6 +13,7 @@ from classifiers._images import check_shown
 from lab import registry
 from lab.cells.cell import Cell
 from lab.cells.folder import CellFolder
+from lab.errors import UsageError
 from tasks import _credibility as measured
 from tasks import _foreign, train_classifier
 from tasks import _pictures as pictures
@@ -39,7 +40,8 @@ def cell(training: Cell[train_classifier.Config], config: Config, data: Path) ->
     """Measure a training cell's network.
 
     Raises:
-        UsageError: too few images, foreign ones of another shape, or none kept apart from training.
+        UsageError: too few images, foreign ones of another shape or that cannot be made, or none kept apart from
+            training.
         WorkbenchError: foreign images are not below `data`.
     """
     run = training.config
@@ -47,6 +49,9 @@ def cell(training: Cell[train_classifier.Config], config: Config, data: Path) ->
     for name in (run.imageset, *others):
         imagesets.check_n(name, config.n, ("test",), data)
         check_shown(spec, imagesets.spec(name, data), name)
+    for name in config.foreign:
+        if name in _foreign.MADE and (reason := _foreign.lacking(name, spec, data)):
+            raise UsageError(f"{name} {reason}: name other foreign sets.")
     bank, calibrating = sizes(config, run)
     searched = (len(config.foreign) + 1) * config.n + 2 * calibrating
     return Cell(

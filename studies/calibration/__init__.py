@@ -124,11 +124,12 @@ def plan(config: Config, data: Path) -> list[Cell]:
     """
     foreign = config.foreign
     if foreign is None:
-        usual = _foreign.usual(config.imageset)
-        foreign = tuple(name for name in usual if _foreign.at_hand(name, data))
+        images, usual = spec(config.imageset, data), _foreign.usual(config.imageset)
+        reasons = {name: _foreign.lacking(name, images, data) for name in usual}
+        foreign = tuple(name for name in usual if not reasons[name])
         for name in usual:
-            if name not in foreign:
-                print(f"{name} is not below {data}: left out of the foreign sets.", file=sys.stderr)
+            if reasons[name]:
+                print(f"{name} {reasons[name]}: left out of the foreign sets.", file=sys.stderr)
     trainings = [
         train_classifier.cell(config.training(config.imageset, alpha, seed), data)
         for seed in range(config.seeds)

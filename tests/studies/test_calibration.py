@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from sklearn.metrics import roc_auc_score
 
 import imagesets
@@ -64,6 +65,19 @@ def test_usual_sets_that_are_not_at_hand_are_left_out_aloud_and_named_ones_are_n
     assert f"notmnist is not below {tmp_path}: left out" in capsys.readouterr().err
     with pytest.raises(WorkbenchError, match="notMNIST"):
         plan(tmp_path, imageset="mnist", n=100, foreign=("notmnist",))
+
+
+def test_images_that_cannot_be_cut_are_not_shuffled(tmp_path, capsys):
+    for name, i in itertools.product("ab", range(40)):
+        place = tmp_path / "images" / name / f"{i}.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.random.default_rng([ord(name), i]).integers(0, 256, (18, 18), np.uint8)).save(place)
+    own = imagesets.settle(f"folder:{tmp_path / 'images'}", tmp_path, size=18)
+    cells = plan(tmp_path, imageset=own, n=5, k=3, validation=0.5, settings=("batch=16",))
+    assert cells[0].config.foreign == tuple(name for name in _foreign.MADE if name != "shuffled")
+    assert "shuffled cannot be made of 18 x 18 pixels, which 4 does not divide: left out" in capsys.readouterr().err
+    with pytest.raises(UsageError, match=r"shuffled cannot be made of 18 x 18 pixels.*: name other foreign sets"):
+        plan(tmp_path, imageset=own, n=5, k=3, validation=0.5, settings=("batch=16",), foreign=("noise", "shuffled"))
 
 
 @pytest.mark.filterwarnings("error")
