@@ -27,7 +27,7 @@ def kind_of(out: Path) -> str:
     """What images are put into: `.png`, `.npz`, or, empty, a folder.
 
     Raises:
-        UsageError: it is none of these.
+        UsageError: it is none of these, or something else is in a folder's place.
         WorkbenchError: it is a folder that is not empty, and so may hold what is not to be replaced.
     """
     if out.is_dir():
@@ -36,6 +36,8 @@ def kind_of(out: Path) -> str:
         return ""
     if out.suffix not in (PNG, NPZ, ""):
         raise UsageError(f"--out {out}: name a .png for one picture, an .npz, or a folder, without a dot.")
+    if not out.suffix and (out.exists() or out.is_symlink()):
+        raise UsageError(f"--out {out}: that is there and is no folder; name another, or a .png or an .npz.")
     return out.suffix
 
 

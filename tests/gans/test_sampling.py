@@ -85,6 +85,19 @@ def test_a_folder_of_others_is_not_touched(plain, tmp_path):
         kind_of(tmp_path / "grid.jpg")
 
 
+def test_a_file_in_a_folders_place_is_refused_before_anything_is_drawn(plain, tmp_path, monkeypatch):
+    """Whatever is there and is no folder, a link that leads nowhere, too; a picture takes another's place as before."""
+    monkeypatch.setattr("gans._sampling.images_of", lambda *_: pytest.fail("it draws"))
+    (tmp_path / "samples").write_text("mine")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    for name in ("samples", "link"):
+        with pytest.raises(UsageError, match=rf"--out .*{name}: .* no folder.*name another"):
+            sample(plain, 12, tmp_path / name)
+    assert (tmp_path / "samples").read_text() == "mine" and not (tmp_path / "nowhere").exists()
+    (tmp_path / "grid.png").write_text("old")
+    assert kind_of(tmp_path / "grid.png") == ".png"
+
+
 def test_files_that_were_broken_off_leave_nothing(plain, tmp_path, monkeypatch):
     saved = []
 
