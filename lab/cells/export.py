@@ -21,8 +21,8 @@ def export(folder: Path, target: Path) -> Path:
 
     Raises:
         UsageError: the folder is no study's, no search's and no cell's.
-        WorkbenchError: a cell is damaged or is not finished, a run holds links, or the target holds something else
-            under a cell's name.
+        WorkbenchError: a cell is damaged or is not finished, a run holds links, or the target holds a link or
+            something else under a cell's name.
     """
     if layout.is_study(folder):
         whole = folder.resolve()
@@ -50,7 +50,8 @@ def _export_with_cells(folder: Path, names: list[str], copied: Path, target: Pat
 
 def _export_cell(cell: Path, target: Path) -> Path:
     """The mark is the last to be written: a torn copy is no finished cell. Local paths stay at home."""
-    copied = layout.cells(target) / cell.name
+    copied = layout.cell(target, cell.name)
+    layout.check_plain(copied)
     if layout.is_done(copied):
         return copied
     if copied.exists() and not layout.is_cell(copied):
