@@ -5,6 +5,7 @@ import errno
 import json
 import math
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,12 +17,19 @@ FULL = {errno.ENOSPC, errno.EDQUOT}
 FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
 DEEPEST = 32
 """Objects and lists within one another in a JSON file: far more than there are in ours."""
+LEFT = re.compile(r"\..+\.\d+(-[0-9a-f]+)?\.tmp|\.step-\d+(\.old)?\.tmp", re.DOTALL)
+"""What `replacing` and `lab.training.checkpoint` call what they write aside; whatever else is called so is others'."""
+
+
+def writer() -> str:
+    """This process's number and a word that no other has: on a shared disk two machines have processes of one number."""
+    return f"{os.getpid()}-{os.urandom(4).hex()}"
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary path beside `path`; what is written there takes its place when the block ends well."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    aside = path.with_name(f".{path.name}.{writer()}.tmp")
     try:
         yield aside
         sync_file(aside)
@@ -144,7 +152,8 @@ def sync_folder(path: Path) -> None:
 def remove_leftovers(folder: Path) -> None:
     """Remove what writers that were killed left aside below a folder; only for who holds the folder's lock."""
     for path in list(folder.rglob(".*.tmp")):
-        remove(path)
+        if LEFT.fullmatch(path.name):
+            remove(path)
 
 
 def remove(path: Path) -> None:
