@@ -12,8 +12,8 @@ side. What is proposed is a function of the journal and of how many trials there
 ends as an undisturbed one does that has as many slots.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
@@ -25,15 +25,15 @@ from lab.cells.folder import CellFolder
 from lab.cells.fresh import dropped_if_bare
 from lab.config import Config
 from lab.errors import DivergedError, WorkbenchError
-from lab.files import atomic_write, explaining, remove_leftovers, write_json
+from lab.files import atomic_write, explaining, write_json
 from lab.hashing import content_hash
-from lab.locks import LOOK_SECONDS, held
 from lab.reporting.tables import Table, columns
 from lab.running.place import SLOTS, Place
 from lab.running.schedule import Outcome
 from lab.studying.journal import Journal, check_optuna
 from lab.studying.plan import plan_cells
 from lab.studying.preset import write_preset
+from lab.studying.search_folder import entered
 from lab.studying.shared import SharedTrials
 from lab.studying.space import Searchable, Space, Values
 from lab.studying.study import do_cells
@@ -137,14 +137,15 @@ def search(
         say: is told of each trial.
 
     Raises:
-        UsageError: Optuna is not installed, a setting is impossible, or the folder holds another search.
+        UsageError: Optuna is not installed, a setting is impossible, or the folder holds another search, or something
+            else of the names that a search writes.
         WorkbenchError: a cell failed, another process is at work in the folder, or its journal is damaged.
     """
     check_optuna()
     searching = plan_search(study, searchable, config, runs=runs, data=data, folder=folder, place=place)
-    folder, space = searching.folder, searching.space
+    named, folder, space = folder is not None, searching.folder, searching.space
     parts = {name: part.distribution() for name, part in space.items()}
-    with dropped_if_bare([folder]), explaining(folder), _alone(folder) if storage is None else _open(folder):
+    with dropped_if_bare([folder]), explaining(folder), entered(folder, named=named, alone=storage is None):
         trying = (
             SharedTrials(storage, searching.identity, parts) if storage else Journal(folder, searching.identity, parts)
         )
@@ -239,26 +240,6 @@ def _keep(found: Found, searchable: Searchable, config: Config) -> None:
         write_preset(found.preset, found.study, searchable.preset(config, found.best.values))
         heading, *rows = found.rows()
         atomic_write(found.folder / layout.TRIALS, Table("trials", "", columns(*heading), rows).to_csv())
-
-
-@contextmanager
-def _open(folder: Path) -> Iterator[None]:
-    """Several workers write what they have found, whole, each time."""
-    folder.mkdir(parents=True, exist_ok=True)
-    layout.check_plain(folder)
-    yield
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    def busy() -> None:
-        raise WorkbenchError(f"Another command is at work in {folder}: wait for it, or stop it.")
-
-    folder.mkdir(parents=True, exist_ok=True)
-    layout.check_plain(folder)
-    with held(folder / layout.LOCK, LOOK_SECONDS, busy):
-        remove_leftovers(folder)
-        yield
 
 
 def _values(space: Space, proposed: dict[str, Any]) -> Values:

@@ -14,76 +14,18 @@ from unittest import mock
 import optuna
 import pytest
 from making import made
-from pydantic import Field
+from searching import PARABOLA, Settings, cells, preset, run, score, space
 
 from lab.cells.export import export
-from lab.cells.failure import failure_of
 from lab.cells.removal import to_remove
 from lab.cells.runs import Runs, show_run
-from lab.cells.work import work
-from lab.config import Config
 from lab.errors import UsageError, WorkbenchError
-from lab.running import schedule
-from lab.running.place import Place
-from lab.running.schedule import Outcome
 from lab.studying import journal, search
 from lab.studying.space import Choice, Range, Searchable
 
-LOCAL = {"data": "data", "download": False}
 ROOT = Path(__file__).resolve().parent.parent.parent
 pytestmark = pytest.mark.usefixtures("importable")
 quick = pytest.mark.usefixtures("in_this_process")
-
-
-@pytest.fixture
-def in_this_process(monkeypatch):
-    """Cells are done here, without workers, which take a while to start."""
-
-    def do(folders, *others, **more):
-        outcome = Outcome()
-        for folder in folders:
-            try:
-                work(folder)
-                outcome.done.append(folder.path)
-            except WorkbenchError as error:
-                outcome.broken[folder.path] = failure_of(error)
-        return outcome
-
-    monkeypatch.setattr(schedule, "do", do)
-
-
-class Settings(Config):
-    """Of a parabola."""
-
-    peak: float = Field(0.05, description="where the score is highest")
-    seeds: int = Field(1, description="cells of a trial")
-
-
-def space(config):
-    return {"x": Range(1e-3, 1.0, sign=-1), "kind": Choice(("good", "bad"))}
-
-
-def cells(config, values, data):
-    return [
-        made("parabola", f"parabola-{seed}", {"peak": config.peak, "seed": seed, **values}, data="one")
-        for seed in range(config.seeds)
-    ]
-
-
-def score(done):
-    return sum(cell.rows()[-1]["value"] for cell in done) / len(done)
-
-
-def preset(config, values):
-    return {"alphas": [values["x"]]}
-
-
-PARABOLA = Searchable(Settings, space, cells, score, preset)
-
-
-def run(runs, trials=6, jobs=1, config=None, searchable=PARABOLA, study="parabola", **more):
-    places = {"runs": runs, "data": Path("data"), "local": LOCAL, "place": Place(jobs=jobs)}
-    return search.search(study, searchable, config or Settings(), trials=trials, **places, **more)
 
 
 @quick
