@@ -12,7 +12,7 @@ side. What is proposed is a function of the journal and of how many trials there
 ends as an undisturbed one does that has as many slots.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from itertools import chain
@@ -31,7 +31,7 @@ from lab.reporting.tables import Table, columns
 from lab.running.place import SLOTS, Place
 from lab.running.schedule import Outcome
 from lab.studying.journal import Journal, check_optuna
-from lab.studying.plan import plan_cells
+from lab.studying.plan import Plan, plan_cells
 from lab.studying.preset import write_preset
 from lab.studying.search_folder import entered
 from lab.studying.shared import SharedTrials
@@ -119,6 +119,7 @@ def search(
     folder: Path | None = None,
     place: Place = SLOTS,
     storage: str | None = None,
+    planned: Callable[[Iterable[Path]], None] = lambda cells: None,
     say: Callable[[str], None] = lambda text: None,
 ) -> Found:
     """Try settings until there are `trials` trials, or go on with a search, and write the best as a preset file.
@@ -134,6 +135,7 @@ def search(
         folder: the search's folder; None for one that is named by what is searched.
         place: where cells are done.
         storage: the URL of a database from which several workers take trials; None for a journal in the folder.
+        planned: is told the folders of the cells that are to be done, before they are.
         say: is told of each trial.
 
     Raises:
@@ -154,7 +156,10 @@ def search(
                 tried = {number: _values(space, raw) for number, raw in proposed.items()}
                 values = [*tried.values(), *(trial.values for trial in _trials(trying, space))]
                 _note(searching, study, [cell for one in values for cell in searchable.cells(config, one, data)])
-                scores = _scores(study, searchable, config, tried, runs=runs, data=data, local=local, place=place)
+                wanted = {number: searchable.cells(config, one, data) for number, one in tried.items()}
+                plan = plan_cells(study, config, chain.from_iterable(wanted.values()), runs)
+                planned(layout.cell(runs, cell.folder_name) for cell in plan.to_do)
+                scores = _scores(searchable, plan, wanted, local=local, place=place)
                 for number, score in scores.items():
                     trying.tell(number, score)
                     _keep(Found(study, folder, _trials(trying, space)), searchable, config)
@@ -168,20 +173,10 @@ def search(
 
 
 def _scores(
-    study: str,
-    searchable: Searchable,
-    config: Config,
-    tried: dict[int, Values],
-    *,
-    runs: Path,
-    data: Path,
-    local: dict[str, Any],
-    place: Place,
+    searchable: Searchable, plan: Plan, wanted: Mapping[int, list[Cell[Any]]], *, local: dict[str, Any], place: Place
 ) -> dict[int, float]:
-    """The scores of trials, whose cells are done side by side."""
-    cells = {number: searchable.cells(config, values, data) for number, values in tried.items()}
-    plan = plan_cells(study, config, chain.from_iterable(cells.values()), runs)
-    paths = {number: [layout.cell(runs, cell.folder_name) for cell in some] for number, some in cells.items()}
+    """The scores of trials by their cells, all of which are in the plan, and are done side by side."""
+    paths = {number: [layout.cell(plan.runs, cell.folder_name) for cell in some] for number, some in wanted.items()}
     with dropped_if_bare(chain.from_iterable(paths.values())):
         outcome = do_cells(plan, local=local, place=place)
         return {number: _score(searchable, outcome, some) for number, some in paths.items()}

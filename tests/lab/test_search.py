@@ -323,6 +323,23 @@ def test_several_cells_of_a_trial_are_done_side_by_side(tmp_path, monkeypatch):
     assert [len(plan.to_do) for plan in plans] == [2, 1, 2, 2]
 
 
+@quick
+def test_a_search_tells_what_cells_it_is_about_to_do(tmp_path):
+    """Before they are begun, those of a round together, and no others."""
+    told = []
+
+    def planned(cells):
+        cells = [*cells]
+        told.append({path.name for path in cells})
+        assert not [path for path in cells if (path / "DONE").exists()]
+
+    run(tmp_path / "others", trials=1)
+    (tmp_path / "others").rename(tmp_path / "runs")
+    run(tmp_path / "runs", trials=3, jobs=2, config=Settings(peak=0.2), planned=planned)
+    done = {path.name for path in (tmp_path / "runs" / "cells").iterdir()}
+    assert [len(some) for some in told] == [2, 1] and len(done - told[0] - told[1]) == 1
+
+
 def test_without_optuna_there_is_no_search(tmp_path, monkeypatch):
     monkeypatch.setattr(journal, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"pip install 'snnl-workbench\[tune\]'"):
