@@ -14,6 +14,7 @@ from lab import registry
 from lab.studying.search import Searching, plan_search, search
 
 STORAGE = "Database from which several workers take trials, as postgresql://USER@HOST/NAME.  [default: the folder]"
+FOLDER = "Folder of the search; of one outside --runs, runs list and remove do not know.  [default: one below runs]"
 
 
 def _make(name: str) -> click.Command:
@@ -30,7 +31,7 @@ def _make(name: str) -> click.Command:
     @options.jobs
     @options.executing("slots")
     @click.option("--storage", metavar="URL", help=STORAGE)
-    @click.option("--folder", type=options.ANY_FOLDER, help="Folder of the search.  [default: one below runs]")
+    @click.option("--folder", type=options.ANY_FOLDER, help=FOLDER)
     @click.option("--dry-run", is_flag=True, help="Tell what is searched and an estimate of the time; do nothing.")
     @options.training
     @options.runs

@@ -1,7 +1,7 @@
 """Searching settings by a Gaussian process: Optuna proposes them, cells try them, and the best become a preset file.
 
 runs/searches/NAME/HASH/
-    search.json    the cells of its trials
+    search.json    the cells of its trials, and, of a search in another folder, where its runs are
     journal.log    Optuna's journal: what is searched, and every trial; the search goes on from it
     trials.csv     the trials as a table
     preset.json    the best settings, as a file that the study takes
@@ -53,9 +53,11 @@ class Trial:
 
 @dataclass(frozen=True)
 class Searching:
-    """What a search is to do: its folder, what is searched, its identity, the cells of a trial, cells at a time."""
+    """What a search is to do: its folder, that of the runs, what is searched, its identity, the cells of a trial, cells
+    at a time."""
 
     folder: Path
+    runs: Path
     space: Space
     identity: dict[str, Any]
     example: list[Cell[Any]]
@@ -151,11 +153,14 @@ def search(
         trying = (
             SharedTrials(storage, searching.identity, parts) if storage else Journal(folder, searching.identity, parts)
         )
+
+        def cells_of(proposed: Iterable[dict[str, Any]]) -> list[Cell[Any]]:
+            return [cell for raw in proposed for cell in searchable.cells(config, _values(space, raw), data)]
+
         with closing(trying.rounds(trials, searching.together)) as rounds:
             for proposed in rounds:
+                _note(searching, study, cells_of(trying.whole()))
                 tried = {number: _values(space, raw) for number, raw in proposed.items()}
-                values = [*tried.values(), *(trial.values for trial in _trials(trying, space))]
-                _note(searching, study, [cell for one in values for cell in searchable.cells(config, one, data)])
                 wanted = {number: searchable.cells(config, one, data) for number, one in tried.items()}
                 plan = plan_cells(study, config, chain.from_iterable(wanted.values()), runs)
                 planned(layout.cell(runs, cell.folder_name) for cell in plan.to_do)
@@ -167,7 +172,8 @@ def search(
                     say(f"trial {number + 1} ({len(trying.told())} of {trials}): {words}: {score:.4f}")
         found = Found(study, folder, _trials(trying, space))
         _keep(found, searchable, config)  # a command that was killed may have told the last trial and no more
-        if layout.is_search(folder):
+        if found.trials:
+            _note(searching, study, cells_of(trying.whole()))  # the folder may have moved, and others have told more
             layout.mark(folder, {})
     return found
 
@@ -206,7 +212,8 @@ def plan_search(
         "code": content_hash([[dict(cell.versions), cell.data] for cell in example]),
     }
     slots = place.jobs or (TOGETHER if place.queues else plan_cells(study, config, example, runs).places)
-    return Searching(folder or layout.search(runs, study, content_hash(identity)[:8]), space, identity, example, slots)
+    folder = folder or layout.search(runs, study, content_hash(identity)[:8])
+    return Searching(folder, runs, space, identity, example, slots)
 
 
 def _score(searchable: Searchable, outcome: Outcome, paths: Sequence[Path]) -> float:
@@ -223,10 +230,15 @@ def _score(searchable: Searchable, outcome: Outcome, paths: Sequence[Path]) -> f
 
 
 def _note(searching: Searching, study: str, asked: Iterable[Cell[Any]]) -> None:
-    """Write down the cells of the trials so far, so that the search is known and nobody removes them."""
+    """Write down the cells of the trials so far, and where they are, so that whoever looks at the search finds them.
+
+    A search that lies in its folder of runs is found there, too, and nobody removes a cell that it needs. From the runs
+    no way leads to a search elsewhere: its cells can be removed as those of nobody.
+    """
     layout.unmark(searching.folder)
     names = [cell.folder_name for cell in with_needs(asked)]
-    write_json(searching.folder / layout.SEARCH, {"study": study, "cells": names})
+    where = layout.naming(searching.folder, searching.runs)
+    write_json(searching.folder / layout.SEARCH, {"study": study, "cells": names, **where})
 
 
 def _keep(found: Found, searchable: Searchable, config: Config) -> None:
