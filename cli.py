@@ -22,7 +22,11 @@ except ModuleNotFoundError as error:
 
 
 def main() -> None:
-    """Run the command line: exit codes 0 done, 1 error, 2 usage, 3 some cells failed, 130 or 143 interrupted."""
+    """Run the command line.
+
+    Exit codes: 0 done, 1 error, 2 usage, 3 some cells failed; interrupted by a signal, 128 and its number: 129 SIGHUP,
+    130 Ctrl-C, 138 SIGUSR1, 143 SIGTERM.
+    """
     from lab.machine import keep_memory, wait_briefly
 
     wait_briefly()

@@ -2,7 +2,7 @@
 
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,18 +21,21 @@ QUESTION = "In Slurm's queue, or at work: {}. Cancel? Otherwise work goes on."
 
 
 @contextmanager
-def asking(place: "Place", cells: Sequence[Path]) -> Iterator[None]:
-    """After Ctrl-C, ask on a terminal whether what of these cells is in the queue is to be cancelled."""
+def asking(place: "Place", cells: Callable[[], Iterable[Path]]) -> Iterator[None]:
+    """After Ctrl-C, ask on a terminal whether what of these cells is in the queue is to be cancelled.
+
+    Which they are is asked only then: a search plans new ones all the time.
+    """
     try:
         yield
     except KeyboardInterrupt as error:
         if place.queues:
             with suppress(WorkbenchError, KeyboardInterrupt, click.Abort):
-                _ask(cells, may_ask=not isinstance(error, Interrupted) and sys.stdin.isatty())
+                _ask(cells(), may_ask=not isinstance(error, Interrupted) and sys.stdin.isatty())
         raise
 
 
-def _ask(cells: Sequence[Path], may_ask: bool) -> None:
+def _ask(cells: Iterable[Path], may_ask: bool) -> None:
     from lab.running import slurm
 
     jobs = [job.number for job in slurm.live(cells).values()]

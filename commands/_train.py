@@ -44,7 +44,7 @@ def _train_command(kind: str, name: str) -> click.Command:
         config = task.fitted(config.replaced(imageset=settle(config.imageset)), data, say)
         cell = task.cell(config, data)
         path = layout.cell(runs, cell.folder_name)
-        with asking(place, [path]):
+        with asking(place, lambda: [path]):
             folder = do_cell(cell, runs, local, place, wait=not detach)
         if detach and not folder.done:
             print_queued(cell.label, path, Outcome(left=[path]), as_json)

@@ -15,6 +15,7 @@ from commands._train import train_group
 from imagesets import SOURCES, load, settle
 from lab.cells.cell import Cell
 from lab.cells.folder import CellFolder
+from lab.cells.fresh import dropped_if_bare
 from lab.cells.record import recorded_cell
 from lab.config import assigned
 from lab.errors import UsageError
@@ -163,8 +164,9 @@ def evaluate(
     if images or skip_bad or follow_links:
         images = _settled(images or training.config.imageset, training, root, skip_bad, follow_links)
     cell = evaluate_classifier.cell(training, root, asked.splits, images)
-    local = {"data": str(root), "download": download}
-    done = do_folder(CellFolder.create(cell, folder.resolve().parent, local).path)
+    beside, local = folder.resolve().parent, {"data": str(root), "download": download}
+    with dropped_if_bare([beside / cell.folder_name]):
+        done = do_folder(CellFolder.create(cell, beside, local).path)
     by_split: dict[str, dict[str, Any]] = {}
     for row in done.rows():
         by_split.setdefault(row["split"], {"split": row["split"], "n": row["n"]})[row["metric"]] = row["value"]

@@ -95,7 +95,7 @@ def _cells(folder: Path) -> list[Path]:
 @click.argument("target", type=options.ANY_FOLDER)
 def export(folder: Path, target: Path) -> None:
     """Copy a study's or search's FOLDER and its finished cells, or one finished cell's, without weights, to TARGET."""
-    click.echo(f"{copy(folder, target)}")
+    click.echo(f"{copy(folder, target, say)}")
 
 
 def _agreed(question: str) -> bool:

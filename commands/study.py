@@ -61,7 +61,7 @@ def _make(name: str) -> click.Command:
             return print_queued(plan.study, plan.folder, outcome, as_json)
         done = f"All {len(plan.cells)} cells are done; drawing the report." if plan.cells else "Drawing the report."
         say(_outlook(plan, place) if plan.to_do else done)
-        with asking(place, [layout.cell(runs, cell.folder_name) for cell in plan.to_do]):
+        with asking(place, lambda: [layout.cell(runs, cell.folder_name) for cell in plan.to_do]):
             result = run_study(plan, local=local, place=place, formats=formats)
         print_result(result, as_json)
 

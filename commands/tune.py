@@ -11,10 +11,10 @@ from commands._entries import entry_group
 from commands._printing import print_json, print_table, say, takes
 from commands._queue import asking
 from lab import registry
-from lab.cells import layout
 from lab.studying.search import Searching, plan_search, search
 
 STORAGE = "Database from which several workers take trials, as postgresql://USER@HOST/NAME.  [default: the folder]"
+FOLDER = "Folder of the search; of one outside --runs, runs list and remove do not know.  [default: one below runs]"
 
 
 def _make(name: str) -> click.Command:
@@ -31,7 +31,7 @@ def _make(name: str) -> click.Command:
     @options.jobs
     @options.executing("slots")
     @click.option("--storage", metavar="URL", help=STORAGE)
-    @click.option("--folder", type=options.ANY_FOLDER, help="Folder of the search.  [default: one below runs]")
+    @click.option("--folder", type=options.ANY_FOLDER, help=FOLDER)
     @click.option("--dry-run", is_flag=True, help="Tell what is searched and an estimate of the time; do nothing.")
     @options.training
     @options.runs
@@ -46,8 +46,10 @@ def _make(name: str) -> click.Command:
         config = config.settled(settle).fitted(data, say)
         if dry_run:
             return _print_plan(name, plan_search(name, searchable, config, **where), trials, runs, as_json)
-        with asking(place, layout.all_cells(runs)):
-            found = search(name, searchable, config, trials=trials, local=local, **where, storage=storage, say=say)
+        planned: set[Path] = set()
+        with asking(place, lambda: sorted(planned)):
+            how: dict[str, Any] = {"storage": storage, "planned": planned.update, "say": say}
+            found = search(name, searchable, config, trials=trials, local=local, **where, **how)
         print_table(found.rows())
         say(f"Best: trial {found.best.number + 1}, {found.preset}")
         say(f"Next: {shlex.join(['snnl', 'study', name, '--config', str(found.preset)])}")

@@ -1,6 +1,5 @@
 """Images drawn from a generator, and where they are put: in one picture, in files, or in an archive of arrays."""
 
-import os
 import re
 import shutil
 from collections.abc import Iterator, Sequence
@@ -15,7 +14,7 @@ from gans._pictures import picture, save_grid, square
 from gans._snapshots import drawn_noise, generate, images_of
 from gans._trained import Trained
 from lab.errors import UsageError, WorkbenchError
-from lab.files import write_arrays
+from lab.files import write_arrays, writer
 from lab.pace import paced
 
 PNG, NPZ = ".png", ".npz"
@@ -27,7 +26,7 @@ def kind_of(out: Path) -> str:
     """What images are put into: `.png`, `.npz`, or, empty, a folder.
 
     Raises:
-        UsageError: it is none of these.
+        UsageError: it is none of these, or something else is in a folder's place.
         WorkbenchError: it is a folder that is not empty, and so may hold what is not to be replaced.
     """
     if out.is_dir():
@@ -36,6 +35,8 @@ def kind_of(out: Path) -> str:
         return ""
     if out.suffix not in (PNG, NPZ, ""):
         raise UsageError(f"--out {out}: name a .png for one picture, an .npz, or a folder, without a dot.")
+    if not out.suffix and (out.exists() or out.is_symlink()):
+        raise UsageError(f"--out {out}: that is there and is no folder; name another, or a .png or an .npz.")
     return out.suffix
 
 
@@ -96,7 +97,7 @@ def _write_files(
 def _filled(folder: Path) -> Iterator[Path]:
     """A folder in this one, which is made if it is not there; what it holds is in this one when the block ends well."""
     new = not folder.exists()
-    aside = folder / f".{os.getpid()}.tmp"
+    aside = folder / f".{writer()}.tmp"
     aside.mkdir(parents=True)
     try:
         yield aside

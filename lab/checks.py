@@ -138,11 +138,11 @@ def check_bf16() -> str:
 
 def check_threads() -> str:
     """OMP_NUM_THREADS, where it is set, fits the cores."""
-    cores, given = machine.cores(), os.environ.get("OMP_NUM_THREADS", "")
-    if given and not (given.isdecimal() and int(given)):
+    cores, given, asked = machine.cores(), os.environ.get("OMP_NUM_THREADS", ""), machine.threads_asked_for()
+    if given and not asked:
         raise Broken(f"OMP_NUM_THREADS is {given!r}, which is no number of threads: unset it.")
-    if given and int(given) != cores:
-        why = f"is more than the {cores} cores" if int(given) > cores else f"may leave some of {cores} cores idle"
+    if given and asked != cores:
+        why = f"is more than the {cores} cores" if asked > cores else f"may leave some of {cores} cores idle"
         raise Warn(f"OMP_NUM_THREADS={given} {why}: unset it if it is not meant.")
     return f"{cores} cores"
 

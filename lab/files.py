@@ -5,8 +5,9 @@ import errno
 import json
 import math
 import os
+import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,20 @@ FULL = {errno.ENOSPC, errno.EDQUOT}
 FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
 DEEPEST = 32
 """Objects and lists within one another in a JSON file: far more than there are in ours."""
+ASIDE = r"\.\d+(-[0-9a-f]+)?\.tmp"
+LEFT = re.compile(rf"\..+{ASIDE}|\.step-\d+(\.old)?\.tmp", re.DOTALL)
+"""What `replacing` and `lab.training.checkpoint` call what they write aside; whatever else is called so is others'."""
+
+
+def writer() -> str:
+    """This process's number and a word that no other has, as on a shared disk two machines have equal numbers."""
+    return f"{os.getpid()}-{os.urandom(4).hex()}"
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary path beside `path`; what is written there takes its place when the block ends well."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    aside = path.with_name(f".{path.name}.{writer()}.tmp")
     try:
         yield aside
         sync_file(aside)
@@ -142,9 +151,20 @@ def sync_folder(path: Path) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what writers that were killed left aside below a folder; only for who holds the folder's lock."""
+    """Remove what writers that were killed left aside below the folder of a cell or a study; only for who holds its
+    lock."""
     for path in list(folder.rglob(".*.tmp")):
-        remove(path)
+        if LEFT.fullmatch(path.name):
+            remove(path)
+
+
+def remove_leftovers_of(folder: Path, names: Iterable[str]) -> None:
+    """Remove what killed writers of files of these names left in a folder, where people have things of their own, and
+    nothing else; only for who holds its lock."""
+    left = re.compile(rf"\.({'|'.join(map(re.escape, names))}){ASIDE}")
+    for path in list(folder.iterdir()):
+        if left.fullmatch(path.name) and not path.is_dir():
+            remove(path)
 
 
 def remove(path: Path) -> None:

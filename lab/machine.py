@@ -37,8 +37,13 @@ def cores() -> int:
 def threads(slots: int = 1) -> int:
     """Threads for each of so many workers: its share of the cores, but no more than OMP_NUM_THREADS, if it is set."""
     share = max(1, cores() // slots)
-    asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
-    return min(share, int(asked)) if asked.isdecimal() and int(asked) else share
+    return min(share, threads_asked_for() or share)
+
+
+def threads_asked_for() -> int:
+    """What OMP_NUM_THREADS says, of a list the first, as its others are of threads within threads; 0 for no number."""
+    asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return int(asked) if asked.isdecimal() else 0
 
 
 def wait_briefly() -> None:

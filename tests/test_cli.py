@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -119,6 +120,29 @@ def test_an_interrupt_is_130_and_the_same_command_goes_on(snnl, tmp_path):
     assert done.returncode == 0, done.stderr
     cells = json.loads(done.stdout.splitlines()[-1])["cells"]
     assert cells["cached"] >= 1 and cells["cached"] + cells["run"] == cells["total"] == 3
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends POSIX signals")
+@pytest.mark.parametrize("name", ["SIGHUP", "SIGINT", "SIGUSR1", "SIGTERM"])
+def test_each_signal_that_ends_a_command_has_its_code_which_is_told_wherever_codes_are(name, monkeypatch, capsys):
+    from lab import registry
+
+    number = getattr(signal, name)
+    code = 128 + number
+
+    def interrupted(kind):
+        os.kill(os.getpid(), number)
+        time.sleep(0)
+        pytest.fail("it went on")
+
+    monkeypatch.setattr(registry, "entries", interrupted)
+    monkeypatch.setattr(sys, "argv", ["snnl", "list", "gans"])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == code and "Interrupted." in capsys.readouterr().err
+    for text in (cli.main.__doc__, *((ROOT / page).read_text("utf-8") for page in ("README.md", "docs/runs.md"))):
+        assert re.search(rf"\b{code}\b", text)
+    assert re.search(rf"^\| {code} \| interrupted by .*\|$", (ROOT / "docs" / "errors.md").read_text("utf-8"), re.M)
 
 
 def test_outside_an_environment_one_line_says_how_to_make_one():

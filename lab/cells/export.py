@@ -1,7 +1,7 @@
 """Copying finished work without its weights, to be kept and shared."""
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from lab.cells import layout
@@ -9,29 +9,34 @@ from lab.cells.folder import CellFolder
 from lab.cells.kept import check_kept
 from lab.cells.record import read_search, read_study
 from lab.errors import UsageError, WorkbenchError
-from lab.files import atomic_write, write_json
+from lab.files import atomic_write, read_json, write_json
 
 
-def export(folder: Path, target: Path) -> Path:
+def export(folder: Path, target: Path, say: Callable[[str], None] = lambda text: None) -> Path:
     """Copy a finished cell, or a study or a search and its finished cells, below `target`; from there a report is drawn
     anew, and a search goes on.
+
+    Args:
+        folder: the cell's, the study's or the search's.
+        target: a folder of runs; it need not be there.
+        say: is told where the cells of a search elsewhere are, and, if cells are left out, how many.
 
     Returns:
         The copied folder.
 
     Raises:
         UsageError: the folder is no study's, no search's and no cell's.
-        WorkbenchError: a cell is damaged or is not finished, a run holds links, or the target holds something else
-            under a cell's name.
+        WorkbenchError: a cell is damaged or is not finished, a run holds links, or the target holds a link or
+            something else under a cell's name.
     """
     if layout.is_study(folder):
         whole = folder.resolve()
         copied = layout.study(target, whole.parent.name, whole.name)
-        return _export_with_cells(whole, read_study(whole)[2], copied, target, layout.KEPT_OF_STUDY)
+        return _export_with_cells(whole, read_study(whole)[2], copied, target, layout.KEPT_OF_STUDY, say)
     if layout.is_search(folder):
         whole = folder.resolve()
-        copied = layout.search(target, whole.parent.name, whole.name)
-        return _export_with_cells(whole, read_search(whole)[1], copied, target, layout.KEPT_OF_SEARCH)
+        copied = layout.search(target, whole.parent.name or "root", whole.name)
+        return _export_with_cells(whole, read_search(whole)[1], copied, target, layout.KEPT_OF_SEARCH, say)
     if not layout.is_cell(folder):
         raise UsageError(f"{folder} is no study's folder and no cell's; a study's looks like runs/studies/NAME/HASH.")
     if not CellFolder(folder).done:
@@ -40,17 +45,29 @@ def export(folder: Path, target: Path) -> Path:
     return _export_cell(folder.resolve(), target)
 
 
-def _export_with_cells(folder: Path, names: list[str], copied: Path, target: Path, kept: Iterable[str]) -> Path:
-    for cell in (layout.cell(layout.root_of(folder), name) for name in names):
-        if layout.is_done(cell):
-            _export_cell(cell, target)
+def _export_with_cells(
+    folder: Path, names: list[str], copied: Path, target: Path, kept: Iterable[str], say: Callable[[str], None]
+) -> Path:
+    root = layout.root_of(folder)
+    if layout.is_search(folder) and layout.named_by(folder):
+        say(f"{folder} has its cells in {root}.")
+    cells = [layout.cell(root, name) for name in names]
+    done = [cell for cell in cells if layout.is_done(cell)]
+    for cell in done:
+        _export_cell(cell, target)
     _copy(folder, copied, kept)
+    if len(done) < len(cells):
+        absent = sum(not cell.exists() for cell in cells)
+        left = {"not finished": len(cells) - len(done) - absent, "not there": absent}
+        why = ", ".join(f"{words}: {count}" for words, count in left.items() if count)
+        say(f"{len(done)} of {len(cells)} cells are copied. Of those in {layout.cells(root)}, {why}.")
     return copied
 
 
 def _export_cell(cell: Path, target: Path) -> Path:
     """The mark is the last to be written: a torn copy is no finished cell. Local paths stay at home."""
-    copied = layout.cells(target) / cell.name
+    copied = layout.cell(target, cell.name)
+    layout.check_plain(copied)
     if layout.is_done(copied):
         return copied
     if copied.exists() and not layout.is_cell(copied):
@@ -69,4 +86,8 @@ def _copy(source: Path, target: Path, patterns: Iterable[str]) -> None:
         for path in sorted(source.glob(pattern)):
             copy = target / path.relative_to(source)
             copy.parent.mkdir(parents=True, exist_ok=True)
-            atomic_write(copy, path.read_bytes())
+            if path.name == layout.SEARCH:  # its cells are in the target now
+                found = read_json(path, "no search's folder")
+                write_json(copy, {name: value for name, value in found.items() if name != layout.RUNS})
+            else:
+                atomic_write(copy, path.read_bytes())

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.errors import WorkbenchError
-from lab.files import read_json, remove, write_json
+from lab.files import read_json, read_object, remove, write_json
 from lab.registry import ROOT
 
 CONFIG, PLAN, SEARCH = "config.json", "plan.json", "search.json"
@@ -40,6 +40,8 @@ KEPT_OF_STUDY = (CONFIG, PLAN, DONE)
 TRIALS, PRESET = "trials.csv", "preset.json"
 KEPT_OF_SEARCH = (SEARCH, JOURNAL, TRIALS, PRESET, DONE)
 """What an export copies; of a cell, beside its settings and the mark of finished work."""
+RUNS = "runs"
+"""Of a search that lies elsewhere: its folder of runs, as the way there, so that both move together."""
 
 
 def cells(root: Path) -> Path:
@@ -120,10 +122,29 @@ def check_plain(folder: Path) -> None:
 
 
 def root_of(folder: Path) -> Path:
-    """The folder of runs that a run's folder lies in; the nearest to it where the path is too short."""
+    """The folder of runs that a run's folder lies in, or that a search elsewhere names.
+
+    Where the path is too short, it is the folder of the path that is nearest to it.
+    """
     path = folder.resolve()
+    named = named_by(path) if is_search(path) else None
     above = [*path.parents] or [path]
-    return above[min(2 if is_study(path) or is_search(path) else 1, len(above) - 1)]
+    return named or above[min(2 if is_study(path) or is_search(path) else 1, len(above) - 1)]
+
+
+def named_by(search: Path) -> Path | None:
+    """The folder of runs that a search's folder names; None where it names none, or nothing that can be one."""
+    with suppress(OSError, ValueError):
+        way = read_object(search / SEARCH).get(RUNS)
+        if isinstance(way, str) and way:
+            return (search / way).resolve()
+    return None
+
+
+def naming(search: Path, root: Path) -> dict[str, str]:
+    """What a search is to say of its folder of runs: the way there, unless it lies where searches do."""
+    path, root = search.resolve(), root.resolve()
+    return {} if path.parent.parent == root / "searches" else {RUNS: os.path.relpath(root, path)}
 
 
 def is_done(folder: Path) -> bool:

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, Field
 
 from lab.cells.cell import FORMAT, Cell, ConfigT, folder_name
-from lab.cells.layout import CONFIG, PLAN, SEARCH, check_plain
+from lab.cells.layout import CONFIG, PLAN, RUNS, SEARCH, check_plain, named_by
 from lab.errors import UsageError, WorkbenchError
 from lab.files import read_json
 from lab.hashing import content_hash
@@ -26,6 +26,7 @@ PLAIN = re.compile(r"\w[\w.+-]*")
 """What folders of runs are called: nothing that leads elsewhere."""
 LONGEST = 200
 """Bytes in the name of a folder; systems take 255."""
+DAMAGED = "{} is damaged: the command that made it mends it."
 
 
 def check_name(name: str) -> str:
@@ -174,6 +175,8 @@ def read_search(folder: Path) -> tuple[str, list[str]]:
         found = read_json(folder / SEARCH, "no search's folder")
     except WorkbenchError as error:
         raise UsageError(f"{folder} is no search's folder; one looks like runs/searches/NAME/HASH.") from error
+    if RUNS in found and named_by(folder) is None:
+        raise UsageError(DAMAGED.format(folder / SEARCH))
     return plan_of(found, folder / SEARCH)
 
 
@@ -188,7 +191,7 @@ def plan_of(found: dict[str, Any], file: Path) -> tuple[str, list[str]]:
         if len({*plan.cells}) < len(plan.cells):
             raise ValueError("a cell is there twice")
     except ValueError as error:
-        raise UsageError(f"{file} is damaged: the command that made it mends it.") from error
+        raise UsageError(DAMAGED.format(file)) from error
     return plan.study, plan.cells
 
 

@@ -78,12 +78,15 @@ class Runs:
         Raises:
             UsageError: it is none in this runs folder.
         """
-        for run in self.all:
-            if run.path.resolve() == folder.resolve():
-                return run
+        if run := self.find(folder):
+            return run
         raise UsageError(
             f"{folder} is no study's or cell's folder in {self.root}: those are studies/NAME/HASH and cells/NAME there."
         )
+
+    def find(self, folder: Path) -> Run | None:
+        """The run of a folder; None where it is none in this runs folder."""
+        return next((run for run in self.all if run.path.resolve() == folder.resolve()), None)
 
     def state(self, run: Run) -> str:
         """`done`, `running`, `failed` or `unfinished`; `unreadable` where its mark is torn or of another format.
@@ -129,7 +132,7 @@ def show_run(folder: Path) -> dict[str, Any]:
         UsageError: it is none of them.
     """
     runs = Runs(layout.root_of(folder))
-    run = runs.get(folder)
+    run = runs.find(folder) or next(_open("search", [folder.resolve()]), None) or runs.get(folder)
     of = {"cell": _of_cell, "study": _of_study, "search": _of_search}[run.kind]
     about = of(runs, run) if run.record else {}
     files = {str(path.relative_to(run.path)): file.st_size for path, file in sorted(run.files().items())}
@@ -186,7 +189,7 @@ def _of_study(runs: Runs, run: Run) -> dict[str, Any]:
 
 
 def _of_search(runs: Runs, run: Run) -> dict[str, Any]:
-    return {**run.record, "needs": _states(runs, run)}
+    return {**run.record, "runs": str(runs.root), "needs": _states(runs, run)}
 
 
 def _states(runs: Runs, run: Run) -> dict[str, str]:

@@ -66,6 +66,10 @@ class Journal:
         whole = enumerate(self._whole())
         return [(number, trial.params, float(trial.value)) for number, trial in whole if trial.value is not None]
 
+    def whole(self) -> list[dict[str, Any]]:
+        """What was tried, or is to be."""
+        return [trial.params for trial in self._whole()]
+
     def tell(self, number: int, score: float) -> None:
         """Keep the score of a trial."""
         self._study.tell(self._whole()[number].number, score)

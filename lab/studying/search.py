@@ -1,7 +1,7 @@
 """Searching settings by a Gaussian process: Optuna proposes them, cells try them, and the best become a preset file.
 
 runs/searches/NAME/HASH/
-    search.json    the cells of its trials
+    search.json    the cells of its trials, and, of a search in another folder, where its runs are
     journal.log    Optuna's journal: what is searched, and every trial; the search goes on from it
     trials.csv     the trials as a table
     preset.json    the best settings, as a file that the study takes
@@ -12,8 +12,8 @@ side. What is proposed is a function of the journal and of how many trials there
 ends as an undisturbed one does that has as many slots.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
@@ -25,15 +25,15 @@ from lab.cells.folder import CellFolder
 from lab.cells.fresh import dropped_if_bare
 from lab.config import Config
 from lab.errors import DivergedError, WorkbenchError
-from lab.files import atomic_write, explaining, remove_leftovers, write_json
+from lab.files import atomic_write, explaining, write_json
 from lab.hashing import content_hash
-from lab.locks import LOOK_SECONDS, held
 from lab.reporting.tables import Table, columns
 from lab.running.place import SLOTS, Place
 from lab.running.schedule import Outcome
 from lab.studying.journal import Journal, check_optuna
-from lab.studying.plan import plan_cells
+from lab.studying.plan import Plan, plan_cells
 from lab.studying.preset import write_preset
+from lab.studying.search_folder import entered
 from lab.studying.shared import SharedTrials
 from lab.studying.space import Searchable, Space, Values
 from lab.studying.study import do_cells
@@ -53,9 +53,11 @@ class Trial:
 
 @dataclass(frozen=True)
 class Searching:
-    """What a search is to do: its folder, what is searched, its identity, the cells of a trial, cells at a time."""
+    """What a search is to do: its folder, that of the runs, what is searched, its identity, the cells of a trial, cells
+    at a time."""
 
     folder: Path
+    runs: Path
     space: Space
     identity: dict[str, Any]
     example: list[Cell[Any]]
@@ -119,6 +121,7 @@ def search(
     folder: Path | None = None,
     place: Place = SLOTS,
     storage: str | None = None,
+    planned: Callable[[Iterable[Path]], None] = lambda cells: None,
     say: Callable[[str], None] = lambda text: None,
 ) -> Found:
     """Try settings until there are `trials` trials, or go on with a search, and write the best as a preset file.
@@ -134,26 +137,34 @@ def search(
         folder: the search's folder; None for one that is named by what is searched.
         place: where cells are done.
         storage: the URL of a database from which several workers take trials; None for a journal in the folder.
+        planned: is told the folders of the cells that are to be done, before they are.
         say: is told of each trial.
 
     Raises:
-        UsageError: Optuna is not installed, a setting is impossible, or the folder holds another search.
+        UsageError: Optuna is not installed, a setting is impossible, or the folder holds another search, or something
+            else of the names that a search writes.
         WorkbenchError: a cell failed, another process is at work in the folder, or its journal is damaged.
     """
     check_optuna()
     searching = plan_search(study, searchable, config, runs=runs, data=data, folder=folder, place=place)
-    folder, space = searching.folder, searching.space
+    named, folder, space = folder is not None, searching.folder, searching.space
     parts = {name: part.distribution() for name, part in space.items()}
-    with dropped_if_bare([folder]), explaining(folder), _alone(folder) if storage is None else _open(folder):
+    with dropped_if_bare([folder]), explaining(folder), entered(folder, named=named, alone=storage is None):
         trying = (
             SharedTrials(storage, searching.identity, parts) if storage else Journal(folder, searching.identity, parts)
         )
+
+        def cells_of(proposed: Iterable[dict[str, Any]]) -> list[Cell[Any]]:
+            return [cell for raw in proposed for cell in searchable.cells(config, _values(space, raw), data)]
+
         with closing(trying.rounds(trials, searching.together)) as rounds:
             for proposed in rounds:
+                _note(searching, study, cells_of(trying.whole()))
                 tried = {number: _values(space, raw) for number, raw in proposed.items()}
-                values = [*tried.values(), *(trial.values for trial in _trials(trying, space))]
-                _note(searching, study, [cell for one in values for cell in searchable.cells(config, one, data)])
-                scores = _scores(study, searchable, config, tried, runs=runs, data=data, local=local, place=place)
+                wanted = {number: searchable.cells(config, one, data) for number, one in tried.items()}
+                plan = plan_cells(study, config, chain.from_iterable(wanted.values()), runs)
+                planned(layout.cell(runs, cell.folder_name) for cell in plan.to_do)
+                scores = _scores(searchable, plan, wanted, local=local, place=place)
                 for number, score in scores.items():
                     trying.tell(number, score)
                     _keep(Found(study, folder, _trials(trying, space)), searchable, config)
@@ -161,26 +172,17 @@ def search(
                     say(f"trial {number + 1} ({len(trying.told())} of {trials}): {words}: {score:.4f}")
         found = Found(study, folder, _trials(trying, space))
         _keep(found, searchable, config)  # a command that was killed may have told the last trial and no more
-        if layout.is_search(folder):
+        if found.trials:
+            _note(searching, study, cells_of(trying.whole()))  # the folder may have moved, and others have told more
             layout.mark(folder, {})
     return found
 
 
 def _scores(
-    study: str,
-    searchable: Searchable,
-    config: Config,
-    tried: dict[int, Values],
-    *,
-    runs: Path,
-    data: Path,
-    local: dict[str, Any],
-    place: Place,
+    searchable: Searchable, plan: Plan, wanted: Mapping[int, list[Cell[Any]]], *, local: dict[str, Any], place: Place
 ) -> dict[int, float]:
-    """The scores of trials, whose cells are done side by side."""
-    cells = {number: searchable.cells(config, values, data) for number, values in tried.items()}
-    plan = plan_cells(study, config, chain.from_iterable(cells.values()), runs)
-    paths = {number: [layout.cell(runs, cell.folder_name) for cell in some] for number, some in cells.items()}
+    """The scores of trials by their cells, all of which are in the plan, and are done side by side."""
+    paths = {number: [layout.cell(plan.runs, cell.folder_name) for cell in some] for number, some in wanted.items()}
     with dropped_if_bare(chain.from_iterable(paths.values())):
         outcome = do_cells(plan, local=local, place=place)
         return {number: _score(searchable, outcome, some) for number, some in paths.items()}
@@ -210,7 +212,8 @@ def plan_search(
         "code": content_hash([[dict(cell.versions), cell.data] for cell in example]),
     }
     slots = place.jobs or (TOGETHER if place.queues else plan_cells(study, config, example, runs).places)
-    return Searching(folder or layout.search(runs, study, content_hash(identity)[:8]), space, identity, example, slots)
+    folder = folder or layout.search(runs, study, content_hash(identity)[:8])
+    return Searching(folder, runs, space, identity, example, slots)
 
 
 def _score(searchable: Searchable, outcome: Outcome, paths: Sequence[Path]) -> float:
@@ -227,10 +230,15 @@ def _score(searchable: Searchable, outcome: Outcome, paths: Sequence[Path]) -> f
 
 
 def _note(searching: Searching, study: str, asked: Iterable[Cell[Any]]) -> None:
-    """Write down the cells of the trials so far, so that the search is known and nobody removes them."""
+    """Write down the cells of the trials so far, and where they are, so that whoever looks at the search finds them.
+
+    A search that lies in its folder of runs is found there, too, and nobody removes a cell that it needs. From the runs
+    no way leads to a search elsewhere: its cells can be removed as those of nobody.
+    """
     layout.unmark(searching.folder)
     names = [cell.folder_name for cell in with_needs(asked)]
-    write_json(searching.folder / layout.SEARCH, {"study": study, "cells": names})
+    where = layout.naming(searching.folder, searching.runs)
+    write_json(searching.folder / layout.SEARCH, {"study": study, "cells": names, **where})
 
 
 def _keep(found: Found, searchable: Searchable, config: Config) -> None:
@@ -239,26 +247,6 @@ def _keep(found: Found, searchable: Searchable, config: Config) -> None:
         write_preset(found.preset, found.study, searchable.preset(config, found.best.values))
         heading, *rows = found.rows()
         atomic_write(found.folder / layout.TRIALS, Table("trials", "", columns(*heading), rows).to_csv())
-
-
-@contextmanager
-def _open(folder: Path) -> Iterator[None]:
-    """Several workers write what they have found, whole, each time."""
-    folder.mkdir(parents=True, exist_ok=True)
-    layout.check_plain(folder)
-    yield
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    def busy() -> None:
-        raise WorkbenchError(f"Another command is at work in {folder}: wait for it, or stop it.")
-
-    folder.mkdir(parents=True, exist_ok=True)
-    layout.check_plain(folder)
-    with held(folder / layout.LOCK, LOOK_SECONDS, busy):
-        remove_leftovers(folder)
-        yield
 
 
 def _values(space: Space, proposed: dict[str, Any]) -> Values:

@@ -72,6 +72,10 @@ class SharedTrials:
         done = self._trials("COMPLETE")
         return [(trial.number, trial.params, float(trial.value)) for trial in done if trial.value is not None]
 
+    def whole(self) -> list[dict[str, Any]]:
+        """What was tried, or some worker is at work on; not what one is just being told to try."""
+        return [trial.params for trial in self._trials("COMPLETE", "RUNNING") if set(trial.params) == set(self._space)]
+
     def tell(self, number: int, score: float) -> None:
         """Keep the score of a trial, unless another worker has taken this one for dead."""
         if number in {trial.number for trial in self._trials("RUNNING")}:

@@ -12,13 +12,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lab.cells import layout
 from lab.cells.folder import CellFolder
 from lab.errors import UsageError, unknown_name
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-FOLDER = "trackers"
 PROJECT = "snnl"
 EXTRAS = ("tensorboard", "wandb")
 """Trackers whose packages `pip install snnl-workbench[NAME]` brings."""
@@ -131,4 +131,4 @@ def _settings(folder: Path, cell: CellFolder) -> dict[str, dict[str, Any]]:
 
 
 def _folder(cell: CellFolder) -> Path:
-    return cell.path.absolute() / FOLDER
+    return cell.path.absolute() / layout.TRACKERS

@@ -2,11 +2,15 @@
 
 import json
 import os
+import shutil
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
 import imagesets
+from commands.classifier import evaluate
+from lab.errors import WorkbenchError
 from lab.training.draws import carve
 
 
@@ -30,6 +34,25 @@ def test_a_classifier_is_trained_and_evaluated(snnl, trained):
     assert [(row.split()[0], row.split()[-1]) for row in rows] == [("test", "500"), ("validation", "130")]
     found = json.loads(last)["splits"]["test"]
     assert 0 <= found["accuracy"] <= 1 and found["nll"] > 0 and found["n"] == 500
+
+
+def test_an_evaluation_that_never_began_leaves_no_folder(trained, tmp_path, monkeypatch):
+    """Its weights are damaged; one that is done stays, whatever becomes of them later."""
+    home, made, _ = trained
+    folder = shutil.copytree(home / made, tmp_path / "cells" / Path(made).name)
+    (weights,) = (folder / "snapshots").iterdir()
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:99])
+    command = [str(folder), "--data", str(tmp_path)]
+    with pytest.raises(WorkbenchError, match="is not what the cell kept"):
+        evaluate.main(command, standalone_mode=False)
+    assert [*folder.parent.iterdir()] == [folder]
+    weights.write_bytes(whole)
+    evaluate.main(command, standalone_mode=False)
+    (done,) = folder.parent.glob("evaluate-*")
+    weights.write_bytes(b"")
+    evaluate.main(command, standalone_mode=False)
+    assert (done / "DONE").is_file()
 
 
 def test_the_nearest_training_image_of_a_training_image_is_itself(snnl, trained, tmp_path):

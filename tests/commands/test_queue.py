@@ -6,7 +6,9 @@ from pathlib import Path
 import click
 import pytest
 
+from commands import tune
 from commands._queue import asking
+from lab.cells import layout
 from lab.interrupts import Interrupted
 from lab.running import slurm
 from lab.running.place import SLOTS, Place
@@ -26,8 +28,27 @@ def cancelled(monkeypatch):
 
 
 def interrupted(place=Place("slurm"), cells=CELLS, error=KeyboardInterrupt):  # noqa: B008
-    with pytest.raises(KeyboardInterrupt), asking(place, cells):
+    with pytest.raises(KeyboardInterrupt), asking(place, lambda: cells):
         raise error
+
+
+def test_what_a_search_has_planned_by_then_is_asked_of_and_nothing_else(cancelled, monkeypatch, tmp_path):
+    """Not the cells of others, of which the folder of runs is full, though they wait in the same queue."""
+    others, own = (layout.cell(tmp_path / "runs", name) for name in ("study-0", "trial-0"))
+    others.mkdir(parents=True)
+
+    def search(*words, planned, **settings):
+        own.mkdir()
+        planned([own])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tune, "search", search)
+    monkeypatch.setattr(click, "confirm", lambda *words, **settings: True)
+    monkeypatch.setattr(Place, "queues", True)
+    command = tune.command.get_command(None, "classifier-regularization")
+    with pytest.raises((KeyboardInterrupt, click.Abort)):
+        command.main(["--runs", str(tmp_path / "runs"), "--data", str(tmp_path)], standalone_mode=False)
+    assert cancelled == [str(own)]
 
 
 def abort(*words, **settings):

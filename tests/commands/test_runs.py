@@ -65,3 +65,22 @@ def test_who_breaks_off_at_the_question_is_told_that_nothing_was_removed(monkeyp
             runs.command.main(["remove", str(folder), "--runs", str(tmp_path / "runs")], standalone_mode=False)
         assert end.value.code == 130 and folder.exists()
         assert capsys.readouterr().err.splitlines()[-1] == "Nothing was removed."
+
+
+def test_a_search_elsewhere_has_its_jobs_cancelled_and_says_what_an_export_leaves_out(monkeypatch, tmp_path, capsys):
+    """Its folder is named, and its cells are found where it says that they are."""
+    folder = CellFolder.create(made(), tmp_path / "runs" / "cells", {}).path
+    (tmp_path / "mine").mkdir()
+    plan = {"study": "s", "cells": [folder.name, "gone-0123abcd"], "runs": "../runs"}
+    (tmp_path / "mine" / "search.json").write_text(json.dumps(plan))
+    asked = []
+    monkeypatch.setattr("lab.running.slurm.check", lambda: None)
+    monkeypatch.setattr("lab.running.slurm.live", lambda cells: asked.extend(cells) or {})
+    runs.command.main(["cancel", str(tmp_path / "mine")], standalone_mode=False)
+    assert sorted(asked) == sorted([folder, folder.with_name("gone-0123abcd")])
+    runs.command.main(["show", str(tmp_path / "mine")], standalone_mode=False)
+    assert f"{folder.name}: unfinished" in capsys.readouterr().out
+    runs.command.main(["export", str(tmp_path / "mine"), str(tmp_path / "kept")], standalone_mode=False)
+    out, err = capsys.readouterr()
+    assert out.splitlines() == [str(tmp_path / "kept" / "searches" / tmp_path.name / "mine")]
+    assert "0 of 2 cells are copied." in err and "/runs/cells, not finished: 1, not there: 1." in err

@@ -1,6 +1,7 @@
 """Images drawn from a GAN by its training's folder or its weights alone, into a picture, files or arrays."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from gans import _nearest
 from gans._kept import NEAREST, grids
 from gans._labels import drawn_labels
 from gans._pictures import sheet
-from gans._sampling import folders_of, kind_of, sample
+from gans._sampling import _filled, folders_of, kind_of, sample
 from gans._snapshots import generate
 from gans._trained import open_gan
 from lab.errors import UsageError, WorkbenchError
@@ -85,6 +86,19 @@ def test_a_folder_of_others_is_not_touched(plain, tmp_path):
         kind_of(tmp_path / "grid.jpg")
 
 
+def test_a_file_in_a_folders_place_is_refused_before_anything_is_drawn(plain, tmp_path, monkeypatch):
+    """Whatever is there and is no folder, a link that leads nowhere, too; a picture takes another's place as before."""
+    monkeypatch.setattr("gans._sampling.images_of", lambda *_: pytest.fail("it draws"))
+    (tmp_path / "samples").write_text("mine")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    for name in ("samples", "link"):
+        with pytest.raises(UsageError, match=rf"--out .*{name}: .* no folder.*name another"):
+            sample(plain, 12, tmp_path / name)
+    assert (tmp_path / "samples").read_text() == "mine" and not (tmp_path / "nowhere").exists()
+    (tmp_path / "grid.png").write_text("old")
+    assert kind_of(tmp_path / "grid.png") == ".png"
+
+
 def test_files_that_were_broken_off_leave_nothing(plain, tmp_path, monkeypatch):
     saved = []
 
@@ -99,6 +113,15 @@ def test_files_that_were_broken_off_leave_nothing(plain, tmp_path, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             sample(plain, 12, tmp_path / name)
     assert [*tmp_path.rglob("*")] == [tmp_path / "there"]
+
+
+def test_two_that_draw_into_one_folder_do_not_share_what_is_aside(tmp_path, monkeypatch):
+    """On two machines, or in two containers, whose processes have the same number."""
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    with _filled(tmp_path / "new") as one, _filled(tmp_path / "new") as other:
+        (other / "other.png").touch()
+        assert not [*one.iterdir()]
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["other.png"]
 
 
 def test_arrays_are_read_again_as_images(told, plain, tmp_path):

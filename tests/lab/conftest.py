@@ -10,12 +10,17 @@ import pandas as pd
 import pytest
 
 import tasks
+from lab.cells.failure import failure_of
+from lab.cells.work import work
+from lab.errors import WorkbenchError
 from lab.reporting.pictures import png
 from lab.reporting.plots import new_figure
 from lab.reporting.report import Figure, Gallery, GalleryRow, Picture, Report, Section
 from lab.reporting.statistics import Estimate
 from lab.reporting.tables import Column, Table
 from lab.reporting.verdicts import Claim, judge
+from lab.running import schedule
+from lab.running.schedule import Outcome
 
 FAKES = Path(__file__).parent / "fakes"
 HOSTILE = "<script>alert('x')</script> \"quoted\" & {{ 7 * 7 }} $\\no$"
@@ -27,6 +32,23 @@ def importable(monkeypatch):
     monkeypatch.syspath_prepend(str(FAKES))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
     monkeypatch.setattr(tasks, "__path__", [*tasks.__path__, str(FAKES / "tasks")])
+
+
+@pytest.fixture
+def in_this_process(monkeypatch):
+    """Cells are done here, without workers, which take a while to start."""
+
+    def do(folders, *others, **more):
+        outcome = Outcome()
+        for folder in folders:
+            try:
+                work(folder)
+                outcome.done.append(folder.path)
+            except WorkbenchError as error:
+                outcome.broken[folder.path] = failure_of(error)
+        return outcome
+
+    monkeypatch.setattr(schedule, "do", do)
 
 
 @pytest.fixture(scope="session")

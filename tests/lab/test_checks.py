@@ -49,6 +49,12 @@ def test_a_build_of_torch_against_gpus(gpus, cuda, usable, arches, error, words)
         ("1", Warn, "idle"),
         ("0", Broken, "unset it"),
         ("many", Broken, "'many'"),
+        ("4,2", None, "4 cores"),
+        ("8,2", Warn, "OMP_NUM_THREADS=8,2 is more than the 4 cores"),
+        (" 2 , 4", Warn, "idle"),
+        ("-1", Broken, "'-1'"),
+        ("many,4", Broken, "'many,4'"),
+        (",4", Broken, "',4'"),
     ],
 )
 def test_threads_against_cores(monkeypatch, given, error, words):

@@ -23,6 +23,29 @@ def test_a_failed_write_keeps_the_old_file_and_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == [target]
 
 
+def test_two_writers_of_one_number_do_not_meet(tmp_path, monkeypatch):
+    """On two machines, or in two containers, where many processes are number 1."""
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    target = tmp_path / "file"
+    with replacing(target) as one:
+        one.write_text("one")
+        with replacing(target) as other:
+            assert other != one and other.parent == one.parent == tmp_path
+            assert {path.name.partition("-")[0] for path in (one, other)} == {".file.1"}, "whose it is can be told"
+            other.write_text("other")
+        assert target.read_text() == "other"
+    assert target.read_text() == "one" and [*tmp_path.iterdir()] == [target]
+
+
+def test_what_a_killed_writer_left_is_known_by_its_name(tmp_path):
+    with replacing(tmp_path / "rows.jsonl") as aside:
+        left = aside.name
+        aside.write_text("whole")
+    (tmp_path / left).write_text("half")
+    remove_leftovers(tmp_path)
+    assert not (tmp_path / left).exists()
+
+
 def test_text_and_bytes(tmp_path):
     atomic_write(tmp_path / "file", "ä")
     assert (tmp_path / "file").read_bytes() == "ä".encode()
@@ -72,6 +95,22 @@ def test_only_what_killed_writers_left_is_removed(tmp_path):
         (tmp_path / name).touch()
     remove_leftovers(tmp_path)
     assert sorted(path.name for path in tmp_path.rglob("*")) == [".keep", "deep", "my.tmp", "rows.jsonl"]
+
+
+def test_what_others_call_temporary_is_not_removed(tmp_path):
+    """Reports and cells are written in folders in which people keep things of their own, too."""
+    (tmp_path / "deep" / ".work.tmp").mkdir(parents=True)
+    (tmp_path / ".step-final.tmp").mkdir()
+    names = (".notes.tmp", "deep/.work.tmp/data", ".tmp", ".7.tmp", ".v2.tmp", ".notes.7.tmp.md", "deep/.a.b.tmp")
+    for name in names:
+        (tmp_path / name).touch()
+    before = {*tmp_path.rglob("*")}
+    remove_leftovers(tmp_path)
+    assert {*tmp_path.rglob("*")} == before
+    for name in (".a.png.9-0123abcd.tmp", ".step-00000003.tmp", ".step-00000003.old.tmp"):
+        (tmp_path / "deep" / name).mkdir()
+    remove_leftovers(tmp_path)
+    assert {*tmp_path.rglob("*")} == before
 
 
 def test_arrays_come_back_by_name_and_no_file_holds_none(tmp_path):

@@ -38,6 +38,8 @@ def test_auto_follows_the_hardware(monkeypatch, flags, gpus, device, precision):
         ("3", 4, 2),
         ("16", 1, 8),
         ("2,4", 1, 2),
+        (" 2 , 4", 1, 2),
+        (",4", 1, 8),
         ("many", 1, 8),
         ("0", 2, 4),
         ("-1", 2, 4),

@@ -265,6 +265,31 @@ def test_a_single_finished_cell_is_exported_without_weights(runs, tmp_path):
         export(runs, tmp_path / "kept")
 
 
+def test_an_export_writes_nothing_outside_of_its_target(runs, tmp_path):
+    """A link there in the place of a cell, or of a folder of it, is not followed; the target itself may be one."""
+    samples = place(runs, TRAIN) / "samples"
+    samples.mkdir()
+    Image.new("L", (4, 4)).save(samples / "a.png")
+    before = {path.relative_to(place(runs, OTHER)): path.read_bytes() for path in place(runs, OTHER).iterdir()}
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "target").symlink_to(tmp_path / "kept")
+    copied = tmp_path / "kept" / "cells" / TRAIN.folder_name
+    copied.parent.mkdir()
+    copied.symlink_to(place(runs, OTHER))
+    with pytest.raises(WorkbenchError, match="is a link, and is not followed"):
+        export(place(runs, TRAIN), tmp_path / "target")
+    copied.unlink()
+    copied.mkdir()
+    (copied / "config.json").write_text("{}")
+    (copied / "samples").symlink_to(place(runs, OTHER))
+    with pytest.raises(WorkbenchError, match="samples is a link, and is not followed"):
+        export(place(runs, TRAIN), tmp_path / "target")
+    (copied / "samples").unlink()
+    assert export(place(runs, TRAIN), tmp_path / "target") == tmp_path / "target" / "cells" / TRAIN.folder_name
+    assert (copied / "samples" / "a.png").is_file() and not (copied / "samples").is_symlink()
+    assert before == {path.relative_to(place(runs, OTHER)): path.read_bytes() for path in place(runs, OTHER).iterdir()}
+
+
 def test_published_results_are_what_export_leaves(tmp_path):
     """Exporting them once more changes no byte."""
     published = ROOT / "results"

@@ -14,76 +14,18 @@ from unittest import mock
 import optuna
 import pytest
 from making import made
-from pydantic import Field
+from searching import PARABOLA, Settings, cells, preset, run, score, space
 
 from lab.cells.export import export
-from lab.cells.failure import failure_of
 from lab.cells.removal import to_remove
 from lab.cells.runs import Runs, show_run
-from lab.cells.work import work
-from lab.config import Config
 from lab.errors import UsageError, WorkbenchError
-from lab.running import schedule
-from lab.running.place import Place
-from lab.running.schedule import Outcome
 from lab.studying import journal, search
 from lab.studying.space import Choice, Range, Searchable
 
-LOCAL = {"data": "data", "download": False}
 ROOT = Path(__file__).resolve().parent.parent.parent
 pytestmark = pytest.mark.usefixtures("importable")
 quick = pytest.mark.usefixtures("in_this_process")
-
-
-@pytest.fixture
-def in_this_process(monkeypatch):
-    """Cells are done here, without workers, which take a while to start."""
-
-    def do(folders, *others, **more):
-        outcome = Outcome()
-        for folder in folders:
-            try:
-                work(folder)
-                outcome.done.append(folder.path)
-            except WorkbenchError as error:
-                outcome.broken[folder.path] = failure_of(error)
-        return outcome
-
-    monkeypatch.setattr(schedule, "do", do)
-
-
-class Settings(Config):
-    """Of a parabola."""
-
-    peak: float = Field(0.05, description="where the score is highest")
-    seeds: int = Field(1, description="cells of a trial")
-
-
-def space(config):
-    return {"x": Range(1e-3, 1.0, sign=-1), "kind": Choice(("good", "bad"))}
-
-
-def cells(config, values, data):
-    return [
-        made("parabola", f"parabola-{seed}", {"peak": config.peak, "seed": seed, **values}, data="one")
-        for seed in range(config.seeds)
-    ]
-
-
-def score(done):
-    return sum(cell.rows()[-1]["value"] for cell in done) / len(done)
-
-
-def preset(config, values):
-    return {"alphas": [values["x"]]}
-
-
-PARABOLA = Searchable(Settings, space, cells, score, preset)
-
-
-def run(runs, trials=6, jobs=1, config=None, searchable=PARABOLA, study="parabola", **more):
-    places = {"runs": runs, "data": Path("data"), "local": LOCAL, "place": Place(jobs=jobs)}
-    return search.search(study, searchable, config or Settings(), trials=trials, **places, **more)
 
 
 @quick
@@ -379,6 +321,23 @@ def test_several_cells_of_a_trial_are_done_side_by_side(tmp_path, monkeypatch):
     run(tmp_path / "a", trials=3, jobs=2)
     run(tmp_path / "b", trials=2, jobs=2, config=Settings(seeds=2))
     assert [len(plan.to_do) for plan in plans] == [2, 1, 2, 2]
+
+
+@quick
+def test_a_search_tells_what_cells_it_is_about_to_do(tmp_path):
+    """Before they are begun, those of a round together, and no others."""
+    told = []
+
+    def planned(cells):
+        cells = [*cells]
+        told.append({path.name for path in cells})
+        assert not [path for path in cells if (path / "DONE").exists()]
+
+    run(tmp_path / "others", trials=1)
+    (tmp_path / "others").rename(tmp_path / "runs")
+    run(tmp_path / "runs", trials=3, jobs=2, config=Settings(peak=0.2), planned=planned)
+    done = {path.name for path in (tmp_path / "runs" / "cells").iterdir()}
+    assert [len(some) for some in told] == [2, 1] and len(done - told[0] - told[1]) == 1
 
 
 def test_without_optuna_there_is_no_search(tmp_path, monkeypatch):

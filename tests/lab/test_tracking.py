@@ -8,6 +8,7 @@ from accelerate.tracking import LOGGER_TYPE_TO_CLASS
 from accelerate.utils import LoggerType
 
 import gans._loop as loop
+from lab.cells import layout
 from lab.cells.folder import CellFolder
 from lab.cells.work import work as do
 from lab.errors import UsageError
@@ -149,6 +150,17 @@ def test_trackers_know_their_cell_and_stay_offline_unless_told_otherwise(tmp_pat
     with pytest.raises(Exception, match="ZeroDivisionError"):
         do(cell(tmp_path / "b", "wandb"))
     assert seen["mode"] == "online" and seen["finished"] and os.environ["WANDB_MODE"] == "online"
+
+
+def test_trackers_write_where_links_are_not_looked_for(tmp_path, monkeypatch):
+    """Some link there; elsewhere in a cell's folder links are refused."""
+    pytest.importorskip("tensorboard")
+    monkeypatch.setattr(layout, "TRACKERS", "theirs")
+    work = cell(tmp_path, "tensorboard")
+    assert tracking.accelerator_settings(work)["project_dir"] == str(work.path / "theirs")
+    (work.path / "theirs").mkdir()
+    (work.path / "theirs" / "latest").symlink_to(tmp_path)
+    layout.check_plain(work.path)
 
 
 def test_only_known_and_installed_trackers_are_taken(monkeypatch):

@@ -86,6 +86,12 @@ def _(place):
     Path("mine/journal.log").symlink_to("/etc/hostname")
 
 
+@situation("a table of one's own in it")
+def _(place):
+    Path("mine").mkdir()
+    Path("mine/trials.csv").write_text("mine")
+
+
 @situation("another command at work in it")
 def _(place):
     Path("mine").mkdir()

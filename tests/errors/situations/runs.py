@@ -45,6 +45,12 @@ def _(place):
     place.cell()
 
 
+@situation("a trained GAN and a file where images are to go")
+def _(place):
+    place.cell()
+    Path("photos").write_text("mine")
+
+
 def alone(place, network=None, **changes):
     """The weights of a trained GAN as a file of their own, which says nothing, or something else than is true."""
     tensors = network or load_file(next((place.cell() / "snapshots").iterdir()))

@@ -1,0 +1,192 @@
+"""The folder of a search: people may name any, and nothing of theirs in it is touched; what lies elsewhere is found."""
+
+import json
+import shutil
+
+import pytest
+from searching import run
+
+from lab.cells import layout
+from lab.cells.export import export
+from lab.cells.record import read_search
+from lab.cells.removal import to_remove
+from lab.cells.runs import Runs, show_run
+from lab.errors import UsageError
+from lab.studying.search_folder import entered
+
+pytestmark = pytest.mark.usefixtures("importable", "in_this_process")
+
+
+def files(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_what_is_no_searchs_own_stays(tmp_path):
+    """Whatever it is called, and wherever below: half-written files of cells at work are among it."""
+    mine = tmp_path / "mine"
+    checkpoint = mine / "runs" / "cells" / "gan-0" / "checkpoints" / ".step-00000003.tmp"
+    for path in (mine / "sub", mine / ".work.tmp", mine / ".trials.csv.7.tmp", checkpoint):
+        path.mkdir(parents=True)
+    theirs = ["sub/.notes.tmp", ".work.tmp/data", ".notes.7.tmp", ".search.json.old.tmp", ".trials.csv.7.tmp/x"]
+    for name in [*theirs, "sub/.search.json.7.tmp", "config.json", "notes.csv", f"{checkpoint.relative_to(mine)}/w"]:
+        (mine / name).write_text(name)
+    before = files(mine)
+    for name in (".search.json.7.tmp", ".trials.csv.7-0123abcd.tmp", ".preset.json.9.tmp", ".DONE.1.tmp"):
+        (mine / name).write_text("half")
+    found = run(tmp_path / "runs", trials=2, folder=mine)
+    assert len(found.trials) == 2
+    own = {"search.json", "journal.log", "trials.csv", "preset.json", "DONE"}
+    assert files(mine) == {**before, **{name: (mine / name).read_bytes() for name in own}}
+
+
+@pytest.mark.parametrize("storage", [False, True])
+@pytest.mark.parametrize("name", ["search.json", "journal.log", "trials.csv", "preset.json", "DONE", "lock"])
+@pytest.mark.parametrize("kind", ["text", "object", "folder"])
+def test_a_folder_with_a_file_of_a_searchs_name_is_refused_as_it_is(tmp_path, name, kind, storage):
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    if kind == "folder":
+        (mine / name).mkdir()
+        (mine / name / "data").write_text("mine")
+    else:
+        (mine / name).write_text('{"mine": 1}' if kind == "object" else "mine, without a line's end")
+    before = files(mine)
+    more = {"storage": f"sqlite:///{tmp_path / 'trials.db'}"} if storage else {}
+    with pytest.raises(UsageError, match=rf"mine/{name} is there, and is no search's: .*another folder"):
+        run(tmp_path / "runs", trials=1, folder=mine, **more)
+    assert files(mine) == before and not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("journal", [b"", b'{"op_', b'{"op_code":0,"worker_id":"x'])
+def test_a_search_that_was_killed_at_its_very_beginning_goes_on(tmp_path, journal):
+    """Its lock is left, and its journal was begun."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "lock").touch()
+    (tmp_path / "mine" / "journal.log").write_bytes(journal)
+    whole = run(tmp_path / "whole", trials=2)
+    assert run(tmp_path / "runs", trials=2, folder=tmp_path / "mine").trials == whole.trials
+
+
+def test_a_torn_plan_of_a_search_is_mended_by_the_same_command(tmp_path):
+    mine = tmp_path / "mine"
+    run(tmp_path / "runs", trials=1, folder=mine)
+    (mine / "search.json").write_text('{"study"')
+    with pytest.raises(UsageError, match="is no search's folder"):
+        read_search(mine)
+    run(tmp_path / "runs", trials=1, folder=mine)
+    assert len(read_search(mine)[1]) == 1, "though nothing is left to do"
+    (mine / "search.json").write_text('{"study"')
+    run(tmp_path / "runs", trials=2, folder=mine)
+    assert len(read_search(mine)[1]) == 2
+
+
+def test_several_may_be_in_a_folder_at_once_but_where_they_share_it_nothing_is_cleared_away(tmp_path):
+    (tmp_path / ".search.json.7.tmp").write_text("another is writing")
+    with entered(tmp_path, named=True, alone=False), entered(tmp_path, named=True, alone=False):
+        assert (tmp_path / ".search.json.7.tmp").exists()
+
+
+# What lies elsewhere than in its folder of runs.
+
+
+@pytest.fixture(params=["mysearch", "my/own", "searches/of/mine", "runs/searches/deep/down/mine", "runs/mine"])
+def elsewhere(request, tmp_path):
+    """A search of two trials in a folder of people's choice in `s`, whose cells are in `s/runs`."""
+    run(tmp_path / "s" / "runs", trials=2, folder=tmp_path / "s" / request.param)
+    return tmp_path / "s" / request.param
+
+
+def test_a_search_elsewhere_is_shown_with_its_cells(elsewhere, tmp_path):
+    shown = show_run(elsewhere)
+    assert (shown["kind"], shown["state"]) == ("search", "done") and list(shown["needs"].values()) == ["done"] * 2
+    assert shown["runs"] == str(tmp_path / "s" / "runs")
+    cell = show_run(tmp_path / "s" / "runs" / "cells" / next(iter(shown["needs"])))
+    assert cell["kind"] == "cell" and cell["needed_by"] == [], "it cannot be known there"
+
+
+def test_a_search_elsewhere_is_exported_with_its_cells_and_goes_on_from_the_copy(elsewhere, tmp_path):
+    said = []
+    copied = export(elsewhere, tmp_path / "kept", said.append)
+    assert copied == tmp_path / "kept" / "searches" / elsewhere.parent.name / elsewhere.name
+    assert said == [f"{elsewhere} has its cells in {tmp_path}/s/runs."], "a stranger's may name any folder"
+    assert len([*(tmp_path / "kept" / "cells").iterdir()]) == 2
+    assert not [text for text in files(tmp_path / "kept").values() if str(tmp_path).encode() in text or b".." in text]
+    shutil.rmtree(tmp_path / "s")
+    assert list(show_run(copied)["needs"].values()) == ["done"] * 2
+    again = run(tmp_path / "kept", trials=2, folder=copied)
+    assert len(again.trials) == 2 and len([*(tmp_path / "kept" / "cells").iterdir()]) == 2
+
+
+def test_what_is_copied_is_known_where_everything_moved_together(elsewhere, tmp_path):
+    moved = (tmp_path / "s").rename(tmp_path / "t") / elsewhere.relative_to(tmp_path / "s")
+    assert layout.root_of(moved) == tmp_path / "t" / "runs"
+    assert list(show_run(moved)["needs"].values()) == ["done"] * 2
+
+
+def test_a_search_that_moved_alone_is_told_of_and_mended_by_the_same_command(elsewhere, tmp_path):
+    moved, said, runs = elsewhere.rename(tmp_path / "away"), [], tmp_path / "s" / "runs"
+    assert list(show_run(moved)["needs"].values()) == ["not there"] * 2
+    export(moved, tmp_path / "kept", said.append)
+    line = said[-1]
+    assert line.startswith("0 of 2 cells are copied. Of those in ") and line.endswith("/cells, not there: 2.")
+    run(runs, trials=2, folder=moved)
+    assert list(show_run(moved)["needs"].values()) == ["done"] * 2
+
+
+def test_a_search_in_its_own_place_says_nothing_of_places(tmp_path):
+    """It moves as it likes."""
+    found = run(tmp_path / "runs", trials=1)
+    assert set(json.loads((found.folder / "search.json").read_text())) == {"study", "cells"}
+    assert "runs" not in json.loads((export(found.folder, tmp_path / "kept") / "search.json").read_text())
+
+
+def test_an_export_says_what_it_leaves_out(tmp_path):
+    found, said = run(tmp_path / "runs", trials=3), []
+    one, other, _ = sorted((tmp_path / "runs" / "cells").iterdir())
+    (one / "DONE").unlink()
+    shutil.rmtree(other)
+    export(found.folder, tmp_path / "kept", said.append)
+    assert said == [f"1 of 3 cells are copied. Of those in {tmp_path}/runs/cells, not finished: 1, not there: 1."]
+
+
+def test_a_search_elsewhere_is_not_removed_with_what_people_have_there(elsewhere, tmp_path):
+    known = {one.path for one in Runs(tmp_path / "s" / "runs").searches}
+    assert elsewhere not in known
+    with pytest.raises(UsageError, match="is no study's or cell's folder in"):
+        to_remove(Runs(tmp_path / "s" / "runs"), [elsewhere])
+
+
+@pytest.mark.parametrize("runs", [None, 1, [], "", "\0", "\ud800", {"x": 1}])
+def test_a_place_that_is_none_is_a_damaged_plan(tmp_path, runs):
+    mine = tmp_path / "mine"
+    run(tmp_path / "runs", trials=1, folder=mine)
+    plan = json.loads((mine / "search.json").read_text())
+    assert plan["runs"] == "../runs"
+    (mine / "search.json").write_text(json.dumps({**plan, "runs": runs}))
+    for look in (read_search, lambda folder: export(folder, tmp_path / "kept")):
+        with pytest.raises(UsageError, match="is damaged: the command that made it mends it"):
+            look(mine)
+    assert show_run(mine)["state"] == "unreadable" and not (tmp_path / "kept").exists()
+    run(tmp_path / "runs", trials=1, folder=mine)
+    assert json.loads((mine / "search.json").read_text()) == plan
+
+
+def test_what_other_workers_are_at_is_noted_too(tmp_path):
+    """Each writes the plan anew, and cells of the others' trials are in it."""
+    url, noted = f"sqlite:///{tmp_path / 'trials.db'}", []
+    places = {"folder": tmp_path / "shared", "storage": url, "runs": tmp_path / "runs", "trials": 3}
+
+    def stop(text):
+        noted.append(set(read_search(tmp_path / "shared")[1]))
+        raise KeyboardInterrupt
+
+    def planned(cells):
+        if not noted:
+            noted.append({path.name for path in cells})
+            with pytest.raises(KeyboardInterrupt):
+                run(**places, say=stop)
+
+    run(**places, planned=planned)
+    first, seen_by_the_other = noted
+    assert len(first) == 1 and len(seen_by_the_other) == 2 and first < seen_by_the_other
+    assert set(read_search(tmp_path / "shared")[1]) == {path.name for path in (tmp_path / "runs" / "cells").iterdir()}
