@@ -224,8 +224,8 @@ class _Real:
             )
         short = f"floor of real against real: needs {2 * n} real images; there are {len(real)}."
         return ImagesComparison(
-            replace(real, images=self.images, labels=None),
-            replace(generated, images=generated.images[drawn], labels=None),
+            replace(real, images=self.images, labels=None, held_out=None),
+            replace(generated, images=generated.images[drawn], labels=None, held_out=None),
             space,
             found,
             self.floor,
