@@ -6,8 +6,7 @@ however often one measures, training does not change.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,6 +20,7 @@ import snnl_core
 from lab.files import atomic_write
 from lab.hashing import content_hash
 from lab.processes import part, world_size
+from lab.training.modes import evaluating
 from metrics.comparison import Predictions
 from snnl_core.distributed import gather
 from snnl_core.pooling import pool_maps
@@ -170,15 +170,3 @@ def digest(network: nn.Module, file: bytes = b"") -> str:
         found.update(name.encode())
         found.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
     return found.hexdigest()[:DIGITS]
-
-
-@contextmanager
-def evaluating(network: nn.Module) -> Iterator[None]:
-    """Evaluation mode for as long as the block runs; afterwards each module is in the mode that it was in."""
-    modes = {module: module.training for module in network.modules()}
-    network.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes.items():
-            module.training = training
