@@ -11,6 +11,7 @@ from attacks._config import AttackConfig
 from attacks._draws import Draws
 from attacks._target import Target
 from lab import registry
+from lab.training.modes import evaluating
 
 BATCH = 250
 
@@ -61,15 +62,12 @@ def check_images(x: Tensor, labels: Tensor) -> None:
 @contextmanager
 def held_still(network: nn.Module) -> Iterator[None]:
     """The network in evaluation mode, its parameters without gradients; after that each module is as it was."""
-    modes = [(module, module.training) for module in network.modules()]
     flags = [(parameter, parameter.requires_grad) for parameter in network.parameters()]
     try:
-        network.eval()
         for parameter, _ in flags:
             parameter.requires_grad_(False)
-        yield
+        with evaluating(network):
+            yield
     finally:
-        for module, training in modes:
-            module.training = training
         for parameter, wanted in flags:
             parameter.requires_grad_(wanted)

@@ -98,7 +98,7 @@ def compare(
     root = data.resolve()
     gans = named([open_gan(folder, config=config if folder.is_file() else None) for folder in folders])
     imageset = next(iter(gans.values())).run.imageset
-    real = open_images(imageset, data=root, download=download)
+    real = open_images(imageset, data=root, download=download).held_out_alone
     space = space_named(features, [real.labelled], runs, data=root, download=download, **network)
     drawing: dict[str, Any] = {"seed": seed, "data": root, "download": download}
     sides = [generated(gan, n or max(2, len(real) // 2), name=name, **drawing) for name, gan in gans.items()]

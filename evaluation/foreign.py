@@ -3,6 +3,7 @@
 import io
 import warnings
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -39,22 +40,27 @@ def torchvision_space(reference: str, weights: Path | None, size: int | None, no
     layer = networks.parts(network)[-2]
     extractor = networks.copying_extractor(network, {layer: layer})
     shown = _Shown(size, normalize or "imagenet", COLOURS)
-    return _space(reference, extractor, lambda x: extractor(x)[layer], shown, layer)
+    code = version("torchvision")
+    return _space(reference, extractor, lambda x: extractor(x)[layer], shown, layer=layer, code=code)
 
 
 def own_space(reference: str, weights: Path | None, size: int | None, normalize: Normalize | None) -> Space:
     """The output of a network of one's own: what `FILE.py:NAME` builds, or a TorchScript file `.pt`.
 
     It is shown images in [0, 1], resized to `size` where it is given, in their own channels; in three, and by
-    ImageNet's colours, where that is asked for.
+    ImageNet's colours, where that is asked for. The file is part of the name; what it makes of images is kept of
+    TorchScript alone, since a `.py` may import and read what it likes.
 
     Raises:
         UsageError: the reference is neither, or weights are given for a file that has its own.
         WorkbenchError: the file cannot be run or read, or the weights do not fit.
     """
-    network = _script(Path(reference), weights) if reference.endswith(SCRIPT) else own.build(reference, weights, 0)
+    if reference.endswith(SCRIPT):
+        network, file, code = _script(Path(reference), weights), Path(reference), ""
+    else:
+        network, file, code = own.build(reference, weights, 0), Path(reference.rpartition(":")[0]), None
     shown = _Shown(size, normalize or "none", COLOURS if normalize == "imagenet" else None)
-    return _space(Path(reference).name, network, network, shown, "")
+    return _space(Path(reference).name, network, network, shown, file=file.read_bytes(), code=code)
 
 
 def inception_space(weights: Path | None, data: Path, download: bool) -> Space:
@@ -77,7 +83,8 @@ def inception_space(weights: Path | None, data: Path, download: bool) -> Space:
             network = FeatureExtractorInceptionV3(INCEPTION, [POOLED], feature_extractor_weights_path=tensors)
     except RuntimeError as error:
         raise WorkbenchError(f"{path} does not fit torch-fidelity's Inception: {first_line(error)}") from error
-    return of_network(INCEPTION, network, lambda x: Seen(network(_in_colours(x))[0]), layer=POOLED)
+    code = version("torch-fidelity")
+    return of_network(INCEPTION, network, lambda x: Seen(network(_in_colours(x))[0]), layer=POOLED, code=code)
 
 
 class _Shown:
@@ -94,7 +101,18 @@ class _Shown:
         return prepare(imagesets.to_float(images), self.size or side, self.normalize, self.channels or channels)
 
 
-def _space(kind: str, network: nn.Module, output: Callable[[Tensor], Any], shown: _Shown, layer: str) -> Space:
+def _space(
+    kind: str,
+    network: nn.Module,
+    output: Callable[[Tensor], Any],
+    shown: _Shown,
+    *,
+    layer: str = "",
+    file: bytes = b"",
+    code: str | None = "",
+) -> Space:
+    """The space of what a network gives for images as they are shown to it; the rest is as `of_network` takes it."""
+
     def read(images: Tensor) -> Seen:
         try:
             found = output(shown(images))
@@ -106,7 +124,7 @@ def _space(kind: str, network: nn.Module, output: Callable[[Tensor], Any], shown
             raise WorkbenchError(f"{kind} gives no floating tensor with one row an image, so there are no features.")
         return Seen(points(found))
 
-    return of_network(kind, network, read, layer=layer, how=str(shown))
+    return of_network(kind, network, read, layer=layer, how=str(shown), file=file, code=code)
 
 
 def _script(path: Path, weights: Path | None) -> nn.Module:

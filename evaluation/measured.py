@@ -1,6 +1,7 @@
 """Real against generated images of any origin, by every measure, with the floor of real against real beside it."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -224,15 +225,15 @@ class _Real:
             )
         short = f"floor of real against real: needs {2 * n} real images; there are {len(real)}."
         return ImagesComparison(
-            replace(real, images=self.images, labels=None),
-            replace(generated, images=generated.images[drawn], labels=None),
+            replace(real, images=self.images, labels=None, held_out=None),
+            replace(generated, images=generated.images[drawn], labels=None, held_out=None),
             space,
             found,
             self.floor,
             predicted,
             trained,
             [*([short] if self.floor is None else []), *found.left_out],
-            [*_shared(real, generated), *found.remarks],
+            [*_shared(real, generated, n), *found.remarks],
         )
 
 
@@ -266,11 +267,14 @@ def _see(space: Space, images: Tensor, runs: Path | None) -> Seen:
     return space.see(images) if runs is None else space.see_once(images, runs)
 
 
-def _shared(real: Images, generated: Images) -> list[str]:
-    """What is to be said if images of the two sides are the same, bit for bit."""
+def _shared(real: Images, generated: Images, n: int) -> list[str]:
+    """What is to be said if images of the two sides, of which n each are compared, are the same, bit for bit."""
     ones, others = ([_digest(image) for image in side.images] for side in (real, generated))
     if {*ones} == {*others}:
-        return [f"{real.name} and {generated.name} are the same images: every score is at its ceiling."]
+        all_of_them = n == len(ones) and Counter(ones) == Counter(others)
+        meaning = "scores tell how like random draws of them are, and of no generator"
+        meaning = "every score is at its ceiling" if all_of_them else meaning
+        return [f"{real.name} and {generated.name} are the same images: {meaning}."]
     known = {*ones}
     shared = sum(digest in known for digest in others)
     return [f"{shared} of {len(others)} images of {generated.name} are in {real.name}, too."] if shared else []

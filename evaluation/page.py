@@ -114,12 +114,23 @@ def _memorized(found: ImagesComparison) -> Section:
     near, trained = found.found.nearest, found.trained
     assert near is not None and trained is not None
     shown = near.order[:SHOWN].tolist()
-    ratio = [f"{float(near.distance[i] / near.own[i]):.2f}" if near.own[i] else "copy" for i in shown]
-    generated = [Picture(text, png(found.generated.images[i].numpy())) for i, text in zip(shown, ratio, strict=True)]
+    told = [_nearness(float(near.distance[i]), float(near.own[i])) for i in shown]
+    generated = [Picture(text, png(found.generated.images[i].numpy())) for i, text in zip(shown, told, strict=True)]
     nearest = [Picture(f"number {int(near.position[i])}", png(trained[near.position[i]].numpy())) for i in shown]
     text = (
         "The generated images that are nearest to a training image, by their distance divided by that of the training "
-        "image to its own nearest: below 1 an image counts as memorised. Held-out images have a share of those, too."
+        "image to its own nearest: up to 1 an image counts as memorised. A dash: that one is there twice. Held-out "
+        "images have a share of memorised ones, too."
     )
     rows = [GalleryRow("generated", generated), GalleryRow("nearest training image", nearest)]
     return Section("Nearest training images", text, [Gallery("Most memorised first.", rows)])
+
+
+def _nearness(distance: float, own: float) -> str:
+    """A distance to a training image, divided by that of this to its own nearest, where it is no copy and there is one.
+
+    A training image that is there twice is at distance 0 from its own nearest, and nothing is to be divided by.
+    """
+    if distance == 0:
+        return "copy"
+    return f"{distance / own:.2f}" if own else "-"

@@ -41,6 +41,9 @@ class Images:
         labels: int64 (n,), or None.
         classes: the classes' names, by label.
         labelled: the image set of several classes that these images, or those that a GAN learned, are of; else None.
+        imageset: the image set that they are of, or that the GAN learned which made them; None where there is none.
+        held_out: how many of them, the first ones, it holds out from training, where those to train on follow; else
+            None.
         trained: what they, or the GAN that made them, are held out from, uint8 (t, c, h, w), where that is known.
     """
 
@@ -49,6 +52,8 @@ class Images:
     labels: Tensor | None = None
     classes: tuple[str, ...] = ()
     labelled: str | None = None
+    imageset: str | None = None
+    held_out: int | None = None
     trained: Tensor | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
@@ -58,6 +63,16 @@ class Images:
     def shape(self) -> tuple[int, ...]:
         """(channels, height, width)."""
         return tuple(self.images.shape[1:])
+
+    @property
+    def held_out_alone(self) -> "Images":
+        """Those that are held out from training, without those to train on."""
+        if self.held_out is None:
+            return self
+        kept, labels = slice(self.held_out), self.labels
+        labels = None if labels is None else labels[kept]
+        trained = self.images[self.held_out :]
+        return replace(self, images=self.images[kept], labels=labels, held_out=None, trained=trained)
 
     def brought_to(self, wanted: tuple[int, ...], whose: str, say: Say) -> "Images":
         """The images in the channels and the size of `whose` images; `say` is told what was changed."""
@@ -121,7 +136,29 @@ def generated(
     images = generate(trained.generator, count or run.spec_of_images.n["test"], trained.latent, seed)
     known = imagesets.load(run.imageset, "train", root=data, download=download).images
     labelled = run.imageset if len(run.spec_of_images.classes) > 1 else None
-    return Images(name or trained.name, images, labelled=labelled, trained=known)
+    return Images(name or trained.name, images, labelled=labelled, imageset=run.imageset, trained=known)
+
+
+def apart(one: Images, other: Images, *, data: Path, say: Say) -> tuple[Images, Images]:
+    """Both, but of images whose like a GAN learned that made the others, those alone that it was not trained on.
+
+    `say` is told of it.
+    """
+    return _held_out_from(one, other, data, say), _held_out_from(other, one, data, say)
+
+
+def _held_out_from(images: Images, made: Images, data: Path, say: Say) -> Images:
+    """The images; the held-out ones alone, where a GAN made the others that learned the same files."""
+    if images.held_out is None or made.held_out is not None or images.imageset is None or made.imageset is None:
+        return images
+    if not imagesets.same_files(images.imageset, made.imageset, data):
+        return images
+    kept = images.held_out_alone
+    say(
+        f"{images.name}: {len(kept)} of its {len(images)} images are taken, those held out from what {made.name} "
+        "learned."
+    )
+    return kept
 
 
 def conformed(images: Tensor, shape: tuple[int, ...]) -> Tensor:
@@ -147,9 +184,10 @@ def _of_imageset(given: str, name: str, data: Path, download: bool) -> Images:
     held, trained = splits["test"], splits["train"]
     labelled = name if len(spec.classes) > 1 else None
     if imagesets.has_given_splits(name, data):
-        return Images(given, held.images, held.labels, spec.classes, labelled, trained.images)
+        return Images(given, held.images, held.labels, spec.classes, labelled, name, trained=trained.images)
     labels = None if held.labels is None or trained.labels is None else torch.cat([held.labels, trained.labels])
-    return Images(given, torch.cat([held.images, trained.images]), labels, spec.classes, labelled)
+    images = torch.cat([held.images, trained.images])
+    return Images(given, images, labels, spec.classes, labelled, name, held_out=len(held))
 
 
 def _opened(path: Path) -> Trained:

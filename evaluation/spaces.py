@@ -1,12 +1,12 @@
 """Feature spaces: from uint8 images (n, c, h, w) to points (n, d), and to a classifier's choices where there is one.
 
-A space is named after its network and a digest of the weights, so that no two spaces share a name. Looking at images
-leaves torch's random state and the network's modes as they were: however often one measures, training does not change.
+A space is named after its network and a digest of the weights, and of the file where the network is a user's own, so
+that no two spaces share a name. Looking at images leaves torch's random state and the network's modes as they were:
+however often one measures, training does not change.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,13 +16,17 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 import imagesets
+import snnl_core
 from lab.files import atomic_write
 from lab.hashing import content_hash
 from lab.processes import part, world_size
+from lab.training.modes import evaluating
 from metrics.comparison import Predictions
 from snnl_core.distributed import gather
 from snnl_core.pooling import pool_maps
 
+VERSION = 1
+"""Raised when features of the same weights change, for whatever reason that is not in the engine or in the network."""
 BATCH = 250
 MAX_FEATURES = 512
 """Larger maps are averaged: most measures want more images than features."""
@@ -59,6 +63,8 @@ class Space:
         classes: how many classes it tells apart; 0 where it predicts none.
         takes: the images that it takes, (channels, height, width); None for any.
         look: what it makes of a batch of images, uint8 (b, c, h, w).
+        code: the version of the network's code, which decides with the weights what it makes of images; None where that
+            cannot be told, as of a user's own, and where looking costs no more than finding: then nothing is kept.
         sharded: whether several processes, which have the same images and ask at the same time, look at a part each.
     """
 
@@ -67,6 +73,7 @@ class Space:
     classes: int
     takes: tuple[int, int, int] | None
     look: Callable[[Tensor], Seen]
+    code: str | None = ""
     sharded: bool = False
 
     def see(self, images: Tensor) -> Seen:
@@ -80,11 +87,12 @@ class Space:
         return Seen(torch.cat([part.features.cpu() for part in parts]), torch.cat(predicted) if predicted else None)
 
     def see_once(self, images: Tensor, runs: Path) -> Seen:
-        """As `see`, but found again below the folder of the runs if the same images were seen in the same space."""
-        if self.name == PIXELS:
+        """As `see`, but found again below the folder of the runs if the same code made the same of the same images."""
+        if self.code is None:
             return self.see(images)
         content = hashlib.sha256(images.contiguous().numpy().tobytes()).hexdigest()
-        path = runs / FEATURES / f"{content_hash([self.name, self.layer, list(images.shape), content])}.safetensors"
+        decided = [VERSION, snnl_core.VERSION, self.code, self.name, self.layer]
+        path = runs / FEATURES / f"{content_hash([*decided, list(images.shape), content])}.safetensors"
         kept = _kept(path)
         everywhere = not self.sharded or bool(gather(torch.tensor([kept is not None])).all())
         if kept and everywhere:
@@ -113,7 +121,7 @@ def _kept(path: Path) -> Seen | None:
 
 def pixels() -> Space:
     """The pixels themselves, from -1 for 0 to 1 for 255."""
-    return Space(PIXELS, "", 0, None, lambda images: Seen(imagesets.to_float(images).flatten(1)))
+    return Space(PIXELS, "", 0, None, lambda images: Seen(imagesets.to_float(images).flatten(1)), code=None)
 
 
 def of_network(
@@ -125,6 +133,8 @@ def of_network(
     classes: int = 0,
     takes: tuple[int, int, int] | None = None,
     how: str = "",
+    file: bytes = b"",
+    code: str | None = "",
 ) -> Space:
     """The space of a network: `KIND-DIGEST`, and how it is shown images, where that can differ.
 
@@ -136,6 +146,8 @@ def of_network(
         classes: how many it predicts.
         takes: the images that it takes; None for any.
         how: part of the name.
+        file: what a user's own network is made from: part of the digest.
+        code: as `Space` has it.
     """
     device = next((tensor.device for tensor in network.state_dict().values()), torch.device("cpu"))
 
@@ -143,7 +155,7 @@ def of_network(
         with evaluating(network):
             return read(images.to(device))
 
-    return Space(f"{kind}-{digest(network)}{how}", layer, classes, takes, look)
+    return Space(f"{kind}-{digest(network, file)}{how}", layer, classes, takes, look, code)
 
 
 def points(features: Tensor) -> Tensor:
@@ -151,22 +163,10 @@ def points(features: Tensor) -> Tensor:
     return pool_maps(features, MAX_FEATURES).float()
 
 
-def digest(network: nn.Module) -> str:
-    """Some digits of a hash of a network's weights and buffers."""
-    found = hashlib.sha256()
+def digest(network: nn.Module, file: bytes = b"") -> str:
+    """Some digits of a hash of a network's weights and buffers, and of the file that it is made from."""
+    found = hashlib.sha256(file)
     for name, tensor in sorted(network.state_dict().items()):
         found.update(name.encode())
         found.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
     return found.hexdigest()[:DIGITS]
-
-
-@contextmanager
-def evaluating(network: nn.Module) -> Iterator[None]:
-    """Evaluation mode for as long as the block runs; afterwards each module is in the mode that it was in."""
-    modes = {module: module.training for module in network.modules()}
-    network.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes.items():
-            module.training = training

@@ -31,7 +31,8 @@ def classifier_space(folder: CellFolder) -> Space:
     classes = len(run.spec_of_images.classes)
     layer = _last_layer(network, run.spec_of_images)
     read, takes = _reader(network, layer, predicts=True), _shape(run.spec_of_images)
-    return of_network(run.classifier, network, read, layer=layer, classes=classes, takes=takes)
+    code = str(registry.version(f"classifiers/{run.classifier}"))
+    return of_network(run.classifier, network, read, layer=layer, classes=classes, takes=takes, code=code)
 
 
 def load_last(folder: CellFolder) -> nn.Module:
@@ -65,7 +66,8 @@ def discriminator_space(folder: CellFolder) -> Space:
     network = network.to(evaluation_device(folder)).to(memory_format=torch.channels_last)
     layer = _last_layer(network, run.spec_of_images)
     read, takes = _reader(network, layer, predicts=False), _shape(run.spec_of_images)
-    return of_network(f"{run.gan}-discriminator", network, read, layer=layer, takes=takes)
+    code = str(registry.version(f"gans/{run.gan}"))
+    return of_network(f"{run.gan}-discriminator", network, read, layer=layer, takes=takes, code=code)
 
 
 def _shape(spec: imagesets.Spec) -> tuple[int, int, int]:

@@ -130,6 +130,18 @@ def has_given_splits(name: str, root: Path) -> bool:
     return bool(getattr(_source(name, root), "given_splits", True))
 
 
+def same_files(one: str, other: str, root: Path) -> bool:
+    """Whether two image sets are of the same files, of which the same are held out, in whatever size they are decoded.
+
+    Raises:
+        UsageError: a name is unknown.
+        WorkbenchError: a user's own set is not below `root`.
+    """
+    if one == other or not (one.startswith(OWN) and other.startswith(OWN)):
+        return one == other
+    return bool(_source(one, root).has_files_of(_source(other, root)))
+
+
 def usual_side(name: str, follow_links: bool = False) -> int:
     """The median shorter side, in pixels, of some files of `folder:PATH` or `zip:PATH`; links lead where `settle` says.
 

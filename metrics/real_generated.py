@@ -14,6 +14,7 @@ from torch import Tensor
 
 from lab.processes import part
 from metrics._arguments import Row
+from metrics._sets import row
 from snnl_core import Entanglement, GroupEntanglement, entanglement
 from snnl_core.distributed import gather
 from snnl_core.neighbors import nearest_neighbors
@@ -79,15 +80,15 @@ def _points(images: Tensor) -> Tensor:
 def _side_rows(side: str, found: GroupEntanglement, n: int) -> list[Row]:
     inverse = 1 / found.temperature
     values = {"entanglement": found.score, "entanglement_loss": found.loss, "inverse_temperature": inverse}
-    return [_row(side, "", metric, value, n) for metric, value in values.items()]
+    return [row(metric, value, n, side) for metric, value in values.items()]
 
 
 def _class_rows(by_class: dict[int, GroupEntanglement], n: int) -> list[Row]:
     if not by_class:
         return []
-    rows = [_row("real", str(name), "entanglement", found.score, found.n_valid) for name, found in by_class.items()]
+    rows = [row("entanglement", found.score, found.n_valid, "real", str(name)) for name, found in by_class.items()]
     mean = sum(found.score for found in by_class.values()) / len(by_class)
-    return [*rows, _row("real", "", "coverage", mean, n)]
+    return [*rows, row("coverage", mean, n, "real")]
 
 
 def _neighbor_rows(points: Tensor, side: Tensor, n: int) -> list[Row]:
@@ -100,8 +101,4 @@ def one_nn_rows(real: Tensor, generated: Tensor) -> list[Row]:
     """Rows of the 1-NN accuracy, given whether the nearest point of each real and generated one (n,) is of its side."""
     sides = {"joint": torch.cat([real, generated]), "real": real, "generated": generated}
     shares = {name: float(right.double().mean()) for name, right in sides.items()}
-    return [_row(name, "", "one_nn_accuracy", share, len(real)) for name, share in shares.items()]
-
-
-def _row(side: str, group: str, metric: str, value: float, n: int) -> Row:
-    return {"side": side, "group": group, "metric": metric, "value": value, "n": n}
+    return [row("one_nn_accuracy", share, len(real), name) for name, share in shares.items()]

@@ -44,12 +44,15 @@ def called(network: nn.Module, x: Tensor) -> list[str]:
 
 
 def parts(called: Sequence[str], within: str = "") -> list[str]:
-    """The outermost of the modules that are called; one that holds more than half of them is opened, and so on."""
+    """The outermost of the modules that are called; one with more than half of them is opened, if there are any in it.
+
+    So is one of those, and so on.
+    """
     found = []
     inside = [name for name in called if name.startswith(within)]
     for name in (one for one in inside if not any(one.startswith(f"{other}.") for other in inside)):
         held = sum(f"{other}.".startswith(f"{name}.") for other in called)
-        found += parts(called, f"{name}.") if 2 * held > len(called) else [name]
+        found += (parts(called, f"{name}.") if 2 * held > len(called) else []) or [name]
     return found
 
 

@@ -16,6 +16,7 @@ from lab.machine import check_device, resolve_device
 from lab.pace import paced
 from lab.processes import part, rank, world_size
 from lab.training.draws import subset
+from lab.training.modes import evaluating
 from metrics.layers import LayerEntanglement, measure
 from outside import own
 from outside.files import LABELS, write_tensors
@@ -186,23 +187,11 @@ def measure_layers(
         WorkbenchError: the output is no logits, or there is no layer.
     """
     weight = next(module.parameters(), images)
-    with _evaluating(module):
+    with evaluating(module):
         first = images[:2].to(weight.device)
         layered = extractor(type(module).__name__, module, layers, first, say)
         found = extract(layered, images.split(batch), max_features, str(weight.device))
     return list(measure(found, labels.to(weight.device), distance=distance, anchors=anchors, seed=seed))
-
-
-@contextmanager
-def _evaluating(module: nn.Module) -> Iterator[None]:
-    """In evaluation mode; afterwards each part is in its own again."""
-    modes = {part: part.training for part in module.modules()}
-    module.eval()
-    try:
-        yield
-    finally:
-        for part, training in modes.items():
-            part.training = training
 
 
 def extract(

@@ -62,10 +62,10 @@ def build(reference: str, weights: Path | None, seed: int) -> nn.Module:
 def parts(network: nn.Module) -> list[str]:
     """The network's modules in order of execution, the head last.
 
-    A module with more than half of the graph's nodes is opened, and so on within it, unless it is one of four or more
-    beside each other that are made of modules: those are the network's stages, however deep one of them is. For ResNets
-    these are conv1, bn1, relu, maxpool, layer1 to layer4, avgpool and fc; of VGG, whose `features` are most of the
-    network, each of them.
+    A module with more than half of the graph's nodes is opened, and so on within it, unless it holds no module, or is
+    one of four or more beside each other that are made of modules: those are the network's stages, however deep one of
+    them is. For ResNets these are conv1, bn1, relu, maxpool, layer1 to layer4, avgpool and fc; of VGG, whose `features`
+    are most of the network, each of them.
     """
     modules = {name: any(module.children()) for name, module in network.named_modules()}
     return list(_parts(_nodes(network), modules, ""))
@@ -177,6 +177,6 @@ def _parts(nodes: Sequence[str], modules: Mapping[str, bool], prefix: str) -> It
     few = sum(modules[name] for name in found) < FEWEST_STAGES
     for name in found:
         if few and 2 * sum(node.startswith(f"{name}.") for node in nodes) > len(nodes):
-            yield from _parts(nodes, modules, f"{name}.")
+            yield from [*_parts(nodes, modules, f"{name}.")] or [name]
         else:
             yield name

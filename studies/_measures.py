@@ -92,6 +92,24 @@ def floor_of(measure: Measure, table: "pd.DataFrame", space: str) -> "pd.Series[
     return by_seed(rows.drop_duplicates("seed"))
 
 
+def floor_told(table: "pd.DataFrame") -> str:
+    """Of which images `tasks.evaluate_floor` drew real against real, and how many pairs; empty where it drew none."""
+    rows = pick(table, kind="reference", model="real")
+    if rows.empty:
+        return ""
+    pairs, held_out = rows["seed"].nunique(), {*rows["split"]} == {"test"}
+    drawn, kind = "one pair" if pairs == 1 else f"{pairs} pairs", "held-out" if held_out else "training"
+    told = [f"Real against real is of {drawn} of sets of {kind} images, without an image in common."]
+    if pairs == 1:
+        told.append("Its band has no width.")
+    if not held_out:
+        told.append("Held-out ones, with which generated images are compared, are too few for it.")
+        told.append("That of memorised images is of held-out ones all the same.")
+    if not held_out and {*rows["space"]} != {"pixels"}:
+        told.append("The classifier was fitted on training images, and sees others otherwise.")
+    return " ".join(told)
+
+
 def _held_out(kind: str) -> dict[str, str]:
     """What rows of a kind that is compared with held-out images have in their columns."""
     return {"kind": kind, **({"split": "test"} if kind == "gan" else {"model": "real"})}

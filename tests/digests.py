@@ -20,6 +20,8 @@ ROOT = Path(__file__).resolve().parent.parent
 FILE = Path(__file__).with_suffix(".json")
 VERSIONED = ("attacks", "classifiers", "gans", "tasks")
 PACKAGES = (*VERSIONED, "evaluation", "imagesets", "lab", "metrics", "outside", "snnl_core")
+SPACES = "evaluation.spaces"
+"""What features that were kept are found again by."""
 DECIDING = ("lab.training", "lab.processes")
 """Of `lab`, what decides results: draws, arithmetic, loops, the parts of processes."""
 
@@ -34,9 +36,9 @@ def sources() -> dict[str, str]:
 
 
 def entries(code: dict[str, str]) -> list[str]:
-    """What has a version: tasks, GANs, classifiers, attacks, the engine; as modules."""
+    """What has a version: tasks, GANs, classifiers, attacks, feature spaces, the engine; as modules."""
     names = [name for name in code if name.count(".") == 1 and name.partition(".")[0] in VERSIONED]
-    return sorted([*(name for name in names if not name.rpartition(".")[2].startswith("_")), "snnl_core"])
+    return sorted([*(name for name in names if not name.rpartition(".")[2].startswith("_")), SPACES, "snnl_core"])
 
 
 def digest(entry: str, code: dict[str, str]) -> str:

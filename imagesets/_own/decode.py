@@ -149,8 +149,9 @@ def decode(work: Work, name: str) -> tuple[Facts, np.ndarray]:
         extra = [*([pixels.LEVEL] if done.level else []), *([["stretch", *spec.stretch]] if spec.stretch else [])]
         settings = [pixels.DECODING, size, channels, kept.n_train, *kept.classes, *extra]
         key = content_key(settings, names, digests)
+        files = content_key([kept.n_train, *kept.classes], names, digests)
         told = {"splits": kept.splits, "counts": kept.counts(), "copies": _copies(digests, kept.n_train)}
-        also = {"enlarged": done.enlarged, "plain": done.plain, "seen": done.seen}
+        also = {"enlarged": done.enlarged, "plain": done.plain, "seen": done.seen, "files": files}
         store.write(aside, done.good, kept.labels, names, {"spec": spec.plain(), **told, **also})
         store.give_name(aside, work.root, key)
     digests = np.zeros((len(work.listing.names), done.digests.shape[1]), np.uint8)

@@ -131,6 +131,16 @@ class OwnImages:
         """Whether the splits are the user's own, and not drawn by a hash of the names."""
         return self.record["splits"] is not None
 
+    def has_files_of(self, other: "OwnImages") -> bool:
+        """Whether both are decoded from the same files, of which the same are held out.
+
+        By names alone where an earlier version decoded one of them, which did not tell of the files' content.
+        """
+        told = [one.record.get("files") for one in (self, other)]
+        if None in told:
+            told = [[one.hashes[store.NAMES], one.SPEC.n, one.SPEC.classes] for one in (self, other)]
+        return bool(told[0] == told[1])
+
     def fingerprint(self, root: Path) -> str:
         """The name: it holds the key of the content."""
         return self.name

@@ -9,7 +9,7 @@ from lab.reporting.report import Report, Section
 from lab.reporting.tables import Rows, Table, columns
 from studies import _gan_figures as figures
 from studies import _gan_tables as tables
-from studies._measures import ENTANGLED, FID, GENERATED, PRECISION, REAL, RECALL, SIDES, named_spaces
+from studies._measures import ENTANGLED, FID, GENERATED, PRECISION, REAL, RECALL, SIDES, floor_told, named_spaces
 from studies.gan_architectures.effects import agreement_in
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ READING = (
 
 def report(config: "Config", table: "pd.DataFrame", artifacts: list[CellFolder]) -> Report:
     """The whole report, from the rows and the cells' artifacts alone; whatever has not been measured is left out."""
-    reading = Section("How to read it", f"{READING} n = {config.n} images a side.")
+    reading = Section("How to read it", f"{READING} n = {config.n} images a side. {floor_told(table)}".rstrip())
     return Report(
         "GANs side by side",
         "Which GAN comes closest to real images, how sure is that, and do the measures agree?",

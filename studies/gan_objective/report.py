@@ -7,7 +7,7 @@ from lab.cells.rows import pick
 from lab.reporting.report import Report, Section
 from studies import _gan_figures as figures
 from studies import _gan_tables as tables
-from studies._measures import named_spaces
+from studies._measures import floor_told, named_spaces
 from studies.gan_objective.effects import by_what_is_compared
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ READING = (
 
 def report(config: "Config", table: "pd.DataFrame", artifacts: list[CellFolder]) -> Report:
     """The whole report, from the rows and the cells' artifacts alone; whatever has not been measured is left out."""
-    reading = Section("How to read it", f"{READING} n = {config.n} images a side.")
+    reading = Section("How to read it", f"{READING} n = {config.n} images a side. {floor_told(table)}".rstrip())
     return Report(
         "The soft nearest neighbor loss as a GAN's objective",
         "Does the loss train a generator in a discriminator's place, and does it help beside one?",

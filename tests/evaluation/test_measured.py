@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from evaluation.spaces import pixels
 from evaluation.trained import classifier_space
 from lab.errors import UsageError, WorkbenchError
 from lab.reporting.report import write_report
+from metrics.memorization import TrainingNeighbors
 
 PIXELS = pixels()
 
@@ -66,6 +68,15 @@ def test_the_page_shows_figures_and_the_images_that_say_most(whole, tmp_path):
     assert table[0] == "measure,side,value,floor,gap" and len(table) == len(whole.rows) + 1
 
 
+def test_copies_are_called_so_and_nothing_else_is(whole):
+    """A training image that is there twice is at distance 0 from its nearest other one, however far a sample is."""
+    distance, own = torch.tensor([0.0, 5.0, 0.0, 3.0]), torch.tensor([1.0, 0.0, 0.0, 2.0])
+    near = TrainingNeighbors(torch.arange(4), distance, own)
+    found = replace(whole, found=replace(whole.found, nearest=near))
+    (section,) = (one for one in report(found).sections if one.title == "Nearest training images")
+    assert [picture.caption for picture in section.items[0].rows[0].images] == ["copy", "copy", "1.50", "-"]
+
+
 def test_the_most_entangled_images_come_first(whole):
     losses = whole.found.entanglement.per_sample
     assert len(losses) == 2 * whole.n
@@ -98,6 +109,11 @@ def test_identical_and_shared_images_are_warned_of(real, others):
     same = measure_images(real, Images("copy", real.images.flip(0)), PIXELS, n=160)
     assert same.remarks[0] == "digits and copy are the same images: every score is at its ceiling."
     assert same.plain()["score"] > 0.999 and same.plain()["precision"] == 1
+    halves = measure_images(real, Images("copy", real.images.flip(0)), PIXELS)
+    text = "digits and copy are the same images: scores tell how like random draws of them are, and of no generator."
+    assert halves.n == 80 and halves.remarks[0] == text
+    more = Images("more", torch.cat([real.images, real.images[:1].expand(40, -1, -1, -1)]))
+    assert measure_images(real, more, PIXELS, n=160).remarks[0] == text.replace("copy", "more"), "one is there oftener"
     mixed = Images("mixed", torch.cat([real.images[:7], others.images]))
     assert "7 of 107 images of mixed are in digits, too." in measure_images(real, mixed, PIXELS).remarks
     assert not measure_images(real, others, PIXELS).remarks

@@ -1,5 +1,6 @@
 """Images by reference: each kind is opened, and brought to the shape of others."""
 
+import json
 import zipfile
 
 import numpy as np
@@ -7,7 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from evaluation.sources import conformed, open_images
+import imagesets
+from evaluation.sources import Images, apart, conformed, open_images
 from lab.errors import UsageError, WorkbenchError
 
 
@@ -47,6 +49,64 @@ def test_a_folder_with_splits_has_images_that_were_trained_on(random_images, tmp
     found = opened(tmp_path / "mine", tmp_path)
     assert as_set(found.images) == as_set(images[8:]) and as_set(found.trained) == as_set(images[:8])
     assert found.classes == ("cat", "dog") and found.labelled.startswith("images:")
+
+
+def made_by_one_that_learned(folder, size, tmp_path):
+    """Images as of a GAN that learned a folder at a size."""
+    data = tmp_path / "data"
+    name = imagesets.settle(f"folder:{folder}", data, size=size)
+    known = imagesets.load(name, "train", root=data).images
+    return Images("made", known.flip(2), imageset=name, trained=known)
+
+
+@pytest.mark.parametrize("size", [25, 16])
+def test_of_the_folder_that_a_gan_learned_the_images_that_it_was_not_trained_on_are_left(random_images, tmp_path, size):
+    """In whatever size it learned them."""
+    images = random_images(24, 3, 25)
+    for i, name in enumerate(("cat", "dog")):
+        write(images[12 * i : 12 * i + 12], tmp_path / "mine" / name)
+    made, mine, said = (
+        made_by_one_that_learned(tmp_path / "mine", size, tmp_path),
+        opened(tmp_path / "mine", tmp_path),
+        [],
+    )
+    whole = {"data": tmp_path / "data", "say": said.append}
+    ones, others = apart(mine, made, **whole)
+    assert others is made and (len(mine), len(ones), len(ones.trained)) == (24, 4, 20)
+    assert as_set(torch.cat([ones.images, ones.trained])) == as_set(images)
+    held = imagesets.load(mine.imageset, "test", root=tmp_path / "data")
+    assert torch.equal(ones.images, held.images) and torch.equal(ones.labels, held.labels)
+    assert said == [f"{mine.name}: 4 of its 24 images are taken, those held out from what made learned."]
+    made_again, ones_again = apart(made, mine, **whole)
+    assert made_again is made and torch.equal(ones_again.images, ones.images), "in either order"
+
+
+def test_of_other_images_than_a_gan_learned_all_are_left(random_images, tmp_path):
+    """Though their files are called alike; of what an earlier version decoded, names alone are known."""
+    for seed, name in enumerate(("mine", "others")):
+        write(random_images(12, seed=seed), tmp_path / name)
+    made, mine, others = (
+        made_by_one_that_learned(tmp_path / "mine", 20, tmp_path),
+        *(opened(tmp_path / name, tmp_path) for name in ("mine", "others")),
+    )
+    said, data = [], tmp_path / "data"
+    assert apart(others, made, data=data, say=said.append) == (others, made) and not said
+    assert apart(mine, others, data=data, say=said.append) == (mine, others) and not said
+    record = data / ".decoded" / made.imageset.removeprefix("images:") / "set.json"
+    known = json.loads(record.read_text())
+    record.write_text(json.dumps({key: known[key] for key in known if key != "files"}))
+    assert len(apart(mine, made, data=data, say=said.append)[0]) == 2 and len(said) == 1
+
+
+def test_given_splits_and_image_sets_are_left_as_they_are(gan, folder_of, random_images, tmp_path):
+    made = opened(folder_of(gan).path, tmp_path, count=4)
+    digits, archive = opened("digits", tmp_path), Images("archive", random_images(4))
+    for one in (digits, archive):
+        assert apart(one, made, data=tmp_path / "data", say=print) == (one, made)
+    for i, split in enumerate(("train", "test")):
+        write(random_images(4, seed=i), tmp_path / "mine" / split)
+    mine, learned = opened(tmp_path / "mine", tmp_path), made_by_one_that_learned(tmp_path / "mine", 20, tmp_path)
+    assert apart(mine, learned, data=tmp_path / "data", say=print) == (mine, learned)
 
 
 def test_an_image_set_is_its_held_out_images(tmp_path, digits):

@@ -1,5 +1,7 @@
 """Feature spaces: what they are called, what they give, and what they leave alone."""
 
+import sys
+
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -7,8 +9,10 @@ from torch import nn
 from torch.nn import functional as F
 
 import imagesets
+import snnl_core
 from classifiers._config import TrainingConfig
 from classifiers._snapshots import load_classifier
+from evaluation import spaces
 from evaluation.named import space_called
 from evaluation.spaces import Seen, of_network, pixels
 from evaluation.trained import classifier_space, discriminator_space
@@ -158,6 +162,59 @@ def test_the_output_of_a_network_of_ones_own_is_the_features(random_images, tmp_
     traced = tmp_path / "net.pt"
     torch.jit.trace(nn.Flatten(), torch.zeros(2, 1, 16, 16)).save(traced)
     torch.testing.assert_close(called(traced, tmp_path).see(images).features, images.flatten(1) / 255)
+
+
+@pytest.mark.parametrize("edited", ["net.py", "beside.py"])
+def test_what_a_network_of_ones_own_made_of_images_is_not_kept_since_its_code_may_change(
+    random_images, tmp_path, edited
+):
+    (tmp_path / "net.py").write_text(NETWORK.replace("/ 2", "/ beside.divisor()").replace("import", "import beside,"))
+    (tmp_path / "beside.py").write_text("def divisor():\n    return 2\n")
+    images, reference = random_images(5), f"{tmp_path / 'net.py'}:Halves"
+    before = called(reference, tmp_path)
+    torch.testing.assert_close(before.see_once(images, tmp_path).features, images.flatten(1)[:, :4] / 510)
+    sys.modules.pop("beside")
+    path = tmp_path / edited
+    path.write_text(path.read_text().replace("return 2", "return 4.25").replace("/ beside.divisor()", "/ 4.25"))
+    after = called(reference, tmp_path)
+    sys.modules.pop("beside")
+    torch.testing.assert_close(after.see_once(images, tmp_path).features, images.flatten(1)[:, :4] / (255 * 4.25))
+    assert not (tmp_path / "features").exists()
+    assert (after.name == before.name) == (edited == "beside.py"), "the file itself is part of the name"
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_scripts_without_weights_are_told_apart_by_their_files(random_images, tmp_path):
+    images, seen = random_images(5), []
+    for folder, network in (("flat", nn.Flatten()), ("pooled", nn.Sequential(nn.AvgPool2d(4), nn.Flatten()))):
+        path = tmp_path / folder / "net.pt"
+        path.parent.mkdir()
+        torch.jit.trace(network, torch.zeros(2, 1, 16, 16)).save(path)
+        both = [called(path, tmp_path) for _ in range(2)]
+        assert both[0].name == both[1].name and both[0].name.startswith("net.pt-")
+        seen.append((both[0].name, *(space.see_once(images, tmp_path).features.shape[1] for space in both)))
+    assert seen[0][0] != seen[1][0] and [widths for _, *widths in seen] == [[256, 256], [16, 16]]
+    assert len([*(tmp_path / "features").iterdir()]) == 2
+
+
+def test_features_are_not_found_again_by_other_code(random_images, tmp_path, monkeypatch):
+    images, looked = random_images(5), []
+
+    def seen(code=""):
+        def look(images):
+            looked.append(len(images))
+            return Seen(imagesets.to_float(images).flatten(1))
+
+        of_network("mixed", Mixed(), look, code=code).see_once(images, tmp_path)
+        return len(looked)
+
+    assert (seen(), seen()) == (1, 1)
+    assert (seen("2"), seen("2")) == (2, 2)
+    monkeypatch.setattr(spaces, "VERSION", spaces.VERSION + 1)
+    assert (seen(), seen("2")) == (3, 4)
+    monkeypatch.setattr(snnl_core, "VERSION", snnl_core.VERSION + 1)
+    assert (seen(), seen("2")) == (5, 6)
+    assert (seen(), seen(None), seen(None)) == (6, 7, 8)
 
 
 def test_inception_is_torch_fidelitys_with_the_weights_of_a_file(random_images, tmp_path, monkeypatch):

@@ -77,6 +77,29 @@ def quits():
 
 NUMBER = 3
 """
+OF_FEW_MODULES = """
+class BendsOnce(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(256, CLASSES)
+
+    def forward(self, x):
+        return self.fc((x if x.sum() > 0 else -x).flatten(1))
+
+
+class Body(nn.Module):
+    def forward(self, x):
+        return x.flatten(1).mul(2).add(1).relu().sub(1)
+
+
+class Functional(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body, self.fc = Body(), nn.Linear(256, CLASSES)
+
+    def forward(self, x):
+        return self.fc(self.body(x))
+"""
 
 
 @pytest.fixture
@@ -152,6 +175,17 @@ def test_outermost_modules_are_parts_and_the_one_with_most_of_them_is_opened():
     assert hooks.parts(["stem", "body.a.x", "body.a", "body.b", "body", "fc"]) == ["stem", "body.a", "body.b", "fc"]
     assert hooks.parts(["stem", "list.0", "list.1", "head.x", "head"]) == ["stem", "list.0", "list.1", "head"]
     assert hooks.parts(["net.0", "net.1.x", "net.1", "net"]) == ["net.0", "net.1"]
+    assert hooks.parts(["fc"]) == ["fc"], "there is nothing in it"
+    assert hooks.parts(["net.fc", "net"]) == ["net.fc"]
+
+
+@pytest.mark.parametrize("name, traced, layers", [("BendsOnce", False, ["fc"]), ("Functional", True, ["body", "fc"])])
+def test_a_module_with_most_of_a_network_and_no_module_in_it_is_a_layer(file, tmp_path, name, traced, layers):
+    (tmp_path / "net.py").write_text(f"{FILE}\n{OF_FEW_MODULES}")
+    said = []
+    measure = partial(measure_network, f"{file}:{name}", "digits", data=tmp_path, n=20, device="cpu")
+    assert [row.layer for row in measure(say=said.append).layers] == layers
+    assert traced != ("torch.fx cannot trace it" in " ".join(said))
 
 
 def test_modules_are_called_in_order_and_the_last_call_counts():

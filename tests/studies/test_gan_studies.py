@@ -12,7 +12,7 @@ from lab.config import with_preset
 from lab.errors import UsageError
 from lab.reporting.verdicts import judge
 from studies import gan_architectures, gan_objective
-from studies._measures import ENTANGLED, FID, MEASURES, PRECISION, RECALL, Measure, floor_of, named_spaces
+from studies._measures import ENTANGLED, FID, MEASURES, PRECISION, RECALL, Measure, floor_of, floor_told, named_spaces
 from studies.gan_architectures.effects import follows, follows_rather
 from studies.gan_objective.effects import by_what_is_compared, difference, gain
 
@@ -90,6 +90,38 @@ def test_the_floor_of_memorised_images_is_that_of_held_out_ones():
         "pixels": "pixels",
         "classifier": "cnn-1f",
     }
+
+
+def floors(split, pairs, *spaces):
+    rows = [gan_row(FID, 1.0, seed=seed, space=space) for space in spaces for seed in range(pairs)]
+    return build_table([{**row, "kind": "reference", "model": "real", "split": split, "step": None} for row in rows])
+
+
+def test_a_report_tells_of_which_images_the_floor_is_and_of_how_many_pairs():
+    assert floor_told(build_table([gan_row(FID, 1.0)])) == ""
+    several = "Real against real is of 5 pairs of sets of held-out images, without an image in common."
+    assert floor_told(floors("test", 5, "pixels", "cnn-1f")) == several
+    assert floor_told(floors("test", 1, "pixels")) == (
+        "Real against real is of one pair of sets of held-out images, without an image in common. Its band has no "
+        "width."
+    )
+    of_training = (
+        "Real against real is of 2 pairs of sets of training images, without an image in common. Held-out ones, with "
+        "which generated images are compared, are too few for it. That of memorised images is of held-out ones all the "
+        "same."
+    )
+    assert floor_told(floors("train", 2, "pixels")) == of_training
+    fitted = "The classifier was fitted on training images, and sees others otherwise."
+    assert floor_told(floors("train", 2, "pixels", "cnn-1f")) == f"{of_training} {fitted}"
+
+
+@pytest.mark.parametrize("study", [gan_architectures, gan_objective])
+def test_both_reports_tell_it_where_they_say_how_they_are_read(study):
+    from studies.gan_architectures.report import report as of_architectures
+    from studies.gan_objective.report import report as of_objectives
+
+    report, table = of_architectures if study is gan_architectures else of_objectives, floors("train", 1, "pixels")
+    assert floor_told(table) in report(config(study), table, []).sections[0].text
 
 
 def orders(scores, fids, precisions, recalls):
