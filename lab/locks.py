@@ -8,6 +8,7 @@ lock on a file that is gone, which `filelock` notices, and tries again.
 """
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import count
@@ -18,6 +19,7 @@ from filelock import FileLock, Timeout
 LOOK_SECONDS = 1.0
 """A lock that is held for less is one that somebody looks at, not one that somebody works under."""
 FOREVER = -1.0
+AT_WORK = re.compile(r"at-work-\d+")
 PAUSE_SECONDS = 0.02
 """How long to wait between two tries."""
 
@@ -27,12 +29,13 @@ class Taken(Exception):
 
 
 @contextmanager
-def exclusive(lock: Path, patience: float = FOREVER) -> Iterator[None]:
+def exclusive(lock: Path, patience: float = FOREVER, *, keep: bool = False) -> Iterator[None]:
     """Hold a lock.
 
     Args:
         lock: its file, in a folder that is there.
         patience: seconds to wait for whoever holds it.
+        keep: whether its file stays, as it may be none of ours.
 
     Raises:
         Taken: it is not free by then.
@@ -48,7 +51,7 @@ def exclusive(lock: Path, patience: float = FOREVER) -> Iterator[None]:
         yield
     finally:
         with suppress(OSError):  # the folder may be gone, or have become read-only
-            if os.path.samestat(lock.stat(), own):
+            if not keep and os.path.samestat(lock.stat(), own):
                 lock.unlink()
         holder.release()
 
@@ -83,23 +86,26 @@ def at_work(folder: Path) -> Iterator[None]:
     is_at_work(folder)  # a look removes what dead commands left
 
 
-def is_locked(folder: Path) -> bool:
-    """Whether a process holds the lock of a folder. It is taken for a moment to find out."""
-    return _is_held(folder / "lock")
+def is_locked(folder: Path, *, keep: bool = False) -> bool:
+    """Whether a process holds the lock of a folder. It is taken for a moment to find out.
+
+    With `keep`, a file of that name that nobody holds stays: in a folder of people's it may be theirs.
+    """
+    return _is_held(folder / "lock", keep=keep)
 
 
 def is_at_work(folder: Path) -> bool:
     """Whether some command says so by `at_work`; one that was killed does not."""
-    looks = [_is_held(path) for path in folder.glob("at-work-*")]
+    looks = [_is_held(path) for path in folder.glob("at-work-*") if AT_WORK.fullmatch(path.name)]
     return any(looks)
 
 
-def _is_held(path: Path) -> bool:
-    """Whether a lock is held; what a dead process left of one is removed."""
+def _is_held(path: Path, *, keep: bool = False) -> bool:
+    """Whether a lock is held; what a dead process left of one is removed, unless it is to be kept."""
     if not path.exists():
         return False
     try:
-        with exclusive(path, 0):
+        with exclusive(path, 0, keep=keep):
             return False
     except Taken:
         return True

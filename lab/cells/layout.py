@@ -40,6 +40,10 @@ KEPT_OF_STUDY = (CONFIG, PLAN, DONE)
 TRIALS, PRESET = "trials.csv", "preset.json"
 KEPT_OF_SEARCH = (SEARCH, JOURNAL, TRIALS, PRESET, DONE)
 """What an export copies; of a cell, beside its settings and the mark of finished work."""
+WRITTEN_OF_SEARCH = (SEARCH, TRIALS, PRESET, DONE)
+"""Those of a search's files that are written aside first."""
+OF_SEARCH = (*KEPT_OF_SEARCH, LOCK)
+"""All that is a search's in its folder, where people may have things of their own."""
 RUNS = "runs"
 """Of a search that lies elsewhere: its folder of runs, as the way there, so that both move together."""
 
@@ -113,12 +117,27 @@ def check_plain(folder: Path) -> None:
             for entry in entries:
                 if entry.name.startswith(JOURNAL_LOCK):
                     continue
-                if entry.is_symlink():
-                    own(Path(entry.path))
-                if not (entry.is_file() or entry.is_dir()):
-                    raise WorkbenchError(f"{entry.path} is no plain file, and is not read: remove it.")
+                _check_entry(entry)
                 if entry.is_dir() and entry.name != TRACKERS:
                     left.append(Path(entry.path))
+
+
+def check_plain_search(folder: Path) -> None:
+    """Look at what is a search's in its folder, and at nothing else there.
+
+    Raises:
+        WorkbenchError: one of its files is a link, a pipe or a device.
+    """
+    for path in (folder / name for name in OF_SEARCH):
+        if os.path.lexists(path):
+            _check_entry(path)
+
+
+def _check_entry(entry: os.DirEntry[str] | Path) -> None:
+    if entry.is_symlink():
+        own(Path(entry))
+    if not (entry.is_file() or entry.is_dir()):
+        raise WorkbenchError(f"{Path(entry)} is no plain file, and is not read: remove it.")
 
 
 def root_of(folder: Path) -> Path:

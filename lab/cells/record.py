@@ -16,7 +16,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, Field
 
 from lab.cells.cell import FORMAT, Cell, ConfigT, folder_name
-from lab.cells.layout import CONFIG, PLAN, RUNS, SEARCH, check_plain, named_by
+from lab.cells.layout import CONFIG, PLAN, RUNS, SEARCH, check_plain, check_plain_search, named_by
 from lab.errors import UsageError, WorkbenchError
 from lab.files import read_json
 from lab.hashing import content_hash
@@ -168,9 +168,9 @@ def read_search(folder: Path) -> tuple[str, list[str]]:
 
     Raises:
         UsageError: it is no search's folder, or its plan is damaged.
-        WorkbenchError: it holds links.
+        WorkbenchError: a file of the search's is a link.
     """
-    check_plain(folder)
+    check_plain_search(folder)
     try:
         found = read_json(folder / SEARCH, "no search's folder")
     except WorkbenchError as error:

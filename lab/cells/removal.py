@@ -1,6 +1,7 @@
 """Removing runs that nobody needs.
 
-A study's or a search's folder goes with those of its cells that nothing left behind needs. Nothing is removed that
+A study's or a search's folder goes with those of its cells that nothing left behind needs; what people have put beside
+a search stays, and its folder with it. Nothing is removed that
 something left behind needs, at which a command is at work, or that is no run's.
 """
 
@@ -49,15 +50,12 @@ def remove(root: Path, taken: Iterable[Run]) -> None:
     for run in found.values():
         try:
             with locks.exclusive(run.path / layout.LOCK, 0):
-                if locks.is_at_work(run.path):
+                if run.kind != "search" and locks.is_at_work(run.path):
                     raise locks.Taken
                 _empty(run)
         except locks.Taken:
             raise WorkbenchError(f"{run.name} has been taken up meanwhile: stop that first.") from None
-        run.path.rmdir()
-        if run.kind != "cell":
-            with suppress(OSError):  # others of that name are left
-                run.path.parent.rmdir()
+        _remove_emptied(run)
 
 
 def _refuse_needed(runs: Runs, taken: dict[Path, Run]) -> None:
@@ -104,5 +102,18 @@ def _empty(run: Run) -> None:
     """
     layout.unmark(run.path)
     others = (path for path in run.path.iterdir() if path.name != layout.LOCK)
+    if run.kind == "search":
+        files.remove_leftovers_of(run.path, layout.WRITTEN_OF_SEARCH)
+        others = (run.path / name for name in (*layout.KEPT_OF_SEARCH, layout.JOURNAL_LOCK))
     for path in sorted(others, key=lambda path: path.name == MARKS[run.kind]):
         files.remove(path)
+
+
+def _remove_emptied(run: Run) -> None:
+    """Remove a folder that was emptied, and with the last study or search of a name that of the name."""
+    if run.kind == "cell":
+        run.path.rmdir()
+    elif run.kind == "study" or not any(run.path.iterdir()):
+        run.path.rmdir()
+        with suppress(OSError):  # others of that name are left
+            run.path.parent.rmdir()

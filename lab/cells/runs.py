@@ -45,15 +45,23 @@ class Run:
         return self.path.name if self.kind == "cell" else f"{self.path.parent.name}/{self.path.name}"
 
     def files(self) -> dict[Path, os.stat_result]:
-        """Every file in the folder; links are not followed."""
+        """Every file in the folder, of a search's those that are its own; links are not followed."""
         found = {}
-        for path in (Path(folder, name) for folder, _, names in os.walk(self.path) for name in names):
+        for path in self._paths():
             with suppress(FileNotFoundError):  # a cell at work renames and removes files
                 found[path] = path.lstat()
         return {path: status for path, status in found.items() if S_ISREG(status.st_mode) or S_ISLNK(status.st_mode)}
 
+    def _paths(self) -> Iterator[Path]:
+        if self.kind == "search":
+            yield from (self.path / name for name in layout.OF_SEARCH)
+        else:
+            yield from (Path(folder, name) for folder, _, names in os.walk(self.path) for name in names)
+
     def is_running(self) -> bool:
-        """Whether a command is at work on it."""
+        """Whether a command is at work on it. Of a search the lock tells; whatever else is there may be people's."""
+        if self.kind == "search":
+            return locks.is_locked(self.path, keep=True)
         return locks.is_locked(self.path) or locks.is_at_work(self.path)
 
 

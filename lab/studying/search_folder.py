@@ -10,8 +10,6 @@ from lab.errors import UsageError, WorkbenchError
 from lab.files import remove_leftovers_of
 from lab.locks import LOOK_SECONDS, held
 
-WRITTEN = (layout.SEARCH, layout.TRIALS, layout.PRESET, layout.DONE)
-"""Files that are written aside first."""
 ENTRY = b'{"op_code":'
 """What every entry of Optuna's journal begins with."""
 LOOKED_AT = 1 << 20
@@ -29,10 +27,10 @@ def entered(folder: Path, *, named: bool, alone: bool) -> Iterator[None]:
 
     Raises:
         UsageError: a file of a search's name is there, and is none of a search's.
-        WorkbenchError: another command is in it, or it holds links.
+        WorkbenchError: another command is in it, or a file of the search's is a link.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    layout.check_plain(folder)
+    layout.check_plain_search(folder)
     if named:
         _check_free(folder)
     if not alone:
@@ -43,7 +41,7 @@ def entered(folder: Path, *, named: bool, alone: bool) -> Iterator[None]:
         raise WorkbenchError(f"Another command is at work in {folder}: wait for it, or stop it.")
 
     with held(folder / layout.LOCK, LOOK_SECONDS, busy):
-        remove_leftovers_of(folder, WRITTEN)
+        remove_leftovers_of(folder, layout.WRITTEN_OF_SEARCH)
         yield
 
 
@@ -51,7 +49,7 @@ def _check_free(folder: Path) -> None:
     """Raise UsageError where a search would write over something else, which its own files would be."""
     if _has_search(folder):
         return
-    for path in (folder / name for name in (*WRITTEN, layout.JOURNAL, layout.LOCK)):
+    for path in (folder / name for name in (*layout.WRITTEN_OF_SEARCH, layout.JOURNAL, layout.LOCK)):
         if path.exists() and not (path.name in (layout.LOCK, layout.JOURNAL) and _is_begun(path)):
             raise UsageError(f"{path} is there, and is no search's: move it, or name another folder.")
 

@@ -80,6 +80,28 @@ def test_the_end_of_the_work_removes_what_dead_commands_left(tmp_path, command):
     assert [path.name for path in tmp_path.iterdir()] == ["rows.csv"]
 
 
+def test_a_look_takes_nothing_of_another_name_for_a_commands(tmp_path, command):
+    """Nor does the end of the work."""
+    theirs = ["at-work-notes", "at-work-", "at-work-1.txt", "at-work-1a", "my-at-work-1"]
+    for name in theirs:
+        (tmp_path / name).touch()
+    process = command()
+    process.kill()
+    process.wait()
+    assert not locks.is_at_work(tmp_path)
+    with locks.at_work(tmp_path):
+        assert locks.is_at_work(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(theirs)
+
+
+def test_a_look_at_a_folder_of_peoples_leaves_a_free_lock_there(tmp_path):
+    (tmp_path / "lock").touch()
+    assert not locks.is_locked(tmp_path, keep=True) and (tmp_path / "lock").exists()
+    with locks.exclusive(tmp_path / "lock"):
+        assert locks.is_locked(tmp_path, keep=True)
+    assert not locks.is_locked(tmp_path, keep=True) and not (tmp_path / "lock").exists()
+
+
 def test_an_error_ends_the_work(tmp_path):
     with pytest.raises(ZeroDivisionError), locks.at_work(tmp_path):
         raise ZeroDivisionError

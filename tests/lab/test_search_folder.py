@@ -1,17 +1,18 @@
 """The folder of a search: people may name any, and nothing of theirs in it is touched; what lies elsewhere is found."""
 
 import json
+import os
 import shutil
 
 import pytest
-from searching import run
+from searching import Settings, run
 
 from lab.cells import layout
 from lab.cells.export import export
 from lab.cells.record import read_search
-from lab.cells.removal import to_remove
+from lab.cells.removal import remove, to_remove
 from lab.cells.runs import Runs, show_run
-from lab.errors import UsageError
+from lab.errors import UsageError, WorkbenchError
 from lab.studying.search_folder import entered
 
 pytestmark = pytest.mark.usefixtures("importable", "in_this_process")
@@ -37,6 +38,54 @@ def test_what_is_no_searchs_own_stays(tmp_path):
     assert len(found.trials) == 2
     own = {"search.json", "journal.log", "trials.csv", "preset.json", "DONE"}
     assert files(mine) == {**before, **{name: (mine / name).read_bytes() for name in own}}
+
+
+@pytest.mark.parametrize("lock", ["", "mine"])
+def test_a_look_at_a_folder_with_a_search_removes_nothing_and_tells_of_its_own_alone(tmp_path, lock):
+    """Files that are called as the locks of commands are people's, too."""
+    mine = tmp_path / "mine"
+    run(tmp_path / "runs", trials=1, folder=mine)
+    own = {name: len(data) for name, data in files(mine).items()}
+    for name in ("at-work-notes", "at-work-1", "data.bin", "sub/data.bin"):
+        (mine / name).parent.mkdir(exist_ok=True)
+        (mine / name).write_text("x" * 10_000)
+    (mine / "lock").write_text(lock)
+    before = files(mine)
+    shown = show_run(mine)
+    assert files(mine) == before and shown["state"] == "done"
+    assert shown["files"] == {**own, "lock": len(lock)} and shown["size"] == sum(own.values()) + len(lock)
+
+
+def test_a_search_with_a_command_in_its_folder_is_running(tmp_path):
+    seen = []
+    run(tmp_path / "runs", trials=1, folder=tmp_path / "mine", say=lambda _: seen.append(show_run(tmp_path / "mine")))
+    assert [shown["state"] for shown in seen] == ["running"]
+
+
+def test_links_of_peoples_are_nothing_to_a_search_and_its_own_files_are_none(tmp_path):
+    """A virtual environment has some."""
+    mine = tmp_path / "mine"
+    (mine / "venv" / "bin").mkdir(parents=True)
+    (mine / "venv" / "bin" / "python").symlink_to("/usr/bin/python3")
+    (mine / "latest").symlink_to("venv")
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(mine / "pipe")
+    found = run(tmp_path / "runs", trials=1, folder=mine)
+    assert read_search(mine)[0] == "parabola" and show_run(mine)["state"] == "done"
+    assert export(mine, tmp_path / "kept").is_dir() and len(found.trials) == 1
+    for name in ("search.json", "journal.log", "trials.csv", "preset.json", "DONE", "lock"):
+        data = (mine / name).read_bytes() if (mine / name).exists() else b""
+        (mine / name).unlink(missing_ok=True)
+        (tmp_path / "outside").write_bytes(data)
+        (mine / name).symlink_to(tmp_path / "outside")
+        with pytest.raises(WorkbenchError, match=rf"{name} is a link, and is not followed"):
+            read_search(mine)
+        with pytest.raises(WorkbenchError, match=rf"{name} is a link, and is not followed"):
+            run(tmp_path / "runs", trials=2, folder=mine)
+        (mine / name).unlink()
+        if name != "lock":
+            (mine / name).write_bytes(data)
+    assert len(run(tmp_path / "runs", trials=2, folder=mine).trials) == 2
 
 
 @pytest.mark.parametrize("storage", [False, True])
@@ -154,6 +203,19 @@ def test_a_search_elsewhere_is_not_removed_with_what_people_have_there(elsewhere
     assert elsewhere not in known
     with pytest.raises(UsageError, match="is no study's or cell's folder in"):
         to_remove(Runs(tmp_path / "s" / "runs"), [elsewhere])
+
+
+def test_a_search_that_is_removed_leaves_what_people_put_beside_it(tmp_path):
+    """The size that is told before is that of what goes."""
+    alone, beside = (run(tmp_path / "runs", trials=1, config=Settings(peak=peak)).folder for peak in (0.1, 0.2))
+    for name in ("notes.txt", "at-work-1", "sub/search.json"):
+        (beside / name).parent.mkdir(exist_ok=True)
+        (beside / name).write_text("mine")
+    (beside / ".trials.csv.7.tmp").write_text("half")
+    for folder in (alone, beside):
+        remove(tmp_path / "runs", to_remove(Runs(tmp_path / "runs"), [folder]))
+    assert not alone.exists() and set(files(beside)) == {"notes.txt", "at-work-1", "sub/search.json"}
+    assert not Runs(tmp_path / "runs").all
 
 
 @pytest.mark.parametrize("runs", [None, 1, [], "", "\0", "\ud800", {"x": 1}])
