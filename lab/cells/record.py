@@ -10,6 +10,7 @@ seal            a hash of all but `local`
 
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,7 +19,7 @@ from pydantic import AfterValidator, BaseModel, Field
 from lab.cells.cell import FORMAT, Cell, ConfigT, folder_name
 from lab.cells.layout import CONFIG, PLAN, RUNS, SEARCH, check_plain, check_plain_search, named_by
 from lab.errors import UsageError, WorkbenchError
-from lab.files import read_json
+from lab.files import read_json, read_object
 from lab.hashing import content_hash
 
 SEALED = ("identity", "config", "key", "label", "needs_folders")
@@ -171,13 +172,20 @@ def read_search(folder: Path) -> tuple[str, list[str]]:
         WorkbenchError: a file of the search's is a link.
     """
     check_plain_search(folder)
-    try:
-        found = read_json(folder / SEARCH, "no search's folder")
-    except WorkbenchError as error:
-        raise UsageError(f"{folder} is no search's folder; one looks like runs/searches/NAME/HASH.") from error
+    found = search_in(folder)
+    if found is None:
+        raise UsageError(f"{folder} is no search's folder; one looks like runs/searches/NAME/HASH.")
     if RUNS in found and named_by(folder) is None:
         raise UsageError(DAMAGED.format(folder / SEARCH))
     return plan_of(found, folder / SEARCH)
+
+
+def search_in(folder: Path) -> dict[str, Any] | None:
+    """What a search's plan says, whole or damaged; None where there is none, or something else that is called so."""
+    with suppress(OSError, ValueError):
+        found = read_object(folder / SEARCH)
+        return found if {"study", "cells"} <= found.keys() else None
+    return None
 
 
 def plan_of(found: dict[str, Any], file: Path) -> tuple[str, list[str]]:

@@ -4,6 +4,7 @@ import json
 import random
 import warnings
 from collections.abc import Generator
+from contextlib import suppress
 from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lab.cells.layout import JOURNAL, JOURNAL_LOCK
 from lab.errors import UsageError, WorkbenchError
+from lab.files import from_json
 from lab.hashing import content_hash
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
 IDENTITY = "search"
 """The attribute of Optuna's study that says what is searched."""
-
+ANOTHER = "{} holds another search ({}): name another folder, or none."
 
 Told = list[tuple[int, dict[str, Any], float]]
 """The trials that have a score: number, what was tried, and that."""
@@ -45,7 +47,7 @@ class Journal:
             self._check()
         except Exception as error:  # damaged journals raise errors of every kind
             raise WorkbenchError(
-                f"{self._path} is damaged: remove {folder} and search again; finished cells are kept."
+                f"{self._path} is damaged: remove it and search again; finished cells are kept."
             ) from error
         self._begin(folder)
 
@@ -120,7 +122,7 @@ class Journal:
             self._study.set_user_attr(IDENTITY, self._identity)
         elif known != self._identity:
             what = difference(known, self._identity) if known else f"study {self._study.study_name!r}"
-            raise UsageError(f"{folder} holds another search ({what}): name another folder, or none.")
+            raise UsageError(ANOTHER.format(folder, what))
         for trial in self._study.get_trials(states=[TrialState.RUNNING]):
             if set(trial.params) != set(self._space):  # half proposed
                 self._study.tell(trial.number, state=TrialState.FAIL)
@@ -168,6 +170,18 @@ def _mend(path: Path) -> None:
         if not data.endswith(b"\n"):
             with path.open("rb+") as file:
                 file.truncate(data.rfind(b"\n") + 1)
+
+
+def identity_in(folder: Path) -> dict[str, Any] | None:
+    """What is searched by the journal in a folder, which nothing is written to; None where it does not tell."""
+    journal = folder / JOURNAL
+    for line in journal.read_bytes().splitlines() if journal.is_file() else []:
+        with suppress(ValueError):  # a line that is damaged, or not whole
+            attributes = from_json(line).get("user_attr")
+            known = attributes.get(IDENTITY) if isinstance(attributes, dict) else None
+            if isinstance(known, dict):
+                return known
+    return None
 
 
 def difference(there: dict[str, Any], here: dict[str, Any]) -> str:

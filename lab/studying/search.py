@@ -1,7 +1,7 @@
 """Searching settings by a Gaussian process: Optuna proposes them, cells try them, and the best become a preset file.
 
 runs/searches/NAME/HASH/
-    search.json    the cells of its trials, and, of a search in another folder, where its runs are
+    search.json    the cells of its trials, a hash of what is searched; in another folder, where its runs are
     journal.log    Optuna's journal: what is searched, and every trial; the search goes on from it
     trials.csv     the trials as a table
     preset.json    the best settings, as a file that the study takes
@@ -33,7 +33,7 @@ from lab.running.schedule import Outcome
 from lab.studying.journal import Journal, check_optuna
 from lab.studying.plan import Plan, plan_cells
 from lab.studying.preset import write_preset
-from lab.studying.search_folder import entered
+from lab.studying.search_folder import IDENTITY, check_same, entered
 from lab.studying.shared import SharedTrials
 from lab.studying.space import Searchable, Space, Values
 from lab.studying.study import do_cells
@@ -150,6 +150,7 @@ def search(
     named, folder, space = folder is not None, searching.folder, searching.space
     parts = {name: part.distribution() for name, part in space.items()}
     with dropped_if_bare([folder]), explaining(folder), entered(folder, named=named, alone=storage is None):
+        check_same(folder, searching.identity)
         trying = (
             SharedTrials(storage, searching.identity, parts) if storage else Journal(folder, searching.identity, parts)
         )
@@ -237,8 +238,8 @@ def _note(searching: Searching, study: str, asked: Iterable[Cell[Any]]) -> None:
     """
     layout.unmark(searching.folder)
     names = [cell.folder_name for cell in with_needs(asked)]
-    where = layout.naming(searching.folder, searching.runs)
-    write_json(searching.folder / layout.SEARCH, {"study": study, "cells": names, **where})
+    about = {IDENTITY: content_hash(searching.identity), **layout.naming(searching.folder, searching.runs)}
+    write_json(searching.folder / layout.SEARCH, {"study": study, "cells": names, **about})
 
 
 def _keep(found: Found, searchable: Searchable, config: Config) -> None:

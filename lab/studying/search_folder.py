@@ -1,19 +1,27 @@
-"""The folder of a search. People may name any, so it may hold things of theirs: they are not touched."""
+"""The folder of a search. People may name any, so it may hold things of theirs: they are not touched.
 
+An empty `lock` or `journal.log` alone cannot be told from what a killed command leaves, and is taken for that.
+"""
+
+import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from stat import S_ISLNK, S_ISREG
+from typing import Any
 
 from lab.cells import layout
-from lab.cells.record import read_search
+from lab.cells.record import search_in
 from lab.errors import UsageError, WorkbenchError
 from lab.files import remove_leftovers_of
+from lab.hashing import content_hash
 from lab.locks import LOOK_SECONDS, held
+from lab.studying.journal import ANOTHER, difference, identity_in
 
 ENTRY = b'{"op_code":'
-"""What every entry of Optuna's journal begins with."""
-LOOKED_AT = 1 << 20
-"""Bytes of a journal in which there is an entry, if it is one."""
+"""What every entry of Optuna's journal begins with, and so the journal."""
+IDENTITY = "identity"
+"""What the plan of a search calls the hash of what is searched; older plans do not say."""
 
 
 @contextmanager
@@ -45,29 +53,46 @@ def entered(folder: Path, *, named: bool, alone: bool) -> Iterator[None]:
         yield
 
 
+def check_same(folder: Path, identity: dict[str, Any]) -> None:
+    """Compare what is to be searched with what the journal and the plan in a folder tell, if they do.
+
+    Raises:
+        UsageError: that is another search.
+    """
+    identity = json.loads(json.dumps(identity))
+    there, plan = identity_in(folder), search_in(folder) or {}
+    study, known = plan.get("study"), plan.get(IDENTITY)
+    if there is not None and there != identity:
+        raise UsageError(ANOTHER.format(folder, difference(there, identity)))
+    if isinstance(study, str) and study != identity["study"]:
+        raise UsageError(ANOTHER.format(folder, difference({**identity, "study": study}, identity)))
+    if isinstance(known, str) and known != content_hash(identity):
+        raise UsageError(ANOTHER.format(folder, "of other settings, or by another version of the code"))
+
+
 def _check_free(folder: Path) -> None:
     """Raise UsageError where a search would write over something else, which its own files would be."""
-    if _has_search(folder):
-        return
-    for path in (folder / name for name in (*layout.WRITTEN_OF_SEARCH, layout.JOURNAL, layout.LOCK)):
-        if path.exists() and not (path.name in (layout.LOCK, layout.JOURNAL) and _is_begun(path)):
+    searched = search_in(folder) is not None or _head(folder / layout.JOURNAL) == ENTRY
+    for path in (folder / name for name in (*layout.OF_SEARCH, layout.JOURNAL_LOCK)):
+        if not _is_own(path, searched):
             raise UsageError(f"{path} is there, and is no search's: move it, or name another folder.")
 
 
-def _has_search(folder: Path) -> bool:
-    """Whether a search is there: the cells of its trials, or its journal, of which a killed one may have one alone."""
-    try:
-        return bool(read_search(folder))
-    except UsageError:
-        journal = folder / layout.JOURNAL
-        return journal.is_file() and ENTRY in _head(journal)
-
-
-def _is_begun(path: Path) -> bool:
-    """Whether a lock or a journal is one at its very beginning: nothing is in it, or a piece of an entry."""
-    return path.is_file() and ENTRY.startswith(_head(path))
+def _is_own(path: Path, searched: bool) -> bool:
+    """Whether nothing is there, or what can be the search's: a journal and locks by what is in them, for a command that
+    was killed at its beginning leaves nothing else; the others where a search is."""
+    with suppress(FileNotFoundError):  # a command at work there removes its locks
+        found = path.lstat()
+        if path.name == layout.JOURNAL_LOCK:
+            return S_ISLNK(found.st_mode) and path.readlink().name == layout.JOURNAL
+        told = {layout.LOCK: not found.st_size, layout.JOURNAL: ENTRY.startswith(_head(path))}
+        return S_ISREG(found.st_mode) and told.get(path.name, searched)
+    return True
 
 
 def _head(path: Path) -> bytes:
+    """As much of a file as an entry begins with; nothing where there is none."""
+    if not path.is_file():
+        return b""
     with path.open("rb") as file:
-        return file.read(LOOKED_AT)
+        return file.read(len(ENTRY))

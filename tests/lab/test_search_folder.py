@@ -116,17 +116,20 @@ def test_a_search_that_was_killed_at_its_very_beginning_goes_on(tmp_path, journa
     assert run(tmp_path / "runs", trials=2, folder=tmp_path / "mine").trials == whole.trials
 
 
-def test_a_torn_plan_of_a_search_is_mended_by_the_same_command(tmp_path):
-    mine = tmp_path / "mine"
-    run(tmp_path / "runs", trials=1, folder=mine)
-    (mine / "search.json").write_text('{"study"')
-    with pytest.raises(UsageError, match="is no search's folder"):
-        read_search(mine)
-    run(tmp_path / "runs", trials=1, folder=mine)
-    assert len(read_search(mine)[1]) == 1, "though nothing is left to do"
-    (mine / "search.json").write_text('{"study"')
-    run(tmp_path / "runs", trials=2, folder=mine)
-    assert len(read_search(mine)[1]) == 2
+@pytest.mark.parametrize("name", ["journal.log", "journal.log.lock", "lock", "trials.csv"])
+def test_in_a_folder_with_a_search_too_a_file_of_peoples_is_refused_as_it_is(tmp_path, name):
+    """One that cannot be the search's by what is in it: a folder, or what no journal and no lock has."""
+    mine, where = tmp_path / "mine", {"runs": tmp_path / "runs", "folder": tmp_path / "mine"}
+    run(trials=1, storage=f"sqlite:///{tmp_path / 'trials.db'}", **where)
+    if name == "trials.csv":
+        (mine / name).unlink()
+        (mine / name).mkdir()
+    else:
+        (mine / name).write_text("mine, without a line's end")
+    before = files(mine)
+    with pytest.raises(UsageError, match=rf"mine/{name} is there, and is no search's: move it"):
+        run(trials=2, **where)
+    assert files(mine) == before
 
 
 def test_several_may_be_in_a_folder_at_once_but_where_they_share_it_nothing_is_cleared_away(tmp_path):
@@ -185,7 +188,7 @@ def test_a_search_that_moved_alone_is_told_of_and_mended_by_the_same_command(els
 def test_a_search_in_its_own_place_says_nothing_of_places(tmp_path):
     """It moves as it likes."""
     found = run(tmp_path / "runs", trials=1)
-    assert set(json.loads((found.folder / "search.json").read_text())) == {"study", "cells"}
+    assert set(json.loads((found.folder / "search.json").read_text())) == {"study", "cells", "identity"}
     assert "runs" not in json.loads((export(found.folder, tmp_path / "kept") / "search.json").read_text())
 
 
@@ -216,21 +219,6 @@ def test_a_search_that_is_removed_leaves_what_people_put_beside_it(tmp_path):
         remove(tmp_path / "runs", to_remove(Runs(tmp_path / "runs"), [folder]))
     assert not alone.exists() and set(files(beside)) == {"notes.txt", "at-work-1", "sub/search.json"}
     assert not Runs(tmp_path / "runs").all
-
-
-@pytest.mark.parametrize("runs", [None, 1, [], "", "\0", "\ud800", {"x": 1}])
-def test_a_place_that_is_none_is_a_damaged_plan(tmp_path, runs):
-    mine = tmp_path / "mine"
-    run(tmp_path / "runs", trials=1, folder=mine)
-    plan = json.loads((mine / "search.json").read_text())
-    assert plan["runs"] == "../runs"
-    (mine / "search.json").write_text(json.dumps({**plan, "runs": runs}))
-    for look in (read_search, lambda folder: export(folder, tmp_path / "kept")):
-        with pytest.raises(UsageError, match="is damaged: the command that made it mends it"):
-            look(mine)
-    assert show_run(mine)["state"] == "unreadable" and not (tmp_path / "kept").exists()
-    run(tmp_path / "runs", trials=1, folder=mine)
-    assert json.loads((mine / "search.json").read_text()) == plan
 
 
 def test_what_other_workers_are_at_is_noted_too(tmp_path):

@@ -77,7 +77,14 @@ def _(place):
 def _(place):
     begun("classifier-regularization")
     log = Path("mine/journal.log")
-    log.write_text("no line of a journal\n" + log.read_text())
+    first, *rest = log.read_text().splitlines(keepends=True)
+    log.write_text("".join([first, "no line of a journal\n", *rest]))
+
+
+@situation("a journal of one's own in it")
+def _(place):
+    Path("mine").mkdir()
+    Path("mine/journal.log").write_text("mine, without a line's end")
 
 
 @situation("its journal a link")
