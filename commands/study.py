@@ -43,7 +43,7 @@ def _make(name: str) -> click.Command:
     @options.detach
     @options.formats
     @click.option("--published", is_flag=True, help="Take finished cells that ship in results/ as done.")
-    @click.option("--dry-run", is_flag=True, help="List the cells and an estimate of the time; do nothing but decode images of your own.")
+    @click.option("--dry-run", is_flag=True, help="List the cells and a guess of the time; decode own images, no more.")
     @(options.training if reads else options.together())
     @options.runs
     @options.json

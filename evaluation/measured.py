@@ -272,7 +272,7 @@ def _shared(real: Images, generated: Images, n: int) -> list[str]:
     ones, others = ([_digest(image) for image in side.images] for side in (real, generated))
     if {*ones} == {*others}:
         all_of_them = n == len(ones) and Counter(ones) == Counter(others)
-        meaning = "scores tell how like random draws of them are, and of no generator"
+        meaning = "scores tell how alike random draws of them are, and nothing of a generator"
         meaning = "every score is at its ceiling" if all_of_them else meaning
         return [f"{real.name} and {generated.name} are the same images: {meaning}."]
     known = {*ones}

@@ -42,7 +42,7 @@ class Images:
         classes: the classes' names, by label.
         labelled: the image set of several classes that these images, or those that a GAN learned, are of; else None.
         imageset: the image set that they are of, or that the GAN learned which made them; None where there is none.
-        held_out: how many of them, the first ones, it holds out from training, where those to train on follow; else
+        held_out: how many of them, the first ones, are held out from training, where those to train on follow; else
             None.
         trained: what they, or the GAN that made them, are held out from, uint8 (t, c, h, w), where that is known.
     """
@@ -140,7 +140,7 @@ def generated(
 
 
 def apart(one: Images, other: Images, *, data: Path, say: Say) -> tuple[Images, Images]:
-    """Both, but of images whose like a GAN learned that made the others, those alone that it was not trained on.
+    """Both; where a GAN that learned the files of one made the other, of those the ones that it was not trained on.
 
     `say` is told of it.
     """

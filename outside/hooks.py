@@ -44,9 +44,9 @@ def called(network: nn.Module, x: Tensor) -> list[str]:
 
 
 def parts(called: Sequence[str], within: str = "") -> list[str]:
-    """The outermost of the modules that are called; one with more than half of them is opened, if there are any in it.
+    """The outermost of the modules that are called.
 
-    So is one of those, and so on.
+    One that holds more than half of them is opened, unless it holds none but itself; so are those inside it.
     """
     found = []
     inside = [name for name in called if name.startswith(within)]

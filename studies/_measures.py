@@ -106,7 +106,7 @@ def floor_told(table: "pd.DataFrame") -> str:
         told.append("Held-out ones, with which generated images are compared, are too few for it.")
         told.append("That of memorised images is of held-out ones all the same.")
     if not held_out and {*rows["space"]} != {"pixels"}:
-        told.append("The classifier was fitted on training images, and sees others otherwise.")
+        told.append("The classifier was fitted on training images, and may see new ones differently.")
     return " ".join(told)
 
 

@@ -22,6 +22,8 @@ VERSIONED = ("attacks", "classifiers", "gans", "tasks")
 PACKAGES = (*VERSIONED, "evaluation", "imagesets", "lab", "metrics", "outside", "snnl_core")
 SPACES = "evaluation.spaces"
 """What features that were kept are found again by."""
+SEEING = ("evaluation.foreign", "evaluation.trained")
+"""What makes such features beside it: by other networks than the workbench's, and by classifiers that it trained."""
 DECIDING = ("lab.training", "lab.processes")
 """Of `lab`, what decides results: draws, arithmetic, loops, the parts of processes."""
 
@@ -52,6 +54,8 @@ def closure(entry: str, code: dict[str, str]) -> set[str]:
     found, left, others = set(), [entry], {name for name in entries(code) if name.startswith("tasks.")} - {entry}
     if entry == "snnl_core":
         left = [name for name in code if name.partition(".")[0] == entry]
+    if entry == SPACES:
+        left += SEEING
     while left:
         name = left.pop()
         if name in code and name not in found and (name == entry or _decides(name, entry)):

@@ -55,3 +55,7 @@ def test_what_is_imported_inside_functions_counts_too():
     assert "classifiers._objective" in digests.closure("tasks.train_classifier", CODE)
     assert "metrics.real_generated" in digests.closure("tasks.measure_gan", CODE)
     assert "lab.training.draws" in digests.closure("tasks.measure_gan", CODE)
+
+
+def test_all_that_makes_features_that_are_kept_counts_for_them():
+    assert {"evaluation.trained", "evaluation.foreign", "outside.layered"} <= digests.closure(digests.SPACES, CODE)

@@ -80,7 +80,7 @@ class _Plan(BaseModel, strict=True):
     study: str
     cells: list[Name]
     names: dict[str, str] = {}
-    published: bool = True
+    published: list[Name] | None = None
 
 
 def record_of(cell: Cell, local: dict[str, Any]) -> dict[str, Any]:
@@ -155,9 +155,10 @@ def names_in(folder: Path) -> dict[str, str]:
     return _plan_in(folder).names
 
 
-def takes_published(folder: Path) -> bool:
-    """Whether a study was planned with cells that ship with the code; older plans do not say, and may."""
-    return _plan_in(folder).published
+def published_in(folder: Path) -> list[str]:
+    """The names of a study's cells that were planned as those that ship with the code; of an older plan, of all."""
+    plan = _plan_in(folder)
+    return plan.cells if plan.published is None else plan.published
 
 
 def _plan_in(folder: Path) -> _Plan:

@@ -1,6 +1,6 @@
 """The rows of a study's finished cells, as one table."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -35,27 +35,26 @@ class Collected:
     absent: dict[str, Failure | None] = field(default_factory=dict)
 
 
-def collect(study: str, names: Iterable[str], root: Path, *, published: bool) -> Collected:
-    """What there is of the cells of a study below a folder of runs; with `published`, of those that ship, too.
-
-    Nothing takes the place of one that failed.
-    """
+def collect(study: str, names: Iterable[str], root: Path, published: Collection[str] = ()) -> Collected:
+    """What there is of the cells of a study below a folder of runs; of some, those that ship with the code will do."""
     found = Collected(build_table([]))
-    rows = _rows(study, names, [root, *([layout.PUBLISHED] if published else [])], found)
+    rows = _rows(study, names, root, published, found)
     found.table = joined(build_table(part) for part in _parts(rows))
     return found
 
 
-def _rows(study: str, names: Iterable[str], places: Sequence[Path], found: Collected) -> Iterator[dict[str, Any]]:
+def _rows(
+    study: str, names: Iterable[str], root: Path, published: Collection[str], found: Collected
+) -> Iterator[dict[str, Any]]:
     """The rows of each finished cell; the cells are noted as they come."""
     texts: dict[str, str] = {}
     for name in names:
         try:
+            places = [root, layout.PUBLISHED] if name in published else [root]
             cells = [layout.cell(place, name) for place in places]
-            failed = None if layout.is_done(cells[0]) else read_failure(cells[0])
             done = next((cell for cell in cells if layout.is_done(cell)), None)
-            if failed or done is None:
-                found.absent[name] = failed
+            if done is None:
+                found.absent[name] = read_failure(cells[0])
                 continue
             cell = CellFolder(done)
             rows = check_kept(cell)

@@ -13,7 +13,7 @@ from lab.cells.cell import Cell
 from lab.cells.failure import Failure, failure_of
 from lab.cells.folder import CellFolder
 from lab.cells.fresh import dropped_if_bare
-from lab.cells.record import names_in, read_study, takes_published
+from lab.cells.record import names_in, published_in, read_study
 from lab.config import Config
 from lab.errors import UsageError, WorkbenchError, first_line
 from lab.files import explaining, remove_leftovers, replacing, write_json
@@ -212,7 +212,7 @@ def judged(folder: Path, wanted: Callable[[Claim], bool] = lambda claim: True) -
 
 def _collected(folder: Path, study: str, names: Sequence[str]) -> Collected:
     """What there is of the cells of a study's folder."""
-    return collect(study, names, layout.root_of(folder), published=takes_published(folder))
+    return collect(study, names, layout.root_of(folder), published_in(folder))
 
 
 def _draw(
@@ -267,7 +267,7 @@ def _kept(plan: Plan) -> Iterator[None]:
     layout.check_plain(plan.folder)
     names = [planned.cell.folder_name for planned in plan.cells]
     claims = [claim.plain() for claim in registry.load("studies", plan.study).claims(plan.config)]
-    taken = any(planned.state == "published" for planned in plan.cells)
+    taken = [planned.cell.folder_name for planned in plan.cells if planned.state == "published"]
     record = {"study": plan.study, "cells": names, "claims": claims, "names": plan.names, "published": taken}
     with ExitStack() as work:
         with explaining(plan.folder), locks.exclusive(plan.folder / layout.LOCK):

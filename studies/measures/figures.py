@@ -83,7 +83,7 @@ def heat_map(table: "pd.DataFrame", space: str, sizes: Sequence[int], faults: Se
         axis.set_title(f"n = {n}", loc="left")
         axis.grid(visible=False)
     caption = (
-        "The smallest amount of each fault that a measure sees, darker for smaller ones; a dash: blind to all amounts; "
+        "The smallest amount of each fault that a measure sees, darker for smaller ones; a dash: blind to all planted; "
         "empty: not measured."
     )
     return Figure(f"seen-{name}", caption, figure, pd.DataFrame(data))

@@ -34,11 +34,7 @@ TRAINING = (
 
 def report(config: "Config", table: "pd.DataFrame", artifacts: list[CellFolder]) -> Report:
     """The whole report, from the rows alone; whatever has not been measured is left out."""
-    planted = "\n\n".join(
-        f"{fault}: {_faults.FAULTS[fault].amount}; "
-        f"{', '.join(f'{amount:g}' for amount in _faults.FAULTS[fault].amounts)}."
-        for fault in config.faults
-    )
+    planted = "\n\n".join(_planted(table, fault) for fault in config.faults)
     sections = [Section("How to read it", f"{READING}\n\n{planted}")]
     for index, space in enumerate(spaces(table)):
         sections.append(_seen(config, pick(table, space=space), space, index))
@@ -49,6 +45,16 @@ def report(config: "Config", table: "pd.DataFrame", artifacts: list[CellFolder])
         "Which measure of real against generated images sees which fault, and from which amount on?",
         sections,
     )
+
+
+def _planted(table: "pd.DataFrame", fault: str) -> str:
+    """What a fault is, its amounts, and which of them no images were left for."""
+    known = {*pick(table, kind="power", group=fault)["setting"]}
+    amounts = [f"{amount:g}" for amount in _faults.FAULTS[fault].amounts]
+    left_out = [amount for amount in amounts if known and amount not in known]
+    words = f" Left out, as too few images were left to draw from: {', '.join(left_out)}." if left_out else ""
+    told = ", ".join(amount for amount in amounts if amount not in left_out)
+    return f"{fault}: {_faults.FAULTS[fault].amount}; {told}.{words}"
 
 
 def _seen(config: "Config", table: "pd.DataFrame", space: str, index: int) -> Section:

@@ -110,7 +110,8 @@ def test_identical_and_shared_images_are_warned_of(real, others):
     assert same.remarks[0] == "digits and copy are the same images: every score is at its ceiling."
     assert same.plain()["score"] > 0.999 and same.plain()["precision"] == 1
     halves = measure_images(real, Images("copy", real.images.flip(0)), PIXELS)
-    text = "digits and copy are the same images: scores tell how like random draws of them are, and of no generator."
+    meaning = "scores tell how alike random draws of them are, and nothing of a generator."
+    text = f"digits and copy are the same images: {meaning}"
     assert halves.n == 80 and halves.remarks[0] == text
     more = Images("more", torch.cat([real.images, real.images[:1].expand(40, -1, -1, -1)]))
     assert measure_images(real, more, PIXELS, n=160).remarks[0] == text.replace("copy", "more"), "one is there oftener"

@@ -16,7 +16,7 @@ from lab.cells.rows import build_table
 from lab.cells.runs import Runs
 from lab.config import Config
 from lab.errors import WorkbenchError
-from lab.files import write_json
+from lab.files import read_object, write_json
 from lab.reporting.provenance import section
 from lab.reporting.report import Report
 from lab.running import schedule
@@ -192,22 +192,34 @@ def test_a_report_counts_as_failed_what_has_failed(places):
     assert "no luck" in (folder / "report.html").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("published", [False, True])
-def test_what_ships_is_in_a_report_only_where_it_was_asked_for_and_in_no_place_of_a_failure(
-    places, monkeypatch, published
-):
+def measure_again(places, monkeypatch, *, published):
+    """Plan and draw a study whose cells ship with the code, and of which a measurement has failed here."""
     runs, results = places
     finish(TRAIN, results), finish(MEASURE, results)
+    failed = CellFolder.create(MEASURE, runs / "cells", {})
+    keep_failure(failed.path, Failure("error", "no luck"))
     monkeypatch.setattr(schedule, "do", lambda folders, *_, **__: Outcome(done=[finish(TRAIN, runs).path]))
     plan = plan_study("x", Settings(), DATA, runs, published=published)
     study.run_study(plan, local={}, progress=False)
-    assert study.draw_study(plan.folder).cells["cached"] == (2 if published else 1)
-    assert (plan.folder / "DONE").exists() == published
-    failed = CellFolder.create(MEASURE, runs / "cells", {})
-    keep_failure(failed.path, Failure("error", "no luck"))
-    assert study.draw_study(plan.folder).failed == {MEASURE.folder_name: "no luck"}
-    assert not (plan.folder / "DONE").exists()
-    assert "no luck" in (plan.folder / "report.html").read_text(encoding="utf-8")
+    return plan.folder, study.draw_study(plan.folder)
+
+
+def test_what_ships_takes_no_place_of_a_failure_where_it_was_not_asked_for(places, monkeypatch):
+    folder, result = measure_again(places, monkeypatch, published=False)
+    assert result.failed == {MEASURE.folder_name: "no luck"} and not (folder / "DONE").exists()
+    assert "no luck" in (folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_what_ships_is_in_a_report_where_it_was_asked_for_also_after_a_failure(places, monkeypatch):
+    folder, result = measure_again(places, monkeypatch, published=True)
+    assert result.cells == {"total": 2, "run": 0, "cached": 2, "failed": 0} and (folder / "DONE").exists()
+
+
+def test_of_an_older_plan_all_that_ships_will_do(places, monkeypatch):
+    folder, _ = measure_again(places, monkeypatch, published=False)
+    plan = read_object(folder / layout.PLAN)
+    write_json(folder / layout.PLAN, {key: value for key, value in plan.items() if key != "published"})
+    assert study.draw_study(folder).cells["cached"] == 2
 
 
 def test_a_study_is_at_work_from_its_plan_to_its_report(places, monkeypatch):

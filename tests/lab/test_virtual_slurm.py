@@ -146,6 +146,6 @@ def test_a_study_is_left_in_the_queue_listed_collected_and_the_same(tmp_path, mo
     plan = plan_study("toy", study_config("toy", "smoke", SMALL), tmp_path, tmp_path / "here")
     do_cells(plan, local=LOCAL, place=HERE, progress=False)
     names = [planned.cell.folder_name for planned in plan.cells]
-    here = collect("toy", names, plan.runs, published=False).table.to_csv(index=False)
+    here = collect("toy", names, plan.runs).table.to_csv(index=False)
     assert (tmp_path / done["table"]).read_text() == here
     assert said("squeue", "-h", "-t", "all", "-o", "%k").split().count("toy") == 1, "no cell twice"

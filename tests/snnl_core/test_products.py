@@ -1,6 +1,7 @@
 """Products by either library against float64, and which library is taken, where and for how long."""
 
 import os
+import time
 
 import pytest
 import torch
@@ -201,6 +202,13 @@ def test_the_libraries_are_timed_with_one_thread(monkeypatch):
         assert torch.get_num_threads() == 3 and {*seen} == {1}
     finally:
         torch.set_num_threads(threads)
+
+
+@pytest.mark.skipif(time.get_clock_info("thread_time").resolution >= products.FINE, reason="no fine clock of threads")
+def test_time_that_others_have_the_processor_does_not_count():
+    """As on a busy machine, where what comes second would look slow."""
+    assert products._seconds(lambda: time.sleep(0.05)) < 0.01
+    assert products._seconds(lambda: sum(range(200_000))) > 0
 
 
 def test_the_variable_names_it(monkeypatch):

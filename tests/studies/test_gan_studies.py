@@ -111,7 +111,7 @@ def test_a_report_tells_of_which_images_the_floor_is_and_of_how_many_pairs():
         "same."
     )
     assert floor_told(floors("train", 2, "pixels")) == of_training
-    fitted = "The classifier was fitted on training images, and sees others otherwise."
+    fitted = "The classifier was fitted on training images, and may see new ones differently."
     assert floor_told(floors("train", 2, "pixels", "cnn-1f")) == f"{of_training} {fitted}"
 
 

@@ -160,6 +160,13 @@ def test_only_planted_faults_are_claimed_of():
     assert {claim.text for claim in measures.claims(config(faults=("blur",)))} == {"The generated side sees blur (1)."}
 
 
+def test_a_report_tells_which_amounts_no_images_were_left_for():
+    table = build_table(rows(("joint", "fid"), "dropped", (0.0, 0.5, 1.0)))
+    (how, *_) = measures.report(config(faults=("dropped", "blur")), table, []).sections
+    assert "missing; 0.1, 0.2, 0.3. Left out, as too few images were left to draw from: 0.5." in how.text
+    assert "0.3, 0.5, 0.7, 1." in how.text, "of blur nothing was planted yet"
+
+
 def test_a_small_study_tells_what_is_seen_and_what_it_costs(planted):
     home, done = planted
     result = json.loads(done.stdout.splitlines()[-1])
