@@ -1,15 +1,15 @@
 """Copying finished work without its weights, to be kept and shared."""
 
 import shlex
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 from lab.cells import layout
 from lab.cells.folder import CellFolder
 from lab.cells.kept import check_kept
-from lab.cells.record import read_search, read_study
+from lab.cells.record import published_in, read_search, read_study, search_in
 from lab.errors import UsageError, WorkbenchError
-from lab.files import atomic_write, read_json, write_json
+from lab.files import atomic_write, write_json
 
 
 def export(folder: Path, target: Path, say: Callable[[str], None] = lambda text: None) -> Path:
@@ -32,11 +32,11 @@ def export(folder: Path, target: Path, say: Callable[[str], None] = lambda text:
     if layout.is_study(folder):
         whole = folder.resolve()
         copied = layout.study(target, whole.parent.name, whole.name)
-        return _export_with_cells(whole, read_study(whole)[2], copied, target, layout.KEPT_OF_STUDY, say)
+        _export_cells(whole, read_study(whole)[2], target, published_in(whole), say)
+        _copy(whole, copied, layout.KEPT_OF_STUDY)
+        return copied
     if layout.is_search(folder):
-        whole = folder.resolve()
-        copied = layout.search(target, whole.parent.name or "root", whole.name)
-        return _export_with_cells(whole, read_search(whole)[1], copied, target, layout.KEPT_OF_SEARCH, say)
+        return _export_search(folder.resolve(), target, say)
     if not layout.is_cell(folder):
         raise UsageError(f"{folder} is no study's folder and no cell's; a study's looks like runs/studies/NAME/HASH.")
     if not CellFolder(folder).done:
@@ -45,9 +45,21 @@ def export(folder: Path, target: Path, say: Callable[[str], None] = lambda text:
     return _export_cell(folder.resolve(), target)
 
 
-def _export_with_cells(
-    folder: Path, names: list[str], copied: Path, target: Path, kept: Iterable[str], say: Callable[[str], None]
-) -> Path:
+def _export_search(folder: Path, target: Path, say: Callable[[str], None]) -> Path:
+    copied = layout.search(target, folder.parent.name or "root", folder.name)
+    _export_cells(folder, read_search(folder)[1], target, (), say)
+    about = {name: value for name, value in (search_in(folder) or {}).items() if name != layout.RUNS}
+    copied.mkdir(parents=True, exist_ok=True)
+    write_json(copied / layout.SEARCH, about)  # its cells are in the target now
+    _copy(folder, copied, [name for name in layout.KEPT_OF_SEARCH if name != layout.SEARCH])
+    return copied
+
+
+def _export_cells(
+    folder: Path, names: list[str], target: Path, published: Collection[str], say: Callable[[str], None]
+) -> None:
+    """Copy the finished cells of a study or a search, and say how many are not, but for those that ship with the
+    code: from there the report of the copy takes them again."""
     root = layout.root_of(folder)
     if layout.is_search(folder) and layout.named_by(folder):
         say(f"{folder} has its cells in {root}.")
@@ -55,13 +67,19 @@ def _export_with_cells(
     done = [cell for cell in cells if layout.is_done(cell)]
     for cell in done:
         _export_cell(cell, target)
-    _copy(folder, copied, kept)
-    if len(done) < len(cells):
-        absent = sum(not cell.exists() for cell in cells)
-        left = {"not finished": len(cells) - len(done) - absent, "not there": absent}
-        why = ", ".join(f"{words}: {count}" for words, count in left.items() if count)
-        say(f"{len(done)} of {len(cells)} cells are copied. Of those in {layout.cells(root)}, {why}.")
-    return copied
+    others = [cell for cell in cells if cell not in done]
+    left = [cell for cell in others if not (cell.name in published and _ships(cell.name))]
+    absent = sum(not cell.exists() for cell in left)
+    counts = {"not finished": len(left) - absent, "not there": absent}
+    shipped = f"; {len(others) - len(left)} ship with the code" if len(left) < len(others) else ""
+    why = ", ".join(f"{words}: {count}" for words, count in counts.items() if count)
+    if others:
+        where = f" Of those in {layout.cells(root)}, {why}." if left else ""
+        say(f"{len(done)} of {len(cells)} cells are copied{shipped}.{where}")
+
+
+def _ships(name: str) -> bool:
+    return layout.is_done(layout.cell(layout.PUBLISHED, name))
 
 
 def _export_cell(cell: Path, target: Path) -> Path:
@@ -86,8 +104,4 @@ def _copy(source: Path, target: Path, patterns: Iterable[str]) -> None:
         for path in sorted(source.glob(pattern)):
             copy = target / path.relative_to(source)
             copy.parent.mkdir(parents=True, exist_ok=True)
-            if path.name == layout.SEARCH:  # its cells are in the target now
-                found = read_json(path, "no search's folder")
-                write_json(copy, {name: value for name, value in found.items() if name != layout.RUNS})
-            else:
-                atomic_write(copy, path.read_bytes())
+            atomic_write(copy, path.read_bytes())
