@@ -14,7 +14,7 @@ from lab import registry
 from lab.studying.search import Searching, plan_search, search
 
 STORAGE = "Database from which several workers take trials, as postgresql://USER@HOST/NAME.  [default: the folder]"
-FOLDER = "Folder of the search; of one outside --runs, runs list and remove do not know.  [default: one below runs]"
+FOLDER = "Folder of the search. `runs list` and `runs remove` know only the default one.  [default: one below runs]"
 
 
 def _make(name: str) -> click.Command:
@@ -48,8 +48,17 @@ def _make(name: str) -> click.Command:
             return _print_plan(name, plan_search(name, searchable, config, **where), trials, runs, as_json)
         planned: set[Path] = set()
         with asking(place, lambda: sorted(planned)):
-            how: dict[str, Any] = {"storage": storage, "planned": planned.update, "say": say}
-            found = search(name, searchable, config, trials=trials, local=local, **where, **how)
+            found = search(
+                name,
+                searchable,
+                config,
+                trials=trials,
+                local=local,
+                storage=storage,
+                planned=planned.update,
+                say=say,
+                **where,
+            )
         print_table(found.rows())
         say(f"Best: trial {found.best.number + 1}, {found.preset}")
         say(f"Next: {shlex.join(['snnl', 'study', name, '--config', str(found.preset)])}")

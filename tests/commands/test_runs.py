@@ -8,7 +8,7 @@ from unittest import mock
 import pytest
 from making import made
 
-from commands import runs
+from commands import runs, tune
 from lab.cells.folder import CellFolder
 
 
@@ -65,6 +65,18 @@ def test_who_breaks_off_at_the_question_is_told_that_nothing_was_removed(monkeyp
             runs.command.main(["remove", str(folder), "--runs", str(tmp_path / "runs")], standalone_mode=False)
         assert end.value.code == 130 and folder.exists()
         assert capsys.readouterr().err.splitlines()[-1] == "Nothing was removed."
+
+
+def test_what_takes_searches_says_so_and_what_does_not_know_all_of_them_does():
+    for name in ("list", "show", "remove", "cancel", "export"):
+        assert "search" in runs.command.commands[name].help, name
+    told = " ".join(next(one.help for one in made_tune().params if one.name == "folder").split())
+    assert told.startswith("Folder of the search. `runs list` and `runs remove` know only the default one.")
+
+
+def made_tune():
+    context = tune.command.make_context("tune", ["classifier-regularization"])
+    return tune.command.get_command(context, "classifier-regularization")
 
 
 def test_a_search_elsewhere_has_its_jobs_cancelled_and_says_what_an_export_leaves_out(monkeypatch, tmp_path, capsys):
