@@ -6,6 +6,7 @@ import os
 import pickle
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -95,6 +96,19 @@ def gpu(request):
 
     with pretended.pretended_gpu():
         yield pretended.GPU
+
+
+@pytest.fixture
+def heeded():
+    """What asks to end is heeded, by processes that are started meanwhile, too; under `nohup`, and in the background of
+    a script, it is ignored."""
+    names = [name for name in ("SIGINT", "SIGHUP", "SIGTERM", "SIGUSR1") if hasattr(signal, name)]
+    ignored = [number for number in (getattr(signal, name) for name in names) if signal.getsignal(number) is signal.SIG_IGN]
+    for number in ignored:
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+    yield
+    for number in ignored:
+        signal.signal(number, signal.SIG_IGN)
 
 
 @pytest.fixture(scope="session")

@@ -85,6 +85,7 @@ def test_a_group_alone_tells_its_commands(snnl):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends a POSIX signal")
+@pytest.mark.usefixtures("heeded")
 def test_ctrl_c_keeps_what_a_training_has_done(tmp_path):
     """Long before a checkpoint is due."""
     train = ["gan", "train", "dcgan", "--kimg", "9000", "--width", "4", "--precision", "float32"]
@@ -105,6 +106,7 @@ def test_ctrl_c_keeps_what_a_training_has_done(tmp_path):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends a POSIX signal")
+@pytest.mark.usefixtures("heeded")
 def test_an_interrupt_is_130_and_the_same_command_goes_on(snnl, tmp_path):
     arguments = ["study", "toy", "--preset", "smoke", "--seeds", "3", "--jobs", "1", "--svg-only", "--json"]
     command = [sys.executable, str(ROOT / "cli.py"), *arguments]
@@ -123,6 +125,7 @@ def test_an_interrupt_is_130_and_the_same_command_goes_on(snnl, tmp_path):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends POSIX signals")
+@pytest.mark.usefixtures("heeded")
 @pytest.mark.parametrize("name", ["SIGHUP", "SIGINT", "SIGUSR1", "SIGTERM"])
 def test_each_signal_that_ends_a_command_has_its_code_which_is_told_wherever_codes_are(name, monkeypatch, capsys):
     from lab import registry

@@ -162,6 +162,7 @@ def interrupted(folders, jobs, times=1):
     return [folder.path for folder in folders if (folder.path / "saved-0").exists()]
 
 
+@pytest.mark.usefixtures("heeded")
 def test_what_is_at_work_saves_before_an_interrupt_ends_it(tmp_path, capfd):
     folders = [CellFolder.create(cell("saves", number), tmp_path, LOCAL) for number in (0, 1)]
     assert interrupted(folders, 2) == [folder.path for folder in folders]
@@ -170,6 +171,7 @@ def test_what_is_at_work_saves_before_an_interrupt_ends_it(tmp_path, capfd):
     assert said[-3:] == [interrupts.SAVING, *(f"{folder.label}: saved at half of it." for folder in folders)]
 
 
+@pytest.mark.usefixtures("heeded")
 @pytest.mark.parametrize("times, patience", [(2, 600.0), (1, 0.1)])
 def test_what_does_not_end_by_itself_is_ended(tmp_path, monkeypatch, times, patience):
     """At a second interrupt, or when its time is over."""

@@ -12,7 +12,7 @@ import pytest
 from lab import interrupts
 from lab.interrupts import Interrupted, deferred, raised
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="sends POSIX signals")
+pytestmark = [pytest.mark.skipif(os.name != "posix", reason="sends POSIX signals"), pytest.mark.usefixtures("heeded")]
 ALL = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
 

@@ -274,6 +274,7 @@ def saved(made):
     return sorted(path.name for path in made.path.glob("saved-*"))
 
 
+@pytest.mark.usefixtures("heeded")
 def test_an_interrupt_lets_the_processes_save_and_a_second_one_ends_them(tmp_path):
     made = folder(tmp_path, "saves", number=600)
     command = start(made)

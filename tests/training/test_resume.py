@@ -165,6 +165,7 @@ def test_a_step_leaves_no_garbage_in_cycles(tmp_path, monkeypatch, form):
     assert left[1:] == [0, 0, 0]
 
 
+@pytest.mark.usefixtures("heeded")
 @pytest.mark.parametrize("form", ["dcgan", "entangled"])
 def test_a_signal_saves_the_step_at_hand_and_changes_no_bit(tmp_path, monkeypatch, form):
     alone, broken = train(tmp_path / "alone", form, 2, 99), cell(tmp_path / "broken", form, 2, 99)
