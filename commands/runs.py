@@ -72,7 +72,7 @@ def remove(folders: tuple[Path, ...], runs: Path, dry_run: bool, yes: bool, as_j
 @command.command()
 @click.argument("folders", nargs=-1, required=True, metavar="FOLDER...", type=options.A_FOLDER)
 def cancel(folders: tuple[Path, ...]) -> None:
-    """Cancel jobs of Slurm's queue that do cells of studies, of searches, or cells, by FOLDERs; trainings save first."""
+    """Cancel the jobs in Slurm's queue of studies, of searches or of cells, by their FOLDERs; trainings save first."""
     slurm.check()
     jobs = slurm.live({cell for folder in folders for cell in _cells(folder)})
     slurm.cancel(job.number for job in jobs.values())

@@ -102,8 +102,8 @@ def gpu(request):
 def heeded():
     """What asks to end is heeded, by processes that are started meanwhile, too; under `nohup`, and in the background of
     a script, it is ignored."""
-    names = [name for name in ("SIGINT", "SIGHUP", "SIGTERM", "SIGUSR1") if hasattr(signal, name)]
-    ignored = [number for number in (getattr(signal, name) for name in names) if signal.getsignal(number) is signal.SIG_IGN]
+    ends = {getattr(signal, name, None) for name in ("SIGINT", "SIGHUP", "SIGTERM", "SIGUSR1")} - {None}
+    ignored = [number for number in ends if signal.getsignal(number) is signal.SIG_IGN]
     for number in ignored:
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     yield
