@@ -67,7 +67,7 @@ class SoftNearestNeighborLoss(nn.Module):
     an objective that must move such sets needs a fixed temperature of the size of the squared distances.
 
     Args:
-        temperature: T in (0, inf]; `minimize` for equation 2, exact at every step; or `learn` to train log(1 / T).
+        temperature: T in (0, inf]; `minimize` for equation 2, anew at every step; or `learn` to train log(1 / T).
         distance: `sqeuclidean`, or `cosine` for 1 - cos.
         gather: take the batches of all processes together: each process gets the loss of the global batch, and the
             gradients that DistributedDataParallel averages are those of one process with the whole batch. What one
