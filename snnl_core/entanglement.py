@@ -8,7 +8,15 @@ import torch
 from torch import Tensor
 
 from snnl_core.anchors import Anchors
-from snnl_core.distances import Distance, check_finite, check_integers, check_points, full_precision, prepare
+from snnl_core.distances import (
+    Distance,
+    check_count,
+    check_finite,
+    check_integers,
+    check_points,
+    full_precision,
+    prepare,
+)
 from snnl_core.distributed import agree
 from snnl_core.measurement import Entanglement, measure
 from snnl_core.pairs import Progress, all_pairs
@@ -113,6 +121,7 @@ class _Measurement:
 
 
 def _some(anchors: Anchors, size: int, generator: torch.Generator) -> Anchors:
+    check_count("anchors", size)
     if size < 1:
         raise ValueError(f"anchors = {size}: at least one is needed, or None for all.")
     return anchors if size >= anchors.count else anchors.some(anchors.draw(size, generator))

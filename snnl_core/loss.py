@@ -245,6 +245,8 @@ def inverse(temperature: float | Tensor, points: Tensor) -> Tensor:
 
 
 def _check_temperature(number: float, dtype: torch.dtype) -> None:
+    if isinstance(number, str):
+        raise ValueError(f"temperature must be one number in (0, inf]; {number!r} is for SoftNearestNeighborLoss.")
     if not number > 0:
         raise ValueError(f"temperature must be one number in (0, inf], not {number}.")
     if not 2 * LOG2_E / number < torch.finfo(dtype).max:
