@@ -35,7 +35,7 @@ class EntanglementMonitor:
 
         Args:
             size: how many samples to keep, at least 2.
-            distance: `sqeuclidean`, or `cosine` for 1 - cos.
+            distance: `sqeuclidean`, or `cosine` for 1 - cos, as in `entanglement`.
             max_features: maps (n, channels, h, w) with more numbers a sample are averaged to the largest square
                 grid that fits; None keeps them whole.
             seed: decides which samples are kept.
