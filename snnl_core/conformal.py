@@ -41,6 +41,19 @@ class Calibration:
     codes: Tensor
     classes: int
 
+    def checked(self) -> "Calibration":
+        """These, if they can be scores of calibration points.
+
+        Raises:
+            ValueError: there is not one score for each label, or a label is none of the classes.
+        """
+        if self.scores.shape != self.codes.shape or self.scores.ndim != 1:
+            shapes = f"{tuple(self.scores.shape)} and {tuple(self.codes.shape)}"
+            raise ValueError(f"scores and codes of a calibration are {shapes}: one each is needed.")
+        if len(self.codes) and not 0 <= int(self.codes.min()) <= int(self.codes.max()) < self.classes:
+            raise ValueError(f"codes of a calibration are not those of {self.classes} classes, from 0 up.")
+        return self
+
     @property
     def counts(self) -> Tensor:
         """The calibration points of each class (classes,)."""
@@ -75,7 +88,7 @@ class Calibration:
         if missing:
             effect = "nothing shows whether p-values hold for it"
             if class_conditional:
-                effect = "its p-values will be 1, and it will not be predicted"
+                effect = "its p-values will be 1, so that no confidence is above 0, and it will not be predicted"
             warnings.warn(f"no calibration row is of class {', '.join(map(str, missing))}: {effect}.", stacklevel=4)
         if class_conditional:
             size = int(counts[counts > 0].min())

@@ -15,7 +15,7 @@ from torch import Tensor
 from snnl_core.approximate import SAMPLED, Build, Index, share_found, warn_of_low
 from snnl_core.bank import Rows
 from snnl_core.conformal import Calibration, Mode, check_mode, uniform
-from snnl_core.distances import Distance, prepare
+from snnl_core.distances import Distance, check_count, prepare
 from snnl_core.layers import (
     Layers,
     check_labels,
@@ -70,8 +70,10 @@ class DeepKNN:
                 refuse.
 
         Raises:
+            TypeError: k is no whole number.
             ValueError: k < 1, or the distance or the mode is unknown.
         """
+        check_count("k", k)
         if k < 1:
             raise ValueError(f"k = {k}: at least one neighbour is needed.")
         prepare(torch.ones(2, 1, device="cpu"), distance)  # which knows the distances
@@ -216,7 +218,8 @@ class DeepKNN:
         """Take what `state_dict` gave; mode and class_conditional stay as they are here.
 
         Raises:
-            ValueError: a key is missing or unknown, or it was made with another k or distance.
+            ValueError: a key is missing or unknown, it was made with another k or distance, or a calibration's scores
+                and labels do not match, or its labels are not fitted ones.
         """
         known = ("k", "distance", "features", "labels", "calibration")
         if set(state) != set(known):
@@ -226,7 +229,7 @@ class DeepKNN:
                 raise ValueError(f"the state was made with {name} = {state[name]!r}; here it is {own!r}.")
         self.fit(state["features"], state["labels"])
         if state["calibration"] is not None:
-            self._calibration = Calibration(**state["calibration"], classes=len(self.classes))
+            self._calibration = Calibration(**state["calibration"], classes=len(self.classes)).checked()
 
     @property
     def _sizes(self) -> dict[str, int]:

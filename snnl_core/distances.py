@@ -4,6 +4,7 @@ import math
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from operator import index
 from typing import Any, Literal, get_args
 
 import torch
@@ -19,9 +20,10 @@ def check_points(x: Tensor, labels: Tensor, fewest: int = 2) -> tuple[Tensor, Te
     """Points as (n, d) in at least float32, and labels (n,) in int64 on the same device.
 
     Raises:
-        TypeError: x is not floating, or the labels are not integers.
+        TypeError: x is not floating, the labels are not integers, or either is no tensor.
         ValueError: shapes do not match, or there are fewer than `fewest` points.
     """
+    check_tensor("x", x)
     if not x.is_floating_point():
         raise TypeError(f"x must be floating, not {x.dtype}; convert it, e.g. x.double().")
     check_integers("labels", labels)
@@ -33,10 +35,25 @@ def check_points(x: Tensor, labels: Tensor, fewest: int = 2) -> tuple[Tensor, Te
     return flat if flat.dtype == torch.float64 else flat.float(), labels.to(x.device, torch.int64)
 
 
+def check_tensor(name: str, values: object) -> None:
+    """Raise TypeError, naming it, unless it is a tensor."""
+    if not isinstance(values, Tensor):
+        raise TypeError(f"{name} must be a tensor, not {type(values).__name__}; make it one with torch.as_tensor.")
+
+
 def check_integers(name: str, values: Tensor) -> None:
-    """Raise TypeError, naming them, unless the values are integers."""
+    """Raise TypeError, naming them, unless the values are a tensor of integers."""
+    check_tensor(name, values)
     if values.is_floating_point() or values.is_complex() or values.dtype == torch.bool:
         raise TypeError(f"{name} must be integers, not {values.dtype}; convert them, e.g. {name}.long().")
+
+
+def check_count(name: str, count: object) -> None:
+    """Raise TypeError, naming it, unless it is a whole number."""
+    try:
+        index(count)  # type: ignore[arg-type]
+    except TypeError as error:
+        raise TypeError(f"{name} must be a whole number, not {count!r}.") from error
 
 
 def check_finite(points: Tensor) -> None:

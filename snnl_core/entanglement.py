@@ -8,7 +8,15 @@ import torch
 from torch import Tensor
 
 from snnl_core.anchors import Anchors
-from snnl_core.distances import Distance, check_finite, check_integers, check_points, full_precision, prepare
+from snnl_core.distances import (
+    Distance,
+    check_count,
+    check_finite,
+    check_integers,
+    check_points,
+    full_precision,
+    prepare,
+)
 from snnl_core.distributed import agree
 from snnl_core.measurement import Entanglement, measure
 from snnl_core.pairs import Progress, all_pairs
@@ -44,13 +52,14 @@ def entanglement(
     Args:
         x: points (n, ...), floating and finite; flattened to (n, d).
         labels: class of each point (n,), any integers.
-        distance: `sqeuclidean`, or `cosine` for 1 - cos.
+        distance: `sqeuclidean`, or `cosine` for 1 - cos; a row of zeros is at 0.5 from all others but such rows.
         groups: integers (n,) that part the anchors, each group to be minimised at a temperature of its own;
             negative: in no group.
         anchors: use this many random anchors, each against all points, as an estimate; default all.
         sharded: every process holds a part of the points, none of which is another's, and calls this at the same time;
-            each gets what one process would get from all of them, with `per_sample` for its own. A part may be empty,
-            (0, d). What one process refuses, all refuse, and the message names the process.
+            each gets what one process would get from all of them, with `per_sample` for its own; of `anchors`, each
+            draws its share, rounded up. A part may be empty, (0, d). What one process refuses, all refuse, and the
+            message names the process.
         progress: told now and then the number of the pass over all pairs, from 1, and the share of it that is done;
             with the classes each at its own temperature there are about twenty passes.
         generator: of the CPU; draws the anchors and the sample of the search; default a fixed seed.
@@ -113,6 +122,7 @@ class _Measurement:
 
 
 def _some(anchors: Anchors, size: int, generator: torch.Generator) -> Anchors:
+    check_count("anchors", size)
     if size < 1:
         raise ValueError(f"anchors = {size}: at least one is needed, or None for all.")
     return anchors if size >= anchors.count else anchors.some(anchors.draw(size, generator))

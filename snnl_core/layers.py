@@ -104,23 +104,29 @@ def warn_of_few_directions(name: str, scales: Tensor, k: int) -> None:
         )
 
 
+MIX = 0x9E3779B97F4A7C15 - (1 << 64)
+"""An odd number without a pattern in its bits (2^64 over the golden ratio), as int64."""
+
+
 def fingerprints(layers: Layers) -> Tensor:
     """A number (n,) in int64, on the CPU, that equal rows share, and others only by a chance of less than 2^-40.
 
-    Rows are equal if all their values in all layers are, to float32, in whatever dtype. It is a random linear function
-    of the values' bits, taken in pairs.
+    Rows are equal if all their values in all layers are, to float32, in whatever dtype. The values' bits, in pairs, are
+    mixed before they are multiplied by random factors and summed: those of signs and whole numbers end in zeros, which
+    stay there in products.
     """
     total = torch.zeros(count(layers), dtype=torch.int64, device="cpu")
     generator = torch.Generator().manual_seed(0)
     for name in sorted(layers):
         x = layers[name].x
         low, high = torch.iinfo(torch.int64).min, torch.iinfo(torch.int64).max
-        factors = torch.randint(low, high, (-(-x.shape[1] // 2),), generator=generator, device="cpu").to(x.device)
+        factors = torch.randint(low, high, (-(-x.shape[1] // 2),), generator=generator, device="cpu").to(x.device) | 1
         size = max(1, PIECE // x.shape[1])
         for start in range(0, len(x), size):
             values = x[start : start + size].float() + 0.0  # which makes one of the two zeros
             pairs = torch.nn.functional.pad(values, (0, x.shape[1] % 2)).view(torch.int64)
-            total[start : start + size] += (pairs * factors).sum(1).cpu()
+            mixed = (pairs ^ (pairs >> 32)) * MIX
+            total[start : start + size] += ((mixed ^ (mixed >> 29)) * factors).sum(1).cpu()
     return total
 
 

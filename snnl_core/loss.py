@@ -32,15 +32,15 @@ def soft_nearest_neighbor_loss(
 ) -> Tensor:
     """How entangled the classes of a batch are at one temperature: 0 when every neighbour is of the own class.
 
-    Computed in log space in at least float32, so it is finite for every temperature; differentiable with respect to
-    `x` and to a tensor `temperature`, once. The error is of the order of eps * max |x - mean|^2 / temperature: pass
-    float64 where that is too much.
+    Computed in log space in at least float32, so it is finite for every temperature, as far as that dtype holds the
+    squared distances (float32 up to 3e38); differentiable with respect to `x` and to a tensor `temperature`, once. The
+    error is of the order of eps * max |x - mean|^2 / temperature: pass float64 where that is too much.
 
     Args:
         x: points (n, ...), floating; flattened to (n, d).
         labels: class of each point (n,), any integers.
         temperature: T in (0, inf], in units of the distance; a float or a tensor of one element.
-        distance: `sqeuclidean`, or `cosine` for 1 - cos.
+        distance: `sqeuclidean`, or `cosine` for 1 - cos; a row of zeros is at 0.5 from all others but such rows.
         reduction: `mean` over the points that have another of their class, `sum`, or `none` for (n,), where a point
             that is alone in its class gets 0.
 
@@ -67,8 +67,8 @@ class SoftNearestNeighborLoss(nn.Module):
     an objective that must move such sets needs a fixed temperature of the size of the squared distances.
 
     Args:
-        temperature: T in (0, inf]; `minimize` for equation 2, exact at every step; or `learn` to train log(1 / T).
-        distance: `sqeuclidean`, or `cosine` for 1 - cos.
+        temperature: T in (0, inf]; `minimize` for equation 2, anew at every step; or `learn` to train log(1 / T).
+        distance: `sqeuclidean`, or `cosine` for 1 - cos; a row of zeros is at 0.5 from all others but such rows.
         gather: take the batches of all processes together: each process gets the loss of the global batch, and the
             gradients that DistributedDataParallel averages are those of one process with the whole batch. What one
             process refuses, all refuse.
@@ -139,7 +139,7 @@ def _plainly(x: Tensor, labels: Tensor, beta: Tensor | Minimize, reduction: Redu
     """The same in operations that torch.func's transforms and forward mode reach into."""
     with full_precision(x.device):
         if isinstance(beta, Minimize):
-            beta = beta.plainly(x, labels)
+            x, beta = beta.plainly(x, labels)
         losses, valid = plain.losses(x, labels, beta)
     if reduction == "none":
         return losses
@@ -245,6 +245,8 @@ def inverse(temperature: float | Tensor, points: Tensor) -> Tensor:
 
 
 def _check_temperature(number: float, dtype: torch.dtype) -> None:
+    if isinstance(number, str):
+        raise ValueError(f"temperature must be one number in (0, inf]; {number!r} is for SoftNearestNeighborLoss.")
     if not number > 0:
         raise ValueError(f"temperature must be one number in (0, inf], not {number}.")
     if not 2 * LOG2_E / number < torch.finfo(dtype).max:

@@ -50,8 +50,10 @@ class Minimize:
         self.found = found.beta[0] * factor**2
         return pairs.x.new_tensor(found.beta[0]), found.at_limit[0]
 
-    def plainly(self, x: Tensor, labels: Tensor) -> Tensor:
-        """The inverse temperature of points that a transform is at work on, to be differentiated with them.
+    def plainly(self, x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Points that a transform is at work on, multiplied as `pairs` does, and their inverse temperature.
+
+        Both are to be differentiated.
 
         Raises:
             RuntimeError: the points have no values of their own, as under vmap, or are too many.
@@ -59,12 +61,14 @@ class Minimize:
         plain.refuse_many(x)
         try:
             with torch.no_grad():
-                beta, end = self.search(all_pairs(x.detach(), labels), labels)
+                pairs, factor = self.pairs(x.detach(), labels)
+                beta, end = self.search(pairs, labels, factor)
         except RuntimeError as error:
             raise RuntimeError(
                 "torch.func.vmap does not reach into the search for a temperature: give one, or take set by set."
             ) from error
-        return plain.stationary(x, labels, beta) if end == "none" else beta
+        x = x if factor == 1 else x * factor
+        return x, plain.stationary(x, labels, beta) if end == "none" else beta
 
 
 def warn_of_rounding(pairs: Batch | Tiled, beta: float) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from snnl_core.distances import Distance, check_integers
+from snnl_core.distances import Distance, check_integers, check_tensor, prepare
 from snnl_core.entanglement import entanglement
 from snnl_core.measurement import Entanglement
 from snnl_core.pooling import MAX_FEATURES, pool_maps
@@ -35,16 +35,17 @@ class EntanglementMonitor:
 
         Args:
             size: how many samples to keep, at least 2.
-            distance: `sqeuclidean`, or `cosine` for 1 - cos.
+            distance: `sqeuclidean`, or `cosine` for 1 - cos, as in `entanglement`.
             max_features: maps (n, channels, h, w) with more numbers a sample are averaged to the largest square
                 grid that fits; None keeps them whole.
             seed: decides which samples are kept.
 
         Raises:
-            ValueError: size < 2 or max_features < 1.
+            ValueError: size < 2 or max_features < 1, or the distance is unknown.
         """
         if size < 2 or (max_features is not None and max_features < 1):
             raise ValueError(f"size = {size}, max_features = {max_features}: at least 2 and 1 are needed.")
+        prepare(torch.ones(2, 1, device="cpu"), distance)  # which knows the distances
         self.size, self.distance, self.max_features, self.seed = size, distance, max_features, seed
         self.reset()
 
@@ -102,6 +103,7 @@ class EntanglementMonitor:
             raise ValueError(f"layer {name!r}: {error}") from error
 
     def _flat(self, name: str, layer: Tensor, n: int) -> Tensor:
+        check_tensor(f"layer {name!r}", layer)
         if not layer.is_floating_point():
             raise TypeError(f"layer {name!r} must be floating, not {layer.dtype}; convert it, e.g. with double().")
         if layer.ndim < 1 or len(layer) != n:
@@ -137,3 +139,8 @@ def _check_layers(points: Mapping[str, Tensor], known: Mapping[str, Tensor]) -> 
         if flat.shape[1] != known[name].shape[1]:
             sizes = f"{flat.shape[1]} features a sample and had {known[name].shape[1]}"
             raise ValueError(f"layer {name!r} has {sizes}; reset the monitor to change it.")
+        kept = known[name].dtype
+        if flat.dtype != kept and flat.numel() and not torch.equal(flat.to(kept).isfinite(), flat.isfinite()):
+            raise ValueError(
+                f"layer {name!r} was {kept} first, which cannot hold these {flat.dtype}; reset the monitor."
+            )

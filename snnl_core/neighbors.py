@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from snnl_core.bank import Rows
-from snnl_core.distances import Distance
+from snnl_core.distances import Distance, check_count
 from snnl_core.search import common_dtype, search
 
 
@@ -44,6 +44,7 @@ def nearest_neighbors(
     """
     if queries.ndim != 2 or queries.shape[1:] != points.shape[1:] or (exclude_self and len(queries) != len(points)):
         raise ValueError(f"queries {tuple(queries.shape)} do not fit points {tuple(points.shape)}.")
+    check_count("k", k)
     if not 1 <= k <= len(points) - exclude_self:
         raise ValueError(f"k = {k} of {len(points)} points: k must be from 1 to {len(points) - exclude_self}.")
     rows, bank = Rows.of(queries, distance), Rows.of(points, distance)

@@ -39,6 +39,8 @@ LONGEST = math.log(4)
 """The longest step in log(beta)."""
 SMALLEST = 1e-6 * 1e-2
 """The smallest beta but 0 that a step downhill looks at, as a share of the largest."""
+HOT = 100
+"""So many times that, and less, is at the hot end: there the grid begins."""
 ENOUGH = {torch.float32: 1e-6, torch.float64: 1e-9}
 """The search ends where a further step promises less than this share of the loss: it is taken, and its promise, too."""
 COARSE, FEW = 1e-4, 8
@@ -184,7 +186,10 @@ class _Search:
         plain = self.beta - slope / curve if curve > 0 else math.nan
         if self.beta == 0:
             return plain if 0 < plain < self.high else min(smallest, self.high / 2)
-        if self.low == 0 and slope > 0 and (plain <= 0 or self.beta <= smallest):
+        if self.low == 0 and slope > 0 and plain <= 0:
+            # A few anchors that cost much make the curve straight here; the others' valley may lie before its end.
+            return self.beta * math.exp(-LONGEST) if self.beta > HOT * smallest else 0.0
+        if self.low == 0 and slope > 0 and self.beta <= smallest:
             return 0.0
         bend = curve * self.beta + slope
         step = self._bent(-slope / bend, bend * self.beta) if bend > 0 else -math.copysign(math.inf, slope)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.optimize import minimize_scalar
 
-from snnl_core import entanglement, pairs, soft_nearest_neighbor_loss, temperature, tiles
+from snnl_core import SoftNearestNeighborLoss, entanglement, pairs, soft_nearest_neighbor_loss, temperature, tiles
 from snnl_core.pairs import all_pairs
 
 DOUBLE = torch.float64
@@ -164,3 +164,55 @@ def test_coinciding_points_have_a_scale():
     x[:3] = torch.eye(3)
     found = entanglement(x, labels)
     assert found.loss == pytest.approx(lowest(x.double(), labels, labels >= 0), abs=1e-5)
+
+
+def ring(seed, n, wrong):
+    """A class in the core of another, which is a ring, and some wrong labels: few anchors make the cold end costly."""
+    generator = torch.Generator().manual_seed(seed)
+    angle = 2 * math.pi * torch.rand(n, generator=generator)
+    labels = (torch.arange(n) % 4 == 0).long()
+    radius = torch.where(labels == 1, 0.3, 3.0) + 0.1 * torch.randn(n, generator=generator)
+    labels[torch.randperm(n, generator=generator)[:wrong]] ^= 1
+    return torch.stack([radius * angle.cos(), radius * angle.sin()], 1), labels
+
+
+def tight(seed, n, wrong):
+    """Two classes, each of eight tight clusters, and some wrong labels."""
+    generator = torch.Generator().manual_seed(seed)
+    labels, places = torch.arange(n) % 2, torch.randint(8, (n,), generator=generator)
+    centers = 3 * torch.randn(2, 8, 4, generator=generator)
+    x = centers[labels, places] + 0.05 * torch.randn(n, 4, generator=generator)
+    labels[torch.randperm(n, generator=generator)[:wrong]] ^= 1
+    return x, labels
+
+
+def least_on_a_grid(x, labels, members):
+    """The least mean loss of some anchors at 60 temperatures that are searched, over six decades."""
+    across = torch.cdist(x[:500], x[:500]).square()[labels[:500, None] != labels[:500]]
+    temperatures = across.median() * torch.logspace(-3.8, 2, 60)
+    each = [soft_nearest_neighbor_loss(x, labels, T, reduction="none") for T in temperatures]
+    return min(one[members].mean().item() for one in each)
+
+
+@pytest.mark.parametrize("wrong", [1, 2])
+@pytest.mark.parametrize("data", [ring, tight])
+@pytest.mark.parametrize("seed", range(6))
+def test_a_few_wrong_labels_that_the_sample_misses_hide_no_minimum(data, seed, wrong):
+    """The sample's valley is the cold end, where they cost most: the true one lies between it and the hot end."""
+    x, labels = data(seed, 256, wrong)
+    module = SoftNearestNeighborLoss()
+    points = x.clone().requires_grad_()
+    loss = module(points, labels)
+    loss.backward()
+    assert loss.item() <= least_on_a_grid(x, labels, labels >= 0) * (1 + 1e-4)
+    assert math.isfinite(module.last_temperature) and points.grad.abs().max() > 0
+
+
+@pytest.mark.parametrize("data", [ring, tight])
+@pytest.mark.parametrize("seed", range(2))
+def test_nor_do_they_in_a_measurement_of_more_points_than_are_sampled(data, seed):
+    x, labels = data(seed, 3000, 2)
+    found = entanglement(x, labels)
+    assert found.loss <= least_on_a_grid(x, labels, labels >= 0) * (1 + 1e-4)
+    for label, own in found.by_class.items():
+        assert own.loss <= least_on_a_grid(x, labels, labels == label) * (1 + 1e-4)

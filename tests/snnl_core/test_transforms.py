@@ -3,7 +3,7 @@
 import pytest
 import torch
 from torch.autograd import forward_ad
-from torch.func import functional_call, grad, hessian, jacfwd, jacrev, jvp, vmap
+from torch.func import functional_call, grad, grad_and_value, hessian, jacfwd, jacrev, jvp, vmap
 
 from snnl_core import DeepKNN, SoftNearestNeighborLoss, entanglement, nearest_neighbors
 from snnl_core import soft_nearest_neighbor_loss as snnl
@@ -133,3 +133,18 @@ def test_what_is_not_served_says_what_to_do(call, words):
     with pytest.raises(RuntimeError, match=words) as refused:
         call()
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("scale", [1e-21, 1e-20, 1e-19, 1.0])
+def test_the_minimum_of_points_whose_squares_are_too_small_for_float32(scale):
+    """It is that of the points at their usual size, with the gradient of that over the scale."""
+    module = SoftNearestNeighborLoss()
+    x = draw(dtype=torch.float32)
+    wanted, slope = module(x, LABELS), gradient(lambda x: module(x, LABELS), x)
+    small = (scale * x).requires_grad_()
+    plainly = module(small, LABELS)
+    plainly.backward()
+    found, value = grad_and_value(lambda x: module(x, LABELS))(small.detach())
+    assert plainly.item() == pytest.approx(wanted.item(), rel=1e-4) == pytest.approx(value.item(), rel=1e-4)
+    for each in (small.grad, found):
+        torch.testing.assert_close(scale * each, slope, rtol=1e-3, atol=1e-4)

@@ -1,0 +1,75 @@
+"""What is no tensor, no whole number, or no known word is refused at once, and it is said what would do."""
+
+import numpy as np
+import pytest
+import torch
+
+from snnl_core import (
+    DeepKNN,
+    EntanglementMonitor,
+    SoftNearestNeighborLoss,
+    entanglement,
+    nearest_neighbors,
+    soft_nearest_neighbor_loss,
+)
+
+X, LABELS = torch.randn(8, 3, generator=torch.Generator().manual_seed(0)), torch.arange(8) % 2
+TAKE_BOTH = [lambda x, labels: soft_nearest_neighbor_loss(x, labels, 1.0), SoftNearestNeighborLoss(), entanglement]
+
+
+@pytest.mark.parametrize("call", TAKE_BOTH)
+def test_points_and_labels_that_are_no_tensors(call):
+    for labels, kind in ((LABELS.tolist(), "list"), (LABELS.numpy(), "ndarray")):
+        with pytest.raises(TypeError, match=f"labels must be a tensor, not {kind}; make it one with torch.as_tensor"):
+            call(X, labels)
+    with pytest.raises(TypeError, match="x must be a tensor, not ndarray"):
+        call(np.zeros((8, 3), np.float32), LABELS)
+
+
+def test_layers_and_their_labels_that_are_no_tensors():
+    with pytest.raises(TypeError, match="labels must be a tensor, not list"):
+        DeepKNN(2).fit({"a": X}, LABELS.tolist())
+    with pytest.raises(TypeError, match="labels must be a tensor, not list"):
+        EntanglementMonitor(8).update({"a": X}, LABELS.tolist())
+    with pytest.raises(TypeError, match="layer 'a' must be a tensor, not ndarray"):
+        EntanglementMonitor(8).update({"a": X.numpy()}, LABELS)
+
+
+def test_counts_that_are_no_whole_numbers():
+    with pytest.raises(TypeError, match=r"k must be a whole number, not 2\.5"):
+        DeepKNN(2.5)
+    with pytest.raises(TypeError, match=r"k must be a whole number, not 2\.0"):
+        nearest_neighbors(X, X, 2.0)
+    with pytest.raises(TypeError, match=r"anchors must be a whole number, not 5\.0"):
+        entanglement(X, LABELS, anchors=5.0)
+
+
+def test_words_that_nobody_knows_are_refused_before_anything_is_kept():
+    with pytest.raises(ValueError, match="distance"):
+        EntanglementMonitor(8, distance="cosin")
+    with pytest.raises(ValueError, match="'minimize' is for SoftNearestNeighborLoss"):
+        soft_nearest_neighbor_loss(X, LABELS, "minimize")
+
+
+@pytest.mark.parametrize(
+    "calibration, words",
+    [
+        ({"scores": torch.zeros(3), "codes": torch.zeros(20, dtype=torch.int64)}, r"\(3,\) and \(20,\): one each"),
+        ({"scores": torch.zeros(2), "codes": torch.tensor([0, 7])}, "not those of 2 classes"),
+        ({"scores": torch.zeros(2), "codes": torch.tensor([-1, 0])}, "not those of 2 classes"),
+    ],
+)
+def test_a_state_whose_calibration_cannot_be(calibration, words):
+    knn = DeepKNN(2).fit({"a": X}, LABELS)
+    state = {**knn.state_dict(), "calibration": calibration}
+    with pytest.raises(ValueError, match=words):
+        DeepKNN(2).load_state_dict(state)
+
+
+def test_features_that_the_dtype_of_the_first_ones_cannot_hold():
+    monitor = EntanglementMonitor(16)
+    monitor.update({"a": X.half()}, LABELS)
+    with pytest.raises(ValueError, match=r"layer 'a' was torch\.float16 first, which cannot hold these torch\.float32"):
+        monitor.update({"a": 1e6 * X}, LABELS)
+    monitor.update({"a": 100 * X}, LABELS)
+    assert monitor.compute()["a"].n_valid == 16
