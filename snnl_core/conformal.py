@@ -41,18 +41,13 @@ class Calibration:
     codes: Tensor
     classes: int
 
-    def checked(self) -> "Calibration":
-        """These, if they can be scores of calibration points.
-
-        Raises:
-            ValueError: there is not one score for each label, or a label is none of the classes.
-        """
+    def __post_init__(self) -> None:
+        """Raise ValueError where there is not one score for each label, or a label is none of the classes."""
         if self.scores.shape != self.codes.shape or self.scores.ndim != 1:
             shapes = f"{tuple(self.scores.shape)} and {tuple(self.codes.shape)}"
             raise ValueError(f"scores and codes of a calibration are {shapes}: one each is needed.")
         if len(self.codes) and not 0 <= int(self.codes.min()) <= int(self.codes.max()) < self.classes:
             raise ValueError(f"codes of a calibration are not those of {self.classes} classes, from 0 up.")
-        return self
 
     @property
     def counts(self) -> Tensor:

@@ -15,7 +15,7 @@ from torch import Tensor
 from snnl_core.approximate import SAMPLED, Build, Index, share_found, warn_of_low
 from snnl_core.bank import Rows
 from snnl_core.conformal import Calibration, Mode, check_mode, uniform
-from snnl_core.distances import Distance, check_count, prepare
+from snnl_core.distances import Distance, check_count, check_distance
 from snnl_core.layers import (
     Layers,
     check_labels,
@@ -76,7 +76,7 @@ class DeepKNN:
         check_count("k", k)
         if k < 1:
             raise ValueError(f"k = {k}: at least one neighbour is needed.")
-        prepare(torch.ones(2, 1, device="cpu"), distance)  # which knows the distances
+        check_distance(distance)
         check_mode(mode)
         self.k, self.distance, self.mode, self.class_conditional = k, distance, mode, class_conditional
         self._parts = InParts() if sharded else Alone()
@@ -229,7 +229,7 @@ class DeepKNN:
                 raise ValueError(f"the state was made with {name} = {state[name]!r}; here it is {own!r}.")
         self.fit(state["features"], state["labels"])
         if state["calibration"] is not None:
-            self._calibration = Calibration(**state["calibration"], classes=len(self.classes)).checked()
+            self._calibration = Calibration(**state["calibration"], classes=len(self.classes))
 
     @property
     def _sizes(self) -> dict[str, int]:

@@ -56,6 +56,12 @@ def check_count(name: str, count: object) -> None:
         raise TypeError(f"{name} must be a whole number, not {count!r}.") from error
 
 
+def check_distance(distance: str) -> None:
+    """Raise ValueError, naming those that are known, unless the distance is one of them."""
+    if distance not in get_args(Distance):
+        raise ValueError(f"unknown distance {distance!r}; known: {', '.join(get_args(Distance))}.")
+
+
 def check_finite(points: Tensor) -> None:
     """Raise ValueError, naming the first bad row of the points (n, d), unless all are finite."""
     if not points.numel() or all(end.isfinite() for end in points.aminmax()):  # fast, and nearly always enough
@@ -73,11 +79,8 @@ def prepare(x: Tensor, distance: Distance) -> Tensor:
     Raises:
         ValueError: the distance is unknown.
     """
-    if distance == "sqeuclidean":
-        return x
-    if distance == "cosine":
-        return _unit(x) * 0.5**0.5
-    raise ValueError(f"unknown distance {distance!r}; known: {', '.join(get_args(Distance))}.")
+    check_distance(distance)
+    return x if distance == "sqeuclidean" else _unit(x) * 0.5**0.5
 
 
 def _unit(x: Tensor) -> Tensor:

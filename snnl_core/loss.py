@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from snnl_core import plain
-from snnl_core.distances import Distance, check_points, full_precision, prepare
+from snnl_core.distances import Distance, check_distance, check_points, full_precision, prepare
 from snnl_core.distributed import agree, gather, gather_rows_with_grad, several
 from snnl_core.masses import LOG2_E
 from snnl_core.minimizing import Minimize, warn_of_rounding
@@ -96,7 +96,7 @@ class SoftNearestNeighborLoss(nn.Module):
         self.at_limit = {"none": 0, "cold": 0, "hot": 0}
         if not math.isfinite(start):
             raise ValueError(f"start must be a temperature in (0, inf), not {start}: there nothing is learned.")
-        prepare(torch.ones(2, 1, device="cpu"), distance)  # which knows the distances
+        check_distance(distance)
         _check_temperature(start, torch.float32)
         self.log_beta = nn.Parameter(torch.tensor(1 / start).log()) if temperature == "learn" else None
 

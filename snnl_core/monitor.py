@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from snnl_core.distances import Distance, check_integers, check_tensor, prepare
+from snnl_core.distances import Distance, check_distance, check_integers, check_tensor
 from snnl_core.entanglement import entanglement
 from snnl_core.measurement import Entanglement
 from snnl_core.pooling import MAX_FEATURES, pool_maps
@@ -45,7 +45,7 @@ class EntanglementMonitor:
         """
         if size < 2 or (max_features is not None and max_features < 1):
             raise ValueError(f"size = {size}, max_features = {max_features}: at least 2 and 1 are needed.")
-        prepare(torch.ones(2, 1, device="cpu"), distance)  # which knows the distances
+        check_distance(distance)
         self.size, self.distance, self.max_features, self.seed = size, distance, max_features, seed
         self.reset()
 

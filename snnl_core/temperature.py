@@ -186,11 +186,12 @@ class _Search:
         plain = self.beta - slope / curve if curve > 0 else math.nan
         if self.beta == 0:
             return plain if 0 < plain < self.high else min(smallest, self.high / 2)
-        if self.low == 0 and slope > 0 and plain <= 0:
-            # A few anchors that cost much make the curve straight here; the others' valley may lie before its end.
-            return self.beta * math.exp(-LONGEST) if self.beta > HOT * smallest else 0.0
-        if self.low == 0 and slope > 0 and self.beta <= smallest:
-            return 0.0
+        if self.low == 0 and slope > 0:
+            if self.beta <= (HOT * smallest if plain <= 0 else smallest):
+                return 0.0
+            if plain <= 0:
+                # A few anchors that cost much make the curve straight here; the others' valley may lie before its end.
+                return self.beta * math.exp(-LONGEST)
         bend = curve * self.beta + slope
         step = self._bent(-slope / bend, bend * self.beta) if bend > 0 else -math.copysign(math.inf, slope)
         newton = self.beta * math.exp(min(max(step, -LONGEST), LONGEST))

@@ -60,7 +60,6 @@ MADE: "Mapping[str, Callable[[Tensor, Generator], Tensor]]" = {
     "noise": noise,
 }
 """What is made of test images, by name: uint8 (n, c, h, w) and a generator -> uint8 (n, c, h, w)."""
-NOT_THERE = "is not below {}"
 OTHERS = {"mnist": ("notmnist", "fashion-mnist"), "fashion-mnist": ("mnist",), "cifar10": ("svhn",)}
 """The other image sets that are taken unless told otherwise."""
 
@@ -91,9 +90,10 @@ def lacking(name: str, spec: imagesets.Spec, data: Path) -> str:
     if name == "shuffled" and spec.size % PATCHES:
         return f"cannot be made of {spec.size} x {spec.size} pixels, which {PATCHES} does not divide"
     try:
-        return "" if name in MADE or imagesets.fingerprint(name, data) else NOT_THERE.format(data)
+        there = name in MADE or bool(imagesets.fingerprint(name, data))
     except WorkbenchError:
-        return NOT_THERE.format(data)
+        there = False
+    return "" if there else f"is not below {data}"
 
 
 def load(name: str, test: "Tensor", folder: CellFolder, seed: int) -> "Tensor":

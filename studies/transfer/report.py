@@ -27,7 +27,7 @@ READING = (
     "itself is the white box; otherwise source and targets are of different seeds, so that they share neither weights "
     "at the start nor batches. A source's success is a mean over its targets of a kind, and intervals are over the "
     "seeds of the sources. These share the targets, so that how much targets differ is in no interval: that of the "
-    "transfer among networks of a kind is too narrow; in the comparison by the baselines they cancel. Noise of the "
+    "transfer among networks of a kind is too narrow; in the comparison with the baselines they cancel. Noise of the "
     "same size knows nothing of any network: what it does is no attack's merit. The accuracy that an attack leaves is "
     "an upper bound: a stronger one may leave less."
 )
