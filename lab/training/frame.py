@@ -6,6 +6,7 @@ undisturbed run gives. The first of several processes writes; all of them do the
 
 import json
 import time
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
@@ -279,6 +280,8 @@ def make_accelerator(device: str, precision: str = "float32", **trackers: Any) -
     after its first step a process would place them anew, unless it is to look for parameters that are not used.
     """
     allow_tf32(precision == "tf32")
+    # torch warns of it since 2.14 in every process; the way that it names instead is in no version before.
+    warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
     averaging = DistributedDataParallelKwargs(
         broadcast_buffers=False, gradient_as_bucket_view=True, find_unused_parameters=world_size() > 2
     )

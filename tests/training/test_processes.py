@@ -21,6 +21,7 @@ def folder(tmp_path_factory):
     done = forks.run(HERE / "processes.py", [place], place, os.environ, 600)
     assert done.returncode == 0, done.stderr[-3000:]
     (place / "said").write_text(done.stdout)
+    (place / "warned").write_text(done.stderr)
     return place
 
 
@@ -33,6 +34,10 @@ def everything(made):
 def test_all_processes_save_after_the_step_in_which_one_of_them_is_asked_to_end(folder):
     """And none of them calls it a failure that the others have gone."""
     assert (folder / "said").read_text() == f"saved step-{STOP + 1:08d}\n" * 3
+
+
+def test_nobody_is_warned_of_what_torch_will_change(folder):
+    assert "FutureWarning" not in (folder / "warned").read_text()
 
 
 @pytest.mark.parametrize("processes, task", [(3, "train-gan"), (3, "train-classifier"), (4, "train-gan")])
