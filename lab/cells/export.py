@@ -7,7 +7,7 @@ from pathlib import Path
 from lab.cells import layout
 from lab.cells.folder import CellFolder
 from lab.cells.kept import check_kept
-from lab.cells.record import published_in, read_search, read_study, search_in
+from lab.cells.record import IDENTITY, published_in, read_search, read_study, search_in
 from lab.errors import UsageError, WorkbenchError
 from lab.files import atomic_write, write_json
 
@@ -26,8 +26,8 @@ def export(folder: Path, target: Path, say: Callable[[str], None] = lambda text:
 
     Raises:
         UsageError: the folder is no study's, no search's and no cell's.
-        WorkbenchError: a cell is damaged or is not finished, a run holds links, or the target holds a link or
-            something else under a cell's name.
+        WorkbenchError: a cell is damaged or is not finished, a run holds links, or the target holds a link, something
+            else under a cell's name, or another search under this one's.
     """
     if layout.is_study(folder):
         whole = folder.resolve()
@@ -46,9 +46,12 @@ def export(folder: Path, target: Path, say: Callable[[str], None] = lambda text:
 
 
 def _export_search(folder: Path, target: Path, say: Callable[[str], None]) -> Path:
-    copied = layout.search(target, folder.parent.name or "root", folder.name)
-    _export_cells(folder, read_search(folder)[1], target, (), say)
+    copied, names = layout.search(target, folder.parent.name or "root", folder.name), read_search(folder)[1]
     about = {name: value for name, value in (search_in(folder) or {}).items() if name != layout.RUNS}
+    there = search_in(copied) or about
+    if any(there.get(name) != about.get(name) for name in ("study", IDENTITY)):
+        raise WorkbenchError(f"{copied} holds another search, of a folder called the same: name another target.")
+    _export_cells(folder, names, target, (), say)
     copied.mkdir(parents=True, exist_ok=True)
     write_json(copied / layout.SEARCH, about)  # its cells are in the target now
     _copy(folder, copied, [name for name in layout.KEPT_OF_SEARCH if name != layout.SEARCH])

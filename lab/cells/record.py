@@ -23,6 +23,8 @@ from lab.files import read_json, read_object
 from lab.hashing import content_hash
 
 SEALED = ("identity", "config", "key", "label", "needs_folders")
+IDENTITY = "identity"
+"""What the plan of a search calls the hash of what is searched; older plans do not say."""
 PLAIN = re.compile(r"\w[\w.+-]*")
 """What folders of runs are called: nothing that leads elsewhere."""
 LONGEST = 200

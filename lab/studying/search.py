@@ -23,6 +23,7 @@ from lab.cells import layout
 from lab.cells.cell import Cell, with_needs
 from lab.cells.folder import CellFolder
 from lab.cells.fresh import dropped_if_bare
+from lab.cells.record import IDENTITY
 from lab.config import Config
 from lab.errors import DivergedError, WorkbenchError
 from lab.files import atomic_write, explaining, write_json
@@ -33,7 +34,7 @@ from lab.running.schedule import Outcome
 from lab.studying.journal import Journal, check_optuna
 from lab.studying.plan import Plan, plan_cells
 from lab.studying.preset import write_preset
-from lab.studying.search_folder import IDENTITY, check_same, entered
+from lab.studying.search_folder import check_same, entered
 from lab.studying.shared import SharedTrials
 from lab.studying.space import Searchable, Space, Values
 from lab.studying.study import do_cells

@@ -11,7 +11,7 @@ from stat import S_ISLNK, S_ISREG
 from typing import Any
 
 from lab.cells import layout
-from lab.cells.record import search_in
+from lab.cells.record import IDENTITY, search_in
 from lab.errors import UsageError, WorkbenchError
 from lab.files import remove_leftovers_of
 from lab.hashing import content_hash
@@ -20,8 +20,6 @@ from lab.studying.journal import ANOTHER, difference, identity_in
 
 ENTRY = b'{"op_code":'
 """What every entry of Optuna's journal begins with, and so the journal."""
-IDENTITY = "identity"
-"""What the plan of a search calls the hash of what is searched; older plans do not say."""
 
 
 @contextmanager

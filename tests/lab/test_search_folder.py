@@ -169,6 +169,20 @@ def test_a_search_elsewhere_is_exported_with_its_cells_and_goes_on_from_the_copy
     assert len(again.trials) == 2 and len([*(tmp_path / "kept" / "cells").iterdir()]) == 2
 
 
+def test_a_copy_replaces_no_other_search_whose_folder_is_called_the_same(tmp_path):
+    one, other = (tmp_path / place / "searches" / "mine" for place in "ab")
+    run(tmp_path / "runs", trials=1, folder=one)
+    run(tmp_path / "runs", trials=1, folder=other, config=Settings(peak=0.2))
+    export(one, tmp_path / "kept")
+    before = files(tmp_path / "kept")
+    with pytest.raises(WorkbenchError, match="kept/searches/searches/mine holds another search"):
+        export(other, tmp_path / "kept")
+    assert files(tmp_path / "kept") == before
+    run(tmp_path / "runs", trials=2, folder=one)
+    export(one, tmp_path / "kept")
+    assert len([*(tmp_path / "kept" / "cells").iterdir()]) == 2, "the same one is copied anew when it has gone on"
+
+
 def test_what_is_copied_is_known_where_everything_moved_together(elsewhere, tmp_path):
     moved = (tmp_path / "s").rename(tmp_path / "t") / elsewhere.relative_to(tmp_path / "s")
     assert layout.root_of(moved) == tmp_path / "t" / "runs"
