@@ -89,7 +89,7 @@ def compare(
     """Print how like the images that GANs learned theirs are, by every measure, side by side, and what other real
     images give. Each FOLDER is that of a training, or a .safetensors that one kept.
     """
-    from evaluation.measured import measure_each
+    from evaluation.measured import measure_each, usual_size
     from evaluation.side_by_side import SideBySide, named
     from evaluation.sources import generated, open_images
     from gans._trained import open_gan
@@ -101,7 +101,7 @@ def compare(
     real = open_images(imageset, data=root, download=download).held_out_alone
     space = space_named(features, [real.labelled], runs, data=root, download=download, **network)
     drawing: dict[str, Any] = {"seed": seed, "data": root, "download": download}
-    sides = [generated(gan, n or max(2, len(real) // 2), name=name, **drawing) for name, gan in gans.items()]
+    sides = [generated(gan, n or usual_size(len(real)), name=name, **drawing) for name, gan in gans.items()]
     sides = [replace(side, trained=sides[0].trained) for side in sides]  # the same for all, so looked through once
     measured = measure_each(real, sides, space, n=n, seed=seed, runs=runs, say=say)
     found = SideBySide(gans, dict(zip(gans, measured, strict=True)))

@@ -138,12 +138,13 @@ def _opened(
     **decoding: Any,
 ) -> "tuple[Images, Images, Space]":
     """The images of both sides, and where they are compared."""
+    from evaluation.measured import usual_size
     from evaluation.sources import apart, open_images
 
     root = data.resolve()
     opening = {**decoding, "data": root, "download": download, "size": size, "seed": seed, "say": say}
     ones = open_images(real, **opening)
-    others = open_images(generated, **opening, count=n or max(2, len(ones) // 2))
+    others = open_images(generated, **opening, count=n or usual_size(len(ones)))
     ones, others = apart(ones, others, data=root, say=say)
     network: dict[str, Any] = {"weights": weights, "size": size, "normalize": normalize}
     labelled = [ones.labelled, others.labelled]

@@ -260,7 +260,12 @@ def _size(real: Images, generated: Images, asked: int | None) -> int:
         )
     if asked is not None and asked > most:
         raise UsageError(f"--n {asked} is more than the {most} images that the smaller side has.")
-    return asked or max(FEWEST, min(len(real) // 2, len(generated), MOST))
+    return asked or min(most, usual_size(len(real)))
+
+
+def usual_size(real: int) -> int:
+    """Images a side that leave as many real ones for the floor, up to 10,000."""
+    return max(FEWEST, min(real // 2, MOST))
 
 
 def _see(space: Space, images: Tensor, runs: Path | None) -> Seen:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from evaluation.measured import KEYS, measure_images
+from evaluation.measured import KEYS, measure_images, usual_size
 from evaluation.page import report
 from evaluation.sources import Images
 from evaluation.spaces import pixels
@@ -92,6 +92,11 @@ def test_with_fewer_real_images_the_floor_is_left_out_by_name(real, others):
     assert found.floor is None and found.plain()["floor"]["fid"] is None
     assert "floor of real against real: needs 200 real images; there are 160." in found.left_out
     assert all(row["floor"] == "-" for row in found.rows)
+
+
+@pytest.mark.parametrize("real, n", [(2, 2), (5, 2), (250, 125), (20_000, 10_000), (60_000, 10_000)])
+def test_as_many_are_compared_unasked_as_leave_a_floor_up_to_a_bound(real, n):
+    assert usual_size(real) == n
 
 
 def test_few_images_leave_measures_out_and_the_others_go_on(real, others):
