@@ -3,10 +3,12 @@
 import json
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import click
 import pytest
+import yaml
 
 import cli
 
@@ -72,6 +74,12 @@ def test_links_lead_somewhere(page):
     text = page.read_text(encoding="utf-8")
     local = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if not link.startswith("http")]
     assert all((page.parent / link).exists() for link in local)
+
+
+def test_the_citation_is_of_this_version():
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert (cited["version"], cited["license"]) == (project["version"], project["license"])
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
