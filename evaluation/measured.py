@@ -1,6 +1,5 @@
 """Real against generated images of any origin, by every measure, with the floor of real against real beside it."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,7 +9,7 @@ from typing import Any, Self
 
 from torch import Tensor
 
-from evaluation.sources import Images, Say
+from evaluation.sources import Images, Say, digests
 from evaluation.spaces import Seen, Space
 from lab.errors import UsageError, WorkbenchError
 from lab.files import without_nan
@@ -274,7 +273,7 @@ def _see(space: Space, images: Tensor, runs: Path | None) -> Seen:
 
 def _shared(real: Images, generated: Images, n: int) -> list[str]:
     """What is to be said if images of the two sides, of which n each are compared, are the same, bit for bit."""
-    ones, others = ([_digest(image) for image in side.images] for side in (real, generated))
+    ones, others = (digests(side.images) for side in (real, generated))
     if {*ones} == {*others}:
         all_of_them = n == len(ones) and Counter(ones) == Counter(others)
         meaning = "scores tell how alike random draws of them are, and nothing of a generator"
@@ -283,10 +282,6 @@ def _shared(real: Images, generated: Images, n: int) -> list[str]:
     known = {*ones}
     shared = sum(digest in known for digest in others)
     return [f"{shared} of {len(others)} images of {generated.name} are in {real.name}, too."] if shared else []
-
-
-def _digest(image: Tensor) -> bytes:
-    return hashlib.blake2b(image.contiguous().numpy().tobytes(), digest_size=16).digest()
 
 
 def _whole(found: Comparison) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Images by reference: a folder, a zip archive, an .npz, an image set, or a GAN, by folder or weights."""
 
+import hashlib
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -69,10 +70,16 @@ class Images:
         """Those that are held out from training, without those to train on."""
         if self.held_out is None:
             return self
-        kept, labels = slice(self.held_out), self.labels
-        labels = None if labels is None else labels[kept]
-        trained = self.images[self.held_out :]
-        return replace(self, images=self.images[kept], labels=labels, held_out=None, trained=trained)
+        return self._parted(slice(self.held_out), slice(self.held_out, None))
+
+    def without(self, known: Collection[bytes]) -> "Images":
+        """Those whose digests are none of the known ones, without the others, which they are held out from."""
+        new = torch.tensor([digest not in known for digest in digests(self.images)])
+        return self._parted(new, ~new)
+
+    def _parted(self, kept: "Tensor | slice", others: "Tensor | slice") -> "Images":
+        labels = None if self.labels is None else self.labels[kept]
+        return replace(self, images=self.images[kept], labels=labels, held_out=None, trained=self.images[others])
 
     def brought_to(self, wanted: tuple[int, ...], whose: str, say: Say) -> "Images":
         """The images in the channels and the size of `whose` images; `say` is told what was changed."""
@@ -140,24 +147,31 @@ def generated(
 
 
 def apart(one: Images, other: Images, *, data: Path, say: Say) -> tuple[Images, Images]:
-    """Both; where a GAN that learned the files of one made the other, of those the ones that it was not trained on.
+    """Both; where a GAN that learned files of one made the other, of those the ones that it was not trained on.
 
-    `say` is told of it.
+    They are known by their files where the GAN learned all of them, in whatever size; where files have come or gone
+    since then, by their pixels, in the size that it learned. `say` is told of it.
     """
-    return _held_out_from(one, other, data, say), _held_out_from(other, one, data, say)
+    return _not_learned(one, other, data, say), _not_learned(other, one, data, say)
 
 
-def _held_out_from(images: Images, made: Images, data: Path, say: Say) -> Images:
-    """The images; the held-out ones alone, where a GAN made the others that learned the same files."""
+def digests(images: Tensor) -> list[bytes]:
+    """Of each of some images of one shape, what tells it from all others."""
+    return [hashlib.blake2b(image.contiguous().numpy().tobytes(), digest_size=16).digest() for image in images]
+
+
+def _not_learned(images: Images, made: Images, data: Path, say: Say) -> Images:
+    """The images; where a GAN made the others that learned some of them, those that it did not."""
     if images.held_out is None or made.held_out is not None or images.imageset is None or made.imageset is None:
         return images
-    if not imagesets.same_files(images.imageset, made.imageset, data):
-        return images
-    kept = images.held_out_alone
-    say(
-        f"{images.name}: {len(kept)} of its {len(images)} images are taken, those held out from what {made.name} "
-        "learned."
-    )
+    if imagesets.same_files(images.imageset, made.imageset, data):
+        kept, which = images.held_out_alone, f"held out from what {made.name} learned"
+    else:
+        kept = images.without(set() if made.trained is None else {*digests(made.trained)})
+        if len(kept) == len(images):
+            return images
+        which = f"that {made.name} has not learned"
+    say(f"{images.name}: {len(kept)} of its {len(images)} images are taken, those {which}.")
     return kept
 
 

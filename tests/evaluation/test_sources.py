@@ -98,6 +98,20 @@ def test_of_other_images_than_a_gan_learned_all_are_left(random_images, tmp_path
     assert len(apart(mine, made, data=data, say=said.append)[0]) == 2 and len(said) == 1
 
 
+def test_of_a_folder_that_has_grown_the_images_that_a_gan_learned_are_left_out(random_images, tmp_path):
+    """Neither the held-out ones nor those that came later: they are known by their pixels."""
+    images, data, said = random_images(26), tmp_path / "data", []
+    write(images[:24], tmp_path / "mine")
+    made = made_by_one_that_learned(tmp_path / "mine", images.shape[2], tmp_path)
+    held = imagesets.load(made.imageset, "test", root=data).images
+    write(images, tmp_path / "mine")
+    mine = opened(tmp_path / "mine", tmp_path)
+    ones, others = apart(mine, made, data=data, say=said.append)
+    assert others is made and as_set(ones.images) == as_set(torch.cat([held, images[24:]]))
+    assert as_set(ones.trained) == as_set(made.trained)
+    assert said == [f"{mine.name}: 6 of its 26 images are taken, those that made has not learned."]
+
+
 def test_given_splits_and_image_sets_are_left_as_they_are(gan, folder_of, random_images, tmp_path):
     made = opened(folder_of(gan).path, tmp_path, count=4)
     digits, archive = opened("digits", tmp_path), Images("archive", random_images(4))
