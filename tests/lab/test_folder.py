@@ -187,7 +187,7 @@ def test_of_two_cells_whose_keys_begin_alike_neither_is_taken_for_the_other(tmp_
     assert one.folder_name == there.path.name and one.key != there.key
     with pytest.raises(WorkbenchError, match="is not the cell that upper-00000000 needs: remove it"):
         upper.needs  # noqa: B018
-    with pytest.raises(WorkbenchError, match="is the folder of another cell. Remove it"):
+    with pytest.raises(WorkbenchError, match=r"is the folder of another cell\. Remove it"):
         CellFolder.create(one, tmp_path, LOCAL)
 
 

@@ -62,6 +62,17 @@ def test_a_lock_left_by_a_dead_process_is_no_lock(tmp_path, monkeypatch):
     assert folder.done
 
 
+@pytest.mark.parametrize("told, kept", [({}, "onednn"), ({"products": "mkl"}, "mkl")])
+def test_the_library_of_products_is_what_the_work_says_and_else_what_this_process_asked(
+    tmp_path, monkeypatch, told, kept
+):
+    """A training goes on with that which it began with, whatever else this process takes."""
+    monkeypatch.setenv("SNNL_PRODUCTS", "onednn")
+    folder = CellFolder.create(CELL, tmp_path, LOCAL)
+    do(folder, monkeypatch, lambda cell: cell.note(**told))
+    assert folder.environment["products"] == kept
+
+
 def several(monkeypatch, rank):
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("RANK", str(rank))
