@@ -238,8 +238,8 @@ def test_a_removal_that_is_cut_off_leaves_nothing_that_counts_as_done(runs, monk
 def test_a_removal_that_is_cut_off_at_its_first_file_has_taken_the_mark_before(tmp_path, monkeypatch):
     """Whichever file the system names first."""
     alone, whole = (CellFolder.create(cell, tmp_path / "cells", {}) for cell in (OTHER, TRAIN))
-    for made in (alone, whole):
-        made.mark_done(2.0)
+    for cell in (alone, whole):
+        cell.mark_done(2.0)
     layout.mark(study(tmp_path, "s/one", TRAIN), {})
     for folder in (alone.path, tmp_path / "studies" / "s" / "one"):
         taken = removal.to_remove(Runs(tmp_path), [folder])
