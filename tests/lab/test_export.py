@@ -6,7 +6,9 @@ from making import made
 from lab.cells import layout
 from lab.cells.export import export
 from lab.cells.folder import CellFolder
+from lab.cells.kept import PNG
 from lab.cells.record import published_in
+from lab.errors import WorkbenchError
 from lab.files import write_json
 from lab.studying.collect import collect
 
@@ -75,3 +77,19 @@ def test_a_study_is_copied_after_its_cells(tmp_path, monkeypatch):
         export(folder, tmp_path / "kept")
     assert not layout.is_done(layout.study(tmp_path / "kept", "s", "one"))
     assert layout.is_done(export(folder, tmp_path / "kept"))
+
+
+@pytest.mark.parametrize("part", [slice(0, -1), slice(1, None), slice(0, 0)], ids=["end", "beginning", "all"])
+def test_a_picture_that_was_cut_off_is_not_exported_though_no_hash_of_it_is_known(tmp_path, part):
+    """As of cells that were finished before there were hashes."""
+    made = CellFolder.create(TRAIN, tmp_path / "runs" / "cells", {})
+    made.mark_done(1.0)
+    layout.mark(made.path, {name: value for name, value in layout.end_of(made.path).items() if name != "files"})
+    picture = made.path / "samples" / "grid.png"
+    picture.parent.mkdir()
+    whole = b"any".join(PNG)
+    picture.write_bytes(whole[part])
+    with pytest.raises(WorkbenchError, match=r"grid\.png is damaged: remove the cell's folder"):
+        export(made.path, tmp_path / "kept")
+    picture.write_bytes(whole)
+    assert layout.is_done(export(made.path, tmp_path / "kept"))
