@@ -136,6 +136,7 @@ def test_a_slot_has_the_same_threads_however_much_is_left(places):
 def test_the_section_for_reviewers_shows_what_was_recorded(tmp_path):
     folders = [finish(TRAIN, tmp_path)]
     facts = {"commit": "abc", "packages": {"torch": "2.9", "snnl-workbench": None}, "cores": 2, "precision": "bf16"}
+    facts |= {"started": "2026-01-02T03:04:05Z", "seed": 0}
     (folders[0].path / "environment.json").write_text(json.dumps(facts))
     counts = {"metric": "generator_parameters", "model": "dcgan", "value": 12.0}
     second = {**counts, "metric": "discriminator_parameters", "value": 34.0}
@@ -152,7 +153,8 @@ def test_the_section_for_reviewers_shows_what_was_recorded(tmp_path):
     assert "| dcgan | 12 | 34 | - |" in found["parameters"] and "| cnn | - | - | 5 |" in found["parameters"]
     assert "loss" not in found["parameters"]
     assert "| torch | 2.9 |" in found["environment"] and "| precision | bf16 |" in found["environment"]
-    assert "| 0 |" in found["cells"] and "1.5" in found["cells"]
+    assert "| 0 |" in found["cells"] and "1.5" in found["cells"] and "| 2026-01-02T03:04:05Z |" in found["cells"]
+    assert "started" not in found["environment"] and "seed" not in found["environment"], "they are a cell's own"
 
 
 def test_a_study_that_could_not_begin_leaves_nothing(places, monkeypatch):
