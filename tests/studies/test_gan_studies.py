@@ -175,8 +175,9 @@ def test_each_claim_on_orders_is_on_the_measures_and_the_space_that_it_names():
         for sign in [own[FID] if measure is FID else sign]
     ]
     claims = gan_architectures.claims(config(gan_architectures))
-    found = [round(claim.effect(build_table(rows)).value, 6) for claim in claims]
-    assert found == [1, 1, 1, 2, 2, -1, -1, -1, -2, -2]
+    found = [claim.effect(build_table(rows)) for claim in claims]
+    assert [round(one.value, 6) for one in found] == [1, 1, 1, 2, 2, -1, -1, -1, -2, -2]
+    assert {one.n for one in found} == {4}, "trainings, and not GANs, are drawn"
 
 
 def test_each_claim_on_the_objective_is_on_the_gan_the_measure_and_the_space_that_it_names():
