@@ -176,6 +176,15 @@ def test_as_many_images_are_spoilt_as_are_real(stage, fault):
     assert not same
 
 
+@pytest.mark.parametrize("fault, factor", [("shrunk", 0.6), ("widened", 1.4)])
+def test_a_spread_is_changed_about_the_mean_of_all_held_out_points(stage, fault, factor):
+    _, others = stage.order(0, "reported")
+    clean, center = stage.seen.features[others[:N]].double(), stage.seen.features.double().mean(0)
+    assert not torch.allclose(clean.mean(0), center, atol=1e-2)
+    found = measure_fault.spoilt(stage, others, fault, 0.4, 0).features.double()
+    assert torch.allclose(found - center, factor * (clean - center), atol=1e-4)
+
+
 def test_amounts_of_a_fault_are_paired_for_the_chance_in_it_is_the_same(stage):
     _, others = stage.order(0, "reported")
     clean = stage.seen.features[others[:N]]
