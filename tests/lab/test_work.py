@@ -11,7 +11,7 @@ import pytest
 from filelock import FileLock
 from making import LOCAL, do, made
 
-from lab.cells import work
+from lab.cells import environment, work
 from lab.cells.failure import Failure, failure_of, keep_failure
 from lab.cells.folder import CellFolder
 from lab.errors import WorkbenchError
@@ -71,6 +71,19 @@ def test_the_library_of_products_is_what_the_work_says_and_else_what_this_proces
     folder = CellFolder.create(CELL, tmp_path, LOCAL)
     do(folder, monkeypatch, lambda cell: cell.note(**told))
     assert folder.environment["products"] == kept
+
+
+@pytest.mark.parametrize(
+    "said, told",
+    [
+        ({"rev-parse": "1f", "status": ""}, {"commit": "1f", "dirty": False}),
+        ({"rev-parse": "1f", "status": " M lab/files.py"}, {"commit": "1f", "dirty": True}),
+        ({}, {"commit": None, "dirty": None}),
+    ],
+)
+def test_the_environment_tells_the_commit_and_whether_the_code_is_another(monkeypatch, said, told):
+    monkeypatch.setattr(environment, "_git", lambda command, *more: said.get(command))
+    assert environment.git_state.__wrapped__() == told
 
 
 def several(monkeypatch, rank):

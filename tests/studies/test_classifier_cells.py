@@ -65,7 +65,7 @@ def test_planning_needs_no_torch(python):
 def test_without_alpha_all_objectives_are_one_baseline(cell):
     base = cell()
     assert base.config.alpha == 0 and base.config.snnl_layers is None
-    assert "snnl_core" not in base.versions
+    assert "snnl_core" not in base.versions and "snnl_core" in cell(alpha=-0.01).versions
     for objective in ({"alpha": -0.0}, {"snnl_layers": ("fc1",)}, {"temperature": "learn"}, {"distance": "cosine"}):
         assert cell(**objective).key == base.key
     assert base.label == cell(alpha=-0.0).label == "classifier-cnn-digits-a0-s0"

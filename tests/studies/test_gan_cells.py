@@ -35,6 +35,15 @@ def test_the_number_of_processes_decides_the_result_but_defaults_leave_no_trace(
     assert len({key(), key(processes=2), key(compile=True)}) == 3
 
 
+@pytest.mark.parametrize(
+    "gan, settings, entangles",
+    [("dcgan", {}, False), ("dcgan", {"snnl_weight": 0.5}, True), ("snnl-gan", {}, True), ("wgan-gp", {}, False)],
+)
+def test_the_version_of_the_engine_decides_a_training_that_its_loss_is_part_of(tmp_path, gan, settings, entangles):
+    found = train_gan.cell(config(gan=gan, settings=settings), tmp_path).versions
+    assert {*found} == {"tasks/train-gan", f"gans/{gan}"} | ({"snnl_core"} if entangles else set())
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """A small training, done: its cell, and the folder of the cells."""
