@@ -316,6 +316,7 @@ def test_attacks_are_cells_of_their_own_and_change_nothing_of_the_others():
     assert [cell.key for cell in attacked_too[:3]] == [cell.key for cell in without] and len(attacked_too) == 6
     assert [cell.needs[0].key for cell in attacked_too[3:]] == [cell.needs[0].key for cell in without]
     assert [cell.config.bank for cell in attacked_too[3:]] == [2000] * 3
+    assert [cell.config.bank for cell in plan(attacks=("noise",), bank=600)[3:]] == [600] * 3, "no more than else"
     with pytest.raises(UsageError, match="digits has 500 images in its test split"):
         plan(attacks=("noise",), attacked=501)
 
