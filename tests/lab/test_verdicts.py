@@ -73,3 +73,16 @@ def test_effects_are_words():
 def test_verdicts_are_json():
     plain = judge(claim("exceeds", 0.1), Estimate(0.5, math.nan, math.nan, 1)).plain()
     assert json.loads(json.dumps(plain, allow_nan=False))["interval"] == [None, None]
+
+
+def test_a_verdict_in_json_has_its_claim_its_interval_and_its_margin_with_its_sign():
+    assert judge(claim("exceeds", -0.1), Estimate(0.5, 0.4, 0.6, 5)).plain() == {
+        "claim": "text",
+        "verdict": "supported",
+        "effect": 0.5,
+        "interval": [0.4, 0.6],
+        "n": 5,
+        "comparison": "a minus b",
+        "margin": -0.1,
+        "reason": "the whole interval lies above -0.1",
+    }
