@@ -91,10 +91,13 @@ def test_published_results_are_redrawn(redrawn, name):
     assert result["cells"]["failed"] == 0 and result["cells"]["cached"] == result["cells"]["total"]
     assert re.search(rf"\]\(\.\./results/studies/[a-z-]+/{name}\)", text), "its folder is linked"
     for verdict in result["verdicts"]:
+        effect = ""
         if verdict["effect"] is not None:  # something was measured
             low, high = verdict["interval"]
-            assert f"{verdict['effect']:+.3f} [{low:+.3f}, {high:+.3f}], n = {verdict['n']}" in text
+            effect = f"{verdict['effect']:+.3f} [{low:+.3f}, {high:+.3f}], n = {verdict['n']}"
+            assert effect in text
         assert verdict["verdict"] in text
+        assert any(effect in line and verdict["verdict"] in line for line in text.splitlines()), "side by side"
 
 
 def test_results_are_published():

@@ -78,7 +78,8 @@ def compare(one: Path, other: Path) -> Comparison:
 
 
 def _measures(first: "pd.DataFrame", second: "pd.DataFrame") -> Rows:
-    one, other = map(_ends, (first, second))
+    sized = any(map(_has_sizes, (first, second)))
+    one, other = (_ends(table, sized) for table in (first, second))
     rows: list[tuple[float, list[Entry]]] = []
     for key in one.keys() & other.keys():
         difference = float(other[key].mean() - one[key].mean())
@@ -88,11 +89,17 @@ def _measures(first: "pd.DataFrame", second: "pd.DataFrame") -> Rows:
     return [row for _, row in sorted(rows, key=lambda pair: (pair[0], str(pair[1][0])))]
 
 
-def _ends(table: "pd.DataFrame") -> "dict[Any, pd.Series[float]]":
-    """The values at the last step of each measure, or of all where it knows of no step."""
-    filled = table.assign(step=table["step"].fillna(-1))
-    last = filled.groupby(MEASURED)["step"].transform("max")
-    return {key: rows["value"] for key, rows in filled[filled["step"] == last].groupby(MEASURED)}
+def _has_sizes(table: "pd.DataFrame") -> bool:
+    """Whether anything was measured of several numbers of images, each of which is a measure of its own then."""
+    return bool(table.duplicated([*MEASURED, "seed", "step"]).any())
+
+
+def _ends(table: "pd.DataFrame", sized: bool) -> "dict[Any, pd.Series[float]]":
+    """The values at the last step of each measure, or of all where it knows of no step; `sized`: n tells them apart."""
+    sizes = table["n"].map(lambda n: f"n = {n:g}" if sized and not math.isnan(n) else "")
+    filled, measured = table.assign(step=table["step"].fillna(-1), size=sizes), [*MEASURED, "size"]
+    last = filled.groupby(measured)["step"].transform("max")
+    return {key: rows["value"] for key, rows in filled[filled["step"] == last].groupby(measured)}
 
 
 def _said(found: Verdict | None) -> str:

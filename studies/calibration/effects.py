@@ -33,7 +33,7 @@ def predicted(table: "pd.DataFrame", setting: str, space: str, metric: str) -> "
 
 def separation(table: "pd.DataFrame", setting: str, without: str) -> Estimate | None:
     """The gain in AUROC of the claim's score, mean over the foreign sets, paired by seed."""
-    means = (detected(table, one).groupby("seed")["value"].mean() for one in (setting, without))
+    means = (_mean_over_sets(detected(table, one)) for one in (setting, without))
     return paired_by_seed(*means, within=OF_SHARES)
 
 
@@ -42,10 +42,14 @@ def credibility_gap(table: "pd.DataFrame", setting: str, without: str) -> Estima
 
     def gap(one: str) -> "pd.Series[float]":
         rows = credibility(table, one)
-        outside = rows[rows["group"] != ""].groupby("seed")["value"].mean()
-        return by_seed(rows[rows["group"] == ""]) - outside
+        return by_seed(rows[rows["group"] == ""]) - _mean_over_sets(rows[rows["group"] != ""])
 
     return paired_by_seed(gap(setting), gap(without), within=(-2.0, 2.0))
+
+
+def _mean_over_sets(rows: "pd.DataFrame") -> "pd.Series[float]":
+    """The mean over the foreign sets, by seed; no number of a seed that lacks one of them."""
+    return rows.pivot(index="seed", columns="group", values="value").mean(axis=1, skipna=False)
 
 
 def neighbours_shortfall(table: "pd.DataFrame", setting: str) -> Estimate | None:

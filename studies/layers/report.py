@@ -91,7 +91,7 @@ def rise_of_the_hidden(table: "pd.DataFrame", classifier: str, setting: str, wit
     if not hidden:
         return None
     ends = ([last_by_seed(scores(table, classifier, one, layer)) for layer in hidden] for one in (setting, without))
-    after, before = (pd.concat(found, axis=1).mean(axis=1) for found in ends)
+    after, before = (pd.concat(found, axis=1).mean(axis=1, skipna=False) for found in ends)
     return paired_by_seed(after, before, within=OF_SHARES)
 
 

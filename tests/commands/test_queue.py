@@ -1,17 +1,21 @@
 """What is asked after Ctrl-C of cells that wait in a queue, or are done on other machines."""
 
+import json
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import click
 import pytest
 
 from commands import tune
-from commands._queue import asking
+from commands._queue import asking, print_queued
 from lab.cells import layout
+from lab.cells.failure import Failure
 from lab.interrupts import Interrupted
 from lab.running import slurm
 from lab.running.place import SLOTS, Place
+from lab.running.schedule import Outcome
 from lab.running.slurm import Job
 
 CELLS = [Path("one"), Path("two")]
@@ -82,3 +86,14 @@ def test_nobody_is_asked_of_what_is_not_there_or_who_is_not(cancelled, monkeypat
     interrupted(**given)
     said = capsys.readouterr().err
     assert not cancelled and (said.startswith(told) if told else not said)
+
+
+@pytest.mark.parametrize("failed, code", [({}, 0), ({Path("bad"): Failure("error", "sbatch says: no")}, 3)])
+def test_what_is_left_in_the_queue_is_printed_and_who_was_refused_ends_with_3(capsys, failed, code):
+    with pytest.raises(SystemExit) if code else nullcontext() as end:
+        print_queued("x", Path("runs/studies/x/my 1f"), Outcome(left=CELLS, broken=failed), as_json=True)
+    assert (end.value.code if end else 0) == code
+    out, err = capsys.readouterr()
+    assert json.loads(out) == {"folder": "runs/studies/x/my 1f", "queued": ["one", "two"], "failed": len(failed)}
+    assert ("failed: bad: sbatch says: no\n" in err) == bool(failed) and "In Slurm's queue: 2 cells of x." in err
+    assert "snnl runs cancel 'runs/studies/x/my 1f'" in err

@@ -10,6 +10,8 @@ from making import made
 
 from commands import runs, tune
 from lab.cells.folder import CellFolder
+from lab.errors import WorkbenchError
+from lab.running.slurm import Job
 
 
 def test_exported_results_are_redrawn_without_the_runs(study, snnl, tmp_path):
@@ -65,6 +67,19 @@ def test_who_breaks_off_at_the_question_is_told_that_nothing_was_removed(monkeyp
             runs.command.main(["remove", str(folder), "--runs", str(tmp_path / "runs")], standalone_mode=False)
         assert end.value.code == 130 and folder.exists()
         assert capsys.readouterr().err.splitlines()[-1] == "Nothing was removed."
+
+
+def test_what_waits_in_slurms_queue_is_not_removed(monkeypatch, tmp_path):
+    folder = CellFolder.create(made(), tmp_path / "my runs" / "cells", {}).path
+    queue = {folder: Job("7", "PENDING", "Priority")}
+    monkeypatch.setattr("lab.running.slurm.live", lambda cells: {cell: queue[cell] for cell in cells if cell in queue})
+    asked = ["remove", str(folder), "--runs", str(tmp_path / "my runs"), "--yes"]
+    with pytest.raises(WorkbenchError, match=r"is in Slurm's queue \(job 7\): snnl runs cancel '.*my runs.*' first"):
+        runs.command.main(asked, standalone_mode=False)
+    assert folder.exists()
+    queue.clear()
+    runs.command.main(asked, standalone_mode=False)
+    assert not folder.exists()
 
 
 def test_what_takes_searches_says_so_and_what_does_not_know_all_of_them_does():

@@ -87,8 +87,12 @@ def test_other_bytes_than_the_published_ones_are_refused(tmp_path):
 def test_the_published_digest_is_that_of_images_and_labels(tmp_path, monkeypatch):
     images, labels = write_mnist_like(tmp_path / "MNIST" / "raw")
     known = _torchvision.digest(imagesets.ImageSet(images, labels))
+    assert known == hashlib.sha256(images.numpy().tobytes() + labels.numpy().tobytes()).hexdigest()
     monkeypatch.setattr(mnist, "SHA256", {"test": known})
     assert len(imagesets.load("mnist", "test", root=tmp_path, download=False)) == 12
+    write_idx(tmp_path / "MNIST" / "raw" / "t10k-labels-idx1-ubyte", np.arange(1, 13) % 10)
+    with pytest.raises(WorkbenchError, match="not the published ones"):
+        imagesets.load("mnist", "test", root=tmp_path, download=False)
 
 
 @pytest.mark.parametrize("name", ["mnist", "fashion-mnist", "kmnist", "cifar10", "svhn", "notmnist"])
@@ -115,6 +119,7 @@ def test_reading_takes_no_lock(tmp_path):
 @pytest.mark.parametrize("name, maker", [("mnist", "MNIST"), ("svhn", "SVHN"), ("cifar10", "CIFAR10")])
 def test_a_broken_download_leaves_nothing_behind(tmp_path, monkeypatch, name, maker):
     def breaks(self):
+        assert socket.getdefaulttimeout() == 60, "torchvision itself would wait for ever"
         Path(self.root, "half-a-file").write_bytes(b"half")
         raise RuntimeError("connection lost\nsecond line")
 

@@ -95,6 +95,34 @@ def test_a_torn_save_leaves_the_checkpoints_before_it_and_is_cleared_by_the_next
     assert names(tmp_path) == ["step-00000002", "step-00000003"]
 
 
+def test_every_file_is_on_the_disk_before_the_folder_has_its_name_and_then_the_name_is(tmp_path, monkeypatch):
+    rename, synced, before, folder = Path.rename, [], [], tmp_path / "checkpoints"
+
+    def named(aside, target):
+        before.extend((path.name, path.stat().st_ino in synced) for path in sorted(aside.iterdir()))
+        synced.clear()
+        return rename(aside, target)
+
+    monkeypatch.setattr(os, "fsync", lambda number: synced.append(os.fstat(number).st_ino))
+    monkeypatch.setattr(Path, "rename", named)
+    save(folder, 1)
+    assert before == [("losses", True), ("state.json", True), ("weights", True)]
+    assert synced == [folder.stat().st_ino]
+
+
+def test_a_removal_that_is_cut_off_leaves_nothing_that_is_taken_for_a_damaged_checkpoint(tmp_path, monkeypatch):
+    save(tmp_path, 1, 2)
+
+    def dies(path, ignore_errors=False):
+        if not ignore_errors:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("shutil.rmtree", dies)
+        save(tmp_path, 3)
+    assert [path.name for path in checkpoint.newest_first(tmp_path)] == ["step-00000003", "step-00000002"]
+
+
 def test_a_full_disk_leaves_the_checkpoints_before_it_and_no_scrap(tmp_path, monkeypatch):
     save(tmp_path, 1, 2)
 

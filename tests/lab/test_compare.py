@@ -46,6 +46,18 @@ def test_the_last_steps_are_beside_one_another_the_largest_difference_first(runs
     assert found.measures[1][3] == pytest.approx(0.1)
 
 
+def test_one_measure_of_several_numbers_of_images_is_compared_at_each():
+    """As the study of measures has it: a mean over them would be no measurement."""
+    drawn = [{"metric": "power", "n": n, "value": value} for n, value in ((50, 0.25), (150, 0.75))]
+    size = {"metric": "parameters", "value": 5.0}
+    rows = compare._measures(table(*drawn, size), table({**drawn[0], "value": 0.5}, drawn[1], size))
+    assert [(row[0], row[1].value, row[3]) for row in rows] == [
+        ("gan dcgan power n = 50", 0.25, 0.25),
+        ("gan dcgan parameters", 5.0, 0.0),
+        ("gan dcgan power n = 150", 0.75, 0.0),
+    ]
+
+
 def test_claims_are_paired_by_their_text(runs):
     found = compare.compare(runs / "one", runs / "two")
     verdicts, _ = (section.items[0] for section in found.report("one", "two").sections)

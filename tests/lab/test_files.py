@@ -10,7 +10,16 @@ import numpy as np
 import pytest
 
 from lab.errors import WorkbenchError
-from lab.files import atomic_write, explaining, read_arrays, remove_leftovers, replacing, write_arrays, write_json
+from lab.files import (
+    atomic_write,
+    explaining,
+    from_json,
+    read_arrays,
+    remove_leftovers,
+    replacing,
+    write_arrays,
+    write_json,
+)
 
 
 def test_a_failed_write_keeps_the_old_file_and_leaves_nothing(tmp_path):
@@ -54,10 +63,19 @@ def test_text_and_bytes(tmp_path):
 
 
 def test_json_has_no_nan(tmp_path):
-    write_json(tmp_path / "file", {"b": [math.nan, 1.5], "a": math.inf})
+    write_json(tmp_path / "file", {"b": [math.nan, 1.5], "a": math.inf, "c": ({"d": -math.inf}, math.nan)})
     text = (tmp_path / "file").read_text()
-    assert json.loads(text, parse_constant=pytest.fail) == {"a": None, "b": [None, 1.5]}
+    assert json.loads(text, parse_constant=pytest.fail) == {"a": None, "b": [None, 1.5], "c": [{"d": None}, None]}
     assert text.index('"a"') < text.index('"b"')
+
+
+@pytest.mark.parametrize("opens, closes", [('{"a": ', "}"), ("[", "]")])
+def test_json_that_is_nested_more_deeply_than_ours_is_refused(opens, closes):
+    """Long before Python's own depth ends, where whoever walks through it would break off."""
+    nested = {depth: f'{{"x": {opens * depth}1{closes * depth}}}' for depth in (20, 40)}
+    assert from_json(nested[20]) == json.loads(nested[20]) and json.loads(nested[40])
+    with pytest.raises(ValueError, match="nested too deeply"):
+        from_json(nested[40])
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from making import LOCAL, do, made
 
 from lab import registry
-from lab.cells import layout, work
+from lab.cells import cell, layout, record, work
 from lab.cells.events import last_progress
 from lab.cells.failure import Failure
 from lab.cells.folder import CellFolder
@@ -73,6 +73,20 @@ def test_done_is_written_last_and_only_after_success(tmp_path, monkeypatch):
     assert folder.done and folder.failure is None
     assert folder.environment["seed"] == 3
     assert folder.environment["packages"]["torch"]
+
+
+def test_rows_are_on_the_disk_before_the_cell_is_marked_as_done(tmp_path, monkeypatch):
+    """Else a power cut may leave the mark without the rows, which were appended one by one."""
+    folder, synced = CellFolder.create(CELL, tmp_path, LOCAL), []
+
+    def sync(number):
+        found = os.fstat(number)
+        synced.append((found.st_ino, found.st_size, folder.done))
+
+    monkeypatch.setattr(os, "fsync", sync)
+    do(folder, monkeypatch, lambda cell: cell.row(metric="m", value=1.0))
+    rows = (folder.path / "rows.jsonl").stat()
+    assert rows.st_size and (rows.st_ino, rows.st_size, False) in synced
 
 
 def test_other_folders_are_refused(tmp_path):
@@ -151,6 +165,30 @@ def test_a_need_that_is_another_cell_is_refused(tmp_path):
     (needed.path / layout.CONFIG).write_text(json.dumps(forged))
     with pytest.raises(WorkbenchError, match="was edited"):
         folder.needs  # noqa: B018
+
+
+def test_needs_that_bear_another_name_than_their_keys_are_refused(tmp_path):
+    """The seal of a stranger's record vouches for nothing."""
+    folder = CellFolder.create(made("measure", "upper", needs=(CELL,)), tmp_path, LOCAL)
+    forged = {**folder.record, "needs_folders": ["name-01234567"]}
+    forged["seal"] = content_hash([forged[name] for name in SEALED])
+    (folder.path / layout.CONFIG).write_text(json.dumps(forged))
+    with pytest.raises(WorkbenchError, match="was edited"):
+        CellFolder(folder.path)
+
+
+def test_of_two_cells_whose_keys_begin_alike_neither_is_taken_for_the_other(tmp_path, monkeypatch):
+    """Their folders have one name, of which a key gives 8 of its 16 digits."""
+    for module in (cell, record):
+        monkeypatch.setattr(module, "content_hash", lambda value: "0" * 8 + content_hash(value)[8:])
+    one, other = (made("train", "name", {"seed": seed}) for seed in (3, 4))
+    upper = CellFolder.create(made("measure", "upper", needs=(one,)), tmp_path, LOCAL)
+    there = CellFolder.create(other, tmp_path, LOCAL)
+    assert one.folder_name == there.path.name and one.key != there.key
+    with pytest.raises(WorkbenchError, match="is not the cell that upper-00000000 needs: remove it"):
+        upper.needs  # noqa: B018
+    with pytest.raises(WorkbenchError, match=r"is the folder of another cell\. Remove it"):
+        CellFolder.create(one, tmp_path, LOCAL)
 
 
 def test_another_version_of_the_code_does_not_do_what_was_planned(tmp_path):

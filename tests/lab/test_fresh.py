@@ -90,6 +90,22 @@ def test_a_cell_that_a_study_of_another_command_waits_for_is_kept(tmp_path, at_w
         assert path.exists() == at_work
 
 
+@pytest.mark.parametrize("queued", [True, False])
+@pytest.mark.parametrize("kind, mark", [("studies", layout.PLAN), ("searches", layout.SEARCH)])
+def test_a_study_or_search_whose_cells_wait_in_a_queue_is_kept(tmp_path, kind, mark, queued):
+    """They are done without the command that was broken off, and found by this folder."""
+    folder = tmp_path / kind / "toy" / "0123abcd"
+    with pytest.raises(KeyboardInterrupt), dropped_if_bare([folder]):
+        cell = CellFolder.create(CELL, layout.cells(tmp_path), LOCAL).path
+        folder.mkdir(parents=True)
+        write_json(folder / layout.CONFIG, {})
+        write_json(folder / mark, {"study": "toy", "cells": [CELL.folder_name]})
+        if queued:
+            (cell / layout.JOB).touch()
+        raise KeyboardInterrupt
+    assert folder.exists() == queued
+
+
 def test_all_that_went_well_is_kept(tmp_path):
     with dropped_if_bare([tmp_path / CELL.folder_name]):
         CellFolder.create(CELL, tmp_path, LOCAL)

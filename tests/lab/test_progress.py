@@ -21,14 +21,23 @@ def test_durations(seconds, words):
     assert duration(seconds) == words
 
 
+def line_with(words, capsys):
+    """The first line that is drawn with some words, however late its thread comes to it."""
+    said, deadline = "", time.monotonic() + 60
+    while not (found := [line for line in said.splitlines(keepends=True) if words in line and line.endswith("\n")]):
+        assert time.monotonic() < deadline, said
+        time.sleep(0.01)
+        said += capsys.readouterr().err
+    return found[0].removesuffix("\n")
+
+
 def test_lines_tell_what_runs_how_fast_and_how_long_still(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(progress, "LINE_SECONDS", 0.05)
     folder = CellFolder.create(Cell("train-gan", "gan-x", Config()), tmp_path, {})
     with Display({folder.path: 10.0}, jobs=1) as display:
         display.started(folder)
         folder.event("progress", done=2, total=4, text="2 of 4 kimg, 800 images/s")
-        time.sleep(0.2)
-    line = capsys.readouterr().err.splitlines()[-1]
+        line = line_with("gan-x: 2 of 4", capsys)
     assert "50%" in line and "left" in line and "gan-x: 2 of 4 kimg, 800 images/s" in line
 
 
@@ -62,8 +71,7 @@ def test_what_is_left_is_the_guess_at_first_then_goes_by_the_pace_and_is_never_n
     folder.event("progress", **told)
     with Display({folder.path: 10.0}, jobs=1) as display:
         display.started(folder)
-        time.sleep(0.2)
-    assert capsys.readouterr().err.splitlines()[-1] == line
+        assert line_with("gan-x", capsys) == line
 
 
 def test_items_are_given_as_they_come_with_a_line_now_and_then(monkeypatch, capsys):

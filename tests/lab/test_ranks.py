@@ -64,9 +64,10 @@ def test_points_and_columns_that_lack_values_are_left_out():
     assert agreement(values.iloc[:1]) is None and agreement(pd.DataFrame()) is None
 
 
-def test_of_one_run_there_is_no_interval():
-    estimate = agreement(points(runs=1)).estimate("a", "b")
-    assert math.isnan(estimate.low) and estimate.n == 1
+@pytest.mark.parametrize("runs", [1, 2])
+def test_of_few_runs_there_is_no_interval(runs):
+    estimate = agreement(points(runs=runs)).estimate("a", "b")
+    assert math.isnan(estimate.low) and math.isnan(estimate.high) and estimate.n == runs
 
 
 def series(*values):

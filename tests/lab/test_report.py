@@ -1,5 +1,6 @@
 """The page that a report becomes."""
 
+import json
 from html.parser import HTMLParser
 
 import numpy as np
@@ -15,11 +16,12 @@ from lab.reporting.tables import Column, Table
 class Page(HTMLParser):
     def __init__(self, text):
         super().__init__()
-        self.tags, self.links, self.texts = [], [], []
+        self.tags, self.links, self.texts, self.attributes = [], [], [], []
         self.feed(text)
 
     def handle_starttag(self, tag, attributes):
         self.tags.append(tag)
+        self.attributes.append(dict(attributes))
         self.links += [value for name, value in attributes if name in {"src", "href"}]
 
     def handle_data(self, data):
@@ -33,6 +35,14 @@ def test_names_are_text_and_nothing_comes_from_outside(report, hostile, tmp_path
     assert not any("49" in text for text in page.texts if "{" not in text)
     assert page.links and all(link.startswith(("data:image/png", "#", "figures/", "tables/")) for link in page.links)
     assert page.tags.count("img") == 1 and page.tags.count("svg") == 2, "the second has the letters"
+
+
+def test_names_of_pictures_are_read_as_they_were_written_and_a_browser_fetches_nothing(report, hostile, tmp_path):
+    page = Page(write_report(*report, tmp_path).read_text(encoding="utf-8"))
+    told = [json.loads(found["data-names"]) for found in page.attributes if "data-names" in found]
+    assert told == [[hostile]]
+    (policy,) = (found["content"] for found in page.attributes if found.get("http-equiv") == "Content-Security-Policy")
+    assert policy.startswith("default-src 'none'; img-src data:;")
 
 
 def test_files_beside_the_page_are_linked(report, tmp_path):

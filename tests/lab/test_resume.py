@@ -3,6 +3,7 @@
 import pickle
 import shutil
 
+import pytest
 from making import made
 
 from lab.cells.folder import CellFolder
@@ -49,3 +50,30 @@ def test_another_arithmetic_is_not_gone_on_from(tmp_path):
     checkpoint.save(shorter.path / "checkpoints", 7, shorter.key, Arithmetic("cpu", "bf16"), FILES)
     assert resume.find_start(longer, {}, 10, ["kimg"], Arithmetic("cpu", "float32")) is None
     assert resume.find_start(longer, {}, 10, ["kimg"], Arithmetic("cpu", "bf16")).source.key == shorter.key
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"task": "tune"},
+        {"data": "others"},
+        {"versions": {"gans/x": 2}},
+        {"processes": 2},
+        {"needs": (made("guide", "guide"),)},
+        {"config": {"seed": 1}},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_a_cell_that_differs_in_more_than_its_length_is_not_gone_on_from(tmp_path, change):
+    def cell(kimg, task="train", config=None, **more):
+        settings = {"kimg": kimg, **(config or {})}
+        own = {"versions": {"gans/x": 1}, "data": "images", **more}
+        return CellFolder.create(made(task, f"{kimg}", settings, **own), tmp_path, {"data": "", "download": False})
+
+    how, longer = Arithmetic("cpu", "bf16"), cell(2)
+    other = cell(1, **change)
+    checkpoint.save(other.path / "checkpoints", 7, other.key, how, FILES)
+    assert resume.find_start(longer, {}, 10, ["kimg"], how) is None
+    alike = cell(1)
+    checkpoint.save(alike.path / "checkpoints", 7, alike.key, how, FILES)
+    assert resume.find_start(longer, {}, 10, ["kimg"], how).source.key == alike.key

@@ -235,6 +235,24 @@ def test_a_removal_that_is_cut_off_leaves_nothing_that_counts_as_done(runs, monk
     assert not Runs(runs).all
 
 
+def test_a_removal_that_is_cut_off_at_its_first_file_has_taken_the_mark_before(tmp_path, monkeypatch):
+    """Whichever file the system names first."""
+    alone, whole = (CellFolder.create(cell, tmp_path / "cells", {}) for cell in (OTHER, TRAIN))
+    for cell in (alone, whole):
+        cell.mark_done(2.0)
+    layout.mark(study(tmp_path, "s/one", TRAIN), {})
+    for folder in (alone.path, tmp_path / "studies" / "s" / "one"):
+        taken = removal.to_remove(Runs(tmp_path), [folder])
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr("lab.files.remove", lambda path: raises(KeyboardInterrupt))
+            removal.remove(tmp_path, taken)
+        assert not layout.is_done(folder) and [*folder.iterdir()]
+
+
+def raises(error):
+    raise error
+
+
 def test_a_single_finished_cell_is_exported_without_weights(runs, tmp_path):
     folder = place(runs, TRAIN)
     for name in (

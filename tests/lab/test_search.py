@@ -105,6 +105,11 @@ def test_a_search_is_known_kept_without_weights_and_removed_with_its_cells(tmp_p
     assert {run.kind for run in to_remove(runs, [found.folder])} == {"search", "cell"}
 
 
+def test_of_equal_scores_the_first_is_the_best():
+    trials = [search.Trial(number, {"x": number}, score) for number, score in enumerate((0.2, 0.7, 0.1, 0.7))]
+    assert search.Found("parabola", Path("here"), trials).best.number == 1
+
+
 WORDS = {"kind": ("good", "bad"), "seed": ("3", "1", "2")}
 
 

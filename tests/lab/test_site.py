@@ -1,5 +1,6 @@
 """The page that leads to reports: claims, filters and cards; every name is text."""
 
+import json
 from html.parser import HTMLParser
 
 from lab.reporting.statistics import Estimate
@@ -10,11 +11,12 @@ from lab.studying.site import Entry, finished, write_index
 class Page(HTMLParser):
     def __init__(self, text):
         super().__init__()
-        self.tags, self.texts = [], []
+        self.tags, self.texts, self.attributes = [], [], []
         self.feed(text)
 
     def handle_starttag(self, tag, attributes):
         self.tags.append(tag)
+        self.attributes.append(dict(attributes))
 
     def handle_data(self, data):
         self.texts.append(data)
@@ -32,6 +34,11 @@ def test_names_are_text(hostile, tmp_path):
     found = Page(page.read_text(encoding="utf-8"))
     assert found.tags.count("script") == 1 and sum(hostile in text for text in found.texts) >= 8
     assert not any("49" in text for text in found.texts if "{" not in text)
+    (card,) = (one for one in found.attributes if "data-study" in one)
+    facts = [json.loads(card[f"data-{name}"]) for name in ("study", "images", "verdict")]
+    assert facts == [[hostile], [hostile], ["supported"]]
+    (policy,) = (one["content"] for one in found.attributes if one.get("http-equiv") == "Content-Security-Policy")
+    assert policy.startswith("default-src 'none'; img-src 'self' file: data:;")
 
 
 def test_what_stands_for_and_against_a_claim_is_beside_it(tmp_path):

@@ -15,7 +15,7 @@ from lab.running import schedule, silence, slurm
 from lab.running.executors import slurm as executor
 from lab.running.executors.slurm import Executor
 from lab.running.progress import Display
-from lab.running.sbatch import Asked
+from lab.running.sbatch import Asked, job_options, write_script
 from lab.running.slurm import Job
 
 LOCAL = {"data": "data", "download": False}
@@ -353,6 +353,34 @@ def test_a_job_whose_time_is_over_begins_again_if_it_has_come_on(tmp_path, monke
     with pytest.raises(Interrupted), slurm.requeued(folder.path):
         raise Interrupted()  # someone has cancelled it
     assert len(said) == requeued
+
+
+@pytest.mark.parametrize("processes, tasks, to", [(1, "--ntasks=1", "B:"), (3, "--ntasks=3", "")])
+def test_a_job_says_what_it_waits_for_how_it_is_told_to_save_and_that_it_may_begin_again(
+    tmp_path, processes, tasks, to
+):
+    (folder,) = create([cell("together", processes=processes)], tmp_path / "100%")
+    path = folder.path.resolve()
+    own = ["--parsable", f"--job-name={path.name}", f"--output={tmp_path}/100%%/cells/{path.name}/log.txt"]
+    own += ["--open-mode=append", "--requeue", tasks, f"--signal={to}USR1@60"]
+    assert job_options(folder, []) == own
+    waits = ["--dependency=afterok:7:8", "--kill-on-invalid-dep=yes"]
+    assert job_options(folder, iter("78")) == own + waits
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_jobs_script_forgets_the_submitting_shell_before_its_setup_and_its_work_comes_last(tmp_path, processes):
+    (folder,) = create([cell("together", processes=processes)], tmp_path)
+    first, unset, setup, *more, work = write_script(folder, ["module load x"]).read_text().splitlines()
+    assert (first, setup) == ("#!/bin/bash", "module load x")
+    names = {"OMP_NUM_THREADS", "MKL_NUM_THREADS", "RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
+    assert unset.split()[0] == "unset" and names <= {*unset.split()}
+    assert f"cell --quiet {folder.path.resolve()}" in work
+    if processes == 1:
+        assert not more and work.startswith("exec ")
+    else:
+        assert work.startswith("srun --kill-on-bad-exit=1 bash -c ") and 'export RANK="$SLURM_PROCID"' in work
+        assert any("MASTER_ADDR=" in line for line in more)
 
 
 def test_options_are_passed_on_as_they_are_and_those_of_a_task_and_of_the_command_come_last(tmp_path):

@@ -7,7 +7,7 @@ from typing import ClassVar
 import pytest
 from making import made
 
-from lab import machine
+from lab import locks, machine
 from lab.cells import layout
 from lab.cells.failure import Failure, keep_failure
 from lab.cells.folder import CellFolder
@@ -22,7 +22,7 @@ from lab.reporting.report import Report
 from lab.running import schedule
 from lab.running.schedule import Outcome
 from lab.studying import study
-from lab.studying.plan import Plan, Planned, plan_study
+from lab.studying.plan import Plan, Planned, plan_cells, plan_study
 
 TRAIN = made("train", "train", {"seed": 0, "precision": "bf16", "device": "auto"}, cost=10)
 MEASURE = made("measure", "measure", {"n": 1}, needs=(TRAIN,), cost=2)
@@ -99,6 +99,25 @@ def test_a_published_training_has_no_weights_to_measure(places):
     assert states(runs, published=True) == {"train": "to do", "measure": "to do"}
 
 
+def test_what_a_published_cell_needs_that_is_measured_anew_is_done_anew_too(places):
+    """Down to the first of a chain: what ships has no weights."""
+    runs, results = places
+    embed = made("embed", "embed", needs=(MEASURE,))
+    finish(TRAIN, results), finish(MEASURE, results)
+    plan = plan_cells("x", Settings(), [embed], runs, published=True)
+    assert [(one.cell.label, one.state) for one in plan.cells] == [
+        ("train", "to do"),
+        ("measure", "to do"),
+        ("embed", "to do"),
+    ]
+
+
+def test_other_settings_are_another_study_though_its_cells_are_the_same(places):
+    cells = [Planned(MEASURE, "to do")]
+    folders = [Plan("x", settings, places[0], cells).folder for settings in (Settings(), Settings(device="cpu"))]
+    assert folders[0] != folders[1] and folders[0] == Plan("x", Settings(device="auto"), places[0], cells).folder
+
+
 def test_slots(places):
     runs, _ = places
     plan = plan_study("x", Settings(), DATA, runs)
@@ -136,6 +155,7 @@ def test_a_slot_has_the_same_threads_however_much_is_left(places):
 def test_the_section_for_reviewers_shows_what_was_recorded(tmp_path):
     folders = [finish(TRAIN, tmp_path)]
     facts = {"commit": "abc", "packages": {"torch": "2.9", "snnl-workbench": None}, "cores": 2, "precision": "bf16"}
+    facts |= {"started": "2026-01-02T03:04:05Z", "seed": 0}
     (folders[0].path / "environment.json").write_text(json.dumps(facts))
     counts = {"metric": "generator_parameters", "model": "dcgan", "value": 12.0}
     second = {**counts, "metric": "discriminator_parameters", "value": 34.0}
@@ -152,7 +172,8 @@ def test_the_section_for_reviewers_shows_what_was_recorded(tmp_path):
     assert "| dcgan | 12 | 34 | - |" in found["parameters"] and "| cnn | - | - | 5 |" in found["parameters"]
     assert "loss" not in found["parameters"]
     assert "| torch | 2.9 |" in found["environment"] and "| precision | bf16 |" in found["environment"]
-    assert "| 0 |" in found["cells"] and "1.5" in found["cells"]
+    assert "| 0 |" in found["cells"] and "1.5" in found["cells"] and "| 2026-01-02T03:04:05Z |" in found["cells"]
+    assert "started" not in found["environment"] and "seed" not in found["environment"], "they are a cell's own"
 
 
 def test_a_study_that_could_not_begin_leaves_nothing(places, monkeypatch):
@@ -163,6 +184,42 @@ def test_a_study_that_could_not_begin_leaves_nothing(places, monkeypatch):
     with pytest.raises(WorkbenchError, match="no data"):
         study.run_study(plan, local={}, progress=False)
     assert not runs.exists()
+
+
+def test_a_study_of_which_some_is_there_has_its_report_though_all_that_was_left_failed(places, monkeypatch):
+    """And it teaches nothing of how long a study takes beside its cells."""
+    runs, _ = places
+    finish(TRAIN, runs)
+    plan, reason, learned = plan_study("x", Settings(), DATA, runs), Failure("error", "no data"), []
+    monkeypatch.setattr(schedule, "do", lambda folders, *_, **__: Outcome(broken={one.path: reason for one in folders}))
+    result = study.run_study(plan, local={}, progress=False)
+    assert result.cells == {"total": 2, "run": 0, "cached": 1, "failed": 1} and result.report.exists()
+    assert not (plan.folder / "DONE").exists()
+    other = made("train", "other", {"seed": 1})
+    monkeypatch.setattr(study.timing, "learn", lambda runs, done, beside=None: learned.append(beside))
+    outcome = Outcome(
+        done=[layout.cell(runs, other.folder_name)], broken={layout.cell(runs, MEASURE.folder_name): reason}
+    )
+    monkeypatch.setattr(schedule, "do", lambda folders, *_, **__: (finish(other, runs), outcome)[1])
+    study.run_study(plan_cells("x", Settings(), [MEASURE, other], runs), local={}, progress=False)
+    assert learned == [None]
+
+
+def test_a_report_is_drawn_by_who_holds_the_folder_and_without_what_killed_ones_left(places, monkeypatch):
+    runs, _ = places
+    finish(TRAIN, runs), finish(MEASURE, runs)
+    plan, held = plan_study("x", Settings(), DATA, runs), []
+    study.run_study(plan, local={})
+    left = plan.folder / ".report.html.77.tmp"
+    left.touch()
+
+    def report(config, table, artifacts):
+        held.append(locks.is_locked(plan.folder))
+        return Report("Title", "Question?", [])
+
+    monkeypatch.setattr(Module, "report", report)
+    study.draw_study(plan.folder)
+    assert held == [True] and not left.exists() and not locks.is_locked(plan.folder)
 
 
 def test_a_study_that_lost_a_cell_is_not_done_any_more(places, monkeypatch):

@@ -35,6 +35,7 @@ def test_the_latest_counts_most(tmp_path):
         timing.learn(tmp_path, [(TRAIN, seconds)], beside=seconds)
     known = timing.read(tmp_path)
     assert 25 < known.seconds(TRAIN) < 40 and known.beside == 25
+    assert known.seconds(TRAIN) == 10 * (40 + 10 * (1 / 2 + 1 / 4 + 1 / 8)) / (10 * (1 + 1 / 2 + 1 / 4 + 1 / 8))
 
 
 def test_another_machine_knows_nothing(tmp_path, monkeypatch):

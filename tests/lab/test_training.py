@@ -137,6 +137,25 @@ def test_another_cell_is_gone_on_from_only_if_it_differs_in_the_length_alone(cel
         assert (json.loads(events.read_text())["step"] if events.exists() else None) == begun
 
 
-def test_what_may_not_be_infinite_ends_the_training(cell, counting):
+@pytest.mark.parametrize(
+    "precision, kind", [("float32", torch.float32), ("tf32", torch.float32), ("bf16", torch.bfloat16)]
+)
+def test_networks_pass_in_the_precision_that_is_told(precision, kind):
+    made = Counting(accelerator=make_accelerator("cpu"), arithmetic=Arithmetic("cpu", precision), state=Nothing())
+    with made.autocast():
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == kind
+
+
+def test_a_checkpoint_is_saved_when_it_is_due_and_at_the_end(cell, counting):
+    for minutes, saved in ((9, ["step-00000010"]), (0, ["step-00000009", "step-00000010"])):
+        work = cell(f"{minutes}", minutes=minutes)
+        frame.train(counting(), work)
+        assert sorted(path.name for path in work.path.glob("checkpoints/*")) == saved
+
+
+@pytest.mark.parametrize("windows", [1, 100])
+def test_what_may_not_be_infinite_ends_the_training(cell, counting, monkeypatch, windows):
+    """It is told of the step that it came in, at the end of however many."""
+    monkeypatch.setattr(frame, "WINDOWS", windows)
     with pytest.raises(DivergedError, match="counting diverged at step 4: loss is nan"):
         frame.train(counting(values={4: math.nan}), cell(minutes=9))

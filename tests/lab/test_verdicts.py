@@ -19,6 +19,7 @@ def claim(kind, margin):
         ("exceeds", 0.1, 0.11, 0.3, "supported"),
         ("exceeds", 0.1, 0.09, 0.3, "inconclusive"),
         ("exceeds", 0.1, 0.10, 0.3, "inconclusive"),
+        ("exceeds", 0.1, -0.2, 0.10, "inconclusive"),
         ("exceeds", 0.1, -0.2, 0.09, "contradicted"),
         ("exceeds", -0.1, -0.05, 0.02, "supported"),
         ("exceeds", -0.1, -0.15, 0.02, "inconclusive"),
@@ -29,6 +30,9 @@ def claim(kind, margin):
         ("differs", 0.1, 0.05, 0.3, "inconclusive"),
         ("differs", 0.1, -0.3, 0.3, "inconclusive"),
         ("differs", 0.1, -0.05, 0.1, "inconclusive"),
+        ("differs", 0.1, -0.1, 0.05, "inconclusive"),
+        ("differs", 0.1, 0.10, 0.3, "inconclusive"),
+        ("differs", 0.1, -0.3, -0.10, "inconclusive"),
     ],
 )
 def test_the_interval_decides(kind, margin, low, high, verdict):
@@ -42,9 +46,10 @@ def test_few_seeds_give_no_verdict(n):
     assert f"{n} seed" in found.reason
 
 
+@pytest.mark.parametrize("low, high", [(math.nan, math.nan), (0.5, math.nan), (math.nan, 1.0)])
 @pytest.mark.parametrize("kind", ["exceeds", "differs"])
-def test_no_interval_gives_no_verdict(kind):
-    assert judge(claim(kind, 0.1), Estimate(0.9, math.nan, math.nan, 5)).verdict == "no verdict"
+def test_no_interval_gives_no_verdict(kind, low, high):
+    assert judge(claim(kind, 0.1), Estimate(0.9, low, high, 5)).verdict == "no verdict"
 
 
 def test_claims_are_json_without_the_function_of_their_effect():
@@ -68,3 +73,16 @@ def test_effects_are_words():
 def test_verdicts_are_json():
     plain = judge(claim("exceeds", 0.1), Estimate(0.5, math.nan, math.nan, 1)).plain()
     assert json.loads(json.dumps(plain, allow_nan=False))["interval"] == [None, None]
+
+
+def test_a_verdict_in_json_has_its_claim_its_interval_and_its_margin_with_its_sign():
+    assert judge(claim("exceeds", -0.1), Estimate(0.5, 0.4, 0.6, 5)).plain() == {
+        "claim": "text",
+        "verdict": "supported",
+        "effect": 0.5,
+        "interval": [0.4, 0.6],
+        "n": 5,
+        "comparison": "a minus b",
+        "margin": -0.1,
+        "reason": "the whole interval lies above -0.1",
+    }

@@ -11,7 +11,7 @@ import pytest
 from filelock import FileLock
 from making import LOCAL, do, made
 
-from lab.cells import work
+from lab.cells import environment, work
 from lab.cells.failure import Failure, failure_of, keep_failure
 from lab.cells.folder import CellFolder
 from lab.errors import WorkbenchError
@@ -60,6 +60,30 @@ def test_a_lock_left_by_a_dead_process_is_no_lock(tmp_path, monkeypatch):
     assert (folder.path / "lock").exists() and not folder.held
     do(folder, monkeypatch, lambda cell: None)
     assert folder.done
+
+
+@pytest.mark.parametrize("told, kept", [({}, "onednn"), ({"products": "mkl"}, "mkl")])
+def test_the_library_of_products_is_what_the_work_says_and_else_what_this_process_asked(
+    tmp_path, monkeypatch, told, kept
+):
+    """A training goes on with that which it began with, whatever else this process takes."""
+    monkeypatch.setenv("SNNL_PRODUCTS", "onednn")
+    folder = CellFolder.create(CELL, tmp_path, LOCAL)
+    do(folder, monkeypatch, lambda cell: cell.note(**told))
+    assert folder.environment["products"] == kept
+
+
+@pytest.mark.parametrize(
+    "said, told",
+    [
+        ({"rev-parse": "1f", "status": ""}, {"commit": "1f", "dirty": False}),
+        ({"rev-parse": "1f", "status": " M lab/files.py"}, {"commit": "1f", "dirty": True}),
+        ({}, {"commit": None, "dirty": None}),
+    ],
+)
+def test_the_environment_tells_the_commit_and_whether_the_code_is_another(monkeypatch, said, told):
+    monkeypatch.setattr(environment, "_git", lambda command, *more: said.get(command))
+    assert environment.git_state.__wrapped__() == told
 
 
 def several(monkeypatch, rank):

@@ -157,6 +157,17 @@ def test_effects_on_a_made_up_table_have_the_known_answers():
     assert accurate[1].estimate.value == 0 and accurate[1].verdict == "supported"
 
 
+@pytest.mark.parametrize("group", ["near", "far"])
+def test_a_mean_over_foreign_sets_is_of_all_of_them_or_of_none(group):
+    """Of a seed that lacks one, by itself or as no number, it would be a mean of others than its partner's."""
+    entangled = [[*rows(seed, ENTANGLED, (0.9, 0.92), (0.6, 0.3, 0.05), (0.99, 0.99))] for seed in range(4)]
+    entangled[0] = [row for row in entangled[0] if row.get("group") != group]
+    for row in entangled[1]:
+        row["value"] = None if row.get("group") == group else row["value"]
+    separated, gap, *_ = verdicts(*(baseline(seed) for seed in range(4)), *entangled)
+    assert separated.estimate.n == gap.estimate.n == 2
+
+
 def test_no_gain_contradicts_and_without_measurements_there_is_no_verdict(tmp_path):
     same = (rows(seed, ENTANGLED, (0.8, 0.9), (0.6, 0.3, 0.1), (0.99, 0.90)) for seed in range(3))
     separated, gap, _, accurate, _ = verdicts(*(baseline(seed) for seed in range(3)), *same)
@@ -305,6 +316,7 @@ def test_attacks_are_cells_of_their_own_and_change_nothing_of_the_others():
     assert [cell.key for cell in attacked_too[:3]] == [cell.key for cell in without] and len(attacked_too) == 6
     assert [cell.needs[0].key for cell in attacked_too[3:]] == [cell.needs[0].key for cell in without]
     assert [cell.config.bank for cell in attacked_too[3:]] == [2000] * 3
+    assert [cell.config.bank for cell in plan(attacks=("noise",), bank=600)[3:]] == [600] * 3, "no more than else"
     with pytest.raises(UsageError, match="digits has 500 images in its test split"):
         plan(attacks=("noise",), attacked=501)
 

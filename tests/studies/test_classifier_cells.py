@@ -37,7 +37,7 @@ def cell(tmp_path):
 def trained(tmp_path_factory):
     """A classifier that was trained for a second: its cell and its folder."""
     place = tmp_path_factory.mktemp("cells")
-    planned = training(place, settings={"width": 4, "batch": 64}, validation=0.2)
+    planned = training(place, settings={"width": 4, "batch": 64}, validation=0.2, seed=3)
     folder = CellFolder.create(planned, place, LOCAL)
     work(folder)
     return planned, folder
@@ -65,7 +65,7 @@ def test_planning_needs_no_torch(python):
 def test_without_alpha_all_objectives_are_one_baseline(cell):
     base = cell()
     assert base.config.alpha == 0 and base.config.snnl_layers is None
-    assert "snnl_core" not in base.versions
+    assert "snnl_core" not in base.versions and "snnl_core" in cell(alpha=-0.01).versions
     for objective in ({"alpha": -0.0}, {"snnl_layers": ("fc1",)}, {"temperature": "learn"}, {"distance": "cosine"}):
         assert cell(**objective).key == base.key
     assert base.label == cell(alpha=-0.0).label == "classifier-cnn-digits-a0-s0"
@@ -148,7 +148,7 @@ def test_evaluating_tells_what_the_last_weights_say_of_each_split(trained, tmp_p
     evaluated = evaluating(trained, ALL)
     work(evaluated)
     network = load_classifier(snapshots(folder.path, "classifier")[-1], planned.config)
-    fit, held = carve(1297, 0.2, seed=0)
+    fit, held = carve(1297, 0.2, seed=3)  # as the training did, whatever its seed
     for split, picked in {"test": torch.arange(500), "validation": held, "train": fit}.items():
         images = imagesets.load("digits", "test" if split == "test" else "train", root=tmp_path)
         with torch.no_grad():

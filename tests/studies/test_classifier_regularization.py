@@ -167,6 +167,13 @@ def test_seeds_without_a_partner_are_left_out():
     assert judged(lonely)[0].estimate.n == 4
 
 
+def test_each_claim_is_on_the_images_that_it_names():
+    both = pd.concat([table({-0.01: [0.01] * 5}), table({-0.01: [-0.02] * 5}, images="digits")])
+    claims = study.claims(config(imagesets=("digits", "mnist"), alphas=(-0.01,)))
+    assert [claim.text.rpartition(" on ")[2] for claim in claims] == ["digits."] * 2 + ["mnist."] * 2
+    assert [claim.effect(both).value for claim in claims] == pytest.approx([-2.0, -2.0, 1.0, 1.0])
+
+
 def test_rows_are_told_by_the_whole_setting_of_their_training():
     """Of two trainings with one alpha, each is found by what else it says, and by nothing less."""
     plain, learned = table({-0.01: [0.01] * 5}), table({-0.01: [-0.01] * 5})

@@ -6,8 +6,11 @@ from pathlib import Path
 import pytest
 
 from lab import registry
+from lab.cells import layout
+from lab.cells.record import read_study
 from lab.cells.rows import build_table
 from lab.config import with_preset
+from lab.files import read_object
 from lab.reporting.report import Report
 from studies._config import ImageStudy
 
@@ -37,6 +40,18 @@ def test_claims_are_stated_with_margins_before_any_run(name):
     assert claims or not module.plan(config, Path("nowhere")), "what has no cells has nothing of its own to claim"
     assert all(claim.text and claim.comparison and claim.margin is not None for claim in claims)
     assert len({claim.text for claim in claims}) == len(claims)
+
+
+def test_the_claims_of_published_studies_are_those_that_were_stated_before_they_ran():
+    """Word for word, with their margins; a plan keeps them. What is claimed otherwise now, is claimed of other runs."""
+    checked = []
+    for folder in filter(layout.is_study, layout.studies(layout.PUBLISHED)):
+        name, settings, _ = read_study(folder)
+        module = registry.load("studies", name)
+        now = [claim.plain() for claim in module.claims(module.Config.parse(settings))]
+        assert now == read_object(folder / layout.PLAN)["claims"], folder
+        checked += [name] * len(now)
+    assert {*checked} == {*NAMES} - {"paper", "toy"}
 
 
 @pytest.mark.parametrize("name", NAMES)

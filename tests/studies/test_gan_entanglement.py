@@ -92,6 +92,21 @@ def test_a_rise_of_every_seed_is_supported_and_a_fall_contradicted():
     assert same.verdict == "contradicted"
 
 
+def test_a_rise_is_that_of_both_sides_together_against_held_out_images():
+    joint = [row for seed in range(3) for row in rows("dcgan", seed, 0.1, 0.4, 0.5)]
+    start, *_, trained = joint[:5]
+    others = [{"side": "generated"}, {"side": "real"}, {"metric": "coverage"}, {"split": "train"}, {"group": "3"}]
+    beside = [
+        {**row, **other, "seed": seed, "value": value}
+        for seed in range(3)
+        for other in others
+        for row, value in ((start, 0.9), *([] if "split" in other else [({**start, "step": 100}, 0.2)]))
+    ]
+    assert trained["split"] == "train" and trained["step"] == 100
+    claim = study.claims(config())[0]
+    assert claim.effect(build_table([*joint, *beside])).value == pytest.approx(0.3)
+
+
 def test_coverage_is_compared_across_architectures():
     one = [("dcgan", seed, 0, 0.3, 0.5 + 0.01 * seed) for seed in range(3)]
     two = [("wgan-gp", seed, 0, 0.3, 0.2 + 0.02 * seed) for seed in range(3)]

@@ -12,7 +12,19 @@ from lab.config import with_preset
 from lab.errors import UsageError
 from lab.reporting.verdicts import judge
 from studies import gan_architectures, gan_objective
-from studies._measures import ENTANGLED, FID, MEASURES, PRECISION, RECALL, Measure, floor_of, floor_told, named_spaces
+from studies._measures import (
+    ENTANGLED,
+    FID,
+    GENERATED,
+    MEASURES,
+    PRECISION,
+    REAL,
+    RECALL,
+    Measure,
+    floor_of,
+    floor_told,
+    named_spaces,
+)
 from studies.gan_architectures.effects import follows, follows_rather
 from studies.gan_objective.effects import by_what_is_compared, difference, gain
 
@@ -148,6 +160,46 @@ def test_measures_that_order_checkpoints_alike_agree_whichever_direction_is_bett
     assert follows(table, "classifier", ENTANGLED, FID) is None
     (claim, *_) = gan_architectures.claims(config(gan_architectures))
     assert judge(claim, claim.effect(table)).verdict == "supported"
+
+
+def test_each_claim_on_orders_is_on_the_measures_and_the_space_that_it_names():
+    """In pixels measures agree as is claimed, in the classifier's features the other way round."""
+    joint, rising = {1: 3, 2: 1, 3: 2, 4: 5}, {1: 1, 2: 2, 3: 3, 4: 4}
+    turned = {ENTANGLED: (joint, 1), FID: (joint, -1), GENERATED: (rising, 1), REAL: (rising, -1)}
+    spaces = {"pixels": {PRECISION: 1, RECALL: -1, FID: -1}, "cnn-1f": {PRECISION: -1, RECALL: 1, FID: 1}}
+    rows = [
+        gan_row(measure, sign * values[seed], seed=seed, space=space)
+        for space, own in spaces.items()
+        for measure, (values, sign) in ({**turned, **{one: (rising, own[one]) for one in (PRECISION, RECALL)}}).items()
+        for seed in values
+        for sign in [own[FID] if measure is FID else sign]
+    ]
+    claims = gan_architectures.claims(config(gan_architectures))
+    found = [claim.effect(build_table(rows)) for claim in claims]
+    assert [round(one.value, 6) for one in found] == [1, 1, 1, 2, 2, -1, -1, -1, -2, -2]
+    assert {one.n for one in found} == {4}, "trainings, and not GANs, are drawn"
+
+
+def test_each_claim_on_the_objective_is_on_the_gan_the_measure_and_the_space_that_it_names():
+    factors = {("dcgan", ""): 0.1, ("snnl-gan", ""): 0.2, ("dcgan", "snnl_weight = 1"): 0.4}
+    weights = {(ENTANGLED, "pixels"): 1.0, (ENTANGLED, "cnn-1f"): 0.9, (RECALL, "pixels"): 0.8, (RECALL, "cnn-1f"): 0.7}
+    table = build_table(
+        gan_row(measure, factor * weight, model=model, seed=seed, space=space, setting=setting)
+        for (model, setting), factor in factors.items()
+        for (measure, space), weight in weights.items()
+        for seed in range(3)
+    )
+    found = [claim.effect(table).value for claim in gan_objective.claims(config(gan_objective))]
+    assert found == pytest.approx([0.1 * 1.0, 0.1 * 0.7, 0.3 * 1.0, 0.3 * 0.7])
+
+
+def test_the_rows_of_a_measure_are_of_held_out_images_and_of_all_classes_together():
+    own, real = gan_row(REAL, 0.5), {"kind": "reference", "model": "real", "split": "train", "seed": 0, "value": 0.9}
+    others = [{"split": "train"}, {"group": "3"}, {"side": "generated"}, {"space": "cnn-1f"}, {"metric": "coverage"}]
+    others += [{**real, "model": "noise"}, {**real, "group": "3"}]
+    table = build_table([own, *({**own, **other} for other in others), {**own, **real}])
+    assert REAL.rows(table, "pixels")["value"].tolist() == [0.5]
+    assert REAL.rows(table, "pixels", "reference")["value"].tolist() == [0.9]
 
 
 def test_a_term_is_paired_by_seed_and_another_architecture_is_not():

@@ -294,6 +294,23 @@ def test_a_seed_that_lacks_a_layer_is_left_out():
     assert found.estimate.n == 3
 
 
+@pytest.mark.parametrize("layer", ["conv1", "conv2", "fc"])
+def test_a_mean_over_layers_is_of_all_of_them_or_of_none(layer):
+    """Of a seed that lacks one, by itself or as no number, it would be a mean of others than its partner's."""
+    layers = {"conv1": (1, 1.0), "conv2": (1, 0.9), "fc": (0.9, 0.5), "logits": (1, 1)}
+    for whole, torn in (
+        ([trained(seed) for seed in range(4)], [rows(seed, "alpha=-0.01", **layers) for seed in range(4)]),
+        ([rows(seed, "alpha=-0.01", **layers) for seed in range(4)], [trained(seed) for seed in range(4)]),
+    ):
+        lacks = [[{**row} for row in training] for training in torn]
+        lacks[0] = [row for row in lacks[0] if row.get("layer") != layer]
+        for row in lacks[1]:
+            row["value"] = None if row.get("layer") == layer else row["value"]
+        stay, entangled = verdicts(*whole, *lacks)
+        assert entangled.estimate.n == 2
+        assert stay.estimate.n == (2 if next(iter(lacks[2]))["setting"] == "alpha=0" else 4)
+
+
 def test_without_a_baseline_there_is_no_verdict():
     entangled = rows(0, "alpha=-0.01", conv1=(1, 1), fc=(0.9, 0.5), logits=(1, 1))
     assert {verdict.verdict for verdict in verdicts(entangled)} == {"no verdict"}

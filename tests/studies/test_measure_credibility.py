@@ -16,8 +16,11 @@ from lab.cells.rows import build_table, pick
 from lab.cells.work import work
 from lab.errors import WorkbenchError
 from lab.training.draws import carve
+from metrics.calibration import nll
+from metrics.selection import aurc
+from metrics.temperature_scaling import temperature_of
 from snnl_core import DeepKNN
-from tasks import measure_credibility, train_classifier
+from tasks import _neighbors, measure_credibility, train_classifier
 from tasks._pictures import keep_exemplars
 
 LOCAL = {"data": "nowhere", "download": False}
@@ -100,6 +103,39 @@ def test_predictions_are_those_of_network_and_neighbours(finished, observed):
     assert table["dknn"] == table["dknn-scaled"] == float((seen.found.labels == labels).double().mean())
     means = pick(build_table(measuring.rows()), kind="credibility", space="credibility").set_index("group")["value"]
     assert means[""] == pytest.approx(float(seen.found.credibility.mean()))
+
+
+def test_temperatures_are_fitted_on_images_that_neither_train_nor_calibrate_nor_test(finished, observed):
+    _, measuring = finished
+    observer, images, labels, _ = observed
+    source = imagesets.load("digits", "train", **measuring.data)
+    apart = _neighbors.split(len(source), MEASURE, 0.2, 3).scaling
+    table = pick(build_table(measuring.rows()), kind="prediction", metric="nll").set_index("space")["value"]
+    seen, held = observer.see(images), observer.see(source.pixels(apart))
+    for name, logits, fitted in (
+        ("softmax", seen.logits.double(), held.logits),
+        ("dknn", seen.log_votes(), held.log_votes()),
+    ):
+        temperature = temperature_of(fitted, source.classes(apart))
+        assert abs(temperature - 1) > 1e-3
+        assert table[name] == pytest.approx(nll(logits.softmax(1), labels), abs=1e-9)
+        assert table[f"{name}-scaled"] == pytest.approx(nll((logits / temperature).softmax(1), labels), abs=1e-9)
+
+
+def test_every_confidence_is_held_against_who_was_right_by_it(finished, observed):
+    """Of network and neighbours by their own choices; nearer neighbours are more confidence, not less."""
+    _, measuring = finished
+    observer, images, labels, _ = observed
+    rows = pick(build_table(measuring.rows()), kind="prediction", metric="aurc").set_index("space")["value"]
+    seen = observer.see(images)
+    network, dknn = seen.logits.argmax(1) == labels, seen.found.labels == labels
+    assert not torch.equal(network, dknn)
+    expected = {
+        "softmax": aurc(seen.logits.double().softmax(1).amax(1), network),
+        "credibility": aurc(seen.found.credibility, dknn),
+        "neighbor-distance": aurc(-seen.scores()["neighbor-distance", ""], dknn),
+    }
+    assert rows[list(expected)].to_dict() == pytest.approx(expected, abs=1e-12)
 
 
 def test_p_values_of_true_labels_are_held_against_the_levels(finished, observed):

@@ -11,6 +11,7 @@ from imagesets import Spec
 from lab.cells.rows import build_table
 from lab.config import with_preset
 from lab.errors import UsageError
+from lab.reporting.statistics import share_interval
 from lab.reporting.verdicts import judge
 from studies import measures
 from studies.measures.effects import Measured
@@ -125,6 +126,15 @@ def test_a_power_has_the_exact_interval_of_its_draws():
     assert Measured(build_table([]), key).power("dropped", 0.2, SPACE, N) is None
 
 
+@pytest.mark.parametrize("hits", [0, 29, 57, 58, 100])
+def test_a_power_is_that_of_whole_draws(hits):
+    """However the share of them is rounded: 29 of 100 is not quite 0.29 times 100."""
+    key = ("real", "entanglement")
+    told = [*rows(key, "dropped", (hits / 100,))]
+    told[-1]["value"] = 100
+    assert Measured(build_table(told), key).power("dropped", 0.1, SPACE, N) == share_interval(hits, 100)
+
+
 def verdicts(*measured):
     table = build_table(row for one in measured for row in one)
     return {verdict.claim.text: verdict for verdict in (judge(c, c.effect(table)) for c in measures.claims(config()))}
@@ -136,6 +146,8 @@ def test_what_is_seen_is_supported_and_what_is_not_is_contradicted():
     assert found["The generated side sees noise (0.1)."].verdict == "supported"
     blind = found["The real side is blind to noise (0.05)."]
     assert (blind.verdict, blind.estimate.value) == ("contradicted", pytest.approx(0.1))
+    missed = share_interval(3, DRAWS)
+    assert (blind.estimate.low, blind.estimate.high) == pytest.approx((missed.low, missed.high))
     assert found["The generated side sees blur (1)."].verdict == "no verdict"
 
 

@@ -176,6 +176,26 @@ def test_as_many_images_are_spoilt_as_are_real(stage, fault):
     assert not same
 
 
+@pytest.mark.parametrize("fault, factor", [("shrunk", 0.6), ("widened", 1.4)])
+def test_a_spread_is_changed_about_the_mean_of_all_held_out_points(stage, fault, factor):
+    _, others = stage.order(0, "reported")
+    clean, center = stage.seen.features[others[:N]].double(), stage.seen.features.double().mean(0)
+    assert not torch.allclose(clean.mean(0), center, atol=1e-2)
+    found = measure_fault.spoilt(stage, others, fault, 0.4, 0).features.double()
+    assert torch.allclose(found - center, factor * (clean - center), atol=1e-4)
+
+
+def test_amounts_of_a_fault_are_paired_for_the_chance_in_it_is_the_same(stage):
+    _, others = stage.order(0, "reported")
+    clean = stage.seen.features[others[:N]]
+    small, large = (measure_fault.spoilt(stage, others, "noise", amount, 0).features - clean for amount in (0.1, 0.4))
+    assert (small * large >= 0).all() and (small != 0).any(), "more of the same noise"
+    few, many = (measure_fault.spoilt(stage, others, "copies", amount, 0).features for amount in (0.1, 0.2))
+    assert torch.equal(few[:2], many[:2]), "the same copies, and more"
+    one, other = (measure_fault.spoilt(stage, others, "noise", 0.4, seed).features for seed in (0, 1))
+    assert not torch.equal(one, other)
+
+
 def test_dropping_all_but_one_class_leaves_one(stage):
     _, others = stage.order(0, "reported")
     found = measure_fault.spoilt(stage, others, "dropped", 1.0, 0)
@@ -209,9 +229,10 @@ def test_a_large_fault_is_seen_and_its_rows_say_how_often(null, cells):
 
 def test_an_amount_that_leaves_too_few_images_is_left_out_aloud(null, tmp_path, monkeypatch, capfd):
     """The others are measured, as they are where there are enough."""
-    order = _resampling.Stage.order
+    order, asked = _resampling.Stage.order, set()
 
     def few(stage, seed, purpose):
+        asked.add((seed, purpose))
         real, others = order(stage, seed, purpose)
         return real, others[:40]
 
@@ -222,6 +243,7 @@ def test_an_amount_that_leaves_too_few_images_is_left_out_aloud(null, tmp_path, 
     work(made)
     powers = pick(build_table(made.rows()), kind="power", side="joint", metric="fid")
     assert powers["setting"].tolist() == ["0.1", "0.2", "0.3"]
+    assert asked == {(seed, "reported") for seed in range(DRAWS)}, "those that set critical values are others"
     assert "dropped 0.5 leaves" in (said := capfd.readouterr().err) and "This amount is left out." in said
 
 

@@ -93,6 +93,7 @@ def rows(seed, setting, transferred, clusters):
         yield {**about, "kind": "attack", "space": "pgd", "side": "0.2", "group": group, "value": value}
         yield {**about, "kind": "attack", "space": "noise", "side": "0.2", "group": group, "value": 0.01}
         yield {**about, "kind": "attack", "space": "pgd", "side": "1", "group": group, "value": 1.0}
+        yield {**about, "kind": "attacked", "space": "pgd", "side": "0.2", "group": group, "value": 0.07}
     yield {"seed": seed, "setting": setting, "kind": "gradient", "metric": "entanglement", "value": clusters}
 
 

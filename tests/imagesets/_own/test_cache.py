@@ -42,6 +42,22 @@ def test_a_second_opening_writes_no_file(opened, folder, tmp_path):
     assert sets.title_of(name, tmp_path / "data") == "others"
 
 
+def test_a_set_is_on_the_disk_before_it_has_its_name(opened, write_folder, tmp_path, monkeypatch):
+    """After a power cut, what has the name is whole."""
+    rename, synced, before = Path.rename, [], {}
+
+    def named(path, target):
+        before.update({file.name: file.stat().st_ino in synced for file in path.iterdir()})
+        synced.clear()
+        return rename(path, target)
+
+    monkeypatch.setattr(os, "fsync", lambda number: synced.append(os.fstat(number).st_ino))
+    monkeypatch.setattr(Path, "rename", named)
+    found = opened(write_folder(tmp_path / "photos", classes=("a", "b")))
+    assert before == dict.fromkeys(("images.npy", "labels.npy", "names", "set.json"), True)
+    assert synced[0] == found.folder.parent.stat().st_ino, "then the name is"
+
+
 def test_a_changed_file_makes_another_set(opened, folder, write_image, both):
     first = opened(folder)
     status = (folder / "003.png").stat()
