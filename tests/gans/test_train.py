@@ -9,10 +9,12 @@ from safetensors.torch import load_file
 import gans._loop as loop
 import imagesets
 from evaluation.trained import load_last
+from gans._kept import grids
 from gans._snapshots import generate, load_generator
 from lab.cells.folder import CellFolder
 from lab.cells.work import work
 from lab.errors import UsageError, WorkbenchError
+from lab.reporting.pictures import tiles
 from lab.running.one import do_cell
 from lab.training.snapshots import snapshots
 from tasks import _spaces, train_gan
@@ -95,6 +97,8 @@ def test_snapshots_are_the_averaged_generator_at_the_asked_for_times(tmp_path):
     assert images.shape == (70, 1, 16, 16) and images.dtype == torch.uint8
     assert images.equal(generate(generator, 70, 8, seed=5, batch=9))
     assert not images.equal(generate(generator, 70, 8, seed=6))
+    shown = torch.from_numpy(tiles(grids(made.path)[-1][1], 16))
+    assert shown.equal(generate(generator, 64, 8, seed=0)), "the grid shows it"
 
 
 def test_the_average_has_the_stated_half_life():
