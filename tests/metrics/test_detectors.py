@@ -106,6 +106,15 @@ def test_noise_is_refused(function):
             function(features, labels, features[:10])
 
 
+def test_classes_so_far_apart_that_float32_cannot_invert_their_scatter_have_no_relative_score():
+    features, labels, queries = draw(4)
+    features, queries = features.clone(), queries.clone()
+    features[:, 0] += 3e4 * labels
+    mahalanobis(features, labels, queries)
+    with pytest.raises(ValueError, match="cannot be inverted in float32"):
+        relative_mahalanobis(features, labels, queries)
+
+
 def test_dead_features_are_no_harm():
     """A unit that is 0 for all training samples adds nothing to queries where it is 0."""
     features, labels, queries = draw(5)
