@@ -111,5 +111,6 @@ def test_a_network_in_memory_is_the_engine_on_its_layers_and_stays_as_it_was():
     with pytest.raises(UsageError, match="layer"):
         measure_layers(module, x, labels, layers=["hidden"])
     settings = {"distance": "cosine", "anchors": 20, "seed": 3}
-    rows = measure_layers(module, x, labels, layers=["3"], **settings)
-    assert rows == [*layers.measure({"3": module[3](hidden).detach()}, labels, **settings)]
+    (row,) = measure_layers(module, x, labels, layers=["3"], **settings)
+    (other,) = layers.measure({"3": module[3](hidden).detach()}, labels, **settings)
+    assert (row.n_valid, row.loss) == (20, pytest.approx(other.loss, rel=1e-4)) and row.stderr > 0
