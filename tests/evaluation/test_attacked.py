@@ -19,7 +19,7 @@ BEFORE = Said(torch.tensor([0, 1, 2, 0]), torch.tensor([0, 0, 2, 1]), torch.ones
 
 def test_what_is_left_after_an_attack_by_hand():
     """The network had the first three right, of which it loses two, the neighbours all but the second, one of them."""
-    after = Said(torch.tensor([1, 1, 0, 1]), torch.tensor([0, 1, 0, 1]), torch.tensor([0.25, 0.5, 0.25, 1.0]))
+    after = Said(torch.tensor([1, 1, 0, 1]), torch.tensor([0, 1, 2, 0]), torch.tensor([0.25, 0.5, 0.25, 1.0]))
     assert after.since(BEFORE, LABELS) == pytest.approx(
         {"accuracy": 0.5, "success": 2 / 3, "dknn_accuracy": 0.75, "dknn_success": 1 / 3, "credibility": 0.5}
     )

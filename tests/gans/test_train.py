@@ -101,6 +101,12 @@ def test_snapshots_are_the_averaged_generator_at_the_asked_for_times(tmp_path):
     assert shown.equal(generate(generator, 64, 8, seed=0)), "the grid shows it"
 
 
+def test_a_length_is_the_nearest_number_of_steps():
+    settings = {"batch": 64, "critic_steps": 5}
+    config = train_gan.Config.parse({"gan": "wgan-gp", "settings": settings, "kimg": 1})
+    assert [config.steps_at(kimg) for kimg in (0, 0.15, 0.17, 0.47, 0.49, 1)] == [0, 0, 1, 1, 2, 3]
+
+
 def test_the_average_has_the_stated_half_life():
     class Scalar(torch.nn.Module):
         def __init__(self):
