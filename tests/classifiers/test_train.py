@@ -216,13 +216,6 @@ def test_rows_are_means_and_counts_over_windows_that_cover_all_steps(tmp_path, m
             start = row["step"]
 
 
-def test_a_row_is_the_median_of_the_temperatures_that_there_are_and_the_sum_of_counts():
-    values = torch.tensor([0.5, math.nan, 2.0, 1.0])
-    assert loop._summary("temperature", values) == 1
-    assert loop._summary("no_repeat", torch.tensor([1.0, 0, 1])) == 2
-    assert loop._summary("snnl", torch.tensor([1.0, 2, 6])) == 3
-
-
 def test_learned_temperatures_start_from_the_first_batch_and_take_steps_of_their_own_size(tmp_path):
     made = cell(tmp_path, "mlp", alpha=-0.01, temperature="learn")
     training = loop.begin(config_of(made), made)

@@ -93,3 +93,23 @@ def test_steps_are_those_of_a_plain_loop(settings):
     for name in found:
         for one, other in zip(found[name], expected[name], strict=True):
             torch.testing.assert_close(one.detach(), other.detach(), rtol=0, atol=1e-9)
+
+
+def test_neither_network_computes_gradients_of_the_other(monkeypatch):
+    training, seen = begun(), []
+    gan, bare = training.gan, training.state.bare
+
+    def spied(name, fake_at):
+        own = getattr(gan, name)
+
+        def loss(d, *images):
+            learning = {parameter.requires_grad for parameter in bare["discriminator"].parameters()}
+            seen.append((name, images[fake_at].requires_grad, learning))
+            return own(d, *images)
+
+        monkeypatch.setattr(gan, name, loss)
+
+    spied("discriminator_loss", 1), spied("generator_loss", 0)
+    train_step(training)
+    assert seen == [("discriminator_loss", False, {True})] * 2 + [("generator_loss", True, {False})]
+    assert all(parameter.requires_grad for parameter in bare["discriminator"].parameters())

@@ -126,7 +126,7 @@ def test_the_average_has_the_stated_half_life():
         state.update_average(0.5 ** (1 / 10))
     assert state.ema.weight.item() == pytest.approx(0.5, rel=1e-5)
     assert state.ema.count == 9
-    assert not state.ema.weight.requires_grad and state.ema.weight.grad_fn is None
+    assert not state.ema.weight.requires_grad and state.ema.weight.grad_fn is None and not state.ema.training
 
 
 @pytest.mark.parametrize("gan, compiled", [("dcgan", 2), ("wgan-gp", 1)])
