@@ -27,10 +27,11 @@ def show(monitor, n, batch):
 @pytest.mark.parametrize("batch", [1, 7, 60])
 def test_every_sample_is_kept_as_often(batch):
     """200 monitors that each keep 20 of 60: 66.7 on average, standard deviation 6.7."""
-    counts = torch.zeros(60)
+    counts, parts = torch.zeros(60), [numbered(min(batch, 60 - start), start) for start in range(0, 60, batch)]
     for seed in range(200):
         monitor = EntanglementMonitor(20, seed=seed)
-        show(monitor, 60, batch)
+        for layers, labels in parts:
+            monitor.update({"a": layers["a"]}, labels)
         counts[kept(monitor)] += 1
     assert counts.sum() == 200 * 20  # none twice
     expected = 200 / 3
