@@ -40,6 +40,19 @@ def test_every_sample_is_kept_as_often(batch):
     assert (counts - expected).abs().max() < 4.5 * 6.7
 
 
+def test_it_is_algorithm_r():
+    """The i-th sample, from 1, takes one of i places, each as likely, and is kept where it is one of the first 20."""
+    chances = torch.rand(400, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
+    monitor = EntanglementMonitor(20, seed=7)
+    show(monitor, 400, 1)
+    expected = list(range(20))
+    for number, chance in enumerate(chances.tolist()):
+        place = int(chance * (number + 1))
+        if number >= 20 and place < 20:
+            expected[place] = number
+    assert kept(monitor).tolist() == expected
+
+
 def test_a_sample_does_not_depend_on_how_it_was_cut_into_batches():
     samples = []
     for batch in (1, 9, 50):
