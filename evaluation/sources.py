@@ -28,6 +28,8 @@ ARRAYS = ("images", "arr_0", "x")
 """What the images of an .npz may be called."""
 LARGEST = 256
 """Side that larger images are decoded to unless told otherwise."""
+MOST_CLASSES = 1 << 16
+"""More than so many numbers, as of persons or of places, are not told by name."""
 LUMINANCE = (0.299, 0.587, 0.114)
 """Of red, green and blue (ITU-R BT.601), as Pillow makes grey."""
 
@@ -40,7 +42,7 @@ class Images:
         name: as it was given.
         images: uint8 (n, c, h, w).
         labels: int64 (n,), or None.
-        classes: the classes' names, by label.
+        classes: the classes' names, by label; none where labels are numbers of many things.
         labelled: the image set of several classes that these images, or those that a GAN learned, are of; else None.
         imageset: the image set that they are of, or that the GAN learned which made them; None where there is none.
         held_out: how many of them, the first ones, are held out from training, where those to train on follow; else
@@ -225,9 +227,11 @@ def _of_arrays(given: str, path: Path) -> Images:
     pixels = _channels_first(images, f"{path}: {name}")
     if labels is None:
         return Images(given, pixels)
-    if labels.shape != (len(pixels),) or labels.dtype.kind not in "iu" or (labels < 0).any():
+    whole = labels.astype(np.int64) if labels.dtype.kind in "iu" else None
+    if whole is None or whole.shape != (len(pixels),) or (whole < 0).any():
         raise WorkbenchError(f"{path}: labels must be whole numbers from 0, one an image, not {labels.shape}.")
-    return Images(given, pixels, torch.from_numpy(labels.astype(np.int64)), tuple(map(str, range(labels.max() + 1))))
+    classes = int(whole.max()) + 1
+    return Images(given, pixels, torch.from_numpy(whole), tuple(map(str, range(classes * (classes <= MOST_CLASSES)))))
 
 
 def _channels_first(images: np.ndarray, where: str) -> Tensor:

@@ -16,6 +16,8 @@ from torch import Tensor
 from lab.errors import UsageError
 from snnl_core.distances import check_finite, check_integers
 
+SIZE = 2.0**10
+"""What the features' spread is brought to: beside it what pytorch-ood adds is nothing, along the flattest axis too."""
 RESIDUAL = 1e-2
 """How far covariance times precision may be from the identity, in any entry, before scores are noise."""
 
@@ -88,7 +90,7 @@ def _fitted(name: str, features: Tensor, labels: Tensor, queries: Tensor) -> tup
     if labels.shape != features.shape[:1]:
         raise ValueError(f"features {tuple(features.shape)} and labels {tuple(labels.shape)} do not fit.")
     centred = features.double() - features.double().mean(0)
-    spread = centred.square().mean().sqrt()
+    spread = centred.square().mean().sqrt() / SIZE
     codes = labels.unique(return_inverse=True)[1]  # pytorch-ood wants all of 0 to classes - 1
     detector = _detector(name)(None).fit_features((centred / spread).float(), codes)
     for suffix in ("", "background_")[: 1 + (name == "RMD")]:

@@ -14,6 +14,7 @@ from pathlib import Path
 import forks
 import pytest
 from filelock import FileLock
+from hypothesis import settings
 
 from lab import machine
 from lab.cells.record import read_study
@@ -23,6 +24,8 @@ CLI = ROOT / "cli.py"
 gc.set_threshold(50_000, 50, 100)  # as in cli.py
 sys.dont_write_bytecode = False  # hundreds of processes import the same code: it is compiled once
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+settings.register_profile("shared", deadline=None)  # other tests have the processor meanwhile
+settings.load_profile("shared")
 LAST = {"snnl_core": 1, "outside": 2, "metrics": 3, "evaluation": 4}
 
 

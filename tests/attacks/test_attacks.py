@@ -68,6 +68,11 @@ def test_a_slope_that_is_no_number_moves_nothing():
     gradient, _ = slope(lambda y: ((y - y).sqrt().sum((1, 2, 3)) + y[:, 0, 0, 0], y.detach().sum((1, 2, 3))), x)
     assert (gradient == 0).all()
     assert torch.equal(Ball(x, "l2", 0.3).step(x, gradient, 1), x)
+    for sign in (1, -1):
+        gradient, _ = slope(
+            lambda y, s=sign: (s * (y - y.detach()).sqrt().sum((1, 2, 3)), y.detach().sum((1, 2, 3))), x
+        )
+        assert (gradient == 0).all(), "nor does an infinite one"
 
 
 def test_noise_has_the_size_of_fgsm():
@@ -187,6 +192,42 @@ def test_square_stays_at_the_bound_where_values_have_room(eps):
     assert lengths(made - x) == pytest.approx([eps] * 4)
 
 
+def test_it_begins_with_stripes_from_top_to_bottom():
+    x = torch.full((3, 2, 5, 7), 0.5, dtype=torch.float64)
+    change = square._stripes(Ball(x, "linf", 0.25), Draws.by(0, range(3))) - x
+    assert torch.equal(change, change[:, :, :1].expand_as(change)) and set(change.unique().tolist()) == {-0.25, 0.25}
+    assert (change[:, :, 0].diff(dim=2) != 0).any(2).all(), "columns differ"
+
+
+def test_a_square_moves_as_algorithm_3_has_it():
+    """Pixel by pixel, of changes that are shorter than eps: what is unused of it goes into the square, too."""
+    generator, side, eps, n, channels, size = torch.Generator().manual_seed(0), 3, 0.6, 12, 2, 9
+    x = torch.full((n, channels, size, size), 0.5, dtype=torch.float64)
+    change = 0.02 * torch.randn(x.shape, generator=generator, dtype=torch.float64)
+    found = square._moved(Ball(x, "l2", eps), x + change, Draws.by(5, range(n)), side) - x
+    draws = Draws.by(5, range(n))
+    corners = [(draws.uniform(2) * (size - side + 1)).long().tolist() for _ in range(2)]
+    turned, signs = draws.uniform(1, 1, 1).flatten() >= 0.5, draws.signs(channels, 1)[:, :, 0].double()
+    hill = hills(side, x)
+    assert turned.any() and not turned.all()
+    for i in range(n):
+        into, out_of = (
+            [(row, column) for row in range(top, top + side) for column in range(left, left + side)]
+            for top, left in (corner[i] for corner in corners)
+        )
+        expected = change[i].clone()
+        for c in range(channels):
+            held = sum(float(change[i, c][pixel]) ** 2 for pixel in {*into, *out_of})
+            available = math.sqrt(held + (eps**2 - float(change[i].square().sum())) / channels)
+            inside = torch.stack([change[i, c][pixel] for pixel in into])
+            moved = signs[i, c] * (hill.T if turned[i] else hill).flatten() + inside / inside.norm()
+            for pixel in out_of:
+                expected[c][pixel] = 0
+            for pixel, value in zip(into, available * moved / moved.norm(), strict=True):
+                expected[c][pixel] = value
+        torch.testing.assert_close(found[i], eps * expected / expected.norm(), rtol=0, atol=1e-9)
+
+
 def test_gradients_that_vanish_are_counted_and_masking_is_found_out():
     """A network that is too sure: the cross-entropy has no slope in float32, the margin and square still win."""
     x, labels = inside(40).float(), torch.ones(40, dtype=torch.int64)
@@ -259,6 +300,26 @@ def test_the_attack_on_neighbours_beats_the_transfer_of_pgd_on_every_seed():
     found = climb(neighbor.soft_vote(target, labels, 0.5), Ball(x, "linf", 0.26), x, 40, 0.2)
     transfer = right(attacked("pgd", target, x, labels, pgd.Config(eps=0.26)))
     assert right(found.x).sum() < transfer.sum(), "the soft vote by itself is no better than the logits"
+
+
+def test_the_attack_on_neighbours_begins_at_the_image_at_what_pgd_finds_and_anywhere(monkeypatch):
+    x, labels = images_of(6, 2)
+    ball, starts = Ball(x, "linf", 0.2), []
+    monkeypatch.setattr(neighbor, "climb", lambda *given: starts.append(given[2]) or climb(*given))
+    attacked("neighbor", trained(), x, labels, neighbor.Config(eps=0.2, restarts=4, steps=1), seed=2)
+    by_logits = attacked("pgd", trained(), x, labels, pgd.Config(eps=0.2), seed=2)
+    assert torch.equal(starts[0], x) and torch.equal(starts[1], by_logits) and len(starts) == 4
+    assert all(torch.equal(ball.project(start), start) for start in starts[2:])
+    assert len({start.numpy().tobytes() for start in starts}) == 4
+
+
+def test_neighbours_see_large_maps_averaged():
+    x, _ = images_of(5, 2)
+    network = trained().network
+    maps = network.eval()(2 * x - 1)[1]["conv"]
+    found = Target(network, max_features=6 * 4).features(x)
+    network.train()
+    torch.testing.assert_close(found["conv"], maps.unflatten(2, (2, 2)).unflatten(4, (2, 2)).mean((3, 5)).flatten(1))
 
 
 def test_without_neighbours_there_is_nothing_to_attack():

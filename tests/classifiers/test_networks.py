@@ -33,6 +33,28 @@ def test_the_mlp_has_as_many_layers_as_asked():
     assert shapes(build("mlp", width=7, depth=4)) == {f"fc{i}": (7,) for i in range(1, 5)}
 
 
+def test_hidden_layers_are_taken_after_their_relu_and_a_convolutions_after_its_pooling():
+    x = torch.randn(3, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    mlp, cnn = build("mlp", width=7, depth=2).eval(), build("cnn", width=4).eval()
+    with torch.no_grad():
+        expected = F.relu(F.linear(x.flatten(1), mlp.layers["fc1"].weight, mlp.layers["fc1"].bias))
+        torch.testing.assert_close(mlp(x)[1]["fc1"], expected)
+        logits, features = cnn(x)
+        pooled = F.max_pool2d(F.relu(F.conv2d(x, cnn.conv1.weight, cnn.conv1.bias, padding=1)), 2)
+        torch.testing.assert_close(features["conv1"], pooled)
+        torch.testing.assert_close(features["fc2"], F.relu(cnn.fc2(features["fc1"])))
+        torch.testing.assert_close(logits, cnn.logits(features["fc2"]))
+        assert all((feature >= 0).all() for feature in (*features.values(), *mlp(x)[1].values()))
+
+
+def test_the_resnets_convolutions_start_at_the_size_of_their_fan_out():
+    weights = [m.weight.detach() for m in build("resnet").modules() if isinstance(m, torch.nn.Conv2d)]
+    assert any(weight.shape[0] != weight.shape[1] for weight in weights if weight.numel() > 2000)
+    for weight in (weight for weight in weights if weight.numel() > 2000):  # of which a standard error is below 2 %
+        fan_out = weight.shape[0] * weight.shape[2] * weight.shape[3]
+        assert weight.std().item() == pytest.approx((2 / fan_out) ** 0.5, rel=0.08)
+
+
 def test_the_resnet_has_six_blocks_at_three_widths():
     maps = [(16, 32, 32)] * 3 + [(32, 16, 16)] * 2 + [(64, 8, 8)] * 2
     names = ["stem", *(f"block{i}" for i in range(1, 7))]
@@ -102,5 +124,5 @@ def test_a_torchvision_network_gives_what_it_gives_unchanged():
     ],
 )
 def test_what_torchvision_cannot_do_is_refused(settings, message):
-    with pytest.raises(UsageError, match=message):
+    with torch.device("meta"), pytest.raises(UsageError, match=message):
         build("torchvision", **settings)

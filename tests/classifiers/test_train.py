@@ -216,6 +216,23 @@ def test_rows_are_means_and_counts_over_windows_that_cover_all_steps(tmp_path, m
             start = row["step"]
 
 
+def test_learned_temperatures_start_from_the_first_batch_and_take_steps_of_their_own_size(tmp_path):
+    made = cell(tmp_path, "mlp", alpha=-0.01, temperature="learn")
+    training = loop.begin(config_of(made), made)
+    first = training.fit[batch_indices(len(training.fit), 64, 0, 0)]
+    with torch.no_grad():
+        features = training.state.bare(training.images.batch(first))[1]
+    before = [parameter.item() for parameter in training.state.objective.parameters()]
+    labels = training.images.classes(first)
+    best = [entanglement(features[layer], labels).temperature for layer in ("fc1", "fc2")]
+    assert [math.exp(-log_beta) for log_beta in before] == pytest.approx(best, rel=1e-3)
+    for parameter in training.state.objective.parameters():
+        parameter.data += 0.5  # where there is a slope, which Adam's first step is as long for, however steep it is
+    loop.train_step(training)
+    moved = [p.item() - b - 0.5 for p, b in zip(training.state.objective.parameters(), before, strict=True)]
+    assert moved == pytest.approx([-0.3] * 2, rel=1e-3)
+
+
 @pytest.mark.parametrize("batch", [4, 8])
 def test_batches_in_which_no_class_repeats_are_counted(tmp_path, batch):
     made = train(tmp_path, alpha=-0.01, settings={"batch": batch}, snnl_layers=("fc2",))

@@ -63,6 +63,7 @@ def test_the_floor_is_near_the_ceiling_and_its_pairs_have_no_image_in_common(cla
         scores = [row["value"] for row in rows if row["metric"] == "entanglement" and row["side"] == "joint"]
         assert len(scores) == 4 == 500 // 120 and min(scores) > 0.9
         assert len({row["value"] for row in rows if row["metric"] == "kid"}) == 4
+        assert not any(row["value"] for row in rows if row["metric"] == "copied")
 
 
 def test_the_floor_comes_from_the_training_images_where_held_out_ones_are_too_few(runs):

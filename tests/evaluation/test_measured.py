@@ -7,6 +7,8 @@ from dataclasses import replace
 import pytest
 import torch
 
+import imagesets
+from evaluation import measured
 from evaluation.measured import KEYS, measure_images, usual_size
 from evaluation.page import report
 from evaluation.sources import Images
@@ -14,6 +16,8 @@ from evaluation.spaces import pixels
 from evaluation.trained import classifier_space
 from lab.errors import UsageError, WorkbenchError
 from lab.reporting.report import write_report
+from lab.training.draws import subset
+from metrics.comparison import compare
 from metrics.memorization import TrainingNeighbors
 
 PIXELS = pixels()
@@ -44,6 +48,47 @@ def test_the_floor_is_of_disjoint_halves_of_equal_n(whole, real, others):
     assert plain["floor"]["score"] > 0.8 and plain["score"] > 0.8
     once, again, otherwise = (measure_images(real, others, PIXELS, seed=seed).found.rows for seed in (1, 1, 2))
     assert once == again != otherwise
+
+
+def test_both_comparisons_are_of_the_images_that_were_drawn_and_the_floor_of_two_halves(real, others):
+    """All real images are drawn, the first half is compared, with its classes, and the other half is the floor."""
+    picked, drawn = subset(160, 160, 3, "real"), subset(100, 80, 3, "generated")
+    first, second, made = (
+        imagesets.to_float(images).flatten(1)
+        for images in (real.images[picked[:80]], real.images[picked[80:]], others.images[drawn])
+    )
+    found, labels = measure_images(real, others, PIXELS, seed=3), real.labels[picked[:80]]
+    for one, other in ((found.floor, second), (found.found, made)):
+        rows = compare(first, other, real_labels=labels).rows
+        assert [row | {"value": 0} for row in one.rows] == [row | {"value": 0} for row in rows]
+        values = [[row["value"] for row in each] for each in (one.rows, rows)]
+        assert values[0] == pytest.approx(values[1], rel=1e-5, abs=1e-7)
+    assert torch.equal(found.real.images, real.images[picked[:80]])
+    assert torch.equal(found.generated.images, others.images[drawn])
+
+
+def test_measures_are_told_of_the_side_that_they_are_of(real, others):
+    """Five images, each sixteen times: the generated side is tight, and like little of the real one."""
+    plain = measure_images(real, Images("five", others.images[:5].repeat(16, 1, 1, 1)), PIXELS).plain()
+    assert plain["generated_side"] < 0.1 < plain["real_side"]
+    assert plain["vendi_generated"] < 5.001 and plain["vendi_generated"] < plain["vendi_real"]
+    by_side = {(row["metric"], row["side"]): row["value"] for row in plain["rows"] if not row["group"]}
+    assert plain["coverage"] == by_side["ball_coverage", "real"] != by_side["coverage", "real"]
+
+
+def test_of_many_images_no_more_are_taken_than_there_is_time_for(real, others, monkeypatch):
+    monkeypatch.setattr(measured, "MOST", 20)
+    assert measure_images(real, others, PIXELS).n == 20 and measure_images(real, others, PIXELS, n=30).n == 30
+
+
+def test_memorised_images_are_looked_for_among_those_that_the_generator_learned(real, digits):
+    """Whatever the real ones are held out from; the floor is the share of real ones that are as near to them."""
+    learned, elsewhere = digits.images[260:400], digits.images[400:]
+    held_out = replace(real, trained=elsewhere)
+    found = measure_images(held_out, Images("copies", learned[:80], trained=learned), PIXELS)
+    assert found.trained is learned
+    assert found.plain()["memorized"] == 1 > 0.9 > found.plain()["floor"]["memorized"]
+    assert measure_images(held_out, Images("copies", learned[:80]), PIXELS).trained is elsewhere
 
 
 def test_every_measure_has_a_floor(whole):

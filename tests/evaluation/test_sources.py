@@ -147,6 +147,22 @@ def test_an_archive_of_arrays_is_read_in_any_layout(random_images, tmp_path, lay
     assert found.labels.tolist() == [0, 1, 2, 0, 1, 2] and found.classes == ("0", "1", "2")
 
 
+@pytest.mark.parametrize("kind, last", [(np.uint8, 255), (np.int8, 127), (np.uint16, 40_000), (np.uint64, 3)])
+def test_the_largest_label_of_any_kind_has_a_name(random_images, tmp_path, kind, last):
+    np.savez(tmp_path / "mine.npz", images=random_images(3)[:, 0].numpy(), labels=np.array([0, last, 1], kind))
+    found = opened(tmp_path / "mine.npz", tmp_path)
+    assert found.labels.tolist() == [0, last, 1]
+    assert found.classes[last] == str(last) and len(found.classes) == last + 1
+
+
+def test_labels_that_are_numbers_of_things_have_no_names(random_images, tmp_path):
+    """Names of all numbers up to there would fill the memory."""
+    for labels in (np.array([0, 10**12, 1]), np.array([0, 2**63 - 1, 1])):
+        np.savez(tmp_path / "mine.npz", images=random_images(3)[:, 0].numpy(), labels=labels)
+        found = opened(tmp_path / "mine.npz", tmp_path)
+        assert found.labels.tolist() == labels.tolist() and found.classes == ()
+
+
 def test_images_are_brought_to_the_shape_of_others_and_it_is_said(random_images, tmp_path):
     np.savez(tmp_path / "mine.npz", images=random_images(4, 3, 20).numpy())
     said = []
@@ -155,6 +171,9 @@ def test_images_are_brought_to_the_shape_of_others_and_it_is_said(random_images,
     text = "colour images of 20 x 20 brought to grey images of 16 x 16, those of digits."
     assert said == [f"{tmp_path / 'mine.npz'}: {text}"]
     assert found.brought_to((1, 16, 16), "digits", said.append) is found
+    learned = Images("made", random_images(2, 3, 20), trained=random_images(5, 3, 20, seed=1))
+    brought = learned.brought_to((1, 16, 16), "digits", said.append)
+    assert torch.equal(brought.trained, conformed(learned.trained, (1, 16, 16))), "they are compared with one another"
 
 
 def test_grey_is_luminance_and_colour_is_grey_repeated(random_images):
@@ -164,6 +183,9 @@ def test_grey_is_luminance_and_colour_is_grey_repeated(random_images):
     grey = random_images(5, 1, 8)
     assert torch.equal(conformed(grey, (3, 8, 8)), grey.expand(-1, 3, -1, -1))
     assert conformed(torch.full((2, 1, 30, 30), 77, dtype=torch.uint8), (1, 16, 16)).unique().tolist() == [77]
+    stripes = torch.tensor([252, 0, 0, 0], dtype=torch.uint8).repeat(16).expand(1, 1, 64, 64)
+    inside = conformed(stripes, (1, 16, 16))[..., 1:-1]
+    assert (inside.int() - 63).abs().max() < 16, "no pixel is passed over"
 
 
 @pytest.mark.parametrize(
@@ -174,6 +196,10 @@ def test_grey_is_luminance_and_colour_is_grey_repeated(random_images):
         ({"images": np.zeros((4, 8, 8, 5), np.uint8)}, "(4, 8, 8, 5); expected uint8"),
         ({"images": np.zeros((0, 8, 8), np.uint8)}, "(0, 8, 8); expected uint8"),
         ({"images": np.zeros((4, 8, 8), np.uint8), "labels": np.zeros(3, int)}, "labels must be whole numbers from 0"),
+        (
+            {"images": np.zeros((4, 8, 8), np.uint8), "labels": np.full(4, 2**63, np.uint64)},
+            "labels must be whole numbers from 0",
+        ),
     ],
 )
 def test_arrays_that_are_no_images_are_refused(arrays, message, tmp_path):

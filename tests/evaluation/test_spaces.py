@@ -14,7 +14,7 @@ from classifiers._config import TrainingConfig
 from classifiers._snapshots import load_classifier
 from evaluation import spaces
 from evaluation.named import space_called
-from evaluation.spaces import Seen, of_network, pixels
+from evaluation.spaces import Seen, of_network, pixels, points
 from evaluation.trained import classifier_space, discriminator_space
 from lab.errors import UsageError, WorkbenchError
 from lab.training.snapshots import snapshots
@@ -134,6 +134,12 @@ def test_a_discriminator_gives_its_last_maps_averaged(gan, folder_of, digits, tm
     torch.testing.assert_close(seen.features[250:], space.see(digits.images[250:300]).features)
     assert seen.features.shape == (300, 8 * 4 * 4) and seen.predicted is None
     assert called(folder_of(gan).path, tmp_path).name == space.name
+
+
+def test_large_maps_are_averaged_to_512_numbers_or_their_channels():
+    maps = torch.rand(2, 8, 16, 16, dtype=torch.float64)
+    torch.testing.assert_close(points(maps), F.avg_pool2d(maps, 2).flatten(1).float())
+    assert points(torch.rand(2, 600, 4, 4)).shape == (2, 600) and points(torch.rand(2, 900)).shape == (2, 900)
 
 
 def test_torchvision_gives_what_comes_before_the_head(digits, tmp_path):

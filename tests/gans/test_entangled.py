@@ -69,6 +69,17 @@ def test_the_papers_objective_is_minus_the_loss_at_its_best_temperature():
     assert -loss.item() <= math.log(2) + 0.05
 
 
+def test_a_guide_is_asked_for_its_last_hidden_layer():
+    real, fake = torch.rand(2, 16, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+
+    def guide(images):
+        return None, {"first": images.flatten(1).square(), "last": images.flatten(1)[:, :3]}
+
+    loss, logs = snnl_gan.generator_loss(guide, fake, real, snnl_gan.Config())
+    own, other = neighbor_losses(real.flatten(1)[:, :3], fake.flatten(1)[:, :3], 0.05)
+    torch.testing.assert_close([loss, logs["snnl"]], [other, own])
+
+
 def test_the_loss_is_in_float32_under_autocast():
     real, fake = torch.randn(2, 16, 6, generator=torch.Generator().manual_seed(0))
     plain = [snnl(real, fake), *neighbor_losses(real, fake, 0.1)]

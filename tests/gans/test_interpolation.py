@@ -36,7 +36,7 @@ def test_the_ends_are_the_ends_whatever_their_norms_and_no_point_is_short():
     assert way.norm(dim=1).min() > 0.95 * one.norm()
 
 
-@pytest.mark.parametrize("factor", [1.0, 2.0, -1.0])
+@pytest.mark.parametrize("factor", [1.0, 2.0, -1.0, -2.0])
 def test_a_way_along_a_line_is_straight_and_finite(factor):
     one = torch.randn(8, generator=torch.Generator().manual_seed(0))
     way = slerp(one, factor * one, torch.tensor([0, 0.5, 1]))

@@ -42,6 +42,7 @@ class Quadratic(nn.Module):
 
 def test_the_penalty_looks_between_the_pairs_with_one_coefficient_a_sample():
     seen = []
+    torch.manual_seed(0)  # or a coefficient next to 0 or 1 is now and then beyond it by a rounding
     critic = Quadratic()
     critic.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].detach()))
     real, fake = torch.rand(50, 1, 3, 3), torch.rand(50, 1, 3, 3) + 5

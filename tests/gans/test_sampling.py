@@ -184,6 +184,11 @@ def test_weights_alone_give_what_the_folder_gives(folders, told, tmp_path):
     assert found.images.equal(generate(told.generator, 9, 4, 1)) and len(found.trained) == 1297
 
 
+@pytest.mark.parametrize("asked, nearest", [(0, 0.05), (0.06, 0.05), (0.09, 0.1), (9, 0.1), (None, 0.1)])
+def test_of_several_generators_the_nearest_to_a_time_is_taken(folders, asked, nearest):
+    assert open_gan(folders[False], kimg=asked).kimg == nearest
+
+
 def test_weights_that_say_nothing_need_the_settings(folders, plain, tmp_path):
     """As those that were kept before files told of their network."""
     alone, config = tmp_path / "old.safetensors", folders[False] / "config.json"

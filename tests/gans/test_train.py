@@ -9,10 +9,12 @@ from safetensors.torch import load_file
 import gans._loop as loop
 import imagesets
 from evaluation.trained import load_last
+from gans._kept import grids
 from gans._snapshots import generate, load_generator
 from lab.cells.folder import CellFolder
 from lab.cells.work import work
 from lab.errors import UsageError, WorkbenchError
+from lab.reporting.pictures import tiles
 from lab.running.one import do_cell
 from lab.training.snapshots import snapshots
 from tasks import _spaces, train_gan
@@ -95,6 +97,14 @@ def test_snapshots_are_the_averaged_generator_at_the_asked_for_times(tmp_path):
     assert images.shape == (70, 1, 16, 16) and images.dtype == torch.uint8
     assert images.equal(generate(generator, 70, 8, seed=5, batch=9))
     assert not images.equal(generate(generator, 70, 8, seed=6))
+    shown = torch.from_numpy(tiles(grids(made.path)[-1][1], 16))
+    assert shown.equal(generate(generator, 64, 8, seed=0)), "the grid shows it"
+
+
+def test_a_length_is_the_nearest_number_of_steps():
+    settings = {"batch": 64, "critic_steps": 5}
+    config = train_gan.Config.parse({"gan": "wgan-gp", "settings": settings, "kimg": 1})
+    assert [config.steps_at(kimg) for kimg in (0, 0.15, 0.17, 0.47, 0.49, 1)] == [0, 0, 1, 1, 2, 3]
 
 
 def test_the_average_has_the_stated_half_life():
@@ -116,7 +126,7 @@ def test_the_average_has_the_stated_half_life():
         state.update_average(0.5 ** (1 / 10))
     assert state.ema.weight.item() == pytest.approx(0.5, rel=1e-5)
     assert state.ema.count == 9
-    assert not state.ema.weight.requires_grad and state.ema.weight.grad_fn is None
+    assert not state.ema.weight.requires_grad and state.ema.weight.grad_fn is None and not state.ema.training
 
 
 @pytest.mark.parametrize("gan, compiled", [("dcgan", 2), ("wgan-gp", 1)])

@@ -1,6 +1,7 @@
 """All measures at once: each as its own file has it, what is left out, and what is remarked."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -54,6 +55,38 @@ def test_gaps_are_differences_to_as_many_training_points(whole):
     assert whole.value("density_gap", "generated") == pytest.approx(held - trained)
     assert whole.value("fid_infinity_gap") is not None and whole.value("fid_low_gap") is None
     assert 0 <= whole.value("memorized", "real") <= 1
+
+
+def test_the_floor_of_memorised_ones_is_that_of_the_real_points(sets):
+    """Found anew, or known from another comparison; as many training points as real ones are enough for gaps."""
+    real, generated = (side[:40] for side in sets[:2])
+    training = TrainingSet.of(sets[2][:40])
+    usual = training_neighbors(real, training)
+    found = compare(real, generated, training=training)
+    assert (
+        found.value("memorized", "real")
+        == float(usual.memorized.double().mean())
+        != found.value("memorized", "generated")
+    )
+    assert found.trained is not None and found.value("fid_gap") is not None
+    other = replace(usual, own=usual.distance / 2)
+    assert compare(real, generated, training=training, usual=other).value("memorized", "real") == 0
+
+
+def test_of_points_equally_near_a_real_one_comes_first():
+    """As where both sets are searched as one: whole numbers have many ties."""
+    real, generated = torch.randint(6, (2, 40, 2), generator=torch.Generator().manual_seed(0)).float()
+    expected = values(real_generated.measure(real, generated))
+    found = values(compare(real, generated).rows)
+    for side in ("joint", "real", "generated"):
+        assert found[side, "one_nn_accuracy"] == expected[side, "one_nn_accuracy"]
+    assert 0 < found["generated", "one_nn_accuracy"] < found["real", "one_nn_accuracy"] < 1
+
+
+def test_a_generator_has_collapsed_below_a_tenth_of_the_spread():
+    real, generated = cloud(0, 40), cloud(1, 40)
+    remarks = [compare(real, share * generated).remarks for share in (0.2, 0.05)]
+    assert not remarks[0] and "The generator has collapsed" in remarks[1][0]
 
 
 def test_copies_of_training_points_show(sets):

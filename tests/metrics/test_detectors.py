@@ -49,6 +49,17 @@ def test_against_the_formulas(scale, shift):
         torch.testing.assert_close(found.double(), expected, rtol=1e-3, atol=1e-3 * float(expected.abs().mean()))
 
 
+@pytest.mark.parametrize("size", [1e3, 1e4])
+def test_a_feature_in_other_units_changes_no_score(size):
+    """What pytorch-ood adds to the scatter, whatever its size, is nothing beside that of the others."""
+    features, labels, queries = draw(0)
+    units = torch.tensor([size, *[1.0] * 11])
+    for function, relative in ((mahalanobis, False), (relative_mahalanobis, True)):
+        expected = naive(features, labels, queries, relative)
+        found = function(features * units, labels, queries * units)
+        torch.testing.assert_close(found.double(), expected, rtol=1e-3, atol=1e-3 * float(expected.abs().mean()))
+
+
 def test_by_hand():
     """Class means at 0 and 10 in the plane, variance 2 along each axis: (3, 4) is 25 / 2 from the first."""
     cross = torch.tensor([[2.0, 0.0], [-2.0, 0.0], [0.0, 2.0], [0.0, -2.0]])
@@ -104,6 +115,15 @@ def test_noise_is_refused(function):
     for features in (few, flat, torch.ones(200, 5)):
         with pytest.raises(ValueError, match="cannot be inverted in float32"):
             function(features, labels, features[:10])
+
+
+def test_classes_so_far_apart_that_float32_cannot_invert_their_scatter_have_no_relative_score():
+    features, labels, queries = draw(4)
+    features, queries = features.clone(), queries.clone()
+    features[:, 0] += 1e5 * labels
+    mahalanobis(features, labels, queries)
+    with pytest.raises(ValueError, match="cannot be inverted in float32"):
+        relative_mahalanobis(features, labels, queries)
 
 
 def test_dead_features_are_no_harm():

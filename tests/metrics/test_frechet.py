@@ -96,6 +96,15 @@ def test_few_points_have_no_interval_and_one_no_value():
         frechet.measure(cloud(0, 1), cloud(1, 1))
 
 
+def test_of_few_features_too_eight_points_are_needed_for_an_interval():
+    assert [len(frechet.measure(cloud(0, n, 2), cloud(1, n, 2))) for n in (7, 8)] == [1, 6]
+
+
+def test_too_many_features_for_a_covariance_are_told():
+    with pytest.raises(LeftOutError, match="fid: needs at most 4096 features; there are 4097"):
+        frechet.measure(torch.zeros(3, 4097), torch.zeros(3, 4097))
+
+
 def test_a_set_of_one_point_over_and_over_is_finite():
     found = values(frechet.measure(cloud(0), cloud(1)[:1].expand(120, -1)))
     assert all(map(math.isfinite, found.values()))

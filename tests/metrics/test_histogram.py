@@ -31,6 +31,10 @@ def test_dropped_modes_are_counted_and_the_divergence_is_finite():
     assert found["generated", "class_kl"] == pytest.approx(sum(p * math.log(4 * p) for p in smoothed))
 
 
+def test_a_tenth_of_the_real_share_is_enough_and_a_class_that_neither_has_is_no_mode():
+    assert values(measure(REAL, classes(13, 13, 13, 1), 5))["generated", "modes"] == 4
+
+
 def test_a_class_that_is_not_among_the_real_ones_is_a_mode_and_costs():
     found = values(measure(classes(50, 50), classes(30, 30, 40), 3))
     assert found["generated", "modes"] == 3

@@ -30,6 +30,12 @@ def test_a_copy_counts_even_if_the_training_image_is_there_twice():
     assert found.position.tolist() == [0, 1, 2, 3, 4]
 
 
+def test_of_training_points_that_are_all_one_a_copy_alone_is_memorised():
+    training = cloud(0, 1, 4).expand(6, -1)
+    found = training_neighbors(torch.cat([training[:1], training[:1] + 1e-3]), TrainingSet.of(training))
+    assert found.own.tolist() == [0, 0] and found.memorized.tolist() == [True, False]
+
+
 def test_distances_are_those_of_the_definition():
     training, points = cloud(0, 40), cloud(1, 25)
     apart, within = torch.cdist(points, training), torch.cdist(training, training).fill_diagonal_(torch.inf)

@@ -49,6 +49,18 @@ def test_the_recall_that_is_told_is_that_of_its_neighbours_and_rises_with_the_ef
     assert shares[0] < shares[1] <= shares[2] and shares[2] > 0.999 and shares[3] > 0.8
 
 
+@pytest.mark.filterwarnings("ignore:layer 'a'")
+@pytest.mark.parametrize("sizes, most", [({"LEARNT": 300}, 300), ({"LEARNT_NUMBERS": 8 * 100}, 100), ({}, 900)])
+def test_an_index_learns_from_some_of_the_points_spread_over_all(monkeypatch, sizes, most):
+    for name, size in sizes.items():
+        monkeypatch.setattr(faiss, name, size)
+    seen, array = [], faiss._array
+    monkeypatch.setattr(faiss, "_array", lambda points, distance: seen.append(points) or array(points, distance))
+    points = clouds(900)[0]["a"]
+    faiss_index("IVF8,Flat")(points, "sqeuclidean")
+    assert torch.equal(seen[0], points[:: 900 // most]) and sum(map(len, seen[1:])) == 900
+
+
 @pytest.mark.parametrize(
     "description, words",
     [

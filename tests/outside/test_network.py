@@ -6,8 +6,9 @@ import torch
 import imagesets
 from lab.errors import UsageError, WorkbenchError
 from lab.training.draws import subset
+from metrics import layers
 from outside import torchvision as networks
-from outside.layered import prepare
+from outside.layered import channels_first, prepare
 from outside.network import extract, measure_layers, measure_network
 from snnl_core import entanglement
 
@@ -41,6 +42,11 @@ def test_images_are_repeated_resized_and_normalised():
     assert prepare(grey, 5, "none").shape == (1, 3, 5, 5)
     red = prepare(grey, 2, "imagenet")[0, 0]
     torch.testing.assert_close(red, (plain[0, 0] - 0.485) / 0.229)
+    green, blue = prepare(grey, 2, "imagenet")[0, 1:]
+    torch.testing.assert_close(green, (plain[0, 0] - 0.456) / 0.224)
+    torch.testing.assert_close(blue, (plain[0, 0] - 0.406) / 0.225)
+    stripes = torch.tensor([1.0, -1, -1, -1]).repeat(16).expand(1, 1, 64, 64)
+    assert (prepare(stripes, 16, "none", 1)[..., 1:-1] - 1 / 4).abs().max() < 0.06, "no pixel is passed over"
 
 
 def test_channels_come_first_before_maps_are_averaged():
@@ -52,6 +58,9 @@ def test_channels_come_first_before_maps_are_averaged():
     found = extract(Transformer(), [x], 20)
     torch.testing.assert_close(found["map"], torch.nn.functional.adaptive_avg_pool2d(x, 2).flatten(1))
     torch.testing.assert_close(found["tokens"], x.view(2, 5, 2, 32).mean(3).flatten(1))
+    for channels in (3, 8):  # as many as the side has pixels, too
+        maps = torch.randn(2, channels, 8, 8)
+        assert torch.equal(channels_first("map", maps, 2), maps)
 
 
 @pytest.mark.parametrize(
@@ -101,3 +110,7 @@ def test_a_network_in_memory_is_the_engine_on_its_layers_and_stays_as_it_was():
         assert found[layer].score == pytest.approx(entanglement(features.detach(), labels).score, rel=1e-4)
     with pytest.raises(UsageError, match="layer"):
         measure_layers(module, x, labels, layers=["hidden"])
+    settings = {"distance": "cosine", "anchors": 20, "seed": 3}
+    (row,) = measure_layers(module, x, labels, layers=["3"], **settings)
+    (other,) = layers.measure({"3": module[3](hidden).detach()}, labels, **settings)
+    assert (row.n_valid, row.loss) == (20, pytest.approx(other.loss, rel=1e-4)) and row.stderr > 0

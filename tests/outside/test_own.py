@@ -10,6 +10,7 @@ from torch import nn
 import imagesets
 from lab.errors import UsageError, WorkbenchError
 from lab.training.draws import subset
+from metrics import layers
 from outside import hooks, own
 from outside.layered import extractor, prepare
 from outside.network import extract, measure_network
@@ -144,6 +145,10 @@ def test_a_network_of_ones_own_on_digits_is_the_engine_on_its_features(file, tmp
     for row in found.layers:
         score = entanglement(expected[row.layer].flatten(1), digits.labels[chosen]).score
         assert row.score == pytest.approx(score, rel=1e-3)
+    asked = {"distance": "cosine", "anchors": 20}
+    (row,) = measure_network(f"{file}:Bends", "digits", layers=["fc"], **asked, **settings).layers
+    (other,) = layers.measure({"fc": expected["fc"]}, digits.labels[chosen], seed=5, **asked)
+    assert (row.n_valid, row.loss) == (20, pytest.approx(other.loss, rel=1e-3)) and row.stderr > 0
 
 
 def test_colours_are_ones_own_unless_they_are_normalised(file, tmp_path):

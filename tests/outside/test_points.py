@@ -38,6 +38,16 @@ def test_both_kinds_of_file_give_what_the_engine_says(tmp_path):
         assert sum(found.pairs[1][name] for name in "012") == pytest.approx(1)
 
 
+def test_the_distance_and_the_anchors_that_are_asked_for_are_the_engines(tmp_path):
+    np.savez(tmp_path / "a.npz", x=X, labels=LABELS)
+    x, labels = torch.from_numpy(X), torch.from_numpy(LABELS)
+    for settings in ({"distance": "cosine"}, {"anchors": 12}, {"distance": "cosine", "anchors": 12}):
+        found, expected = measure_file(tmp_path / "a.npz", **settings).plain(), entanglement(x, labels, **settings)
+        assert [found["loss"], found["stderr"]] == pytest.approx([expected.loss, expected.stderr], rel=1e-6)
+        assert found["n_valid"] == expected.n_valid and found["distance"] == settings.get("distance", "sqeuclidean")
+        assert found["loss"] != pytest.approx(entanglement(x, labels).loss, rel=1e-3)
+
+
 def test_separated_points_score_0_and_copies_1_and_json_has_no_infinity(tmp_path):
     copies = X[np.arange(30) // 3]
     np.savez(tmp_path / "apart.npz", x=X + 1000 * LABELS[:, None, None], labels=LABELS)

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from snnl_core import DeepKNN, nearest_neighbors
+from snnl_core.approximate import warn_of_low
 
 
 def clouds(n, seed=0):
@@ -70,6 +71,12 @@ def test_what_an_index_misses_is_told_and_the_rest_is_in_order():
         kth = nearest_neighbors(held_out[layer], bank[layer], 5)[0][:, -1:]
         among = nearest_neighbors(held_out[layer], bank[layer][::2], 5)[0]
         assert knn.recall[layer] == pytest.approx(float((among <= kth).double().mean()))
+
+
+def test_a_recall_below_nine_tenths_is_warned_of():
+    with pytest.warns(UserWarning, match="layer 'b': the index finds 0.89") as told:
+        warn_of_low({"a": 0.9, "b": 0.89})
+    assert len(told) == 1
 
 
 def test_recall_is_measured_on_200_rows_at_most(monkeypatch):

@@ -180,6 +180,25 @@ def test_a_sample_of_anchors_estimates_the_whole():
     assert 0.4 < errors.std() < 1.8
 
 
+def test_the_standard_error_is_that_of_a_draw_without_replacement():
+    x, labels = overlapping()
+    found = entanglement(x, labels, anchors=60)
+    drawn = found.per_sample[found.per_sample > 0]
+    assert len(drawn) == 60 and found.loss == pytest.approx(drawn.mean().item(), rel=1e-9)
+    assert found.stderr == pytest.approx((drawn.var() / 60 * (1 - 60 / 240)).sqrt().item(), rel=1e-9)
+
+
+def test_a_draw_has_so_many_of_every_group_or_all_there_are():
+    x, labels = mixed()
+    groups = torch.stack([labels, torch.where(torch.arange(240) < 47, torch.arange(240) // 40, -1)])
+    for seed in range(5):
+        drawn = pairs.all_pairs(x, labels).draw(4, torch.Generator().manual_seed(seed), groups, each=10)
+        assert drawn.tolist() == sorted(set(drawn.tolist())) and len(drawn) <= 4 + 4 * 10
+        for row in groups:
+            for group, size in zip(*row[row >= 0].unique(return_counts=True), strict=True):
+                assert (row[drawn] == group).sum() >= min(10, size)
+
+
 def test_float32_agrees_with_float64_and_order_does_not_matter():
     x, labels = overlapping()
     found = entanglement(x, labels)

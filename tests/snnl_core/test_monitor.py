@@ -27,16 +27,30 @@ def show(monitor, n, batch):
 @pytest.mark.parametrize("batch", [1, 7, 60])
 def test_every_sample_is_kept_as_often(batch):
     """200 monitors that each keep 20 of 60: 66.7 on average, standard deviation 6.7."""
-    counts = torch.zeros(60)
+    counts, parts = torch.zeros(60), [numbered(min(batch, 60 - start), start) for start in range(0, 60, batch)]
     for seed in range(200):
         monitor = EntanglementMonitor(20, seed=seed)
-        show(monitor, 60, batch)
+        for layers, labels in parts:
+            monitor.update({"a": layers["a"]}, labels)
         counts[kept(monitor)] += 1
     assert counts.sum() == 200 * 20  # none twice
     expected = 200 / 3
     chi_square = ((counts - expected).square() / (expected * 2 / 3)).sum() * 59 / 60
     assert 30 < chi_square < 98  # 0.1% on either side of chi-square with 59 degrees of freedom
     assert (counts - expected).abs().max() < 4.5 * 6.7
+
+
+def test_it_is_algorithm_r():
+    """The i-th sample, from 1, takes one of i places, each as likely, and is kept where it is one of the first 20."""
+    chances = torch.rand(400, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
+    monitor = EntanglementMonitor(20, seed=7)
+    show(monitor, 400, 1)
+    expected = list(range(20))
+    for number, chance in enumerate(chances.tolist()):
+        place = int(chance * (number + 1))
+        if number >= 20 and place < 20:
+            expected[place] = number
+    assert kept(monitor).tolist() == expected
 
 
 def test_a_sample_does_not_depend_on_how_it_was_cut_into_batches():

@@ -9,7 +9,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 import imagesets
 from classifiers import _features
-from classifiers._credibility import Observer
+from classifiers._credibility import Observer, _principal
 from imagesets import ImageSet
 from lab.cells.folder import CellFolder
 from lab.cells.rows import build_table, pick
@@ -17,6 +17,7 @@ from lab.cells.work import work
 from lab.errors import WorkbenchError
 from lab.training.draws import carve
 from metrics.calibration import nll
+from metrics.detectors import vim
 from metrics.selection import aurc
 from metrics.temperature_scaling import temperature_of
 from snnl_core import DeepKNN
@@ -78,6 +79,15 @@ def test_scores_are_what_they_say(observed):
     assert noise["neighbor-distance", ""].mean() > 2 * scores["neighbor-distance", ""].mean()
 
 
+def test_axes_without_variance_are_left_out():
+    """Of units that never fire, and of less than 1e-5 of the variance of the first."""
+    sizes = torch.tensor([0.0, 1e-3, 1e-2, 1.0, 1.0, 1.0])
+    axes = _principal(sizes * torch.randn(80, 6, generator=torch.Generator().manual_seed(0)))
+    assert axes.shape == (6, 4)
+    torch.testing.assert_close(axes.T @ axes, torch.eye(4))
+    assert axes[:2].abs().max() < 0.1
+
+
 def test_detectors_are_added_where_they_are_asked_for(observed):
     pytest.importorskip("pytorch_ood")
     observer, images, _, foreign = observed
@@ -91,6 +101,9 @@ def test_detectors_are_added_where_they_are_asked_for(observed):
     apart = seen.last.double()[:, None] - means
     naive = torch.einsum("qci,ij,qcj->qc", apart, precision, apart).amin(1)
     assert torch.allclose(inside["mahalanobis", ""], naive, rtol=1e-2)
+    head = [module for module in observer.network.modules() if isinstance(module, torch.nn.Linear)][-1]
+    halved = vim(observer.last, seen.last, head.weight.detach(), head.bias.detach(), 8)
+    assert torch.allclose(inside["vim", ""], halved.double(), rtol=1e-4)
     assert outside["vim", ""].mean() > inside["vim", ""].mean()
 
 
