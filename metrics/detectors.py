@@ -18,6 +18,10 @@ from snnl_core.distances import check_finite, check_integers
 
 SIZE = 2.0**10
 """What the features' spread is brought to: beside it what pytorch-ood adds is nothing, along the flattest axis too."""
+SINGULAR = (
+    "the covariance of the features cannot be inverted in float32: take fewer dimensions, e.g. their principal "
+    "components, or more samples."
+)
 RESIDUAL = 1e-2
 """How far covariance times precision may be from the identity, in any entry, before scores are noise."""
 
@@ -92,7 +96,10 @@ def _fitted(name: str, features: Tensor, labels: Tensor, queries: Tensor) -> tup
     centred = features.double() - features.double().mean(0)
     spread = centred.square().mean().sqrt() / SIZE
     codes = labels.unique(return_inverse=True)[1]  # pytorch-ood wants all of 0 to classes - 1
-    detector = _detector(name)(None).fit_features((centred / spread).float(), codes)
+    try:
+        detector = _detector(name)(None).fit_features((centred / spread).float(), codes)
+    except torch.linalg.LinAlgError as error:
+        raise ValueError(SINGULAR) from error
     for suffix in ("", "background_")[: 1 + (name == "RMD")]:
         _check_inverse(getattr(detector, f"{suffix}cov"), getattr(detector, f"{suffix}precision"))
     return detector, ((queries.double() - features.double().mean(0)) / spread).float()
@@ -102,10 +109,7 @@ def _check_inverse(covariance: Tensor, precision: Tensor) -> None:
     product = covariance.double() @ precision.double()
     residual = float((product - torch.eye(len(product), dtype=product.dtype, device=product.device)).abs().max())
     if not residual <= RESIDUAL:
-        raise ValueError(
-            "the covariance of the features cannot be inverted in float32: take fewer dimensions, e.g. their "
-            "principal components, or more samples."
-        )
+        raise ValueError(SINGULAR)
 
 
 def _check(features: Tensor, queries: Tensor) -> None:

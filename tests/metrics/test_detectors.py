@@ -112,7 +112,8 @@ def test_noise_is_refused(function):
     labels = torch.arange(200) % 4
     few = torch.randn(200, 512, generator=generator)
     flat = torch.randn(200, 8, generator=generator) @ torch.randn(8, 64, generator=generator)
-    for features in (few, flat, torch.ones(200, 5)):
+    twice = torch.randn(200, 16, generator=generator)[:, [*range(16), 4]]  # a pivot of exactly 0
+    for features in (few, flat, torch.ones(200, 5), twice):
         with pytest.raises(ValueError, match="cannot be inverted in float32"):
             function(features, labels, features[:10])
 
