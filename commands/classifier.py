@@ -44,7 +44,7 @@ command.add_command(click.Command("list", callback=partial(print_entries, "class
 @click.argument("images", nargs=-1, metavar="IMAGES...", type=options.A_FILE)
 @click.option("--n-bank", type=options.count(), help=BANK)
 @click.option("--k", type=options.count(), help=NEIGHBORS)
-@click.option("--out", type=options.NEW_FILE, help="Write a page that shows the images and their neighbours, too.")
+@click.option("--out", type=options.A_PAGE, help="Write a page that shows the images and their neighbours, too.")
 @options.foreign_network("Its hidden layers to search in.  [default: its stages, else its modules]", required=False)
 @click.option("--imageset", help="With --model: its train split is searched, its test split calibrates.")
 @options.own_images
@@ -96,7 +96,7 @@ def credibility(
 @click.option("--n-bank", type=options.count(), help=BANK)
 @click.option("--k", type=options.count(), help=NEIGHBORS)
 @options.seed("Seed of the choice of images, and of what attacks draw.")
-@click.option("--out", type=options.NEW_FILE, help="Write a page that shows images before and after, too.")
+@click.option("--out", type=options.A_PAGE, help="Write a page that shows images before and after, too.")
 @options.foreign_network("Its hidden layers to search in.  [default: its stages, else its modules]", required=False)
 @click.option("--imageset", help="With --model: of its test split a part calibrates and others are attacked.")
 @options.own_images

@@ -69,7 +69,7 @@ def interpolate(
 @weights_of
 @comparing
 @options.seed("Seed of the choice of images, and of the latent noise.")
-@click.option("--out", type=options.NewFile(".html"), help="Write a page with images of all of them, too.")
+@click.option("--out", type=options.A_PAGE, help="Write a page with images of all of them, too.")
 @options.runs
 @options.reading
 @options.json
