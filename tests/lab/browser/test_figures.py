@@ -2,10 +2,12 @@
 
 import json
 
+import numpy as np
 import pytest
 from browsing import hard_to_use, opened
 
-from lab.reporting.pictures import GAP
+from lab.reporting.pictures import GAP, png
+from lab.reporting.report import Gallery, GalleryRow, Picture, Report, Section, write_page
 
 DRAWN = """
 const colours = (where, how) => [...new Set([...document.querySelectorAll(where)].map(e => getComputedStyle(e)[how]))];
@@ -77,6 +79,16 @@ def test_a_picture_tells_what_it_is_and_is_enlarged(browser, pages, kind):
     assert large[0].size["width"] > picture.size["width"] and hard_to_use(browser, "'dialog'") == []
     large[0].click()
     assert not browser.find_elements("css selector", "dialog")
+
+
+def test_pictures_of_a_gallery_stand_below_one_another(browser, tmp_path):
+    """Whatever is written below them: rows show the same images before and after."""
+    image = png(np.zeros((1, 16, 16), np.uint8))
+    rows = [GalleryRow(text, [Picture(text, image)] * 3) for text in ("0.1", "7: network 7, neighbours 7 (0.931)")]
+    write_page(Report("Gallery", "?", [Section("Images", "", [Gallery("Rows.", rows)])]), tmp_path / "page.html")
+    opened(browser, tmp_path / "page.html")
+    left = [one.location["x"] for one in browser.find_elements("css selector", ".pictures img")]
+    assert len({*left}) == 3 and left[:3] == left[3:]
 
 
 def test_a_narrow_screen_says_that_figures_scroll(browser, pages):
