@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from attacks._config import Norm, planned
+from commands import Told
 from commands import _options as options
 from commands._entries import print_entries
 from commands._printing import print_json, print_rows, print_table, say
@@ -34,7 +35,7 @@ BANK = "Training images to search.  [default: 10000, or all there are]"
 NEIGHBORS = "Neighbours in each hidden layer.  [default: 75, or all there are]"
 SETTINGS = "Settings of attacks, as steps=100,restarts=5: those of their file; each takes those that it has."
 
-command = click.Group("classifier", help=__doc__)
+command = Told("classifier", help=__doc__)
 command.add_command(train_group("classifiers", "--epochs"))
 command.add_command(click.Command("list", callback=partial(print_entries, "classifiers"), help="List the classifiers."))
 
@@ -119,8 +120,8 @@ def attack(
     as_json: bool,
     **elsewhere: Any,
 ) -> None:
-    """Print what attacks leave of the accuracy of a classifier's FOLDER on test images, by their size, and of that of
-    its nearest training images (Deep k-nearest neighbours), with their credibility.
+    """Attack test images, and print what is left of the accuracy of a classifier's FOLDER, and of the vote of its
+    nearest training images (Deep k-nearest neighbours) with its credibility, for each size of the attack.
 
     With --model and --imageset, in place of FOLDER, it is a network that was made elsewhere.
     """

@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
+from commands import Told, _site
 from commands import _options as options
-from commands import _site
 from commands._printing import print_json, print_table, say
 from lab.cells import layout, removal
 from lab.cells.export import export as copy
@@ -21,7 +21,7 @@ from lab.running import slurm
 
 INTERRUPTED = 130
 
-command = click.Group("runs", help=__doc__, commands=[_site.command])
+command = Told("runs", help=__doc__, commands=[_site.command])
 
 
 @command.command("list")
