@@ -31,7 +31,8 @@ def list_folders(runs: Path, as_json: bool) -> None:
     """List studies, searches and cells: their state, how long ago they were written to, and their size on disk."""
     found = Runs(runs)
     about = _print_runs(found, found.all)
-    say(f"{len(about)} in {runs}. Next: snnl runs show FOLDER")
+    following = f"{len(about)} in {runs}. Next: snnl runs show FOLDER"
+    say(following if about else f"No runs in {runs}: a study, a search or a training makes some.")
     print_json({"runs": about}, as_json)
 
 
