@@ -100,6 +100,11 @@ class Lines:
     caption: str
     text: str
 
+    @property
+    def words(self) -> list[str]:
+        """The text in words and what lies between them: a page breaks no word, not even after a hyphen."""
+        return re.findall(r"\s+|\S+", self.text)
+
 
 @dataclass(frozen=True)
 class Section:
