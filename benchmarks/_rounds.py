@@ -22,6 +22,11 @@ json_option = click.option(
 )
 
 
+def help_of(text):
+    """A docstring as a command's help, with its indented lines, which are commands, left as they are."""
+    return text.replace("\n\n    ", "\n\n\b\n    ")
+
+
 def _there(context, parameter, device):
     """The device; one line and exit code 2 where there is none."""
     if device == "cuda":

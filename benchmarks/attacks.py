@@ -52,7 +52,7 @@ def foolbox_pgd(network, x, labels, steps):
     return run
 
 
-@click.command(help=__doc__)
+@click.command(help=_rounds.help_of(__doc__))
 @click.option("--classifier", "name", default="cnn", show_default=True, help="The network: cnn, mlp or resnet.")
 @click.option("--channels", default=1, show_default=True, help="1 for grey, 3 for colour.")
 @click.option("--size", default=28, show_default=True, help="Side of the images in pixels.")

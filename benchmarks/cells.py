@@ -108,7 +108,7 @@ def lines(cells, rows, home):
     yield _rounds.row("memory above what there was", 0, "MB", highest, at_most=1000)
 
 
-@click.command(help=__doc__)
+@click.command(help=_rounds.help_of(__doc__))
 @click.option("--cells", default=10_000, show_default=True, help="How many cells, about.")
 @click.option("--rows", default=40, show_default=True, help="Rows of each.")
 @_rounds.json_option

@@ -39,7 +39,7 @@ def plain_loop(network, config, images, precision, device):
             yield
 
 
-@click.command(help=__doc__)
+@click.command(help=_rounds.help_of(__doc__))
 @click.option("--classifier", "name", default="cnn", show_default=True, help="The network: cnn, mlp or resnet.")
 @click.option("--channels", default=1, show_default=True, help="1 for grey, 3 for colour.")
 @_rounds.training_options(28, 9)

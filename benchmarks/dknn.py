@@ -253,7 +253,7 @@ ON_REQUEST = {"index": bench_index}
 ON_GPUS = ("pipeline", "p-values")
 
 
-@click.command(help=__doc__)
+@click.command(help=_rounds.help_of(__doc__))
 @click.option(
     "--only", type=click.Choice([*PARTS, *ON_REQUEST]), multiple=True, help="Parts to run.  [default: all but index]"
 )

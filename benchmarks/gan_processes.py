@@ -50,7 +50,7 @@ def measure(gan, size, width, batch, precision, steps):
     training.accelerator.end_training()
 
 
-@click.command(help=__doc__)
+@click.command(help=_rounds.help_of(__doc__))
 @click.option("--gan", "gans", multiple=True, default=("dcgan", "wgan-gp"), show_default=True, help="GANs of the zoo.")
 @click.option("--size", default=32, show_default=True, help="Side of the images in pixels.")
 @click.option("--width", default=64, show_default=True, help="Channels at the widest resolution.")

@@ -47,7 +47,7 @@ def plain_loop(gan, config, spec, images, precision, device):
             yield
 
 
-@click.command(help=__doc__)
+@click.command(help=_rounds.help_of(__doc__))
 @click.option("--gan", "names", multiple=True, default=GANS, show_default=True, help="GANs of the zoo.")
 @click.option("--width", default=64, show_default=True, help="Channels at the widest resolution.")
 @_rounds.training_options(32, 5)

@@ -125,7 +125,7 @@ def some_images(source, n, target):
         shutil.copyfile(file, copy)
 
 
-@click.command(help=__doc__)
+@click.command(help=_rounds.help_of(__doc__))
 @click.option("--images", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Folder to copy from.")
 @click.option("--count", "n", default=20000, show_default=True, help="How many images.")
 @_rounds.rounds_option(5)

@@ -183,7 +183,7 @@ def measure_memory(file, work):
     print(_rounds.peak(lambda: WORKS[work](points))[1])
 
 
-@click.command(help=__doc__)
+@click.command(help=_rounds.help_of(__doc__))
 @click.option("--n", default=10000, show_default=True, help="Points a side.")
 @click.option("--data", type=click.Path(path_type=Path), default=Path("data"), help="Folder with MNIST.")
 @click.option("--runs", type=click.Path(path_type=Path), default=Path("runs"), help="Where the classifier is trained.")

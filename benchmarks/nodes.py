@@ -66,7 +66,7 @@ def lines(command, rounds, home):
     yield _rounds.row(work, 0, "of the pace without", ratio["median"], at_least=AT_LEAST)
 
 
-@click.command(help=__doc__)
+@click.command(help=_rounds.help_of(__doc__))
 @click.option("--gan", default="dcgan", show_default=True, help="GAN of the zoo.")
 @click.option("--kimg", default=60.0, show_default=True, help="Thousands of images that each training is shown.")
 @click.option("--width", default=32, show_default=True, help="Channels at the widest resolution.")

@@ -129,7 +129,7 @@ def figures(names, steps, home):
         yield {"study": name, **about, "hours": hours, "longest": longest}
 
 
-@click.command(help=__doc__)
+@click.command(help=_rounds.help_of(__doc__))
 @click.option("--study", "names", multiple=True, help="Studies.  [default: all]")
 @click.option("--steps", default=10, show_default=True, help="Steps that are timed.")
 @_rounds.json_option

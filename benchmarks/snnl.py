@@ -185,7 +185,7 @@ PARTS = {
 ON_PROCESSORS = ("processes",)
 
 
-@click.command(help=__doc__)
+@click.command(help=_rounds.help_of(__doc__))
 @click.option("--only", type=click.Choice(list(PARTS)), multiple=True, help="Parts to run.  [default: all]")
 @click.option(
     "--before", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Time the code there, too."

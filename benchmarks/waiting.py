@@ -81,7 +81,7 @@ def a_core_taken():
         busy.wait()
 
 
-@click.command(help=__doc__)
+@click.command(help=_rounds.help_of(__doc__))
 @click.option("--ways", default=",".join(WAYS), show_default=True, help="Ways to wait, parted by commas.")
 @_rounds.rounds_option(5)
 @_rounds.json_option

@@ -15,6 +15,16 @@ TRACEBACK = "--traceback"
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110, "show_default": True}
 
 
+class Told(click.Group):
+    """A group whose help says to the end what each command does."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list in the help: of each command the first paragraph, which click would cut."""
+        texts = {name: self.commands[name].help or "" for name in self.list_commands(ctx)}
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, " ".join(text.partition("\n\n")[0].split())) for name, text in texts.items()])
+
+
 class Listed(click.Group):
     """A group whose commands are listed without being made: `listed` gives summaries by name, `make` a command."""
 

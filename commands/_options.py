@@ -81,7 +81,7 @@ class NewFile(PlainFile):
         return path
 
 
-NEW_FILE = NewFile()
+A_PAGE = NewFile(".html")
 PIECE = re.compile(r"(?:[^,]|,,)+")
 """What commas part from other pieces; two commas do not."""
 

@@ -66,7 +66,8 @@ def print_cell(folder: "CellFolder", as_json: bool, following: str = "") -> None
 def print_result(result: "Result", as_json: bool) -> None:
     """Print what a study came to; exits with 3 where cells failed."""
     for verdict in result.verdicts:
-        say(f"{verdict.verdict}: {verdict.claim.text} {verdict.effect} ({verdict.reason})")
+        effect = verdict.effect and f" {verdict.effect}"
+        say(f"{verdict.verdict}: {verdict.claim.text}{effect} ({verdict.reason})")
     for name, reason in result.failed.items():
         say(f"failed: {name}: {reason}")
     say(f"Report: {result.report}")

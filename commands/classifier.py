@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from attacks._config import Norm, planned
+from commands import Told
 from commands import _options as options
 from commands._entries import print_entries
 from commands._printing import print_json, print_rows, print_table, say
@@ -34,7 +35,7 @@ BANK = "Training images to search.  [default: 10000, or all there are]"
 NEIGHBORS = "Neighbours in each hidden layer.  [default: 75, or all there are]"
 SETTINGS = "Settings of attacks, as steps=100,restarts=5: those of their file; each takes those that it has."
 
-command = click.Group("classifier", help=__doc__)
+command = Told("classifier", help=__doc__)
 command.add_command(train_group("classifiers", "--epochs"))
 command.add_command(click.Command("list", callback=partial(print_entries, "classifiers"), help="List the classifiers."))
 
@@ -44,7 +45,7 @@ command.add_command(click.Command("list", callback=partial(print_entries, "class
 @click.argument("images", nargs=-1, metavar="IMAGES...", type=options.A_FILE)
 @click.option("--n-bank", type=options.count(), help=BANK)
 @click.option("--k", type=options.count(), help=NEIGHBORS)
-@click.option("--out", type=options.NEW_FILE, help="Write a page that shows the images and their neighbours, too.")
+@click.option("--out", type=options.A_PAGE, help="Write a page that shows the images and their neighbours, too.")
 @options.foreign_network("Its hidden layers to search in.  [default: its stages, else its modules]", required=False)
 @click.option("--imageset", help="With --model: its train split is searched, its test split calibrates.")
 @options.own_images
@@ -96,7 +97,7 @@ def credibility(
 @click.option("--n-bank", type=options.count(), help=BANK)
 @click.option("--k", type=options.count(), help=NEIGHBORS)
 @options.seed("Seed of the choice of images, and of what attacks draw.")
-@click.option("--out", type=options.NEW_FILE, help="Write a page that shows images before and after, too.")
+@click.option("--out", type=options.A_PAGE, help="Write a page that shows images before and after, too.")
 @options.foreign_network("Its hidden layers to search in.  [default: its stages, else its modules]", required=False)
 @click.option("--imageset", help="With --model: of its test split a part calibrates and others are attacked.")
 @options.own_images
@@ -119,8 +120,8 @@ def attack(
     as_json: bool,
     **elsewhere: Any,
 ) -> None:
-    """Print what attacks leave of the accuracy of a classifier's FOLDER on test images, by their size, and of that of
-    its nearest training images (Deep k-nearest neighbours), with their credibility.
+    """Attack test images, and print what is left of the accuracy of a classifier's FOLDER, and of the vote of its
+    nearest training images (Deep k-nearest neighbours) with its credibility, for each size of the attack.
 
     With --model and --imageset, in place of FOLDER, it is a network that was made elsewhere.
     """

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from commands import Told
 from commands import _options as options
 from commands._comparing import comparing, space_named
 from commands._printing import print_json, print_rows, say
@@ -23,7 +24,7 @@ trained = options.together(
 )
 """Of every command that draws from one GAN."""
 
-command = click.Group("gan", help=__doc__)
+command = Told("gan", help=__doc__)
 command.add_command(train_group("gans", "--kimg"))
 
 
@@ -35,7 +36,7 @@ command.add_command(train_group("gans", "--kimg"))
 def sample(
     folder: Path, kimg: float | None, config: Path | None, seed: int, count: int, label: str | None, out: Path
 ) -> None:
-    """Draw images from a trained GAN, by the FOLDER of its training or by a .safetensors that this kept."""
+    """Draw images from a trained GAN, named by the FOLDER of its training, or by a .safetensors kept there."""
     from gans._sampling import kind_of, sample
     from gans._trained import open_gan
 
@@ -53,7 +54,7 @@ def sample(
 def interpolate(
     folder: Path, kimg: float | None, config: Path | None, seed: int, rows: int, steps: int, out: Path
 ) -> None:
-    """Draw the ways from one image to another, each in a row; of a conditional GAN those from class to class, too."""
+    """Draw rows of images that lead from one latent to another; of a conditional GAN from class to class, too."""
     from gans._interpolation import interpolations
     from gans._pictures import save_grid
     from gans._trained import open_gan
@@ -69,7 +70,7 @@ def interpolate(
 @weights_of
 @comparing
 @options.seed("Seed of the choice of images, and of the latent noise.")
-@click.option("--out", type=options.NewFile(".html"), help="Write a page with images of all of them, too.")
+@click.option("--out", type=options.A_PAGE, help="Write a page with images of all of them, too.")
 @options.runs
 @options.reading
 @options.json
@@ -86,8 +87,8 @@ def compare(
     as_json: bool,
     **network: Any,
 ) -> None:
-    """Print how like the images that GANs learned theirs are, by every measure, side by side, and what other real
-    images give. Each FOLDER is that of a training, or a .safetensors that one kept.
+    """Compare GANs, by every measure, with the real images that they learned; beside them what other real images give.
+    Each FOLDER is that of a training, or a .safetensors kept there.
     """
     from evaluation.measured import measure_each, usual_size
     from evaluation.side_by_side import SideBySide, named

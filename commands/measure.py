@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from commands import Told
 from commands import _options as options
 from commands._comparing import comparing, space_named
 from commands._printing import print_json, print_rows, say
@@ -33,7 +34,7 @@ measuring_options = options.together(
     click.option("--anchors", type=options.count(), help="Estimate from so many random points.  [default: from all]"),
 )
 
-command = click.Group("measure", help=__doc__)
+command = Told("measure", help=__doc__)
 
 
 @command.command()
@@ -53,7 +54,7 @@ command = click.Group("measure", help=__doc__)
 @shared()
 @options.json
 def layers(imageset: str, data: Path, size: int | None, as_json: bool, **settings: Any) -> None:
-    """Print the entanglement of every layer of a network that was made elsewhere."""
+    """Print how entangled the classes are in every layer of a network that was made elsewhere."""
     from outside import own
     from outside.network import measure_network
 
@@ -73,8 +74,8 @@ def layers(imageset: str, data: Path, size: int | None, as_json: bool, **setting
 @shared()
 @options.json
 def features(file: Path, as_json: bool, **settings: Any) -> None:
-    """Print the entanglement of a FILE .npz or .safetensors with the arrays x (n, ...) and labels (n,): of all points,
-    of each class and, up to 20 classes, of class against class.
+    """Print how entangled the classes are in a FILE, .npz or .safetensors, with the arrays x (n, ...) and labels (n,):
+    of all points, of each class and, up to 20 classes, of class against class.
     """
     from outside.points import measure_file
 
@@ -103,8 +104,8 @@ def features(file: Path, as_json: bool, **settings: Any) -> None:
 @shared()
 @options.json
 def credibility(out: Path | None, as_json: bool, sharded: bool, **settings: Any) -> None:
-    """Print how well training points support the predictions for others (Deep k-nearest neighbours), of three files
-    .npz or .safetensors with the array labels (n,) and an array (n, ...) for each layer, of any name.
+    """Print how well training points support the predictions for others (Deep k-nearest neighbours). The points are in
+    three files, .npz or .safetensors: the array labels (n,), and for each layer an array (n, ...) of any name.
     """
     from outside.credibility import measure_credibility
 
@@ -168,10 +169,10 @@ def _train_evaluator(out: Path | None, as_json: bool, **values: Any) -> None:
 @shared(ready=_train_evaluator)
 @options.json
 def images(n: int | None, seed: int, runs: Path, out: Path | None, as_json: bool, sharded: bool, **values: Any) -> None:
-    """Print how like GENERATED images are to REAL ones, by every measure, beside what other real images give.
+    """Compare GENERATED images with REAL ones, by every measure, beside what other real images give.
 
-    Each is a folder or .zip of images, an .npz (uint8), an image set, or a GAN, by the folder of its training or by a
-    .safetensors that this kept.
+    Each is a folder or .zip of images, an .npz (uint8), an image set, or a GAN, named by the folder of its training or
+    by a .safetensors kept there.
     """
     from evaluation.measured import measure_images
     from evaluation.page import report

@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
+from commands import Told, _site
 from commands import _options as options
-from commands import _site
 from commands._printing import print_json, print_table, say
 from lab.cells import layout, removal
 from lab.cells.export import export as copy
@@ -21,7 +21,7 @@ from lab.running import slurm
 
 INTERRUPTED = 130
 
-command = click.Group("runs", help=__doc__, commands=[_site.command])
+command = Told("runs", help=__doc__, commands=[_site.command])
 
 
 @command.command("list")
@@ -31,7 +31,8 @@ def list_folders(runs: Path, as_json: bool) -> None:
     """List studies, searches and cells: their state, how long ago they were written to, and their size on disk."""
     found = Runs(runs)
     about = _print_runs(found, found.all)
-    say(f"{len(about)} in {runs}. Next: snnl runs show FOLDER")
+    following = f"{len(about)} in {runs}. Next: snnl runs show FOLDER"
+    say(following if about else f"No runs in {runs}: a study, a search or a training makes some.")
     print_json({"runs": about}, as_json)
 
 

@@ -215,6 +215,8 @@ def _opened(path: Path) -> Trained:
 def _of_arrays(given: str, path: Path) -> Images:
     """The images of an .npz: uint8 (n, h, w), (n, h, w, channels) or (n, channels, h, w), and `labels` if there are."""
     try:
+        if not zipfile.is_zipfile(path):  # numpy would take it for pickled objects, and tell how to load those
+            raise ValueError("it is no zip archive")
         with np.load(path, allow_pickle=False) as found:
             name = next((name for name in ARRAYS if name in found.files), None)
             if name is None:

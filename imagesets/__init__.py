@@ -38,11 +38,18 @@ def check(name: str) -> str:
     """The name, if it is an image set's or looks like a user's own.
 
     Raises:
-        UsageError: it is neither; the message tells the nearest known name.
+        UsageError: it is neither; the message tells the nearest known name, or how to name a folder or an archive.
     """
-    if not name.startswith((*SOURCES, OWN)):
-        registry.check("imagesets", name)
-    return name
+    if name.startswith((*SOURCES, OWN)):
+        return name
+    try:
+        return registry.check("imagesets", name)
+    except UsageError as unknown:
+        path = Path(name)
+        if not (path.is_dir() or (path.is_file() and path.suffix.lower() == ".zip")):
+            raise
+        source = "folder" if path.is_dir() else "zip"
+        raise UsageError(f"{name} is no image set's name; write {source}:{name} for the images in it.") from unknown
 
 
 Name = Annotated[str, AfterValidator(check)]

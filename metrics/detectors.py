@@ -98,7 +98,7 @@ def _fitted(name: str, features: Tensor, labels: Tensor, queries: Tensor) -> tup
     codes = labels.unique(return_inverse=True)[1]  # pytorch-ood wants all of 0 to classes - 1
     try:
         detector = _detector(name)(None).fit_features((centred / spread).float(), codes)
-    except torch.linalg.LinAlgError as error:
+    except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
         raise ValueError(SINGULAR) from error
     for suffix in ("", "background_")[: 1 + (name == "RMD")]:
         _check_inverse(getattr(detector, f"{suffix}cov"), getattr(detector, f"{suffix}precision"))

@@ -77,7 +77,8 @@ def measure_file(
     x, labels = read_points(path)
     check_classes(labels, str(path))
     n, features = len(x), x[0:1].numel()
-    say(f"{path}: {n} points of {features} features, {anchors or 'all'} anchors, {distance} distance.")
+    some = anchors if anchors is not None and anchors < n else "all"
+    say(f"{path}: {n} points of {features} features, {some} anchors, {distance} distance.")
     if sharded:
         x, labels = x[part(n)].clone(), labels[part(n)]  # what the others have is let go
     with telling(path, say):

@@ -167,3 +167,14 @@ def test_a_package_that_is_missing_later_is_told_in_the_same_way(monkeypatch, ca
     with pytest.raises(SystemExit):
         cli.main()
     assert "Error: a_package_that_is_not_there is not installed for " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["classifier", "gan", "measure", "runs"])
+def test_the_help_of_a_group_says_what_each_command_does_to_the_end(name):
+    group = cli.cli.get_command(click.Context(cli.cli), name)
+    context = click.Context(group, info_name=name)
+    shown = " ".join(group.get_help(context).partition("Commands:")[2].split())
+    assert group.list_commands(context)
+    for word in group.list_commands(context):
+        told = group.get_command(context, word).help.partition("\n\n")[0]
+        assert f"{word} {' '.join(told.split())}" in shown

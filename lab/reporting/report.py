@@ -87,6 +87,11 @@ class Gallery:
     rows: Sequence[GalleryRow]
     width: float = 9.6
 
+    @property
+    def widest(self) -> int:
+        """Pixels on the page of its widest picture, in which each has its place."""
+        return max((picture.enlarged(self.width)[0] for row in self.rows for picture in row.images), default=0)
+
 
 @dataclass(frozen=True)
 class Lines:
@@ -94,6 +99,11 @@ class Lines:
 
     caption: str
     text: str
+
+    @property
+    def words(self) -> list[str]:
+        """The text in words and what lies between them: a page breaks no word, not even after a hyphen."""
+        return re.findall(r"\s+|\S+", self.text)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import os
 import sys
 from pathlib import Path
 
+import click
 import forks
 import pytest
 
@@ -19,6 +20,18 @@ def rounds(monkeypatch):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("[a-z]*.py")), ids=lambda path: path.stem)
+def test_the_help_shows_each_command_on_a_line_of_its_own(monkeypatch, path):
+    monkeypatch.setattr(sys, "path", [str(FOLDER), *sys.path])
+    spec = importlib.util.spec_from_file_location(f"benchmark_{path.stem}", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    (command,) = {value for value in vars(module).values() if isinstance(value, click.Command)}
+    shown = command.get_help(click.Context(command, info_name=path.name)).splitlines()
+    typed = [line.strip() for line in module.__doc__.splitlines() if line.startswith("    ")]
+    assert typed and {*typed} <= {line.strip() for line in shown}
 
 
 def test_works_are_done_in_turn_so_many_times_a_round(rounds):

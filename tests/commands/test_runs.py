@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from unittest import mock
 
 import pytest
+from click.testing import CliRunner
 from making import made
 
 from commands import runs, tune
@@ -111,3 +112,9 @@ def test_a_search_elsewhere_has_its_jobs_cancelled_and_says_what_an_export_leave
     out, err = capsys.readouterr()
     assert out.splitlines() == [str(tmp_path / "kept" / "searches" / tmp_path.name / "mine")]
     assert "0 of 2 cells are copied." in err and "/runs/cells, not finished: 1, not there: 1." in err
+
+
+def test_an_empty_list_names_no_folder_to_go_on_with(tmp_path):
+    done = CliRunner().invoke(runs.command, ["list", "--runs", str(tmp_path / "none"), "--json"])
+    assert done.exit_code == 0 and json.loads(done.stdout.splitlines()[-1]) == {"runs": []}
+    assert done.stderr == f"No runs in {tmp_path / 'none'}: a study, a search or a training makes some.\n"

@@ -3,9 +3,12 @@
 import json
 from html.parser import HTMLParser
 
+import pytest
+
+from lab.errors import WorkbenchError
 from lab.reporting.statistics import Estimate
 from lab.reporting.verdicts import Claim, judge
-from lab.studying.site import Entry, finished, write_index
+from lab.studying.site import Entry, finished, write_index, write_site
 
 
 class Page(HTMLParser):
@@ -58,3 +61,17 @@ def test_finished_studies_are_taken_once_from_the_first_place(tmp_path):
             (folder / "DONE").write_text("{}")
     found = finished([tmp_path / "one", tmp_path / "two", tmp_path / "none"])
     assert [path.relative_to(tmp_path).parts[0] + path.name for path in found] == ["one1f", "two3f"]
+
+
+@pytest.mark.parametrize("own", ["<title>My results</title>", "", "\xff"])
+def test_a_page_of_the_users_is_not_written_over(tmp_path, own):
+    page = tmp_path / "index.html"
+    page.write_text(own, encoding="latin-1")
+    with pytest.raises(WorkbenchError, match=r"index\.html is not a site that was written here"):
+        write_site([], {}, tmp_path)
+    assert page.read_text(encoding="latin-1") == own and [*tmp_path.iterdir()] == [page]
+
+
+def test_a_site_is_written_anew_in_its_place(tmp_path):
+    page = write_site([], {}, tmp_path)
+    assert write_site([], {1: "a"}, tmp_path) == page and "Not tested here" in page.read_text(encoding="utf-8")

@@ -48,6 +48,14 @@ def test_the_distance_and_the_anchors_that_are_asked_for_are_the_engines(tmp_pat
         assert found["loss"] != pytest.approx(entanglement(x, labels).loss, rel=1e-3)
 
 
+@pytest.mark.parametrize("anchors, told", [(None, "all"), (12, "12"), (30, "all"), (99, "all")])
+def test_no_more_anchors_are_told_of_than_there_are_points(tmp_path, anchors, told):
+    np.savez(tmp_path / "a.npz", x=X, labels=LABELS)
+    lines = []
+    measure_file(tmp_path / "a.npz", anchors=anchors, say=lines.append)
+    assert f"30 points of 6 features, {told} anchors" in lines[0]
+
+
 def test_separated_points_score_0_and_copies_1_and_json_has_no_infinity(tmp_path):
     copies = X[np.arange(30) // 3]
     np.savez(tmp_path / "apart.npz", x=X + 1000 * LABELS[:, None, None], labels=LABELS)

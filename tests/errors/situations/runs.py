@@ -35,6 +35,12 @@ def _(place):
     Path("results", "plan.json").write_text('{"study": "toy", "cells": []}')
 
 
+@situation("a page of one's own where the site is to go")
+def _(place):
+    Path("site").mkdir()
+    Path("site/index.html").write_text("<title>My page</title>")
+
+
 @situation("where a file is in the way")
 def _(place):
     Path("runs").write_text("")

@@ -2,10 +2,12 @@
 
 import json
 
+import numpy as np
 import pytest
 from browsing import hard_to_use, opened
 
-from lab.reporting.pictures import GAP
+from lab.reporting.pictures import GAP, png
+from lab.reporting.report import Gallery, GalleryRow, Lines, Picture, Report, Section, write_page
 
 DRAWN = """
 const colours = (where, how) => [...new Set([...document.querySelectorAll(where)].map(e => getComputedStyle(e)[how]))];
@@ -20,6 +22,16 @@ return [box.left + x * scale, box.top + y * scale, value, place, curve.dataset.s
 SHOWN = """
 const parts = [...document.querySelector(".drawing").querySelectorAll("[data-series]")];
 return parts.filter(part => part.dataset.series === arguments[0]).map(part => getComputedStyle(part).display);
+"""
+BROKEN = """
+const walk = document.createTreeWalker(document.querySelector("pre"), NodeFilter.SHOW_TEXT), broken = [];
+for (let node = walk.nextNode(); node; node = walk.nextNode())
+  for (const word of node.data.matchAll(/\\S+/g)) {
+    const range = document.createRange();
+    range.setStart(node, word.index);
+    range.setEnd(node, word.index + word[0].length);
+    if (new Set([...range.getClientRects()].map(box => box.top)).size > 1) broken.push(word[0]); }
+return [document.querySelector("pre").textContent, broken];
 """
 CUT = """
 return [...document.querySelectorAll("#told .cut")].map(({style}) => [style.width, style.height,
@@ -77,6 +89,26 @@ def test_a_picture_tells_what_it_is_and_is_enlarged(browser, pages, kind):
     assert large[0].size["width"] > picture.size["width"] and hard_to_use(browser, "'dialog'") == []
     large[0].click()
     assert not browser.find_elements("css selector", "dialog")
+
+
+def test_pictures_of_a_gallery_stand_below_one_another(browser, tmp_path):
+    """Whatever is written below them: rows show the same images before and after."""
+    image = png(np.zeros((1, 16, 16), np.uint8))
+    rows = [GalleryRow(text, [Picture(text, image)] * 3) for text in ("0.1", "7: network 7, neighbours 7 (0.931)")]
+    write_page(Report("Gallery", "?", [Section("Images", "", [Gallery("Rows.", rows)])]), tmp_path / "page.html")
+    opened(browser, tmp_path / "page.html")
+    left = [one.location["x"] for one in browser.find_elements("css selector", ".pictures img")]
+    assert len({*left}) == 3 and left[:3] == left[3:]
+
+
+@pytest.mark.parametrize("width", range(360, 1200, 70))
+def test_a_command_is_broken_between_its_words(browser, tmp_path, width):
+    """Not within `--n`, after its first hyphen."""
+    text = "@misc{a,\n  title = {b},\n}\n" + " ".join(f"--option-{n} {'x' * n}" for n in range(30))
+    write_page(Report("Lines", "?", [Section("How", "", [Lines("Type:", text)])]), tmp_path / "page.html")
+    opened(browser, tmp_path / "page.html", width=width)
+    kept, broken = browser.execute_script(BROKEN)
+    assert kept == text and broken == []
 
 
 def test_a_narrow_screen_says_that_figures_scroll(browser, pages):
