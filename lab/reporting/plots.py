@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Drawing
+    from matplotlib.transforms import Transform
 
 NameT = TypeVar("NameT")
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -145,17 +146,25 @@ def seed_dots(
 def named_band(axis: "Axes", values: "pd.Series[float]", name: str = "real against real") -> None:
     """The range of some values across the panel, and its name above it; nothing without a value.
 
-    It comes after what the panel shows: the panel is made higher where the name would reach its title.
+    It comes after what the panel shows: the panel is made higher where the name would reach its title. Where the scale
+    is logarithmic and none is positive, their mean is written at the lower end.
     """
     if values.empty:
         return
+    if axis.get_yscale() == "log" and values.max() <= 0:
+        _name(axis, f"{name}: {values.mean():.1g}", (1.0, 0.0), axis.transAxes)
+        return
     axis.axhspan(values.min(), values.max(), color=BAND, zorder=1)
     axis.axhline(values.mean(), color=GREY, linewidth=0.8, zorder=1, label=name)
-    where: dict[str, Any] = {"xytext": (0, 2), "textcoords": "offset points", "ha": "right", "va": "bottom"}
-    across = axis.get_yaxis_transform()
-    said = axis.annotate(name, (1.0, values.max()), xycoords=across, fontsize=7, color=GREY, **where)
-    said.set(in_layout=False, annotation_clip=True)  # where the band is out of sight, so is its name
+    _name(axis, name, (1.0, values.max()), axis.get_yaxis_transform())
     _leave_room(axis, values.max())
+
+
+def _name(axis: "Axes", text: str, place: tuple[float, float], transform: "Transform") -> None:
+    """A few grey words just above a place, at its right end."""
+    where: dict[str, Any] = {"xytext": (0, 2), "textcoords": "offset points", "ha": "right", "va": "bottom"}
+    said = axis.annotate(text, place, xycoords=transform, fontsize=7, color=GREY, **where)
+    said.set(in_layout=False, annotation_clip=True)  # where the place is out of sight, so are they
 
 
 def _leave_room(axis: "Axes", below: float) -> None:

@@ -92,6 +92,20 @@ def test_a_band_that_is_out_of_sight_or_low_changes_no_panel(axis):
     assert axis.get_ylim() == (0.0, 2.0)
 
 
+@pytest.mark.parametrize(
+    "values, told", [([-0.02, -0.04], "real against real: -0.03"), ([0.0], "real against real: 0")]
+)
+def test_a_band_that_no_logarithm_shows_is_told_of(axis, values, told):
+    axis.plot([0, 1], [0.1, 1.0])
+    axis.set_yscale("log")
+    named_band(axis, pd.Series(values))
+    (text,) = axis.texts
+    axis.figure.draw_without_rendering()
+    assert text.get_text() == told and not axis.patches
+    inside = axis.get_window_extent()
+    assert inside.y0 <= text.get_window_extent().y0 < text.get_window_extent().y1 < inside.y1
+
+
 def test_more_names_than_colours_begin_anew():
     found = colours(range(len(PALETTE) + 1))
     assert list(found.values()) == [*PALETTE, PALETTE[0]]
