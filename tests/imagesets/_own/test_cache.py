@@ -105,6 +105,15 @@ def test_a_removed_or_damaged_set(opened, folder, tmp_path):
     assert opened(folder).name == found.name
 
 
+@pytest.mark.parametrize("file", ["images.npy", "set.json"])
+@pytest.mark.parametrize("data", [b"", b"PK\3\4", b"[" * 100_000, b'{"format": 2, "spec": []}'])
+def test_whatever_is_left_of_a_set_it_is_told_how_to_decode_it_anew(opened, folder, tmp_path, file, data):
+    found = opened(folder)
+    (found.folder / file).write_bytes(data)
+    with pytest.raises(WorkbenchError, match=rf"{file} is damaged: remove .* to decode anew"):
+        imagesets.load(found.name, "train", root=tmp_path / "data")
+
+
 def test_a_damaged_manifest_or_record_is_not_believed(opened, folder, tmp_path):
     found = opened(folder)
     for path in (tmp_path / "data" / ".decoded" / "manifests").glob("*.jsonl"):

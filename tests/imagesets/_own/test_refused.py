@@ -2,6 +2,7 @@
 
 import os
 import stat
+import zipfile
 
 import pytest
 from PIL import Image
@@ -162,6 +163,22 @@ def test_a_set_is_called_by_its_folder_or_by_a_given_title(write_folder, tmp_pat
     assert imagesets.titles([name], tmp_path) == {name: name}, "nobody said"
     with pytest.raises(UsageError, match="--name is for folder:PATH"):
         imagesets.settle("digits", data, title="Digits")
+
+
+def test_the_ending_of_an_archive_is_no_part_of_what_it_is_called_and_of_a_folder_there_is_none(write_folder, tmp_path):
+    folder = write_folder(tmp_path / "faces-v1.5")
+    with zipfile.ZipFile(tmp_path / "faces-v2.5.zip", "w") as archive:
+        for file in folder.iterdir():
+            archive.write(file, file.name)
+    for place, called in ((f"folder:{folder}", "faces-v1.5"), (f"zip:{tmp_path / 'faces-v2.5.zip'}", "faces-v2.5")):
+        name = imagesets.settle(place, tmp_path)
+        assert imagesets.titles([name], tmp_path) == {name: called}
+
+
+def test_a_folder_whose_name_is_no_text_is_called_in_signs_that_are(write_folder, tmp_path):
+    folder = write_folder(tmp_path / os.fsdecode(b"caf\xe9"))
+    name = imagesets.settle(f"folder:{folder}", tmp_path)
+    assert imagesets.titles([name], tmp_path) == {name: "caf\\xe9"}
 
 
 def test_sets_of_one_name_are_told_apart_by_their_keys(write_folder, tmp_path):
