@@ -60,3 +60,10 @@ def test_a_benchmark_runs_and_writes_its_figures(tmp_path, name, arguments, foun
     done = forks.run(FOLDER / f"{name}.py", arguments, tmp_path, os.environ, 600)
     assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path / "found.json").read_text())[found]
+
+
+def test_a_process_of_several_tells_its_pace(tmp_path):
+    settings = {"gan": "dcgan", "size": 16, "width": 4, "batch": 8, "precision": "float32", "steps": 1}
+    done = forks.run(FOLDER / "gan_processes.py", ["--measure", json.dumps(settings)], tmp_path, os.environ, 600)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout.split()[-1]) > 0
