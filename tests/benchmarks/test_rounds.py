@@ -28,6 +28,12 @@ def test_works_are_done_in_turn_so_many_times_a_round(rounds):
     assert "".join(done) == "aaabbbaaabbb"
 
 
+def test_seconds_are_those_of_one_call(rounds, monkeypatch):
+    done, clock = [], iter([2.0, 10.0])
+    monkeypatch.setattr(rounds.time, "perf_counter", lambda: next(clock))
+    assert rounds.seconds(lambda: done.append(1), 4) == 2.0 and len(done) == 4
+
+
 def test_ratios_are_taken_within_each_round(rounds):
     times = [{"ours": 1.0, "other": 2.0}, {"ours": 30.0, "other": 10.0}, {"ours": 4.0, "other": 4.0}]
     assert rounds.ratio(times, "ours", "other") == {"median": 1.0, "low": 0.5, "high": 3.0}

@@ -129,6 +129,14 @@ def test_one_folder_too_high_is_the_same_set(opened, tree, tmp_path, both, top):
     assert other.name == meant.name and (both(other)[0] == both(meant)[0]).all()
 
 
+def test_what_lies_beside_the_splits_is_told_of_a_folder_that_moved_too(opened, tree, tmp_path):
+    folder = tree({"train": 6, "test": 3, "extra": 2})
+    first = opened(folder)
+    second = opened(folder.rename(tmp_path / "moved"))
+    assert second.name == first.name and not any("Decoding" in line for line in second.said)
+    assert "Left out: 2 beside train/ and test/." in first.said[-1] and "2 beside train/ and test/" in second.said[-1]
+
+
 def test_a_bad_file_below_the_folder_that_holds_all_is_named_by_its_whole_path(opened, tree):
     folder = tree({"archive/a": 6, "archive/b": 6})
     (folder / "archive" / "a" / "03.bmp").write_text("fake")
