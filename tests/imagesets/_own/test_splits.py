@@ -133,8 +133,11 @@ def test_what_lies_beside_the_splits_is_told_of_a_folder_that_moved_too(opened, 
     folder = tree({"train": 6, "test": 3, "extra": 2})
     first = opened(folder)
     second = opened(folder.rename(tmp_path / "moved"))
-    assert second.name == first.name and not any("Decoding" in line for line in second.said)
-    assert "Left out: 2 beside train/ and test/." in first.said[-1] and "2 beside train/ and test/" in second.said[-1]
+    tree({"extra": 3}, "moved")
+    third = opened(tmp_path / "moved")
+    assert first.name == second.name == third.name and len(second.said) == len(third.said) == 1
+    told = [found.said[-1].partition("Left out: ")[2] for found in (first, second, third)]
+    assert told == [f"{count} beside train/ and test/." for count in (2, 2, 3)]
 
 
 def test_a_bad_file_below_the_folder_that_holds_all_is_named_by_its_whole_path(opened, tree):
