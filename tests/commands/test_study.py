@@ -149,6 +149,7 @@ def test_a_larger_study_takes_the_cells_that_are_there(study, snnl):
 def test_a_failing_cell_leaves_the_others_and_the_report_says_so(snnl, incomplete):
     home, arguments, done, blocked = incomplete
     assert done.returncode == 3, done.stderr
+    assert done.stderr.splitlines()[-1] == "Next: the command of the study does the cells that are left"
     result = json.loads(done.stdout.splitlines()[-1])
     assert result["cells"] == {"total": 7, "run": 4, "cached": 0, "failed": 3}
     page = (home / "incomplete.html").read_text(encoding="utf-8")
@@ -156,6 +157,7 @@ def test_a_failing_cell_leaves_the_others_and_the_report_says_so(snnl, incomplet
     blocked.unlink()
     healed = snnl(*arguments, cwd=home)
     assert healed.returncode == 0, healed.stderr
+    assert healed.stderr.splitlines()[-1].startswith("Next: snnl report ")
     assert json.loads(healed.stdout.splitlines()[-1])["cells"] == {"total": 7, "run": 3, "cached": 4, "failed": 0}
 
 
