@@ -10,6 +10,7 @@ import pytest
 from commands import study as study_command
 from commands import tune
 from lab import machine
+from lab.errors import UsageError
 
 
 def test_the_smoke_study_ends_in_a_report(study):
@@ -159,6 +160,15 @@ def test_a_failing_cell_leaves_the_others_and_the_report_says_so(snnl, incomplet
     assert healed.returncode == 0, healed.stderr
     assert healed.stderr.splitlines()[-1].startswith("Next: snnl report ")
     assert json.loads(healed.stdout.splitlines()[-1])["cells"] == {"total": 7, "run": 3, "cached": 4, "failed": 0}
+
+
+def test_one_name_is_for_one_folder(tmp_path):
+    folders = [tmp_path / name for name in "ab"]
+    for folder in folders:
+        folder.mkdir()
+    words = ["classifier-regularization", "--imagesets", ",".join(f"folder:{folder}" for folder in folders)]
+    with pytest.raises(UsageError, match=r"^--name is for one folder or archive; these are 2: leave it out\.$"):
+        study_command.command([*words, "--name", "x"], standalone_mode=False)
 
 
 @pytest.fixture
