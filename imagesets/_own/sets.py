@@ -26,7 +26,7 @@ from imagesets._own.layout import arrange
 from imagesets._own.listing import Listing
 from imagesets._own.manifest import Facts, Manifest
 from imagesets._own.pixels import DECODING
-from imagesets._own.source import list_images
+from imagesets._own.source import list_images, place_of
 from imagesets._own.summary import summary
 from imagesets._spec import OWN, ImageSet, Spec
 from lab import locks
@@ -50,8 +50,7 @@ def prepare(name: str, root: Path, wanted: Wanted, title: str | None, say: Calla
         WorkbenchError: a file or folder cannot be read or decoded, there are too few images, or which of them are held
             out is not plain.
     """
-    kind, _, given = name.partition(":")
-    path = Path(given).expanduser()
+    kind, path = place_of(name)
     listing = list_images(kind, path, wanted.follow_links)
     identity = content_hash([kind, str(path.resolve()), asdict(wanted), DECODING])
     manifest = Manifest(root / store.FOLDER / "manifests" / f"{identity}.jsonl")
@@ -96,8 +95,7 @@ def _titled(name: str, root: Path) -> Path:
 
 def usual_side(name: str, follow_links: bool) -> int:
     """The median shorter side of some files of `folder:PATH` or `zip:PATH`; errors are those of `prepare`."""
-    kind, _, given = name.partition(":")
-    listing = list_images(kind, Path(given).expanduser(), follow_links)
+    listing = list_images(*place_of(name), follow_links)
     return statistics.median_low(look(listing, np.arange(len(listing.names)))[0])
 
 

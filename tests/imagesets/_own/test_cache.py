@@ -129,6 +129,27 @@ def test_a_damaged_manifest_or_record_is_not_believed(opened, folder, tmp_path):
         opened(folder)
 
 
+@pytest.mark.parametrize(
+    "line", ["7", "{}", '[["a"]]', '[["000.png"], [[1, 2, 3]], "zz"]', '[["a", "b"], [], ""]', "[[5], [1], 2]"]
+)
+def test_of_a_manifest_that_says_other_things_nothing_is_believed(opened, folder, tmp_path, line):
+    first = opened(folder)
+    (path,) = (tmp_path / "data" / ".decoded" / "manifests").glob("*.jsonl")
+    path.write_text(f"{path.read_text().splitlines()[0]}\n{line}\n")
+    (folder / "005.png").touch()
+    assert opened(folder).name == first.name
+
+
+def test_a_digest_that_was_cut_is_not_believed(opened, folder, tmp_path):
+    first = opened(folder)
+    (path,) = (tmp_path / "data" / ".decoded" / "manifests").glob("*.jsonl")
+    facts, files = path.read_text().splitlines()
+    names, stamps, digests = json.loads(files)
+    path.write_text(f"{facts}\n{json.dumps([names, stamps, digests[:90]])}\n")
+    (folder / "005.png").touch()
+    assert opened(folder).name == first.name
+
+
 def test_several_processes_give_what_one_gives(opened, tmp_path, monkeypatch, write_folder, both):
     folder = write_folder(tmp_path / "images", 40, ("a", "b"))
     (folder / "a" / "007.png").write_text("fake")

@@ -45,6 +45,16 @@ def test_paths_that_are_not_there(opened, folder, tmp_path):
             opened(path, kind)
     with pytest.raises(UsageError, match="is no zip archive"):
         opened(folder / "000.png", "zip")
+    with pytest.raises(UsageError, match=r"~nobody-of-that-name/photos is no folder"):
+        opened("~nobody-of-that-name/photos")
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip"])
+def test_no_path_is_not_the_folder_where_the_command_is(folder, tmp_path, monkeypatch, kind):
+    monkeypatch.chdir(folder)
+    for ask in (lambda: imagesets.settle(f"{kind}:", tmp_path), lambda: imagesets.usual_side(f"{kind}:")):
+        with pytest.raises(UsageError, match=f"^{kind}: lacks a path"):
+            ask()
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
