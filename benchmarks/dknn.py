@@ -14,7 +14,6 @@ predicting, and which share of the nearest neighbours they find in the layer whe
 """
 
 import json
-import statistics
 import subprocess
 import sys
 from functools import partial
@@ -63,8 +62,10 @@ def pipeline(layers, labels, bank, calibration):
 def faiss_search(layers, bank):
     """The neighbours (q, K) of all rows but the bank's, by layer."""
     import faiss
+    import torch
     from torch.nn import functional as F
 
+    faiss.omp_set_num_threads(torch.get_num_threads())
     found = {}
     for name, x in layers.items():
         index = faiss.IndexFlatIP(x.shape[1])
@@ -162,11 +163,14 @@ def bench_p_values(sizes, rounds, device):
     scores, test, chance = torch.randint(300, (m,)), torch.randint(300, (n, CLASSES)), 1 - torch.rand(n).double()
     calibration = Calibration(scores, torch.randint(CLASSES, (m,)), CLASSES)
     for mode in ("valid", "smoothed"):
-        work = partial(calibration.p_values, test.to(device), mode, uniform=chance.to(device))
-        own = statistics.median(_rounds.seconds(work) for _ in range(3 * rounds))
-        theirs = _rounds.seconds(lambda: p_values_batch(scores.numpy(), test.numpy(), smoothing=mode == "smoothed"))
+        works = {
+            "ours": partial(calibration.p_values, test.to(device), mode, uniform=chance.to(device)),
+            "crepes": partial(p_values_batch, scores.numpy(), test.numpy(), smoothing=mode == "smoothed"),
+        }
+        times = list(_rounds.in_turn(works, rounds))
+        own = _rounds.median(times, "ours")
         yield row(f"{mode} p-values, {n} x {CLASSES} from {m}", own, "s", own, at_most=0.2)
-        yield row("the same", own, "crepes", own / theirs)
+        yield row("the same", own, "crepes", _rounds.ratio(times, "ours", "crepes")["median"])
 
 
 def bench_faults(sizes, rounds, device):

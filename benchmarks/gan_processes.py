@@ -34,7 +34,7 @@ def measure(gan, size, width, batch, precision, steps):
 
     from lab.processes import rank
 
-    training = gan_training(gan, {"width": width, "batch": batch}, *noise(1, size), precision)
+    training = gan_training(gan, {"width": width, "batch": batch}, *noise(1, size), precision, "cpu")
     step, together = stepping(training), training.accelerator.wait_for_everyone
     _rounds.seconds(step, 3)
     together()

@@ -18,6 +18,7 @@ from imagesets import SIZES, SOURCES, data_root, settle
 from lab import registry
 from lab.config import HIDDEN, LARGEST_WHOLE, Config
 from lab.errors import UsageError
+from lab.files import expanded
 from lab.running import slurm
 from lab.running.place import Place
 from lab.running.sbatch import Asked
@@ -108,8 +109,8 @@ def _parts(text: str) -> list[str]:
     """What commas part; an image set of one's own that is not there may be the first half of a name with one."""
     parts = [part for piece in PIECE.findall(text) if (part := piece.strip())]
     for part, following in pairwise(parts):
-        path = Path(part.partition(":")[2].replace(",,", ","))
-        if part.startswith(SOURCES) and not path.expanduser().exists():
+        path = part.partition(":")[2].replace(",,", ",")
+        if part.startswith(SOURCES) and not expanded(path).exists():
             raise UsageError(f"{path} is not there; a comma within a name is written twice: {part},,{following}.")
     return [part.replace(",,", ",") for part in parts]
 

@@ -20,6 +20,7 @@ from lab import registry
 from lab.cells import layout
 from lab.cells.folder import CellFolder
 from lab.errors import UsageError, WorkbenchError, first_line
+from lab.files import expanded
 
 Say = Callable[[str], None]
 KINDS = "a folder or .zip of images, an .npz, an image set, or the folder or a .safetensors of a GAN's training"
@@ -119,7 +120,7 @@ def open_images(
         UsageError: the reference is nothing of these.
         WorkbenchError: files cannot be read or decoded, there are too few, or a GAN kept no generator.
     """
-    path = Path(reference).expanduser()
+    path = expanded(reference)
     if (path.is_dir() and layout.is_cell(path)) or (path.is_file() and path.suffix == WEIGHTS):
         return generated(_opened(path), count, seed=seed, data=data, download=download)
     if path.suffix == ".npz" and path.is_file():

@@ -175,6 +175,11 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def expanded(path: str) -> Path:
+    """The path, with the user's folder in place of `~`; a `~` of nobody stays."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 (that of Path raises an error for the `~` of nobody)
+
+
 @contextlib.contextmanager
 def explaining(folder: Path) -> Iterator[None]:
     """Say in one line what is wrong and what to do when `folder` cannot be written.

@@ -63,7 +63,7 @@ def entries(kind: str, having: str | None = None) -> list[Entry]:
     return [
         Entry(stem.replace("_", "-"), _docstring(path))
         for stem, path in sorted(found.items())
-        if having is None or _assigned(path, having) is not None
+        if having is None or _has(path, having)
     ]
 
 
@@ -217,6 +217,14 @@ def _is_light(node: ast.stmt, kind: str) -> bool:
         module = node.module or ""
         return module in {"typing", "pydantic", f"{kind}._config"} or module.partition(".")[0] == "lab"
     return False
+
+
+def _has(path: Path, constant: str) -> bool:
+    """Whether a file assigns a constant; one that does not parse has none."""
+    try:
+        return _assigned(path, constant) is not None
+    except (SyntaxError, ValueError, OSError):
+        return False
 
 
 def _assigned(path: Path, constant: str) -> ast.expr | None:

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from imagesets._own.listing import HIDDEN, LARGEST, OTHER, SYSTEM, SYSTEM_FOLDERS, Listing, is_image
-from lab.errors import WorkbenchError
+from lab.config import LARGEST_WHOLE
+from lab.errors import WorkbenchError, first_line
 
 UNSAFE, LINK = "with unsafe names", "linked"
 ENCRYPTED, UTF8 = 0x1, 0x800
@@ -70,11 +71,21 @@ def _members(path: Path) -> Iterator[tuple[str, zipfile.ZipInfo]]:
     """Each file of an archive, the last of a name, by its name with `/` between folders, as Windows may not write it.
 
     Names that are UTF-8 without saying so, as macOS writes them, are read as that.
+
+    Raises:
+        zipfile.BadZipFile: it is no zip archive, or a damaged one.
     """
-    with zipfile.ZipFile(path) as archive:
-        members = list(archive.NameToInfo.values())
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = list(archive.NameToInfo.values())
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # damaged archives raise errors of every kind
+        raise zipfile.BadZipFile(first_line(error)) from error
     for info in members:
         name = info.filename
+        if max(info.file_size, info.compress_size, info.header_offset) > LARGEST_WHOLE:
+            raise zipfile.BadZipFile(f"{name!r} would be of more bytes than any disk has")
         if not info.flag_bits & UTF8:
             with suppress(UnicodeError):
                 name = name.encode("cp437").decode("utf-8")

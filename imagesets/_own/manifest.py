@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -52,12 +53,13 @@ class Manifest:
         """The digests, uint8 (n, 32), of the files that have not changed since; zeros for the others."""
         found = np.zeros((len(listing.names), len(NO_DIGEST)), np.uint8)
         files = self._files()
-        known = next(files, None)
-        for row, name in enumerate(listing.names):  # both are in order of the names
-            while known and known[0] < name:
-                known = next(files, None)
-            if known and known[0] == name and known[1] == listing.stamps[row].tolist():
-                found[row] = np.frombuffer(known[2], np.uint8)
+        with suppress(TypeError, ValueError, IndexError):  # damaged: of what follows nothing is known
+            known = next(files, None)
+            for row, name in enumerate(listing.names):  # both are in order of the names
+                while known and known[0] < name:
+                    known = next(files, None)
+                if known and known[0] == name and known[1] == listing.stamps[row].tolist():
+                    found[row] = np.frombuffer(known[2], np.uint8)
         return found
 
     def write(self, facts: Facts, listing: Listing, digests: np.ndarray) -> None:

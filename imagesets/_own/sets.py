@@ -10,7 +10,7 @@
     manifests/             what is known of a folder's files from the last time
 """
 
-import json
+import os
 import statistics
 from collections.abc import Callable
 from dataclasses import asdict
@@ -26,12 +26,12 @@ from imagesets._own.layout import arrange
 from imagesets._own.listing import Listing
 from imagesets._own.manifest import Facts, Manifest
 from imagesets._own.pixels import DECODING
-from imagesets._own.source import list_images
+from imagesets._own.source import list_images, place_of
 from imagesets._own.summary import summary
 from imagesets._spec import OWN, ImageSet, Spec
 from lab import locks
 from lab.errors import WorkbenchError
-from lab.files import atomic_write
+from lab.files import atomic_write, read_object
 from lab.hashing import content_hash
 
 if TYPE_CHECKING:
@@ -50,8 +50,7 @@ def prepare(name: str, root: Path, wanted: Wanted, title: str | None, say: Calla
         WorkbenchError: a file or folder cannot be read or decoded, there are too few images, or which of them are held
             out is not plain.
     """
-    kind, _, given = name.partition(":")
-    path = Path(given).expanduser()
+    kind, path = place_of(name)
     listing = list_images(kind, path, wanted.follow_links)
     identity = content_hash([kind, str(path.resolve()), asdict(wanted), DECODING])
     manifest = Manifest(root / store.FOLDER / "manifests" / f"{identity}.jsonl")
@@ -66,7 +65,7 @@ def prepare(name: str, root: Path, wanted: Wanted, title: str | None, say: Calla
                 facts, digests = find_by_content(work, manifest) or decode(work, identity)
                 manifest.write(facts, listing, digests)
     own = OwnImages(f"{OWN}{facts.key}", root)
-    _call(own.name, root, title or path.resolve().stem)
+    _call(own.name, root, title or (path.resolve().name if kind == "folder" else path.resolve().stem))
     for line in summary(path / listing.top, own.name, own.SPEC, own.record, listing.left_out, facts):
         say(line)
     return own.name
@@ -81,7 +80,11 @@ def title_of(name: str, root: Path) -> str:
 
 
 def _call(name: str, root: Path, title: str) -> None:
-    """Note what people call a set, unless that is known: its folder may be another's, who lets it be read."""
+    """Note what people call a set, unless that is known: its folder may be another's, who lets it be read.
+
+    Bytes that are no UTF-8 are written as `\\xe9`.
+    """
+    title = os.fsencode(title).decode("utf-8", "backslashreplace")
     if title_of(name, root) != title.strip():
         atomic_write(_titled(name, root), title)
 
@@ -92,8 +95,7 @@ def _titled(name: str, root: Path) -> Path:
 
 def usual_side(name: str, follow_links: bool) -> int:
     """The median shorter side of some files of `folder:PATH` or `zip:PATH`; errors are those of `prepare`."""
-    kind, _, given = name.partition(":")
-    listing = list_images(kind, Path(given).expanduser(), follow_links)
+    listing = list_images(*place_of(name), follow_links)
     return statistics.median_low(look(listing, np.arange(len(listing.names)))[0])
 
 
@@ -111,10 +113,10 @@ class OwnImages:
         try:
             if not key.isalnum():
                 raise ValueError("no key")
-            self.record: dict[str, Any] = json.loads((self.folder / store.RECORD).read_text(encoding="utf-8"))
+            self.record: dict[str, Any] = read_object(self.folder / store.RECORD)
             self.SPEC = Spec.parse(self.record["spec"])
             self.hashes: dict[str, list[str]] = self.record["hashes"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except Exception as error:  # damaged records raise errors of every kind
             if key.isalnum() and store.is_set(root, key):
                 raise WorkbenchError(
                     f"{self.folder / store.RECORD} is damaged: remove {self.folder} to decode anew."
@@ -167,7 +169,7 @@ class OwnImages:
                 raise ValueError(f"shape {found.shape}")
             begin, end = (found.offset + row * found[:1].nbytes for row in (part.start, part.stop))
             chunks.check(self.folder / file, self.hashes[file], begin, end)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except Exception as error:  # damaged files raise errors of every kind
             raise WorkbenchError(f"{self.folder / file} is damaged: remove {self.folder} to decode anew.") from error
         return torch.from_numpy(found[part])
 

@@ -11,6 +11,19 @@ from imagesets._own.folder import list_folder
 from imagesets._own.listing import LINKED, SUFFIXES, Listing, counted
 from imagesets._own.splits import above
 from lab.errors import UsageError, WorkbenchError, first_line
+from lab.files import expanded
+
+
+def place_of(name: str) -> tuple[str, Path]:
+    """The kind and the path of `folder:PATH` or `zip:PATH`.
+
+    Raises:
+        UsageError: there is no path, which would be the folder where the command is.
+    """
+    kind, _, path = name.partition(":")
+    if not path:
+        raise UsageError(f"{name} lacks a path: {kind}:PATH names what holds the images.")
+    return kind, expanded(path)
 
 
 def list_images(kind: str, path: Path, follow_links: bool) -> Listing:

@@ -1,7 +1,6 @@
 """Sets on the disk: written to a folder aside, which is given its name, the key of its content, when it is whole."""
 
 import contextlib
-import json
 import os
 import shutil
 import tempfile
@@ -13,7 +12,7 @@ import numpy as np
 
 from imagesets._own.chunks import hash_chunks
 from imagesets._own.listing import packed_names
-from lab.files import sync_file, sync_folder, write_json
+from lab.files import read_object, sync_file, sync_folder, write_json
 
 FOLDER = ".decoded"
 RECORD, IMAGES, LABELS, NAMES = "set.json", "images.npy", "labels.npy", "names"
@@ -25,12 +24,11 @@ BLOCK = 1024
 def is_set(root: Path, key: str) -> bool:
     """Whether a set is there that is not of an earlier version; a damaged one is."""
     try:
-        record = json.loads((root / FOLDER / key / RECORD).read_text(encoding="utf-8"))
+        return read_object(root / FOLDER / key / RECORD).get("format") == FORMAT
     except OSError:
         return False
     except ValueError:
         return True
-    return not isinstance(record, dict) or record.get("format") == FORMAT
 
 
 def write(

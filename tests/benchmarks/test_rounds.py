@@ -41,6 +41,12 @@ def test_works_are_done_in_turn_so_many_times_a_round(rounds):
     assert "".join(done) == "aaabbbaaabbb"
 
 
+def test_seconds_are_those_of_one_call(rounds, monkeypatch):
+    done, clock = [], iter([2.0, 10.0])
+    monkeypatch.setattr(rounds.time, "perf_counter", lambda: next(clock))
+    assert rounds.seconds(lambda: done.append(1), 4) == 2.0 and len(done) == 4
+
+
 def test_ratios_are_taken_within_each_round(rounds):
     times = [{"ours": 1.0, "other": 2.0}, {"ours": 30.0, "other": 10.0}, {"ours": 4.0, "other": 4.0}]
     assert rounds.ratio(times, "ours", "other") == {"median": 1.0, "low": 0.5, "high": 3.0}
@@ -73,3 +79,10 @@ def test_a_benchmark_runs_and_writes_its_figures(tmp_path, name, arguments, foun
     done = forks.run(FOLDER / f"{name}.py", arguments, tmp_path, os.environ, 600)
     assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path / "found.json").read_text())[found]
+
+
+def test_a_process_of_several_tells_its_pace(tmp_path):
+    settings = {"gan": "dcgan", "size": 16, "width": 4, "batch": 8, "precision": "float32", "steps": 1}
+    done = forks.run(FOLDER / "gan_processes.py", ["--measure", json.dumps(settings)], tmp_path, os.environ, 600)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout.split()[-1]) > 0

@@ -10,7 +10,9 @@ import pytest
 from commands import doctor
 from lab import checks, machine
 from lab.cells.folder import CellFolder
-from lab.running import launch
+from lab.errors import WorkbenchError
+from lab.running import launch, one, slurm
+from lab.running.place import HERE, Place
 
 
 def test_image_sets_are_looked_for_and_not_downloaded(tmp_path):
@@ -98,3 +100,37 @@ def test_the_doctor_tells_what_is_wrong(snnl, tmp_path):
     assert "broken   threads: OMP_NUM_THREADS is 'many'" in done.stdout
     states = {check["check"]: check["state"] for check in result["checks"]}
     assert states["python"] == states["runs"] == "ok" and len(states) == 12
+
+
+def test_of_a_machine_that_others_queue_for_only_what_is_tried_there_is_told(monkeypatch, tmp_path):
+    monkeypatch.setattr(doctor, "finding", lambda name, check: {"check": name})
+    here, there = (
+        [one["check"] for one in doctor.findings(tmp_path, tmp_path, 2, place)] for place in (HERE, Place("slurm"))
+    )
+    assert [name for name in here if name not in there] == ["gpu", "bf16", "threads", "products"]
+    assert there[-3:] == here[-3:] == ["imagesets", "training", "processes"] and "processes" in there
+
+
+def test_no_job_is_left_in_the_queue_whatever_ends_its_trial(monkeypatch, tmp_path):
+    cancelled = []
+    monkeypatch.setattr(slurm, "live", lambda cells: {Path("cell"): slurm.Job("7", "PENDING", "None")})
+    monkeypatch.setattr(slurm, "cancel", cancelled.extend)
+    with pytest.raises(KeyboardInterrupt), doctor.recalled(tmp_path):
+        raise KeyboardInterrupt
+    assert cancelled == ["7"]
+
+
+@pytest.mark.parametrize("processes, place, device", [(1, HERE, "cuda"), (2, HERE, "cpu"), (1, Place("slurm"), "auto")])
+def test_gpus_are_tried_where_each_process_has_one(monkeypatch, tmp_path, processes, place, device):
+    asked = []
+
+    def do_cell(cell, *where):
+        asked.append(cell.config.device)
+        raise WorkbenchError("tried.")
+
+    monkeypatch.setattr(one, "do_cell", do_cell)
+    monkeypatch.setattr(slurm, "live", lambda cells: {})
+    monkeypatch.setattr(machine, "gpus", lambda: (("one", 8.0),))
+    with pytest.raises(checks.Broken, match=r"^tried\.$"):
+        doctor.check_training(processes, place, tmp_path)
+    assert asked == [device]

@@ -1,13 +1,16 @@
 """Measuring what was not made here."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
 import imagesets
 from commands import _comparing, measure
+from outside import points
 
 
 def test_layers_of_a_foreign_network_are_printed(snnl):
@@ -57,6 +60,23 @@ def test_features_of_a_file_are_printed(snnl, tmp_path):
     refused = snnl("measure", "features", tmp_path / "broken.npz")
     assert refused.returncode == 1 and refused.stderr.startswith("Error: ") and refused.stderr.count("\n") == 1
     assert "has no array labels; it has: x, y" in refused.stderr
+
+
+@pytest.mark.parametrize("classes, anchors", [(20, None), (21, 50)])
+def test_classes_stand_beside_classes_up_to_20_and_estimates_have_an_error(monkeypatch, tmp_path, classes, anchors):
+    found = SimpleNamespace(
+        rows=[{"anchors": "all", **dict.fromkeys(measure.MEASURED, 0.5), "temperature": 12345.6}],
+        pairs=[{"anchors": "0"} | dict.fromkeys(map(str, range(classes)), 0.5)],
+        classes=range(classes),
+        whole=SimpleNamespace(stderr=0.01234),
+        plain=dict,
+    )
+    monkeypatch.setattr(points, "measure_file", lambda file, **settings: found)
+    (tmp_path / "points.npz").touch()
+    words = ["features", str(tmp_path / "points.npz"), *(["--anchors", str(anchors)] if anchors else [])]
+    done = CliRunner().invoke(measure.command, words, catch_exceptions=False)
+    assert ("Mean softmax mass" in done.stdout) is (classes == 20) and "1.235e+04" in done.stdout
+    assert ("Standard error of the loss of all, from the choice of anchors: 0.0123." in done.stderr) is bool(anchors)
 
 
 def test_the_credibility_of_points_in_files_is_printed(snnl, tmp_path):

@@ -5,19 +5,23 @@ import os
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
+import click
 import forks
 import numpy as np
 import pytest
 import torch
 
-from commands import measure
+from commands import _sharing, measure
+from commands._printing import say
 from evaluation.measured import measure_images
 from evaluation.sources import Images
 from evaluation.spaces import pixels
 from lab.errors import UsageError, WorkbenchError
 from lab.processes import rank
 from lab.running import several
+from lab.training import frame
 from outside.credibility import measure_credibility
 from outside.network import measure_network
 from outside.points import measure_file
@@ -134,3 +138,30 @@ def test_who_was_started_by_hand_tells_it_alone_and_is_counted(monkeypatch):
         monkeypatch.setenv(name, value)
     with pytest.raises(UsageError, match="--processes 2 are asked for, and 3 came"):
         measure.command(["features", __file__, "--processes", "2"], standalone_mode=False)
+
+
+@pytest.mark.parametrize(
+    "number, out, err", [(0, "rows\n", "Warning: few.\nso far\n"), (1, "", "Warning: few. (process 1)\n")]
+)
+def test_the_first_tells_all_and_the_others_warnings_alone(monkeypatch, capsys, number, out, err):
+    ended = []
+    accelerator = SimpleNamespace(end_training=lambda: ended.append(True))
+    monkeypatch.setattr(frame, "make_accelerator", lambda device: accelerator)
+    for name, value in (("rank", number), ("world_size", 2), ("forget_launchers", None)):
+        monkeypatch.setattr(_sharing, name, lambda value=value: value)
+    with _sharing._together(2, "cpu"):
+        say("Warning: few.")
+        say("so far")
+        click.echo("rows")
+    assert capsys.readouterr() == (out, err) and ended == [True]
+
+
+def test_what_one_process_alone_can_make_is_made_before_there_are_others(monkeypatch):
+    done = []
+    monkeypatch.setattr(several, "check_gpus", lambda device, processes: done.append(("gpus", device, processes)))
+    monkeypatch.setattr(several, "again", lambda processes: done.append(("again", processes)))
+    monkeypatch.setattr(_sharing, "world_size", lambda: 1)
+    shared = _sharing.shared(lambda **values: done.append(("ready", values)))(lambda **values: done.append(values))
+    shared(processes=2, n=3)
+    shared(processes=1, n=3)
+    assert done == [("gpus", "cpu", 2), ("ready", {"n": 3}), ("again", 2), {"sharded": False, "n": 3}]

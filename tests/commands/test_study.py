@@ -10,6 +10,7 @@ import pytest
 from commands import study as study_command
 from commands import tune
 from lab import machine
+from lab.errors import UsageError
 
 
 def test_the_smoke_study_ends_in_a_report(study):
@@ -149,6 +150,7 @@ def test_a_larger_study_takes_the_cells_that_are_there(study, snnl):
 def test_a_failing_cell_leaves_the_others_and_the_report_says_so(snnl, incomplete):
     home, arguments, done, blocked = incomplete
     assert done.returncode == 3, done.stderr
+    assert done.stderr.splitlines()[-1] == "Next: the command of the study does the cells that are left"
     result = json.loads(done.stdout.splitlines()[-1])
     assert result["cells"] == {"total": 7, "run": 4, "cached": 0, "failed": 3}
     page = (home / "incomplete.html").read_text(encoding="utf-8")
@@ -156,7 +158,17 @@ def test_a_failing_cell_leaves_the_others_and_the_report_says_so(snnl, incomplet
     blocked.unlink()
     healed = snnl(*arguments, cwd=home)
     assert healed.returncode == 0, healed.stderr
+    assert healed.stderr.splitlines()[-1].startswith("Next: snnl report ")
     assert json.loads(healed.stdout.splitlines()[-1])["cells"] == {"total": 7, "run": 3, "cached": 4, "failed": 0}
+
+
+def test_one_name_is_for_one_folder(tmp_path):
+    folders = [tmp_path / name for name in "ab"]
+    for folder in folders:
+        folder.mkdir()
+    words = ["classifier-regularization", "--imagesets", ",".join(f"folder:{folder}" for folder in folders)]
+    with pytest.raises(UsageError, match=r"^--name is for one folder or archive; these are 2: leave it out\.$"):
+        study_command.command([*words, "--name", "x"], standalone_mode=False)
 
 
 @pytest.fixture

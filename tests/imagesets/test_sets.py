@@ -57,3 +57,12 @@ def test_the_folder_of_the_data(monkeypatch, tmp_path):
 
 def test_importing_needs_no_torch(python):
     assert python("import sys, imagesets; print('torch' in sys.modules)") == "False"
+
+
+def test_as_many_images_can_be_asked_for_as_the_smallest_split_has(tmp_path):
+    imagesets.check_n("digits", 500, ("test", "train"), tmp_path)
+    imagesets.check_n("digits", 1297, ("train",), tmp_path)
+    with pytest.raises(UsageError, match="digits has 500 images in its smaller split; --n 501 is more"):
+        imagesets.check_n("digits", 501, ("train", "test"), tmp_path)
+    with pytest.raises(UsageError, match="digits has 1297 images in its train split; --n 1298 is more"):
+        imagesets.check_n("digits", 1298, ("train",), tmp_path)

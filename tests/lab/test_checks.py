@@ -87,6 +87,12 @@ def test_requirements_that_are_not_met(monkeypatch):
         checks.check_torchvision()
 
 
+def test_a_version_before_its_release_is_as_good_as_its_number(monkeypatch):
+    monkeypatch.setattr(checks, "requires", lambda package: ["torch>=2", "torch<3.1", "torch<2.5"])
+    monkeypatch.setattr(checks, "distributions", lambda name: [namedtuple("Distribution", "version")("3.0.dev1")])
+    assert list(checks.unmet("x")) == ["torch<2.5"]
+
+
 def test_folders_that_cannot_be_written_to(tmp_path):
     (tmp_path / "file").write_text("in the way")
     blocked = tmp_path / "file" / "runs"

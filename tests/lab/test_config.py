@@ -27,6 +27,18 @@ def test_impossible_values_are_named(values, words):
     assert "\n" not in str(caught.value)
 
 
+class Several(Config):
+    numbers: tuple[float, ...] = Field((1.0,), min_length=1)
+
+
+def test_of_a_part_that_is_impossible_the_whole_is_not_said_to_be_too_short():
+    with pytest.raises(UsageError) as caught:
+        Several.parse({"numbers": ("one",)})
+    assert str(caught.value).startswith("numbers.0: ") and "at least" not in str(caught.value)
+    with pytest.raises(UsageError, match=r"^numbers: at least 1 is needed \(got \(\)\)$"):
+        Several.parse({"numbers": ()})
+
+
 def test_settings_are_frozen_and_plain():
     settings = Settings.parse({"kimg": 2})
     assert settings.plain() == {"kimg": 2.0, "gans": ["dcgan"]}

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from waiting import wait_for
 
 from lab import interrupts, machine, registry
 from lab.cells.cell import Cell, with_needs
@@ -115,9 +116,7 @@ def test_a_worker_that_died_with_nothing_to_do_is_started_again(tmp_path):
             worker = values(folders[0])["worker"]
             os.kill(worker, signal.SIGKILL)
             with suppress(ProcessLookupError):
-                while True:
-                    os.kill(worker, 0)
-                    time.sleep(0.01)
+                wait_for(lambda: os.kill(worker, 0))
 
     outcome = do(folders, 1, started)
     assert len(outcome.done) == 2 and not outcome.failed
@@ -149,8 +148,7 @@ def interrupted(folders, jobs, times=1):
     """Do cells that save when they are asked to end, and interrupt that once all of them are at work."""
 
     def interrupt():
-        while not all((folder.path / "begun-0").exists() for folder in folders):
-            time.sleep(0.01)
+        wait_for(lambda: all((folder.path / "begun-0").exists() for folder in folders))
         for _ in range(times):
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(0.3)
@@ -178,9 +176,7 @@ def test_what_does_not_end_by_itself_is_ended(tmp_path, monkeypatch, times, pati
     monkeypatch.setattr(slots, "PATIENCE", patience - slots.LONGER)
     folder = CellFolder.create(cell("saves", 600), tmp_path, LOCAL)
     assert not interrupted([folder], 1, times) and not folder.done
-    deadline = time.monotonic() + interrupts.PATIENCE / 2  # when that is over, it ends itself
-    while folder.held:
-        assert time.monotonic() < deadline, "its process lives on"
+    wait_for(lambda: not folder.held, interrupts.PATIENCE / 2)  # when that is over, it ends itself
 
 
 def test_a_worker_that_someone_else_asks_to_end_has_died(tmp_path):
@@ -189,8 +185,8 @@ def test_a_worker_that_someone_else_asks_to_end_has_died(tmp_path):
 
     def ask(started):
         if started.path == other.path:
-            while not (begun := asked.path / "begun-0").exists() or not begun.read_text():
-                time.sleep(0.01)
+            begun = asked.path / "begun-0"
+            wait_for(lambda: begun.exists() and begun.read_text())
             os.kill(int(begun.read_text()), signal.SIGTERM)
 
     outcome = schedule.do([asked, other], LocalSlots(2, "cpu"), 2, ask)

@@ -15,7 +15,9 @@ from lab.files import (
     explaining,
     from_json,
     read_arrays,
+    remove,
     remove_leftovers,
+    remove_leftovers_of,
     replacing,
     write_arrays,
     write_json,
@@ -146,3 +148,22 @@ def test_arrays_of_python_objects_are_not_read(tmp_path):
     write_arrays(tmp_path / "objects.npz", {"x": np.array([{}], dtype=object)})
     with pytest.raises(WorkbenchError, match=r"objects.npz is damaged"):
         read_arrays(tmp_path / "objects.npz")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="makes a link")
+def test_of_a_link_the_link_alone_is_removed(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "kept").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "folder")
+    for name in ("link", "nothing there"):
+        remove(tmp_path / name)
+    assert (tmp_path / "folder" / "kept").exists() and not (tmp_path / "link").is_symlink()
+    remove(tmp_path / "folder")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_of_somebody_s_that_is_called_like_a_leftover_stays(tmp_path):
+    (tmp_path / ".index.html.12-ab.tmp").mkdir()
+    (tmp_path / ".index.html.13-ab.tmp").touch()
+    remove_leftovers_of(tmp_path, ["index.html"])
+    assert [path.name for path in tmp_path.iterdir()] == [".index.html.12-ab.tmp"]

@@ -4,6 +4,7 @@ import time
 
 import pytest
 from making import LOCAL, do, made
+from waiting import wait_for
 
 from lab.cells import heartbeat
 from lab.cells.folder import CellFolder
@@ -18,10 +19,8 @@ def fast(monkeypatch):
 def test_it_is_renewed_for_as_long_as_the_work_goes_on(tmp_path):
     assert last_beat(tmp_path) is None
     with pytest.raises(KeyboardInterrupt), beating(tmp_path):
-        seen = {last_beat(tmp_path)}
-        while len(seen) < 4:
-            time.sleep(0.005)
-            seen.add(last_beat(tmp_path))
+        seen = set()
+        wait_for(lambda: seen.add(last_beat(tmp_path)) or len(seen) == 4, pause=0.005)
         raise KeyboardInterrupt
     assert last_beat(tmp_path) is None and not list(tmp_path.iterdir())
 
@@ -36,8 +35,7 @@ def test_every_cell_shows_it(tmp_path, monkeypatch):
     folder = CellFolder.create(made(), tmp_path, LOCAL)
 
     def work(folder):
-        while last_beat(folder.path) is None:
-            time.sleep(0.001)
+        wait_for(lambda: last_beat(folder.path) is not None, pause=0.001)
 
     do(folder, monkeypatch, work)
     assert folder.done and last_beat(folder.path) is None

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 from torch.distributed.elastic.multiprocessing import errors
 from torch.distributed.launcher import api
+from waiting import wait_for
 
 from lab import locks, machine, registry
 from lab.cells.cell import Cell
@@ -321,10 +322,3 @@ def processes_of(made):
 
 def command_line(number):
     return Path("/proc", number, "cmdline").read_bytes()
-
-
-def wait_for(condition, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)

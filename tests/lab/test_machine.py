@@ -17,6 +17,7 @@ from lab import machine
         ({"avx512_bf16"}, (), "cpu", "bf16"),
         ({"amx_bf16"}, (), "cpu", "bf16"),
         ({"avx512_bf16"}, (("old", 7.5),), "cuda", "float32"),
+        (set(), (("first", 8.0),), "cuda", "bf16"),
         (set(), (("new", 9.0),), "cuda", "bf16"),
     ],
 )

@@ -38,6 +38,9 @@ def test_a_broken_file_does_not_break_the_list(monkeypatch, tmp_path):
     broken, good = registry.entries("gans")
     assert (good.name, good.summary) == ("good", "Good: works.")
     assert "does not parse" in broken.summary
+    assert registry.entries("gans", having="SEARCH") == []
+    (folder / "searched.py").write_text('"""Searched."""\nSEARCH = 1\n')
+    assert [entry.name for entry in registry.entries("gans", having="SEARCH")] == ["searched"]
 
 
 def test_unknown_names_show_the_nearest():

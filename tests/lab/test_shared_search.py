@@ -9,6 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from waiting import wait_for
 
 from lab.errors import UsageError
 from lab.studying import shared
@@ -117,8 +118,8 @@ def postgres(tmp_path_factory):
     with (home / "log").open("wb") as log:
         server = subprocess.Popen([*as_user, programs["postgres"], "-D", str(folder), *words], stderr=log, cwd=home)
     try:
-        while not (home / ".s.PGSQL.5432").exists():
-            assert server.poll() is None, (home / "log").read_text()
+        wait_for(lambda: (home / ".s.PGSQL.5432").exists() or server.poll() is not None)
+        assert server.poll() is None, (home / "log").read_text()
         yield f"postgresql://postgres@/postgres?host={home}"
     finally:
         server.send_signal(signal.SIGINT)  # it does not wait for whoever is connected

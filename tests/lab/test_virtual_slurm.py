@@ -1,11 +1,11 @@
 """Cells on a Slurm of two virtual nodes on this machine."""
 
 import json
-import time
 
 import pytest
 from making import fake as cell
 from virtual_slurm import MISSING, said, virtual_slurm
+from waiting import wait_for
 
 from commands import cli, doctor
 from lab.cells.cell import with_needs
@@ -50,13 +50,6 @@ def create(cells, tmp_path):
 def do(folders, *given, **more):
     folders = [*folders]
     return schedule.do(folders, Executor(asked=Asked.of(given, None)), len(folders), lambda folder: None, **more)
-
-
-def wait_for(condition, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def values(folder):

@@ -10,6 +10,7 @@ import time
 import pytest
 from filelock import FileLock
 from making import LOCAL, do, made
+from waiting import wait_for
 
 from lab.cells import environment, work
 from lab.cells.failure import Failure, failure_of, keep_failure
@@ -36,12 +37,18 @@ def test_of_two_commands_one_works_and_the_other_waits_and_says_so(tmp_path, mon
     CellFolder.create(CELL, tmp_path, {"data": "/other", "download": False})
     assert folder.record["local"] == LOCAL
     commands[1].start()
-    said = ""
-    while "another process is at work on it; waiting" not in said:
-        said += capfd.readouterr().err
-    go_on.set()
+    said = []
+
+    def told():
+        said.append(capfd.readouterr().err)
+        return "another process is at work on it; waiting" in "".join(said)
+
+    try:
+        wait_for(told)
+    finally:
+        go_on.set()
     for command in commands:
-        command.join()
+        command.join(60)
     assert len(times) == 1 and folder.done and not folder.held
 
 

@@ -100,6 +100,26 @@ def test_names_in_utf8_that_do_not_say_so_are_read_as_such(opened, tmp_path, wri
     assert opened(archive, "zip").name == opened(folder).name
 
 
+@pytest.mark.parametrize("place, bytes_", [(46, b"\xff"), (6, b"\xc8"), (24, b"\xff" * 4)])
+def test_a_damaged_list_of_members(opened, tmp_path, write_folder, place, bytes_):
+    """A name that is not in UTF-8, a version that is none, and a size that is not there."""
+    archive = zipped(write_folder(tmp_path / "images", 12, ("é",)), tmp_path / "images.zip")
+    data = bytearray(archive.read_bytes())
+    start = data.index(b"PK\1\2") + place
+    data[start : start + len(bytes_)] = bytes_
+    archive.write_bytes(data)
+    with pytest.raises(WorkbenchError, match=r"is no zip archive, or a damaged one|cannot be decoded"):
+        opened(archive, "zip")
+
+
+def test_a_member_of_more_bytes_than_there_are_numbers_for(opened, folder, tmp_path):
+    with zipfile.ZipFile(tmp_path / "images.zip", "w") as archive:
+        archive.write(folder / "000.png", "000.png")
+        archive.filelist[0].file_size = 1 << 63
+    with pytest.raises(WorkbenchError, match=r"is no zip archive, or a damaged one"):
+        opened(tmp_path / "images.zip", "zip")
+
+
 def test_an_archive_behind_something_else_and_one_of_long_fields(opened, folder, tmp_path):
     archive = zipped(folder, tmp_path / "images.zip")
     behind = tmp_path / "program.zip"

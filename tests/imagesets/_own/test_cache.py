@@ -105,6 +105,15 @@ def test_a_removed_or_damaged_set(opened, folder, tmp_path):
     assert opened(folder).name == found.name
 
 
+@pytest.mark.parametrize("file", ["images.npy", "set.json"])
+@pytest.mark.parametrize("data", [b"", b"PK\3\4", b"[" * 100_000, b'{"format": 2, "spec": []}'])
+def test_whatever_is_left_of_a_set_it_is_told_how_to_decode_it_anew(opened, folder, tmp_path, file, data):
+    found = opened(folder)
+    (found.folder / file).write_bytes(data)
+    with pytest.raises(WorkbenchError, match=rf"{file} is damaged: remove .* to decode anew"):
+        imagesets.load(found.name, "train", root=tmp_path / "data")
+
+
 def test_a_damaged_manifest_or_record_is_not_believed(opened, folder, tmp_path):
     found = opened(folder)
     for path in (tmp_path / "data" / ".decoded" / "manifests").glob("*.jsonl"):
@@ -118,6 +127,27 @@ def test_a_damaged_manifest_or_record_is_not_believed(opened, folder, tmp_path):
     (found.folder / "set.json").write_text("{")
     with pytest.raises(WorkbenchError, match=r"set\.json is damaged: remove .* to decode anew"):
         opened(folder)
+
+
+@pytest.mark.parametrize(
+    "line", ["7", "{}", '[["a"]]', '[["000.png"], [[1, 2, 3]], "zz"]', '[["a", "b"], [], ""]', "[[5], [1], 2]"]
+)
+def test_of_a_manifest_that_says_other_things_nothing_is_believed(opened, folder, tmp_path, line):
+    first = opened(folder)
+    (path,) = (tmp_path / "data" / ".decoded" / "manifests").glob("*.jsonl")
+    path.write_text(f"{path.read_text().splitlines()[0]}\n{line}\n")
+    (folder / "005.png").touch()
+    assert opened(folder).name == first.name
+
+
+def test_a_digest_that_was_cut_is_not_believed(opened, folder, tmp_path):
+    first = opened(folder)
+    (path,) = (tmp_path / "data" / ".decoded" / "manifests").glob("*.jsonl")
+    facts, files = path.read_text().splitlines()
+    names, stamps, digests = json.loads(files)
+    path.write_text(f"{facts}\n{json.dumps([names, stamps, digests[:90]])}\n")
+    (folder / "005.png").touch()
+    assert opened(folder).name == first.name
 
 
 def test_several_processes_give_what_one_gives(opened, tmp_path, monkeypatch, write_folder, both):

@@ -8,6 +8,7 @@ import pytest
 
 import imagesets
 from imagesets._own.pixels import decode
+from imagesets._own.png import Values
 
 RANDOM = np.random.default_rng(0)
 GREY, COLOUR, GREY_ALPHA, COLOUR_ALPHA = 0, 2, 4, 6
@@ -131,6 +132,13 @@ def test_a_given_range_is_another_set_and_what_is_stretched_is_part_of_the_name(
 def test_without_16_bits_there_is_nothing_to_stretch(opened, folder):
     assert opened(folder, stretch=True).name == opened(folder).name
     assert opened(folder, stretch=True).SPEC.stretch is None and len(opened(folder).said) == 1
+    given = opened(folder, stretch=(10, 200))
+    assert given.name == opened(folder).name and given.SPEC.stretch is None
+
+
+def test_what_is_nearly_transparent_is_seen():
+    bands, alpha = np.array([[[7], [900], [9]]], np.uint16), np.array([[1, 0, 65535]], np.uint16)
+    assert Values(bands, alpha).seen == (7, 9) and Values(bands, np.zeros_like(alpha)).seen is None
 
 
 def test_what_is_transparent_is_not_of_the_range(opened, write):

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from imagesets._own import store
+from imagesets._own.layout import arrange
 
 
 def test_a_flat_folder_has_no_labels_and_one_in_six_is_held_out(opened, folder, both):
@@ -34,6 +35,11 @@ def test_subfolders_are_classes_in_order_of_their_names_and_each_is_split(opened
     _, labels = both(found)
     assert [found.SPEC.classes[label] for label in labels] == [name.partition("/")[0] for name in found.names]
     assert np.bincount(labels[33:]).tolist() == [2, 2, 2]
+
+
+def test_of_two_images_of_a_class_one_is_held_out_and_of_one_none(tmp_path):
+    found = arrange([f"{name}/{i:02}.png" for name, n in (("a", 13), ("b", 2), ("c", 1)) for i in range(n)], tmp_path)
+    assert found.counts() == {"train": [11, 1, 1], "test": [2, 1, 0]}
 
 
 def test_deeper_folders_belong_to_their_class(opened, tmp_path, write_folder):

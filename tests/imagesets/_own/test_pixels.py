@@ -159,6 +159,8 @@ def test_enlarging_is_told():
         (Image.fromarray(GREY).convert("P"), True),
         (Image.fromarray(GREY).convert("RGB"), False),
         (Image.fromarray(COLOUR).quantize(16), False),
+        (Image.new("RGB", (16, 16), "yellow").quantize(2), False),
+        (Image.new("RGB", (16, 16), "cyan").quantize(2), False),
     ],
 )
 def test_grey_is_told_by_mode_and_palette(image, grey):

@@ -2,6 +2,7 @@
 
 import os
 import stat
+import zipfile
 
 import pytest
 from PIL import Image
@@ -44,6 +45,16 @@ def test_paths_that_are_not_there(opened, folder, tmp_path):
             opened(path, kind)
     with pytest.raises(UsageError, match="is no zip archive"):
         opened(folder / "000.png", "zip")
+    with pytest.raises(UsageError, match=r"~nobody-of-that-name/photos is no folder"):
+        opened("~nobody-of-that-name/photos")
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip"])
+def test_no_path_is_not_the_folder_where_the_command_is(folder, tmp_path, monkeypatch, kind):
+    monkeypatch.chdir(folder)
+    for ask in (lambda: imagesets.settle(f"{kind}:", tmp_path), lambda: imagesets.usual_side(f"{kind}:")):
+        with pytest.raises(UsageError, match=f"^{kind}: lacks a path"):
+            ask()
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
@@ -162,6 +173,22 @@ def test_a_set_is_called_by_its_folder_or_by_a_given_title(write_folder, tmp_pat
     assert imagesets.titles([name], tmp_path) == {name: name}, "nobody said"
     with pytest.raises(UsageError, match="--name is for folder:PATH"):
         imagesets.settle("digits", data, title="Digits")
+
+
+def test_the_ending_of_an_archive_is_no_part_of_what_it_is_called_and_of_a_folder_there_is_none(write_folder, tmp_path):
+    folder = write_folder(tmp_path / "faces-v1.5")
+    with zipfile.ZipFile(tmp_path / "faces-v2.5.zip", "w") as archive:
+        for file in folder.iterdir():
+            archive.write(file, file.name)
+    for place, called in ((f"folder:{folder}", "faces-v1.5"), (f"zip:{tmp_path / 'faces-v2.5.zip'}", "faces-v2.5")):
+        name = imagesets.settle(place, tmp_path)
+        assert imagesets.titles([name], tmp_path) == {name: called}
+
+
+def test_a_folder_whose_name_is_no_text_is_called_in_signs_that_are(write_folder, tmp_path):
+    folder = write_folder(tmp_path / os.fsdecode(b"caf\xe9"))
+    name = imagesets.settle(f"folder:{folder}", tmp_path)
+    assert imagesets.titles([name], tmp_path) == {name: "caf\\xe9"}
 
 
 def test_sets_of_one_name_are_told_apart_by_their_keys(write_folder, tmp_path):

@@ -129,6 +129,17 @@ def test_one_folder_too_high_is_the_same_set(opened, tree, tmp_path, both, top):
     assert other.name == meant.name and (both(other)[0] == both(meant)[0]).all()
 
 
+def test_what_lies_beside_the_splits_is_told_of_a_folder_that_moved_too(opened, tree, tmp_path):
+    folder = tree({"train": 6, "test": 3, "extra": 2})
+    first = opened(folder)
+    second = opened(folder.rename(tmp_path / "moved"))
+    tree({"extra": 3}, "moved")
+    third = opened(tmp_path / "moved")
+    assert first.name == second.name == third.name and len(second.said) == len(third.said) == 1
+    told = [found.said[-1].partition("Left out: ")[2] for found in (first, second, third)]
+    assert told == [f"{count} beside train/ and test/." for count in (2, 2, 3)]
+
+
 def test_a_bad_file_below_the_folder_that_holds_all_is_named_by_its_whole_path(opened, tree):
     folder = tree({"archive/a": 6, "archive/b": 6})
     (folder / "archive" / "a" / "03.bmp").write_text("fake")

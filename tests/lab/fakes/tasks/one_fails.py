@@ -2,9 +2,9 @@
 
 import os
 import signal
-import time
 
 from tasks._number import Config as Config
+from tasks._number import wait_for
 
 
 def run(folder):
@@ -17,7 +17,6 @@ def run(folder):
             os.kill(os.getpid(), signal.SIGKILL)
         if folder.config["number"] == 2:
             dist.destroy_process_group()
-            while not folder.failure:
-                time.sleep(0.01)
+            wait_for(lambda: folder.failure)
         raise ValueError("the second process always fails")
     dist.barrier()

@@ -5,6 +5,7 @@ import time
 
 from lab.interrupts import deferred
 from tasks._number import Config as Config
+from tasks._number import wait_for
 
 
 def run(folder):
@@ -12,8 +13,7 @@ def run(folder):
     rank = os.environ.get("RANK", "0")
     with deferred() as ending:
         (folder.path / f"begun-{rank}").write_text(str(os.getpid()))
-        while not ending.number:
-            time.sleep(0.01)
+        wait_for(lambda: ending.number)
         time.sleep(folder.config["number"])
         (folder.path / f"saved-{rank}").touch()
         folder.event("stopped", text="half of it")

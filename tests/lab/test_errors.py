@@ -1,0 +1,33 @@
+"""Errors in one line."""
+
+import pytest
+
+from lab.errors import first_line, out_of_memory, unknown_name
+
+
+def test_a_long_error_is_cut_to_160_characters():
+    assert first_line(ValueError("a\n  b")) == "a b" and first_line(KeyError()) == "KeyError"
+    assert first_line(ValueError("x" * 160)) == "x" * 160
+    assert first_line(ValueError("x" * 161)) == "x" * 157 + "..."
+
+
+def test_of_many_names_the_nearest_twelve_are_listed_and_of_few_all():
+    few, many = [f"name-{i:02}" for i in range(12)], [f"name-{i:02}" for i in range(40)]
+    assert str(unknown_name("gan", "other", few)) == f"Unknown gan 'other'. Known: {', '.join(few)}."
+    told = str(unknown_name("gan", "name-39x", many))
+    assert "did you mean 'name-39'? Known among others: " in told and told.count("name-") == 14
+    assert str(unknown_name("gan", "x", [])) == "Unknown gan 'x'. Known: none."
+
+
+@pytest.mark.parametrize(
+    "error, is_it",
+    [
+        (MemoryError(), True),
+        (type("OutOfMemoryError", (RuntimeError,), {})("CUDA"), True),
+        (RuntimeError("CUDA error: out of memory"), True),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"), True),
+        (RuntimeError("shapes differ"), False),
+    ],
+)
+def test_memory_that_is_used_up_is_known_by_type_and_by_words(error, is_it):
+    assert out_of_memory(error) is is_it
