@@ -215,7 +215,7 @@ def _elsewhere(model: str, imageset: str | None, data: Path, size: int | None, *
 def _training(folder: Path) -> Cell[train_classifier.Config]:
     """The cell of a folder that holds the weights of a classifier."""
     if CellFolder(folder).task != "train-classifier":
-        raise UsageError(f"{folder} is not the folder of a classifier in training.")
+        raise UsageError(f"{folder} is not the folder of a classifier's training.")
     training = recorded_cell(folder, train_classifier.Config)
     snapshots(folder, "classifier")
     return training
