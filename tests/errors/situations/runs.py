@@ -259,6 +259,16 @@ def _(place):
     cut(place.study() / "plan.json")
 
 
+@situation("its settings cut off")
+def _(place):
+    cut(place.study() / "config.json")
+
+
+@situation("its settings gone")
+def _(place):
+    (place.study() / "config.json").unlink()
+
+
 def references(place):
     """The folder of the references' cell of a finished study, whose page is drawn empty."""
     place.patch.setattr(gan_entanglement, "report", lambda *_: Report("Title", "Question?", []))
