@@ -41,6 +41,18 @@ def _(place):
     Path("site/index.html").write_text("<title>My page</title>")
 
 
+@situation("a report of one's own in a folder")
+def _(place):
+    Path("mine").mkdir()
+    Path("mine/report.html").write_text("<title>My page</title>")
+
+
+@situation("a trained classifier and a page of one's own")
+def _(place):
+    place.classifier()
+    Path("mine.html").write_text("<title>My page</title>")
+
+
 @situation("where a file is in the way")
 def _(place):
     Path("runs").write_text("")
