@@ -9,6 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
 INSTALL = "make .venv/installed makes an environment, for .venv/bin/python cli.py; in one of your own, pip install -e ."
+INTERRUPTED = "Interrupted. The same command goes on with what is left; one that does no cells begins anew."
 
 gc.set_threshold(50_000, 50, 100)  # libraries and drawings are many objects that stay, and steps leave none in cycles
 if sys.version_info < (3, 11):  # noqa: UP036 - who has an older one is told
@@ -37,7 +38,7 @@ def main() -> None:
         with _ending():
             code = cli.main(arguments, Path(sys.argv[0]).name, standalone_mode=False)
     except (KeyboardInterrupt, click.Abort) as error:
-        click.echo("Interrupted. The same command goes on with what is left.", err=True)
+        click.echo(INTERRUPTED, err=True)
         code = getattr(error.__cause__ or error, "exit_code", 130)
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()

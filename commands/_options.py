@@ -82,7 +82,30 @@ class NewFile(PlainFile):
         return path
 
 
-A_PAGE = NewFile(".html")
+class NewPage(NewFile):
+    """A report of one page: a page of people's own is not written over."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        from lab.reporting.page import check_place  # help need not wait for it
+
+        path = super().convert(value, param, ctx)
+        check_place(path, "report")
+        return path
+
+
+class ReportFolder(click.Path):
+    """The folder of a report, which need not be there: a page of people's own in it is not written over."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        from lab.reporting.page import REPORT, check_place
+
+        folder = Path(os.fsdecode(super().convert(value, param, ctx)))
+        check_place(folder / REPORT, "report")
+        return folder
+
+
+A_PAGE = NewPage(".html")
+A_REPORT = ReportFolder(file_okay=False)
 PIECE = re.compile(r"(?:[^,]|,,)+")
 """What commas part from other pieces; two commas do not."""
 

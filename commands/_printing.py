@@ -63,16 +63,18 @@ def print_cell(folder: "CellFolder", as_json: bool, following: str = "") -> None
     print_json(found, as_json)
 
 
-def print_result(result: "Result", as_json: bool) -> None:
-    """Print what a study came to; exits with 3 where cells failed."""
+def print_result(result: "Result", as_json: bool, *, again: bool = False) -> None:
+    """Print what a study came to, `again` where its report was drawn alone; exits with 3 where cells failed."""
     for verdict in result.verdicts:
         effect = verdict.effect and f" {verdict.effect}"
         say(f"{verdict.verdict}: {verdict.claim.text}{effect} ({verdict.reason})")
     for name, reason in result.failed.items():
         say(f"failed: {name}: {reason}")
     say(f"Report: {result.report}")
-    again = f"{shlex.join(['snnl', 'report', str(result.folder)])} draws it anew"
-    say(f"Next: {'the command of the study does the cells that are left' if result.failed else again}")
+    if result.failed:
+        say("Next: the command of the study does the cells that are left")
+    elif not again:
+        say(f"Next: {shlex.join(['snnl', 'report', str(result.folder)])} draws it anew")
     print_json(result.plain(), as_json)
     if result.failed:
         raise SystemExit(3)

@@ -70,7 +70,11 @@ def credibility(
     """
     reading: dict[str, Any] = {"data": data, "download": download}
     if model and first:
+        _check_one(first if first.is_dir() else None, model)
         images = (options.A_FILE.convert(first, None, click.get_current_context()), *images)
+    elif first and not first.is_dir():
+        needed = "name that of a classifier's training before IMAGES, or a network by --model"
+        raise click.UsageError(f"{first} is no folder: {needed}.", click.get_current_context())
     if not (first and images):
         missing = "FOLDER" if not (model or first) else "IMAGES..."
         raise click.UsageError(f"Missing argument '{missing}'.", click.get_current_context())
@@ -130,8 +134,7 @@ def attack(
     attacks, test = planned(names, EPS if eps is None else eps, norm, _assigned(settings or ())), None
     if not (model or folder):
         raise click.UsageError("Missing argument 'FOLDER'.", click.get_current_context())
-    if model and folder:
-        raise click.UsageError("FOLDER and --model are two networks: give one.", click.get_current_context())
+    _check_one(folder, model)
     if folder:
         trained = _here(folder, elsewhere, **reading)
         test = load(_training(folder).config.imageset, "test", root=data, download=download)
@@ -182,6 +185,12 @@ def _nearest(found: "Exemplars") -> Iterator[list[str]]:
             yield [name, layer, ", ".join(f"{one['index']} ({one['label']})" for one in near[:SHOWN])]
 
 
+def _check_one(folder: Path | None, model: str | None) -> None:
+    """Raise UsageError where both a folder and a network made elsewhere are given."""
+    if folder and model:
+        raise click.UsageError("FOLDER and --model are two networks: give one.", click.get_current_context())
+
+
 def _here(folder: Path, elsewhere: Mapping[str, Any], **reading: Any) -> "Trained":
     """The classifier of a folder, unless there are options for others."""
     for name, value in elsewhere.items():
@@ -215,7 +224,7 @@ def _elsewhere(model: str, imageset: str | None, data: Path, size: int | None, *
 def _training(folder: Path) -> Cell[train_classifier.Config]:
     """The cell of a folder that holds the weights of a classifier."""
     if CellFolder(folder).task != "train-classifier":
-        raise UsageError(f"{folder} is not the folder of a classifier in training.")
+        raise UsageError(f"{folder} is not the folder of a classifier's training.")
     training = recorded_cell(folder, train_classifier.Config)
     snapshots(folder, "classifier")
     return training

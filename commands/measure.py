@@ -163,7 +163,7 @@ def _train_evaluator(out: Path | None, as_json: bool, **values: Any) -> None:
 @comparing
 @options.own_images
 @options.seed("Seed of the choice of images, and of a GAN's latent noise.")
-@click.option("--out", type=options.ANY_FOLDER, help=PAGE)
+@click.option("--out", type=options.A_REPORT, help=PAGE)
 @options.runs
 @options.reading
 @shared(ready=_train_evaluator)

@@ -22,7 +22,7 @@ COMPARE = "Draw nothing: print the verdicts of this other run of the study besid
 def command(folder: Path, other: Path | None, formats: tuple[str, ...], as_json: bool) -> None:
     """Draw and print it."""
     if other is None:
-        return print_result(draw_study(folder, formats=formats), as_json)
+        return print_result(draw_study(folder, formats=formats), as_json, again=True)
     found, page = compare(folder, other), folder / PAGE
     write_page(found.report(str(folder), str(other)), page)
     verdicts = [

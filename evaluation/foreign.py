@@ -16,7 +16,7 @@ from lab.errors import UsageError, WorkbenchError, first_line
 from lab.training.tensors import packed
 from outside import own
 from outside import torchvision as networks
-from outside.layered import Normalize, prepare
+from outside.layered import Normalize, failing, prepare
 from outside.weights import read_weights
 
 INCEPTION = "inception"
@@ -118,8 +118,7 @@ def _space(
             found = output(shown(images))
         except Exception as error:  # code of others raises errors of every kind
             shape = " x ".join(map(str, images.shape[1:]))
-            problem = f"{kind} fails on images of {shape} ({first_line(error)})"
-            raise UsageError(f"{problem}. Try another --size, as 224.") from error
+            raise failing(f"{kind} fails on images of {shape}", error) from error
         if not isinstance(found, Tensor) or not found.is_floating_point() or found.shape[:1] != images.shape[:1]:
             raise WorkbenchError(f"{kind} gives no floating tensor with one row an image, so there are no features.")
         return Seen(points(found))

@@ -40,6 +40,8 @@ def check(name: str) -> str:
     Raises:
         UsageError: it is neither; the message tells the nearest known name, or how to name a folder or an archive.
     """
+    if name in SOURCES:
+        raise UsageError(f"{name} names no place; write {name}PATH for the images in PATH.")
     if name.startswith((*SOURCES, OWN)):
         return name
     try:
@@ -158,7 +160,7 @@ def usual_side(name: str, follow_links: bool = False) -> int:
     """
     from imagesets._own.sets import usual_side
 
-    return usual_side(name, follow_links)
+    return usual_side(check(name), follow_links)
 
 
 def recorded_spec(name: str, root: Path) -> Spec | None:

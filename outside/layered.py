@@ -1,13 +1,16 @@
 """Foreign networks in the form of our own ones: images in [-1, 1] as they take them, and their layers by name."""
 
+import re
+import traceback
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from lab.errors import UsageError, WorkbenchError, first_line
+from lab.errors import NO_MEMORY, UsageError, WorkbenchError, first_line, out_of_memory
 from outside import hooks, own
 from outside import torchvision as networks
 
@@ -18,6 +21,10 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 COLOURS = 3
 LOGITS = "logits"
 """What a network's own output is called beside its hidden layers."""
+UNFIT = re.compile(r"shape|size|dimension|channel|height|width", re.IGNORECASE)
+"""What errors speak of where images do not fit a network."""
+CALLERS = ("outside", "evaluation", "torch")
+"""Who calls the code of others: an error's place is not there."""
 
 
 class Layered(nn.Module):
@@ -61,13 +68,29 @@ def differentiable(network: nn.Module, batch: Tensor) -> Any:
     """What a foreign network gives for prepared images, with gradients where they are asked for.
 
     Raises:
-        UsageError: it fails on them.
+        UsageError: it takes no images of this shape.
+        WorkbenchError: it fails for another reason.
     """
     try:
         return network(batch)
     except Exception as error:  # code of others raises errors of every kind
-        images = f"images of {batch.shape[-1]} x {batch.shape[-1]} pixels"
-        raise UsageError(f"The network fails on {images} ({first_line(error)}). Try another --size, as 224.") from error
+        raise failing(f"The network fails on images of {batch.shape[-1]} x {batch.shape[-1]} pixels", error) from error
+
+
+def failing(problem: str, error: Exception) -> WorkbenchError:
+    """The error of a network whose code raised one: it proposes another size where the images do not fit, else it tells
+    where in the code it arose."""
+    if out_of_memory(error):
+        return WorkbenchError(NO_MEMORY)
+    if isinstance(error, RuntimeError | ValueError | AssertionError) and UNFIT.search(str(error)):
+        return UsageError(f"{problem} ({first_line(error)}). Try another --size, as 224.")
+    places = [
+        f" ({frame.f_code.co_filename}, line {line})"
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if str(frame.f_globals.get("__name__")).partition(".")[0] not in CALLERS
+        and Path(frame.f_code.co_filename).is_file()  # code that torch.fx made is in none
+    ]
+    return WorkbenchError(f"{problem}: {type(error).__name__}: {first_line(error)}{''.join(places[-1:])}.")
 
 
 def extractor(
@@ -87,8 +110,8 @@ def extractor(
         hidden: leave out what gives the logits, and give these as `logits`.
 
     Raises:
-        UsageError: the network fails on these images, or there is no such layer, or it is asked for and not hidden.
-        WorkbenchError: the output is no logits, or there is no layer.
+        UsageError: the network takes no images of this shape; a layer that is asked for is not there, or not hidden.
+        WorkbenchError: the network fails otherwise, its output is no logits, or there is no layer.
     """
     if asked is not None and not asked:
         raise UsageError("--layers needs at least one name.")

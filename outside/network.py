@@ -95,7 +95,8 @@ def measure_network(
 
     Raises:
         UsageError: a name is unknown, a number impossible, or the network takes no images of this size.
-        WorkbenchError: files or data cannot be read or do not fit, there is no such device, or a layer is not finite.
+        WorkbenchError: files or data cannot be read or do not fit, there is no such device, the network fails
+            otherwise, or a layer is not finite.
     """
     place = resolve_device(device)
     check_device(place)
@@ -183,8 +184,8 @@ def measure_layers(
     Raises:
         TypeError: labels are not integers.
         ValueError: there are not as many labels as images, or fewer than two images, or a layer is not finite.
-        UsageError: the network fails on these images, or there is no such layer.
-        WorkbenchError: the output is no logits, or there is no layer.
+        UsageError: the network takes no images of this shape, or there is no such layer.
+        WorkbenchError: the network fails otherwise, its output is no logits, or there is no layer.
     """
     weight = next(module.parameters(), images)
     with evaluating(module):
@@ -206,7 +207,8 @@ def extract(
         device: where to compute; the features stay there.
 
     Raises:
-        UsageError: the network fails on these images, or a layer gives no tensor with one row an image.
+        UsageError: the network takes no images of this shape, or a layer gives no tensor with one row an image.
+        WorkbenchError: the network fails otherwise.
     """
     parts: dict[str, list[Tensor]] = {}
     network = network.to(device)

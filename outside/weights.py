@@ -89,6 +89,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
                 found = torch.load(path, map_location="cpu", weights_only=True)
         except pickle.UnpicklingError as error:
             raise WorkbenchError(f"{path} is no plain state dict: save model.state_dict() alone.") from error
+        except (RuntimeError, EOFError) as error:  # which speaks of torch's own code
+            kinds = "a .safetensors is read, or a state dict that torch.save wrote"
+            raise WorkbenchError(f"{path} is no file of weights, or a damaged one: {kinds}.") from error
         tensors = dict(_flat(found)) if isinstance(found, Mapping) else {}
     if not tensors:
         raise WorkbenchError(f"{path} is no plain state dict: save model.state_dict() alone.")

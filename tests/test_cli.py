@@ -102,7 +102,8 @@ def test_ctrl_c_keeps_what_a_training_has_done(tmp_path):
     assert checkpoint.read(point, cell.key).step > 0
     told = [line for line in err.splitlines() if "left" not in line or "Interrupted" in line]
     assert told[0] == SAVING and told[1].startswith(f"{cell.label}: saved at ") and " of 9000 kimg." in told[1]
-    assert told[2:] == ["", "Interrupted. The same command goes on with what is left."]
+    ended = "Interrupted. The same command goes on with what is left; one that does no cells begins anew."
+    assert told[2:] == ["", ended]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends a POSIX signal")

@@ -17,7 +17,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, Field
 
 from lab.cells.cell import FORMAT, Cell, ConfigT, folder_name
-from lab.cells.layout import CONFIG, PLAN, RUNS, SEARCH, check_plain, check_plain_search, named_by
+from lab.cells.layout import CONFIG, PLAN, RUNS, SEARCH, check_plain, check_plain_search, is_study, named_by
 from lab.errors import UsageError, WorkbenchError
 from lab.files import read_json, read_object
 from lab.hashing import content_hash
@@ -29,7 +29,6 @@ PLAIN = re.compile(r"\w[\w.+-]*")
 """What folders of runs are called: nothing that leads elsewhere."""
 LONGEST = 200
 """Bytes in the name of a folder; systems take 255."""
-DAMAGED = "{} is damaged: the command that made it mends it."
 
 
 def check_name(name: str) -> str:
@@ -140,14 +139,13 @@ def read_study(folder: Path) -> tuple[str, dict[str, Any], list[str]]:
     """The study that a folder is of, its settings as plain values, and the names of its cells.
 
     Raises:
-        UsageError: it is no study's folder, or its plan is damaged.
+        UsageError: it is no study's folder, or its plan or its settings are damaged.
         WorkbenchError: it holds links.
     """
     check_plain(folder)
-    try:
-        found, settings = (read_json(folder / name, "no study's folder") for name in (PLAN, CONFIG))
-    except WorkbenchError as error:
-        raise UsageError(f"{folder} is no study's folder; one looks like runs/studies/NAME/HASH.") from error
+    if not is_study(folder):
+        raise UsageError(f"{folder} is no study's folder; one looks like runs/studies/NAME/HASH.")
+    found, settings = (_of_study(folder / name) for name in (PLAN, CONFIG))
     study, cells = plan_of(found, folder / PLAN)
     return study, settings, cells
 
@@ -179,7 +177,7 @@ def read_search(folder: Path) -> tuple[str, list[str]]:
     if found is None:
         raise UsageError(f"{folder} is no search's folder; one looks like runs/searches/NAME/HASH.")
     if RUNS in found and named_by(folder) is None:
-        raise UsageError(DAMAGED.format(folder / SEARCH))
+        raise _broken(folder / SEARCH)
     return plan_of(found, folder / SEARCH)
 
 
@@ -202,8 +200,24 @@ def plan_of(found: dict[str, Any], file: Path) -> tuple[str, list[str]]:
         if len({*plan.cells}) < len(plan.cells):
             raise ValueError("a cell is there twice")
     except ValueError as error:
-        raise UsageError(DAMAGED.format(file)) from error
+        raise _broken(file) from error
     return plan.study, plan.cells
+
+
+def _of_study(file: Path) -> dict[str, Any]:
+    """What a file of a study's folder says.
+
+    Raises:
+        UsageError: it is missing or damaged.
+    """
+    try:
+        return read_object(file)
+    except (OSError, ValueError) as error:
+        raise _broken(file, "damaged" if file.exists() else "missing") from error
+
+
+def _broken(file: Path, how: str = "damaged") -> UsageError:
+    return UsageError(f"{file} is {how}: the command that made it mends it.")
 
 
 def _is_whole(record: dict[str, Any]) -> bool:

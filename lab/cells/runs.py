@@ -140,7 +140,11 @@ def show_run(folder: Path) -> dict[str, Any]:
         UsageError: it is none of them.
     """
     runs = Runs(layout.root_of(folder))
-    run = runs.find(folder) or next(_open("search", [folder.resolve()]), None) or runs.get(folder)
+    run = runs.find(folder) or next(_open("search", [folder.resolve()]), None)
+    if run is None:
+        raise UsageError(
+            f"{folder} is no study's or cell's folder: those are studies/NAME/HASH and cells/NAME in a folder of runs."
+        )
     of = {"cell": _of_cell, "study": _of_study, "search": _of_search}[run.kind]
     about = of(runs, run) if run.record else {}
     files = {str(path.relative_to(run.path)): file.st_size for path, file in sorted(run.files().items())}

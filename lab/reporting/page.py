@@ -1,10 +1,28 @@
-"""Pages from the templates: every name in them is escaped, and nothing is fetched from elsewhere."""
+"""Pages from the templates: names in them are escaped, nothing is fetched from elsewhere, and each says its kind."""
 
 import base64
 from pathlib import Path
 from typing import Any
 
+from lab.errors import WorkbenchError
 from lab.reporting.tables import sort_key, text
+
+REPORT, SITE = "report.html", "index.html"
+"""What the pages are called in folders of their own."""
+MARK = '<meta name="generator" content="SNNL workbench: {}">'
+"""What a page is known by: that it is a `report`, or a `site`."""
+
+
+def check_place(page: Path, kind: str) -> None:
+    """Look whether a page of a kind may be written where people say: over nothing else than one of that kind.
+
+    Raises:
+        WorkbenchError: something of their own is there.
+    """
+    if page.exists() and not (page.is_file() and MARK.format(kind).encode() in page.read_bytes()):
+        raise WorkbenchError(
+            f"{page} is not a {kind} that was written here, and is left alone: move it, or name another place."
+        )
 
 
 def render(template: str, **parts: Any) -> str:
@@ -18,4 +36,5 @@ def render(template: str, **parts: Any) -> str:
     environment.filters |= {"text": text, "sort_key": sort_key}
     environment.filters["kind"] = lambda item: type(item).__name__
     environment.filters["uri"] = lambda png: f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"
-    return environment.get_template(template).render(parts)
+    mark = MARK.format(template.partition(".")[0])
+    return environment.get_template(template).render(parts, mark=mark)

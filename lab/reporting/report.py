@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from lab.files import atomic_write, replacing
 from lab.reporting.fonts import unweighed
 from lab.reporting.inline import Styles, inlined
-from lab.reporting.page import render
+from lab.reporting.page import REPORT, render
 from lab.reporting.pictures import size
 from lab.reporting.plots import STYLE
 from lab.reporting.tables import Table
@@ -151,7 +151,7 @@ def write_report(
         contents = {"csv": table.to_csv(), "md": table.to_markdown(), "tex": table.to_latex()}
         for suffix, content in contents.items():
             atomic_write(folder / "tables" / f"{table.name}.{suffix}", content)
-    page = folder / "report.html"
+    page = folder / REPORT
     parts = {"report": report, "verdicts": verdicts, "missing": missing, "drawn": drawn, "styles": styles}
     atomic_write(page, render(PAGE, **parts, files=[*formats, "csv"]))
     return page

@@ -68,6 +68,7 @@ REASONS = {
 """Others, in words."""
 GONE = re.compile("unable to contact|timed out|connection refused|communication|not respond|temporarily", re.IGNORECASE)
 """What Slurm's commands say where the controller does not answer."""
+LATER = "; squeue --me tells when Slurm answers again, for another try."
 SECONDS = 120.0
 """How long one of Slurm's commands may take."""
 
@@ -235,13 +236,15 @@ def _run(*words: str) -> str:
     except FileNotFoundError:
         raise UsageError(f"There is no {words[0]} here: run this where Slurm's commands are.") from None
     except subprocess.TimeoutExpired:
-        raise Unreachable(f"{words[0]} did not answer within {SECONDS:.0f} s: is Slurm's controller down?") from None
+        raise Unreachable(f"{words[0]} did not answer within {SECONDS:.0f} s{LATER}") from None
     if done.returncode:
         lines = [
             line.removeprefix(f"{words[0]}: ").removeprefix("error: ") for line in done.stderr.strip().splitlines()
         ]
         said = ": ".join(lines[-2:]) or f"exit code {done.returncode}"
-        raise (Unreachable if GONE.search(said) else WorkbenchError)(f"{words[0]} says: {said}")
+        if GONE.search(said):
+            raise Unreachable(f"{words[0]} says: {said}{LATER}")
+        raise WorkbenchError(f"{words[0]} says: {said}{LATER if words[0] == 'squeue' else ''}")
     return done.stdout
 
 

@@ -10,16 +10,11 @@ from pathlib import Path
 
 from lab.cells import layout
 from lab.cells.record import names_in, read_study
-from lab.errors import WorkbenchError
 from lab.files import atomic_write
-from lab.reporting.page import render
+from lab.reporting.page import SITE, check_place, render
 from lab.reporting.report import Figure
 from lab.reporting.verdicts import Verdict
 from lab.studying.study import draw_into
-
-PAGE = "index.html"
-TITLE = "SNNL workbench: results"
-"""What a site is known by."""
 
 
 @dataclass(frozen=True)
@@ -72,9 +67,7 @@ def write_site(folders: Iterable[Path], findings: Mapping[int, str], site: Path)
     Raises:
         WorkbenchError: a folder cannot be drawn, or a page that is no site stands where this one is to go.
     """
-    page = site / PAGE
-    if page.exists() and f"<title>{TITLE}</title>".encode() not in page.read_bytes():
-        raise WorkbenchError(f"{page} is not a site that was written here, and is left alone: name another folder.")
+    check_place(site / SITE, "site")
     return write_index([_entry(folder, site) for folder in folders], findings, site)
 
 
@@ -92,9 +85,9 @@ def write_index(entries: Sequence[Entry], findings: Mapping[int, str], site: Pat
         "images": sorted({name for entry in entries for name in entry.images}),
         "verdict": sorted({kind for entry in entries for kind in entry.kinds}),
     }
-    page = site / PAGE
+    page = site / SITE
     page.parent.mkdir(parents=True, exist_ok=True)
-    atomic_write(page, render("site.html.j2", title=TITLE, entries=entries, tested=tested, choices=choices))
+    atomic_write(page, render("site.html.j2", entries=entries, tested=tested, choices=choices))
     return page
 
 

@@ -8,7 +8,8 @@ from pydantic import Field
 
 from commands import _options as options
 from lab.config import HIDDEN, Config
-from lab.errors import UsageError
+from lab.errors import UsageError, WorkbenchError
+from lab.reporting.report import Report, write_page, write_report
 
 
 class Settings(Config):
@@ -99,3 +100,20 @@ def test_names_are_given_at_once_or_one_by_one_in_either_spelling():
 def test_what_is_hidden_is_no_option():
     with pytest.raises(click.NoSuchOption):
         parsed("--settled", "1")
+
+
+def test_a_report_is_written_anew_in_its_place_and_in_no_other_pages(tmp_path):
+    new = {options.A_PAGE: [tmp_path / "page.html"], options.A_REPORT: [tmp_path / "folder", tmp_path / "a" / "b"]}
+    assert all(kind.convert(str(path), None, None) == path for kind, paths in new.items() for path in paths)
+    report = Report("Title", "Question?", [])
+    write_page(report, tmp_path / "page.html")
+    write_report(report, [], [], tmp_path / "folder")
+    assert all(kind.convert(str(path), None, None) == path for kind, paths in new.items() for path in paths)
+    for page in (tmp_path / "page.html", tmp_path / "folder" / "report.html"):
+        page.write_text("<title>Title</title>")
+    for kind, path in ((options.A_PAGE, tmp_path / "page.html"), (options.A_REPORT, tmp_path / "folder")):
+        with pytest.raises(WorkbenchError, match=r"\.html is not a report that was written here"):
+            kind.convert(str(path), None, None)
+    (tmp_path / "taken" / "report.html").mkdir(parents=True)
+    with pytest.raises(WorkbenchError, match=r"taken/report\.html is not a report"):
+        options.A_REPORT.convert(str(tmp_path / "taken"), None, None)

@@ -3,10 +3,13 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from commands import report
 from lab.reporting.statistics import Estimate
 from lab.reporting.verdicts import Claim, judge
 from lab.studying.compare import Comparison
+from lab.studying.study import Result
 
 
 def test_two_runs_are_compared_in_the_order_of_the_line_and_their_page_lies_in_the_first(monkeypatch, tmp_path, capsys):
@@ -31,3 +34,24 @@ def test_two_runs_are_compared_in_the_order_of_the_line_and_their_page_lies_in_t
     }
     page = Path(found["page"]).read_text(encoding="utf-8")
     assert f"What do {one} and {other} agree on?" in page and not [*other.iterdir()]
+
+
+@pytest.fixture
+def drawn(monkeypatch, tmp_path, capsys):
+    """A function: what is told when a report was drawn, of whose cells some failed."""
+
+    def told(failed):
+        result = Result("toy", tmp_path, tmp_path / "report.html", [], {}, failed)
+        monkeypatch.setattr(report, "draw_study", lambda folder, formats: result)
+        with pytest.raises(SystemExit) as end:
+            report.command.main([str(tmp_path)])
+        return end.value.code, capsys.readouterr().err.splitlines()
+
+    return told
+
+
+def test_who_has_just_drawn_a_report_is_not_told_to_draw_it_again(drawn, tmp_path):
+    page = f"Report: {tmp_path / 'report.html'}"
+    assert drawn({}) == (0, [page])
+    following = "Next: the command of the study does the cells that are left"
+    assert drawn({"x": "no luck"}) == (3, ["failed: x: no luck", page, following])

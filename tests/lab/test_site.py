@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 import pytest
 
 from lab.errors import WorkbenchError
+from lab.reporting.report import Report, write_page
 from lab.reporting.statistics import Estimate
 from lab.reporting.verdicts import Claim, judge
 from lab.studying.site import Entry, finished, write_index, write_site
@@ -75,3 +76,9 @@ def test_a_page_of_the_users_is_not_written_over(tmp_path, own):
 def test_a_site_is_written_anew_in_its_place(tmp_path):
     page = write_site([], {}, tmp_path)
     assert write_site([], {1: "a"}, tmp_path) == page and "Not tested here" in page.read_text(encoding="utf-8")
+
+
+def test_a_report_is_no_site(tmp_path):
+    write_page(Report("A report", "Of what?", []), tmp_path / "index.html")
+    with pytest.raises(WorkbenchError, match=r"index\.html is not a site that was written here"):
+        write_site([], {}, tmp_path)

@@ -12,7 +12,7 @@ from lab.errors import UsageError, WorkbenchError
 from lab.training.draws import subset
 from metrics import layers
 from outside import hooks, own
-from outside.layered import extractor, prepare
+from outside.layered import extractor, prepare, run
 from outside.network import extract, measure_network
 from snnl_core import entanglement
 
@@ -231,3 +231,45 @@ def test_files_that_build_no_network_are_one_line(file, tmp_path, name, kind, wo
     with pytest.raises(kind) as refused:
         measure_network(str(tmp_path / name), "digits", data=tmp_path, n=20, device="cpu")
     assert words in str(refused.value) and "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        "RuntimeError('mat1 and mat2 shapes cannot be multiplied (2x9 and 4x5)')",
+        "ValueError('Expected more than 1 value per channel when training')",
+        "AssertionError('Wrong image height! Expected 224 but got 16!')",
+    ],
+)
+def test_another_size_is_proposed_where_the_images_do_not_fit(tmp_path, error):
+    with pytest.raises(UsageError, match=r"fails on images of 16 x 16 pixels \(.*\)\. Try another --size, as 224\.$"):
+        fails(tmp_path, error)
+
+
+@pytest.mark.parametrize(
+    "error, kind",
+    [
+        ("AttributeError('no width')", "AttributeError: no width"),
+        ("TypeError('the wrong shape of thing')", "TypeError: the wrong shape of thing"),
+        ("RuntimeError('no such operator')", "RuntimeError: no such operator"),
+        ("KeyError('size')", "KeyError: 'size'"),
+    ],
+)
+def test_what_fails_otherwise_is_told_alone_with_its_place(tmp_path, error, kind):
+    with pytest.raises(WorkbenchError) as failed:
+        fails(tmp_path, error)
+    place = f"({tmp_path / 'fails.py'}, line 4)"
+    assert str(failed.value) == f"The network fails on images of 16 x 16 pixels: {kind} {place}."
+
+
+def test_no_memory_is_told_as_such(tmp_path):
+    with pytest.raises(WorkbenchError, match="not enough memory"):
+        fails(tmp_path, "RuntimeError('[enforce fail] DefaultCPUAllocator: can\\'t allocate memory of this size')")
+
+
+def fails(folder, error):
+    """Show images to a network whose code raises this error."""
+    (folder / "fails.py").write_text(
+        f"from torch import nn\nclass Net(nn.Module):\n    def forward(self, x):\n        raise {error}\n"
+    )
+    run(own.build(f"{folder / 'fails.py'}:Net", None, 0), torch.zeros(2, 1, 16, 16))

@@ -3,6 +3,7 @@
 from argparse import Namespace
 from functools import reduce
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -152,3 +153,14 @@ def test_nothing_but_tensors_is_unpickled(tmp_path):
     (tmp_path / "text.pth").write_text("some text")
     with pytest.raises(WorkbenchError, match=r"text\.pth"):
         weights_for(network(), tmp_path / "text.pth")
+
+
+def test_a_file_that_torch_cannot_read_is_told_what_is_read(tmp_path):
+    """Whether it is an archive of something else, was cut off, or is empty."""
+    torch.save(network().state_dict(), tmp_path / "whole.pth")
+    np.savez(tmp_path / "a.npz", x=np.zeros(2))
+    (tmp_path / "cut.pth").write_bytes((tmp_path / "whole.pth").read_bytes()[:-300])
+    (tmp_path / "empty.pth").write_bytes(b"")
+    for name in ("a.npz", "cut.pth", "empty.pth"):
+        with pytest.raises(WorkbenchError, match=rf"{name} is no file of weights, or a damaged one: a \.safetensors"):
+            weights_for(network(), tmp_path / name)

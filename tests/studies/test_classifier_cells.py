@@ -184,7 +184,7 @@ def test_only_a_classifiers_folder_with_weights_is_evaluated(trained, tmp_path, 
     planned, _ = trained
     other = evaluating(trained)
     refused = snnl("classifier", "evaluate", other.path)
-    assert refused.returncode == 2 and "is not the folder of a classifier in training" in refused.stderr
+    assert refused.returncode == 2 and "is not the folder of a classifier's training" in refused.stderr
     untrained = CellFolder.create(planned, tmp_path, LOCAL)
     refused = snnl("classifier", "evaluate", untrained.path)
     assert refused.returncode == 1 and "holds no classifier: train it first" in refused.stderr

@@ -171,6 +171,12 @@ def _(place):
     network("return nn.Conv2d(3, 10, 16)")
 
 
+@situation("a network of one's own whose code fails")
+def _(place):
+    forward = "    def forward(self, x):\n        return self.layer(x)\n"
+    Path("my.py").write_text(f"from torch import nn\n\n\nclass Net(nn.Module):\n{forward}")
+
+
 @situation("a network of one's own that gives no logits")
 def _(place):
     network("return nn.Conv2d(1, 10, 3)")

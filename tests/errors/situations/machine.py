@@ -123,12 +123,23 @@ def _(place):
 @situation("a Slurm that refuses it")
 def _(place):
     words = "sbatch: error: invalid partition specified: gpuu\nsbatch: error: Batch job submission failed: "
-    said = {
-        "sbatch": f"echo '{words}Invalid partition name specified' >&2; exit 1",
-        "squeue": "",
-        "scancel": "",
-        "scontrol": "",
-    }
+    slurm(place, sbatch=f"echo '{words}Invalid partition name specified' >&2; exit 1")
+
+
+@situation("a Slurm that does not answer")
+def _(place):
+    words = "slurm_load_jobs error: Unable to contact slurm controller (connect failure)"
+    slurm(place, squeue=f"echo '{words}' >&2; exit 1")
+
+
+@situation("a Slurm whose queue cannot be looked at")
+def _(place):
+    slurm(place, squeue="echo 'squeue: error: Invalid authentication credential' >&2; exit 1")
+
+
+def slurm(place, **lines):
+    """Slurm's commands, of which some run a line of the shell and others say nothing."""
+    said = dict.fromkeys(("sbatch", "squeue", "scancel", "scontrol"), "") | lines
     programs = place.path.parent / "slurm"
     programs.mkdir(exist_ok=True)
     for name, line in said.items():

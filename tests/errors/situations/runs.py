@@ -41,6 +41,18 @@ def _(place):
     Path("site/index.html").write_text("<title>My page</title>")
 
 
+@situation("a report of one's own in a folder")
+def _(place):
+    Path("mine").mkdir()
+    Path("mine/report.html").write_text("<title>My page</title>")
+
+
+@situation("a trained classifier and a page of one's own")
+def _(place):
+    place.classifier()
+    Path("mine.html").write_text("<title>My page</title>")
+
+
 @situation("where a file is in the way")
 def _(place):
     Path("runs").write_text("")
@@ -257,6 +269,16 @@ def _(place):
 @situation("its plan cut off")
 def _(place):
     cut(place.study() / "plan.json")
+
+
+@situation("its settings cut off")
+def _(place):
+    cut(place.study() / "config.json")
+
+
+@situation("its settings gone")
+def _(place):
+    (place.study() / "config.json").unlink()
 
 
 def references(place):
