@@ -1,7 +1,6 @@
 """Images by reference: a folder, a zip archive, an .npz, an image set, or a GAN, by folder or weights."""
 
 import hashlib
-import zipfile
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,8 +18,9 @@ from imagesets._spec import OWN
 from lab import registry
 from lab.cells import layout
 from lab.cells.folder import CellFolder
-from lab.errors import UsageError, WorkbenchError, first_line
+from lab.errors import UsageError, WorkbenchError
 from lab.files import expanded
+from outside.files import LABELS, archive_of_arrays, array_of
 
 Say = Callable[[str], None]
 KINDS = "a folder or .zip of images, an .npz, an image set, or the folder or a .safetensors of a GAN's training"
@@ -169,11 +169,12 @@ def _not_learned(images: Images, made: Images, data: Path, say: Say) -> Images:
         return images
     if imagesets.same_files(images.imageset, made.imageset, data):
         kept, which = images.held_out_alone, f"held out from what {made.name} learned"
+    elif made.trained is None or made.trained.shape[1:] != images.shape:
+        return images
     else:
-        kept = images.without(set() if made.trained is None else {*digests(made.trained)})
+        kept, which = images.without({*digests(made.trained)}), f"that {made.name} has not learned"
         if len(kept) == len(images):
             return images
-        which = f"that {made.name} has not learned"
     say(f"{images.name}: {len(kept)} of its {len(images)} images are taken, those {which}.")
     return kept
 
@@ -215,18 +216,14 @@ def _opened(path: Path) -> Trained:
 
 def _of_arrays(given: str, path: Path) -> Images:
     """The images of an .npz: uint8 (n, h, w), (n, h, w, channels) or (n, channels, h, w), and `labels` if there are."""
-    try:
-        if not zipfile.is_zipfile(path):  # numpy would take it for pickled objects, and tell how to load those
-            raise ValueError("it is no zip archive")
-        with np.load(path, allow_pickle=False) as found:
-            name = next((name for name in ARRAYS if name in found.files), None)
-            if name is None:
-                raise WorkbenchError(
-                    f"{path} has no array {' or '.join(ARRAYS)}; it has: {', '.join(found.files) or 'none'}."
-                )
-            images, labels = found[name], found.get("labels")
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise WorkbenchError(f"{path} cannot be read as an archive of arrays: {first_line(error)}") from error
+    with archive_of_arrays(path) as found:
+        name = next((name for name in ARRAYS if name in found.files), None)
+        if name is None:
+            raise WorkbenchError(
+                f"{path} has no array {' or '.join(ARRAYS)}; it has: {', '.join(found.files) or 'none'}."
+            )
+        images = array_of(found, name)
+        labels = array_of(found, LABELS) if LABELS in found.files else None
     pixels = _channels_first(images, f"{path}: {name}")
     if labels is None:
         return Images(given, pixels)
@@ -234,7 +231,8 @@ def _of_arrays(given: str, path: Path) -> Images:
     if whole is None or whole.shape != (len(pixels),) or (whole < 0).any():
         raise WorkbenchError(f"{path}: labels must be whole numbers from 0, one an image, not {labels.shape}.")
     classes = int(whole.max()) + 1
-    return Images(given, pixels, torch.from_numpy(whole), tuple(map(str, range(classes * (classes <= MOST_CLASSES)))))
+    names = map(str, range(classes)) if classes <= MOST_CLASSES else ()
+    return Images(given, pixels, torch.from_numpy(whole), tuple(names))
 
 
 def _channels_first(images: np.ndarray, where: str) -> Tensor:

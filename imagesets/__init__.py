@@ -20,6 +20,7 @@ from imagesets._spec import to_float as to_float
 from imagesets._spec import to_uint8 as to_uint8
 from lab import registry
 from lab.errors import UsageError, WorkbenchError, first_line, unknown_name
+from lab.files import expanded
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -47,11 +48,17 @@ def check(name: str) -> str:
     try:
         return registry.check("imagesets", name)
     except UsageError as unknown:
-        path = Path(name)
-        if not (path.is_dir() or (path.is_file() and path.suffix.lower() == ".zip")):
+        source = _kind_of(expanded(name))
+        if source is None:
             raise
-        source = "folder" if path.is_dir() else "zip"
         raise UsageError(f"{name} is no image set's name; write {source}:{name} for the images in it.") from unknown
+
+
+def _kind_of(path: Path) -> str | None:
+    """Whether a path is a `folder`, or one of a `zip` archive; None for what is neither, or cannot be looked at."""
+    if os.path.isdir(path):  # noqa: PTH112 (that of Path raises an error for what is too long, or closed)
+        return "folder"
+    return "zip" if os.path.isfile(path) and path.suffix.lower() == ".zip" else None  # noqa: PTH113
 
 
 Name = Annotated[str, AfterValidator(check)]

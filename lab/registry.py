@@ -6,6 +6,7 @@ and one broken file does not break the list. What has a name that starts with `_
 
 import ast
 import importlib
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -87,9 +88,10 @@ def check(kind: str, name: str, having: str | None = None) -> str:
 
 
 def _file_of(kind: str, name: str) -> Path | None:
-    """The file of an entry, if there is one."""
+    """The file of an entry, if there is one; none has a name that is too long for the system."""
     stem = folder_of(kind) / name.replace("-", "_")
-    return next((path for path in (stem.with_suffix(".py"), stem / "__init__.py") if path.is_file()), None)
+    files = (stem.with_suffix(".py"), stem / "__init__.py")
+    return next((path for path in files if os.path.isfile(path)), None)  # noqa: PTH113 (that of Path raises an error)
 
 
 def known(kind: str) -> AfterValidator:

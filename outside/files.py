@@ -4,6 +4,7 @@ import zipfile
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,6 +13,9 @@ from torch import Tensor
 
 from lab.errors import UsageError, WorkbenchError, first_line
 from lab.files import write_arrays
+
+if TYPE_CHECKING:
+    from numpy.lib.npyio import NpzFile
 
 LABELS = "labels"
 
@@ -68,12 +72,9 @@ def _arrays(path: Path, expected: str, wanted: Collection[str] | None) -> tuple[
         if path.suffix == ".safetensors":
             tensors = load_file(path)
             return list(tensors), tensors
-        with path.open("rb") as file:
-            if not zipfile.is_zipfile(file):
-                raise ValueError("it is no zip archive")
-        with np.load(path, allow_pickle=False) as found:
+        with archive_of_arrays(path) as found:
             names = [name for name in found.files if wanted is None or name in wanted]
-            return found.files, {name: _tensor(name, found[name]) for name in names}
+            return found.files, {name: _tensor(name, array_of(found, name)) for name in names}
 
 
 def _tensor(name: str, array: np.ndarray) -> Tensor:
@@ -105,6 +106,29 @@ def _whole(labels: Tensor, path: Path) -> Tensor:
         where = int(bad.nonzero()[0])
         raise WorkbenchError(f"{path}: labels[{where}] = {labels[where].item():g} is no whole number of 64 bits.")
     return labels.long()
+
+
+@contextmanager
+def archive_of_arrays(path: Path) -> Iterator["NpzFile"]:
+    """An .npz to be read in the block, without unpickling.
+
+    Raises:
+        WorkbenchError: it cannot be read, or the block raised an error.
+    """
+    with reading(path, "an archive of arrays"):
+        with path.open("rb") as file:
+            if not zipfile.is_zipfile(file):  # numpy would take it for pickled objects, and tell how to load those
+                raise ValueError("it is no zip archive")
+        with np.load(path, allow_pickle=False) as found:
+            yield found
+
+
+def array_of(archive: "NpzFile", name: str) -> np.ndarray:
+    """An array of an archive; ValueError where what is called so is none, of which numpy gives the bytes."""
+    found = archive[name]
+    if not isinstance(found, np.ndarray):
+        raise ValueError(f"{name} is no array")
+    return found
 
 
 @contextmanager

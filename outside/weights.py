@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from lab.errors import WorkbenchError
+from lab.errors import NO_MEMORY, WorkbenchError, out_of_memory
 from outside.files import reading
 
 WRAPPERS = {"module", "_orig_mod"}
@@ -84,12 +84,15 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     with reading(path, "weights"):
         if path.suffix == ".safetensors":
             return load_file(path)
+        path.open("rb").close()  # what may not be read is told as such
         try:
             with torch.serialization.safe_globals([Namespace]):  # which scripts save beside weights; it runs nothing
                 found = torch.load(path, map_location="cpu", weights_only=True)
         except pickle.UnpicklingError as error:
             raise WorkbenchError(f"{path} is no plain state dict: save model.state_dict() alone.") from error
-        except (RuntimeError, EOFError) as error:  # which speaks of torch's own code
+        except (RuntimeError, EOFError, OSError) as error:  # which speaks of torch's own code
+            if out_of_memory(error):
+                raise WorkbenchError(NO_MEMORY) from error
             kinds = "a .safetensors is read, or a state dict that torch.save wrote"
             raise WorkbenchError(f"{path} is no file of weights, or a damaged one: {kinds}.") from error
         tensors = dict(_flat(found)) if isinstance(found, Mapping) else {}

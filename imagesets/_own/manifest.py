@@ -53,7 +53,7 @@ class Manifest:
         """The digests, uint8 (n, 32), of the files that have not changed since; zeros for the others."""
         found = np.zeros((len(listing.names), len(NO_DIGEST)), np.uint8)
         files = self._files()
-        with suppress(TypeError, ValueError, IndexError):  # damaged: of what follows nothing is known
+        with suppress(TypeError, ValueError, LookupError):  # damaged: of what follows nothing is known
             known = next(files, None)
             for row, name in enumerate(listing.names):  # both are in order of the names
                 while known and known[0] < name:
@@ -84,7 +84,7 @@ class Manifest:
             with self.path.open(encoding="ascii") as file:
                 for line in file:
                     yield json.loads(line)
-        except (OSError, ValueError):  # none there, or damaged: then nothing is known
+        except (OSError, ValueError, RecursionError):  # none there, or damaged: then nothing is known
             return
 
 

@@ -10,7 +10,6 @@
     manifests/             what is known of a folder's files from the last time
 """
 
-import os
 import statistics
 from collections.abc import Callable
 from dataclasses import asdict
@@ -82,11 +81,15 @@ def title_of(name: str, root: Path) -> str:
 def _call(name: str, root: Path, title: str) -> None:
     """Note what people call a set, unless that is known: its folder may be another's, who lets it be read.
 
-    Bytes that are no UTF-8 are written as `\\xe9`.
+    Where it cannot be noted anew, it stays as it was. Bytes that are no UTF-8 are written as `\\xe9`.
     """
-    title = os.fsencode(title).decode("utf-8", "backslashreplace")
+    title = title.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     if title_of(name, root) != title.strip():
-        atomic_write(_titled(name, root), title)
+        try:
+            atomic_write(_titled(name, root), title)
+        except OSError:
+            if not _titled(name, root).exists():
+                raise
 
 
 def _titled(name: str, root: Path) -> Path:

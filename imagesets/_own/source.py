@@ -15,14 +15,8 @@ from lab.files import expanded
 
 
 def place_of(name: str) -> tuple[str, Path]:
-    """The kind and the path of `folder:PATH` or `zip:PATH`.
-
-    Raises:
-        UsageError: there is no path, which would be the folder where the command is.
-    """
+    """The kind and the path of `folder:PATH` or `zip:PATH`."""
     kind, _, path = name.partition(":")
-    if not path:
-        raise UsageError(f"{name} lacks a path: {kind}:PATH names what holds the images.")
     return kind, expanded(path)
 
 

@@ -162,7 +162,7 @@ def published_in(folder: Path) -> list[str]:
 
 
 def _plan_in(folder: Path) -> _Plan:
-    return _Plan.model_validate(read_json(folder / PLAN, "no study's folder"))
+    return _Plan.model_validate(_of_study(folder / PLAN))
 
 
 def read_search(folder: Path) -> tuple[str, list[str]]:
@@ -199,7 +199,7 @@ def plan_of(found: dict[str, Any], file: Path) -> tuple[str, list[str]]:
         plan = _Plan.model_validate(found)
         if len({*plan.cells}) < len(plan.cells):
             raise ValueError("a cell is there twice")
-    except ValueError as error:
+    except (IsADirectoryError, ValueError) as error:
         raise _broken(file) from error
     return plan.study, plan.cells
 
@@ -209,11 +209,14 @@ def _of_study(file: Path) -> dict[str, Any]:
 
     Raises:
         UsageError: it is missing or damaged.
+        OSError: it cannot be read.
     """
     try:
         return read_object(file)
-    except (OSError, ValueError) as error:
-        raise _broken(file, "damaged" if file.exists() else "missing") from error
+    except FileNotFoundError as error:
+        raise _broken(file, "missing") from error
+    except (IsADirectoryError, ValueError) as error:
+        raise _broken(file) from error
 
 
 def _broken(file: Path, how: str = "damaged") -> UsageError:

@@ -11,6 +11,8 @@ REPORT, SITE = "report.html", "index.html"
 """What the pages are called in folders of their own."""
 MARK = '<meta name="generator" content="SNNL workbench: {}">'
 """What a page is known by: that it is a `report`, or a `site`."""
+BEFORE = {"report": "default-src 'none'; img-src data:; style-src", "site": "<title>SNNL workbench: results</title>"}
+"""What pages of either kind hold that were written before they had a mark."""
 
 
 def check_place(page: Path, kind: str) -> None:
@@ -19,10 +21,14 @@ def check_place(page: Path, kind: str) -> None:
     Raises:
         WorkbenchError: something of their own is there.
     """
-    if page.exists() and not (page.is_file() and MARK.format(kind).encode() in page.read_bytes()):
+    if page.exists() and not (page.is_file() and _is_own(page.read_bytes(), kind)):
         raise WorkbenchError(
             f"{page} is not a {kind} that was written here, and is left alone: move it, or name another place."
         )
+
+
+def _is_own(page: bytes, kind: str) -> bool:
+    return any(sign.encode() in page for sign in (MARK.format(kind), BEFORE[kind]))
 
 
 def render(template: str, **parts: Any) -> str:

@@ -197,6 +197,15 @@ def release(number: str) -> None:
 
 
 @contextmanager
+def in_vain() -> Iterator[None]:
+    """Where what Slurm says in the block ends the command, the error tells when to try again."""
+    try:
+        yield
+    except WorkbenchError as error:
+        raise type(error)(f"{str(error).rstrip('.')}{LATER}") from error
+
+
+@contextmanager
 def requeued(folder: Path) -> Iterator[None]:
     """Where the block ends because the time of this process's job is nearly over, have the job begin again.
 
@@ -236,15 +245,13 @@ def _run(*words: str) -> str:
     except FileNotFoundError:
         raise UsageError(f"There is no {words[0]} here: run this where Slurm's commands are.") from None
     except subprocess.TimeoutExpired:
-        raise Unreachable(f"{words[0]} did not answer within {SECONDS:.0f} s{LATER}") from None
+        raise Unreachable(f"{words[0]} did not answer within {SECONDS:.0f} s.") from None
     if done.returncode:
         lines = [
             line.removeprefix(f"{words[0]}: ").removeprefix("error: ") for line in done.stderr.strip().splitlines()
         ]
         said = ": ".join(lines[-2:]) or f"exit code {done.returncode}"
-        if GONE.search(said):
-            raise Unreachable(f"{words[0]} says: {said}{LATER}")
-        raise WorkbenchError(f"{words[0]} says: {said}{LATER if words[0] == 'squeue' else ''}")
+        raise (Unreachable if GONE.search(said) else WorkbenchError)(f"{words[0]} says: {said}")
     return done.stdout
 
 

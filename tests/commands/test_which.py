@@ -65,7 +65,7 @@ def test_a_profile_of_slurm_is_that_of_the_option_else_of_the_variable(monkeypat
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="makes a pipe")
 def test_a_pipe_is_no_file(tmp_path):
     os.mkfifo(tmp_path / "pipe")
-    for kind in (options.A_FILE, options.NEW_FILE):
+    for kind in (options.A_FILE, options.NewFile()):
         with pytest.raises(BadParameter, match="is a pipe or a device"):
             kind.convert(str(tmp_path / "pipe"), None, None)
 

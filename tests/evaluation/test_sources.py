@@ -214,6 +214,10 @@ def test_what_is_no_images_is_refused(classifier, folder_of, tmp_path):
         opened("nowhere", tmp_path)
     with pytest.raises(UsageError, match="is the folder of train-classifier, and no GAN's training"):
         opened(folder_of(classifier).path, tmp_path)
+    with zipfile.ZipFile(tmp_path / "other.npz", "w") as archive:
+        archive.writestr("images", "no array")
+    with pytest.raises(WorkbenchError, match="cannot be read as an archive of arrays"):
+        opened(tmp_path / "other.npz", tmp_path)
     (tmp_path / "mine.npz").write_bytes(b"no archive")
     with pytest.raises(WorkbenchError, match="cannot be read as an archive of arrays"):
         opened(tmp_path / "mine.npz", tmp_path)

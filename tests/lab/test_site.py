@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 import pytest
 
 from lab.errors import WorkbenchError
+from lab.reporting.page import MARK, check_place
 from lab.reporting.report import Report, write_page
 from lab.reporting.statistics import Estimate
 from lab.reporting.verdicts import Claim, judge
@@ -76,6 +77,18 @@ def test_a_page_of_the_users_is_not_written_over(tmp_path, own):
 def test_a_site_is_written_anew_in_its_place(tmp_path):
     page = write_site([], {}, tmp_path)
     assert write_site([], {1: "a"}, tmp_path) == page and "Not tested here" in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("kind", ["site", "report"])
+def test_a_page_from_before_pages_had_a_mark_is_known_for_what_it_is(tmp_path, kind):
+    if kind == "site":
+        page = write_site([], {}, tmp_path)
+    else:
+        write_page(Report("A report", "Of what?", []), page := tmp_path / "index.html")
+    page.write_text(page.read_text(encoding="utf-8").replace(MARK.format(kind), ""), encoding="utf-8")
+    check_place(page, kind)
+    with pytest.raises(WorkbenchError, match="was written here"):
+        check_place(page, {"site": "report", "report": "site"}[kind])
 
 
 def test_a_report_is_no_site(tmp_path):

@@ -1,6 +1,8 @@
 """Cells as jobs of Slurm: what is asked of it, and what has become of a cell by its folder and by the queue."""
 
 import os
+import re
+from unittest.mock import Mock
 
 import pytest
 from making import fake as cell
@@ -90,6 +92,19 @@ def queue(monkeypatch):
 
 def do(folders, **more):
     return schedule.do(folders, Executor(), len(folders), lambda folder: None, **more)
+
+
+def test_who_gives_up_on_slurm_is_told_when_to_try_again(tmp_path, queue, monkeypatch):
+    """At the beginning, and where it was silent for all tries; a command that goes on promises no end."""
+    queue.silent = 1
+    advice = r"says: Unable to contact slurm controller; squeue --me tells when Slurm answers again, for another try\.$"
+    with pytest.raises(slurm.Unreachable, match=advice):
+        Executor()
+    monkeypatch.setattr(executor, "TRIES", 3)
+    lost = Mock(side_effect=slurm.Unreachable("sbatch says: Unable to contact slurm controller"))
+    monkeypatch.setattr(slurm, "submit", lost)
+    outcome = do(create([cell("double", 0)], tmp_path))
+    assert re.search(advice, str(outcome.common_cause)) and lost.call_count == 3
 
 
 KEPT, NO_WORD = Failure(DivergedError.kind, "the loss is infinite"), Failure(LOST, "connection closed by peer")

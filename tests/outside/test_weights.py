@@ -2,6 +2,7 @@
 
 from argparse import Namespace
 from functools import reduce
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -164,3 +165,10 @@ def test_a_file_that_torch_cannot_read_is_told_what_is_read(tmp_path):
     for name in ("a.npz", "cut.pth", "empty.pth"):
         with pytest.raises(WorkbenchError, match=rf"{name} is no file of weights, or a damaged one: a \.safetensors"):
             weights_for(network(), tmp_path / name)
+
+
+def test_too_little_memory_is_no_fault_of_the_file(tmp_path, monkeypatch):
+    torch.save(network().state_dict(), tmp_path / "whole.pth")
+    monkeypatch.setattr(torch, "load", Mock(side_effect=RuntimeError("DefaultCPUAllocator: can't allocate memory")))
+    with pytest.raises(WorkbenchError, match="not enough memory"):
+        weights_for(network(), tmp_path / "whole.pth")

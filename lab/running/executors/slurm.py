@@ -64,7 +64,8 @@ class Executor:
         self._silence = Silence(60 * self._asked.profile.silence)
         self._watched: set[Path] = set()
         self._lost: dict[Path, str] = {}
-        self._known = slurm.queue()
+        with slurm.in_vain():
+            self._known = slurm.queue()
         self._work: dict[Path, _Work] = {}
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -121,7 +122,8 @@ class Executor:
             except Unreachable:
                 tries += 1
                 if tries == TRIES:
-                    raise
+                    with slurm.in_vain():
+                        raise
                 self._closed.wait(AGAIN_SECONDS)
 
     def _watch(self) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -40,6 +41,22 @@ def test_a_second_opening_writes_no_file(opened, folder, tmp_path):
     assert written(tmp_path / "data") == before
     opened(folder, title="others")
     assert sets.title_of(name, tmp_path / "data") == "others"
+
+
+def test_a_title_that_cannot_be_noted_anew_stays(opened, folder, tmp_path, monkeypatch):
+    name = opened(folder, title="mine").name
+    refused = Mock(side_effect=PermissionError)
+    monkeypatch.setattr(sets, "atomic_write", refused)
+    assert opened(folder, title="others").name == name and refused.called
+    assert sets.title_of(name, tmp_path / "data") == "mine"
+    (tmp_path / "data" / ".decoded" / f"{name.removeprefix('images:')}.title").unlink()
+    with pytest.raises(PermissionError):
+        opened(folder, title="others")
+
+
+def test_a_title_is_utf_8_in_any_locale(opened, folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "fsencode", lambda text: text.encode("ascii", "surrogateescape"))
+    assert sets.title_of(opened(folder, title="Käse").name, tmp_path / "data") == "Käse"
 
 
 def test_a_set_is_on_the_disk_before_it_has_its_name(opened, write_folder, tmp_path, monkeypatch):
@@ -130,7 +147,17 @@ def test_a_damaged_manifest_or_record_is_not_believed(opened, folder, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "line", ["7", "{}", '[["a"]]', '[["000.png"], [[1, 2, 3]], "zz"]', '[["a", "b"], [], ""]', "[[5], [1], 2]"]
+    "line",
+    [
+        "7",
+        "{}",
+        '[["a"]]',
+        '[["000.png"], [[1, 2, 3]], "zz"]',
+        '[["a", "b"], [], ""]',
+        "[[5], [1], 2]",
+        '[["a"], {}, "00"]',
+        "[" * 100_000,
+    ],
 )
 def test_of_a_manifest_that_says_other_things_nothing_is_believed(opened, folder, tmp_path, line):
     first = opened(folder)
