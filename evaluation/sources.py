@@ -120,6 +120,8 @@ def open_images(
         UsageError: the reference is nothing of these.
         WorkbenchError: files cannot be read or decoded, there are too few, or a GAN kept no generator.
     """
+    if not reference:  # which would be the folder where the command is
+        raise UsageError(f"No place is named: name {KINDS}.")
     path = expanded(reference)
     if (path.is_dir() and layout.is_cell(path)) or (path.is_file() and path.suffix == WEIGHTS):
         return generated(_opened(path), count, seed=seed, data=data, download=download)

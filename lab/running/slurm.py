@@ -197,7 +197,7 @@ def release(number: str) -> None:
 
 
 @contextmanager
-def in_vain() -> Iterator[None]:
+def last_try() -> Iterator[None]:
     """Where what Slurm says in the block ends the command, the error tells when to try again."""
     try:
         yield

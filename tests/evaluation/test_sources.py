@@ -210,6 +210,8 @@ def test_arrays_that_are_no_images_are_refused(arrays, message, tmp_path):
 
 
 def test_what_is_no_images_is_refused(classifier, folder_of, tmp_path):
+    with pytest.raises(UsageError, match=r"^No place is named: name a folder"):
+        opened("", tmp_path)
     with pytest.raises(UsageError, match="nowhere is no images: name a folder"):
         opened("nowhere", tmp_path)
     with pytest.raises(UsageError, match="is the folder of train-classifier, and no GAN's training"):

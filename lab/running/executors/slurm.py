@@ -64,7 +64,7 @@ class Executor:
         self._silence = Silence(60 * self._asked.profile.silence)
         self._watched: set[Path] = set()
         self._lost: dict[Path, str] = {}
-        with slurm.in_vain():
+        with slurm.last_try():
             self._known = slurm.queue()
         self._work: dict[Path, _Work] = {}
         self._closed = threading.Event()
@@ -122,7 +122,7 @@ class Executor:
             except Unreachable:
                 tries += 1
                 if tries == TRIES:
-                    with slurm.in_vain():
+                    with slurm.last_try():
                         raise
                 self._closed.wait(AGAIN_SECONDS)
 
