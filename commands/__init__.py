@@ -19,13 +19,17 @@ class Told(click.Group):
     """A group whose help says to the end what each command does."""
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The list in the help: of each command the first paragraph, which click would cut."""
-        texts = {name: self.commands[name].help or "" for name in self.list_commands(ctx)}
+        """The list in the help, which click would cut."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, " ".join(text.partition("\n\n")[0].split())) for name, text in texts.items()])
+            formatter.write_dl([*self.summaries(ctx).items()])
+
+    def summaries(self, ctx: click.Context) -> dict[str, str]:
+        """Of each command, by its name, the first paragraph of its help."""
+        texts = {name: self.commands[name].help or "" for name in self.list_commands(ctx)}
+        return {name: " ".join(text.partition("\n\n")[0].split()) for name, text in texts.items()}
 
 
-class Listed(click.Group):
+class Listed(Told):
     """A group whose commands are listed without being made: `listed` gives summaries by name, `make` a command."""
 
     def __init__(
@@ -43,10 +47,9 @@ class Listed(click.Group):
         """The command of a name."""
         return self._make(cmd_name)
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The list in the help."""
-        with formatter.section("Commands"):
-            formatter.write_dl([*self._listed().items()])
+    def summaries(self, ctx: click.Context) -> dict[str, str]:
+        """Those that it was given."""
+        return self._listed()
 
 
 def _files() -> dict[str, Path]:

@@ -49,7 +49,8 @@ def _export_search(folder: Path, target: Path, say: Callable[[str], None]) -> Pa
     copied, names = layout.search(target, folder.parent.name or "root", folder.name), read_search(folder)[1]
     about = {name: value for name, value in (search_in(folder) or {}).items() if name != layout.RUNS}
     there = search_in(copied) or {}
-    if any(there.get(name, about.get(name)) != about.get(name, there.get(name)) for name in ("study", IDENTITY)):
+    told = {"study", IDENTITY} & about.keys() & there.keys()  # older plans tell less
+    if any(there[name] != about[name] for name in told):
         raise WorkbenchError(f"{copied} holds another search, of a folder called the same: name another target.")
     _export_cells(folder, names, target, (), say)
     copied.mkdir(parents=True, exist_ok=True)

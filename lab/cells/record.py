@@ -199,7 +199,7 @@ def plan_of(found: dict[str, Any], file: Path) -> tuple[str, list[str]]:
         plan = _Plan.model_validate(found)
         if len({*plan.cells}) < len(plan.cells):
             raise ValueError("a cell is there twice")
-    except (IsADirectoryError, ValueError) as error:
+    except ValueError as error:
         raise _broken(file) from error
     return plan.study, plan.cells
 

@@ -1,24 +1,16 @@
 """Which way round the benchmarks' ratios are, told by clocks that are known: the first work takes 1 s, the next 2 s."""
 
-import importlib.util
 import json
-import sys
 from importlib import import_module
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
 
-FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
-
 
 @pytest.fixture
-def load(monkeypatch):
-    """A function that imports a benchmark anew, whose works are not done."""
-    monkeypatch.syspath_prepend(str(FOLDER))
-    for file in FOLDER.glob("_*.py"):
-        monkeypatch.delitem(sys.modules, file.stem, raising=False)
+def load(load, monkeypatch):
+    """The function that imports a benchmark, whose works are not done."""
     rounds = import_module("_rounds")
 
     def told(works, *how, **more):
@@ -26,16 +18,7 @@ def load(monkeypatch):
 
     monkeypatch.setattr(rounds, "in_turn", told)
     monkeypatch.setattr(rounds, "seconds", lambda work, calls=1: 1.0)
-
-    def loaded(name):
-        spec = importlib.util.spec_from_file_location(f"benchmark_{name}", FOLDER / f"{name}.py")
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return module
-
-    yield loaded
-    for file in FOLDER.glob("_*.py"):
-        sys.modules.pop(file.stem, None)
+    return load
 
 
 def figures(module, words, file):

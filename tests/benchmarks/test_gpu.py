@@ -1,9 +1,7 @@
 """The benchmarks on a GPU, as far as they can be tried without one."""
 
-import importlib.util
 import json
 import re
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,22 +9,6 @@ import torch
 from click.testing import CliRunner
 
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
-
-
-@pytest.fixture
-def load(monkeypatch):
-    """A function that imports one of them by its name, with those that it imports."""
-    monkeypatch.syspath_prepend(str(FOLDER))
-    for file in FOLDER.glob("_*.py"):
-        monkeypatch.delitem(sys.modules, file.stem, raising=False)
-
-    def loaded(name):
-        spec = importlib.util.spec_from_file_location(f"benchmark_{name}", FOLDER / f"{name}.py")
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return module
-
-    return loaded
 
 
 @pytest.mark.parametrize("name", ["snnl", "dknn", "gan_training", "classifier_training"])
