@@ -27,7 +27,7 @@ from lab.training.draws import subset
 from lab.training.snapshots import snapshots
 from studies import calibration
 from studies.calibration import figures
-from studies.calibration.attacked import _verdict
+from studies.calibration.attacked import _gained, _verdict
 from studies.calibration.figures import exemplars
 from tasks import _foreign, attack_credibility, train_classifier
 from tasks._neighbors import observer_of, split
@@ -269,6 +269,17 @@ def test_an_adaptive_attack_is_held_against_what_transfers_wherever_a_share_is_k
     """Where the neighbours of a setting had no image right, none is."""
     found = {(str(setting), "0.2"): pd.Series(values, dtype=float) for setting, values in enumerate(gained)}
     assert said in _verdict(found)
+
+
+def test_what_an_adaptive_attack_gains_is_beside_what_transfers_of_the_same_seed():
+    about = {"setting": ENTANGLED, "side": "0.2", "metric": "dknn_success"}
+    shares = {"neighbor": (0.75, 0.5), "pgd": (0.25, 0.75), "noise": (0.0, 0.0)}
+    table = build_table(
+        {**about, "space": space, "seed": seed, "value": value}
+        for space, values in shares.items()
+        for seed, value in enumerate(values)
+    )
+    assert {key: one.to_dict() for key, one in _gained(table).items()} == {(ENTANGLED, "0.2"): {0: 0.5, 1: -0.25}}
 
 
 @pytest.mark.filterwarnings("error::UserWarning")

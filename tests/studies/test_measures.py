@@ -102,6 +102,8 @@ def test_measures_alarm_on_the_side_that_is_worse_and_those_that_are_best_in_the
     better = {(one.side, one.metric): one.better for one in MEASURES if one.better and one.metric not in middle}
     worse = {key: {"higher": "low", "lower": "high"}[direction] for key, direction in better.items()}
     assert {key: _power.WORSE[key] for key in worse} == worse and len(worse) == 10
+    gaps = {key: tail for key, tail in _power.GAPS.items() if tail != _power.WORSE[key[0], key[1].removesuffix("_gap")]}
+    assert gaps == {("generated", "copied_gap"): "low"}, "copies of training images are none of held-out ones"
 
 
 def rows(key, fault, powers, space=SPACE, n=N):
