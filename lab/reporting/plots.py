@@ -94,16 +94,26 @@ def colours(names: Iterable[NameT]) -> dict[NameT, str]:
 def seed_curves(
     axis: "Axes", rows: "pd.DataFrame", over: str, colour: str, label: str, *, factor: float = 1.0, marker: str = ""
 ) -> None:
-    """Each seed's values over a column, `kimg` or `step`, thin, and their mean, thick; nothing where there are none."""
+    """Each seed's values over a column, `kimg` or `step`, thin, and `mean_curve`, thick; nothing without rows."""
     for seed, one in rows.sort_values("step").groupby("seed"):
         values = factor * one["value"]
         (line,) = axis.plot(one[over], values, color=colour, alpha=0.35, linewidth=0.8)
         tell(line, label, f"seed {seed}{_samples(one)}", values, one[over], over)
-    means = factor * rows.groupby(over)["value"].mean()
+    style: dict[str, Any] = {"linewidth": 1.8, "marker": marker, "markersize": 3}
+    mean_curve(axis, rows.assign(value=factor * rows["value"]), over, colour, label, **style)
+
+
+def mean_curve(axis: "Axes", rows: "pd.DataFrame", over: str, colour: str, label: str, **style: Any) -> None:
+    """The mean over seeds at the places on a column that as many of them as at any have a value at.
+
+    Elsewhere, as where one training was stopped and went on, it would jump to the values of a few.
+    """
+    known = rows.dropna(subset=["value"]).groupby(over)
+    seeds, means = known["seed"].nunique(), known["value"].mean()
     if len(means):
-        style: dict[str, Any] = {"linewidth": 1.8, "marker": marker, "markersize": 3}
+        means = means[seeds == seeds.max()]
         (line,) = axis.plot(means.index, means, color=colour, label=label, **style)
-        tell(line, label, f"mean of {rows['seed'].nunique()} seeds", means, means.index, over)
+        tell(line, label, f"mean of {seeds.max()} seeds", means, means.index, over)
 
 
 def _samples(rows: "pd.DataFrame") -> str:

@@ -58,6 +58,14 @@ def test_one_measure_of_several_numbers_of_images_is_compared_at_each():
     ]
 
 
+def test_the_largest_difference_is_first_whichever_way_it_goes():
+    one, other = (
+        [{"metric": name, "value": value} for name, value in zip("abc", values, strict=True)]
+        for values in ((5, 5, 5), (6, 2, 5.5))
+    )
+    assert [row[3] for row in compare._measures(table(*one), table(*other))] == [-3, 1, 0.5]
+
+
 def test_claims_are_paired_by_their_text(runs):
     found = compare.compare(runs / "one", runs / "two")
     verdicts, _ = (section.items[0] for section in found.report("one", "two").sections)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pandas as pd
 
-from lab.reporting.statistics import Estimate, mean_interval
+from lab.reporting.statistics import SHARE, Estimate, mean_interval
 from lab.reporting.tables import Column, Table, aligned, mean_entry, seed_rows, seed_table, sort_key, text
 
 TABLE = Table(
@@ -59,6 +59,8 @@ def test_plain_rows_are_aligned():
 
 def test_the_entry_of_a_mean_rests_on_what_is_known():
     assert mean_entry(pd.Series([1.0, math.nan, 3.0, 4.0])) == mean_interval([1.0, 3.0, 4.0])
+    within = mean_entry(pd.Series([0.5, 1.0, 1.0]), SHARE)
+    assert within == mean_interval([0.5, 1.0, 1.0], within=SHARE) and within.high == 1
     assert mean_entry(pd.Series([math.nan])) == mean_entry(pd.Series([], dtype=float)) == "-"
 
 
