@@ -1,5 +1,6 @@
 """The command line of the SNNL workbench: how a command ends, and what is said then."""
 
+import errno
 import gc
 import os
 import sys
@@ -73,6 +74,8 @@ def _told(error: Exception) -> tuple[str, int]:
         return f"{error.name} is not installed for {sys.executable}. {INSTALL}", 1
     if out_of_memory(error):
         return NO_MEMORY, 1
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        return f"{error}. Give a shorter name.", 1
     if isinstance(error, OSError):
         return f"{error}. Is there room, and may this user write there?", 1
     unforeseen = f"This should not happen; run again with {TRACEBACK} for more."

@@ -93,19 +93,26 @@ class NewPage(NewFile):
         return path
 
 
-class ReportFolder(click.Path):
-    """The folder of a report, which need not be there: a page of people's own in it is not written over."""
+class PageFolder(click.Path):
+    """The folder of a `report` or of a `site`, which need not be there: a page of people's own is not written over."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(file_okay=False)
+        self.kind = kind
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        from lab.reporting.page import REPORT, check_place
+        from lab.reporting.page import PAGES, check_place
 
         folder = Path(os.fsdecode(super().convert(value, param, ctx)))
-        check_place(folder / REPORT, "report")
+        for above in folder.parents:
+            if above.exists() and not above.is_dir():
+                self.fail(f"Directory {click.format_filename(above)!r} is a file.", param, ctx)
+        check_place(folder / PAGES[self.kind], self.kind)
         return folder
 
 
 A_PAGE = NewPage(".html")
-A_REPORT = ReportFolder(file_okay=False)
+A_REPORT, A_SITE = PageFolder("report"), PageFolder("site")
 PIECE = re.compile(r"(?:[^,]|,,)+")
 """What commas part from other pieces; two commas do not."""
 

@@ -170,6 +170,13 @@ def test_a_package_that_is_missing_later_is_told_in_the_same_way(monkeypatch, ca
     assert "Error: a_package_that_is_not_there is not installed for " in capsys.readouterr().err
 
 
+def test_a_name_that_is_too_long_is_told_as_that_and_not_as_want_of_room():
+    with pytest.raises(OSError, match="too long") as error:
+        Path("a" * 300).stat()
+    message, code = cli._told(error.value)
+    assert code == 1 and message.endswith(". Give a shorter name.") and "room" not in message
+
+
 @pytest.mark.parametrize("name", ["classifier", "gan", "measure", "runs"])
 def test_the_help_of_a_group_says_what_each_command_does_to_the_end(name):
     group = cli.cli.get_command(click.Context(cli.cli), name)

@@ -21,8 +21,8 @@ LATEX = str.maketrans(
 )
 LONG = 30
 """Rows that a page shows unasked."""
-ROUNDING = 1e-9
-"""What is nearer to 0 comes of rounding in sums, and is shown as 0."""
+LEAST = 1e-6
+"""What is nearer to 0 is shown as 0: it is beyond what is measured here, and often comes of rounding in sums."""
 ARROWS = {"higher": " ↑", "lower": " ↓", "": ""}
 
 
@@ -135,7 +135,7 @@ def sort_key(entry: Entry) -> str:
 
 def _digits(value: float) -> str:
     """A number, and two digits of what three decimals would show as 0 though it is not."""
-    hidden = abs(value) >= ROUNDING and f"{abs(value):.3f}" == "0.000"
+    hidden = abs(value) >= LEAST and f"{abs(value):.3f}" == "0.000"
     return f"{value:.2g}" if hidden else number(value)
 
 

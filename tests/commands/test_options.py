@@ -114,6 +114,9 @@ def test_a_report_is_written_anew_in_its_place_and_in_no_other_pages(tmp_path):
     for kind, path in ((options.A_PAGE, tmp_path / "page.html"), (options.A_REPORT, tmp_path / "folder")):
         with pytest.raises(WorkbenchError, match=r"\.html is not a report that was written here"):
             kind.convert(str(path), None, None)
+    for kind in (options.A_REPORT, options.A_SITE):
+        with pytest.raises(click.BadParameter, match=r"page\.html' is a file"):
+            kind.convert(str(tmp_path / "page.html" / "below" / "it"), None, None)
     (tmp_path / "taken" / "report.html").mkdir(parents=True)
     with pytest.raises(WorkbenchError, match=r"taken/report\.html is not a report"):
         options.A_REPORT.convert(str(tmp_path / "taken"), None, None)

@@ -87,4 +87,6 @@ def test_the_site_is_walked(browser, site):
         assert browser.execute_script(TOO_WIDE, True) == []
     browser.execute_script("document.querySelector('.card h3 a').click()")
     assert browser.title == "Entanglement of real and generated images over GAN training"
+    browser.execute_script("document.querySelector('main > nav a').click()")
+    assert browser.title == "SNNL workbench: results"
     assert browser.get_log("browser") == []
