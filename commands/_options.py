@@ -18,7 +18,7 @@ from imagesets import SIZES, SOURCES, data_root, settle
 from lab import registry
 from lab.config import HIDDEN, LARGEST_WHOLE, Config
 from lab.errors import UsageError
-from lab.files import expanded
+from lab.files import expanded, hindered
 from lab.running import slurm
 from lab.running.place import Place
 from lab.running.sbatch import Asked
@@ -77,6 +77,8 @@ class NewFile(PlainFile):
         path = super().convert(value, param, ctx)
         if not path.parent.is_dir():
             self.fail(f"There is no folder {click.format_filename(path.parent)!r}.", param, ctx)
+        if why := hindered(path.parent):
+            self.fail(why, param, ctx)
         if self.suffix and path.suffix != self.suffix:
             self.fail(f"{click.format_filename(path)!r} must end in {self.suffix}.", param, ctx)
         return path
@@ -104,9 +106,8 @@ class PageFolder(click.Path):
         from lab.reporting.page import PAGES, check_place
 
         folder = Path(os.fsdecode(super().convert(value, param, ctx)))
-        for above in folder.parents:
-            if above.exists() and not above.is_dir():
-                self.fail(f"Directory {click.format_filename(above)!r} is a file.", param, ctx)
+        if why := hindered(folder):
+            self.fail(why, param, ctx)
         check_place(folder / PAGES[self.kind], self.kind)
         return folder
 
