@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent
 INSTALL = "make .venv/installed makes an environment, for .venv/bin/python cli.py; in one of your own, pip install -e ."
 INTERRUPTED = "Interrupted. The same command goes on with what is left; one that does no cells begins anew."
-TO_DO = {
+TO_DO: dict[int | None, str] = {
     errno.ENAMETOOLONG: "Give a shorter name.",
     **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "May this user read and write there?"),
 }

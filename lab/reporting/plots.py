@@ -5,6 +5,8 @@ from collections.abc import Iterable, Sequence
 from itertools import cycle
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+import numpy as np
+
 from lab.reporting.statistics import ANY, Range, mean_interval
 from lab.reporting.told import FIXED, tell
 
@@ -167,9 +169,9 @@ def _passed(axis: "Axes", edge: float, side: int) -> bool:
     """Whether a curve comes, in the right half, to where a name would be above (1) or below (-1) a value."""
     scale, middle = axis.yaxis.get_transform(), sum(axis.get_xlim()) / 2
     low, high, place = scale.transform([*axis.get_ylim(), edge])
-    curves = [line.get_xydata() for line in axis.lines]
-    heights = [y for curve in curves for x, y in curve if x >= middle]
-    away = [side * (y - place) for y in scale.transform(heights)] if heights else []
+    curves = [zip(*map(np.asarray, line.get_data()), strict=True) for line in axis.lines]
+    heights = np.array([y for curve in curves for x, y in curve if x >= middle], float)
+    away = side * (scale.transform(heights) - place)
     return any(0 < distance < NAMED * (high - low) for distance in away)
 
 
@@ -188,7 +190,8 @@ def _leave_room(axis: "Axes", edge: float, side: int) -> None:
     near, far = (low, high) if side > 0 else (high, low)
     needed = near + (place - near) / (1 - NAMED)
     if low <= place <= high and side * needed > side * far:
-        axis.set_ylim(**{"top" if side > 0 else "bottom": float(scale.inverted().transform([needed])[0])})
+        end = float(scale.inverted().transform([needed])[0])
+        axis.set_ylim(*((None, end) if side > 0 else (end, None)))
 
 
 def logarithmic(axis: "Axes", which: Literal["x", "y"], *, steps: Sequence[float] = (1.0, 2.0, 5.0)) -> None:
