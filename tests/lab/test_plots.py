@@ -136,6 +136,24 @@ def test_a_band_that_is_out_of_sight_or_low_changes_no_panel(axis):
     assert axis.get_ylim() == (0.0, 2.0)
 
 
+@pytest.mark.parametrize("scale", ["linear", "log"])
+def test_a_band_that_curves_come_down_to_has_its_name_below(axis, scale):
+    axis.set_yscale(scale)
+    axis.plot(range(8), [1.0, 0.5, 0.2, 0.12, 0.12, 0.11, 0.11, 0.11])
+    named_band(axis, pd.Series([0.09, 0.1]))
+    axis.figure.draw_without_rendering()
+    found, panel = axis.texts[0].get_window_extent(), axis.get_window_extent()
+    low, curve = (axis.transData.transform((7, height))[1] for height in (0.09, 0.11))
+    assert panel.y0 <= found.y0 < found.y1 <= low < curve
+
+
+def test_a_name_stays_above_where_curves_are_below_or_on_both_sides(axis):
+    for heights in ([0.0, 0.9, 0.95], [2.0, 1.02, 0.97]):
+        axis.plot(range(3), heights)
+        named_band(axis, pd.Series([0.99, 1.01]))
+        assert axis.texts[-1].get_va() == "bottom"
+
+
 @pytest.mark.parametrize(
     "values, told", [([-0.02, -0.04], "real against real: -0.03"), ([0.0], "real against real: 0")]
 )

@@ -53,6 +53,13 @@ def test_what_is_no_number_is_a_dash():
     assert text(0.12345) == "0.123"
 
 
+def test_what_three_decimals_would_hide_keeps_two_digits():
+    assert [text(value) for value in (3e-4, -4.61e-5, 5e-4)] == ["0.0003", "-4.6e-05", "0.001"]
+    assert text(Estimate(0.00123, 2.8e-4, 0.00218, 3)) == "0.001 [0.00028, 0.002] (n = 3)"
+    assert "0.00028" in Table("t", "", [Column("a")], [[Estimate(0.1, 2.8e-4, 0.2, 3)]]).to_latex()
+    assert [text(value) for value in (0.0, -0.0, 1.2e-18, -1e-7)] == ["0.000"] * 4, "rounding in sums is 0"
+
+
 def test_plain_rows_are_aligned():
     assert aligned([["layer", "n"], ["fc", "10"], ["layer12", "5"]]) == "layer     n\nfc       10\nlayer12   5"
 
