@@ -18,6 +18,7 @@ from snnl_core.masses import LOG2_E
 from snnl_core.minimizing import Minimize, warn_of_rounding
 from snnl_core.pairs import all_pairs
 from snnl_core.plain import transformed
+from snnl_core.saving import taken_apart
 
 Reduction = Literal["mean", "sum", "none"]
 
@@ -162,29 +163,28 @@ class _SoftNearestNeighborLoss(torch.autograd.Function):
             else:
                 pairs = all_pairs(x, labels)
                 warn_of_rounding(pairs, float(beta))
-            ctx.look = pairs.look(beta, moments=2 if ctx.slope else 1, keep=wanted and x.requires_grad)
-        ctx.order, ctx.share = pairs.order, 1
-        ctx.save_for_backward(x, beta)  # saved as usual, they are checked, and freed with the graph
-        losses = ctx.look.masses.losses()[0]
-        if reduction == "none":
-            return _restored(losses, ctx.order)
-        if reduction == "mean":
-            ctx.share = ctx.look.masses.valid.sum().clamp_min_(1)
-        return losses.sum() / ctx.share
+            look = pairs.look(beta, moments=2 if ctx.slope else 1, keep=wanted and x.requires_grad)
+        losses = look.masses.losses()[0]
+        share = look.masses.valid.sum().clamp_min_(1) if reduction == "mean" else 1
+        if wanted:
+            tensors, ctx.together = taken_apart((look, pairs.order, share))
+            ctx.save_for_backward(x, beta, *tensors)  # saved as usual, they are checked, and freed with the graph
+        return _restored(losses, pairs.order) if reduction == "none" else losses.sum() / share
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, None, Tensor | None, None, None]:
-        causes, x, beta = ctx.saved_tensors, None, None
+        points, used, *tensors = ctx.saved_tensors
+        (look, order, share), x, beta = ctx.together(tensors), None, None
         with torch.no_grad(), full_precision(upstream.device):
-            each = (upstream / ctx.share).expand(len(causes[0]))
-            each = each if ctx.order is None else each[ctx.order]
+            each = (upstream / share).expand(len(points))
+            each = each if order is None else each[order]
             if ctx.needs_input_grad[0]:
-                x = _restored(ctx.look.gradient(each), ctx.order)
+                x = _restored(look.gradient(each), order)
                 x = x if ctx.factor == 1 else x * ctx.factor
             if ctx.slope:
-                beta = (each * ctx.look.masses.slopes()[0]).sum()
+                beta = (each * look.masses.slopes()[0]).sum()
         if torch.is_grad_enabled():  # create_graph=True; without this a second derivative would silently be 0
-            x, beta = (None if found is None else _Once.apply(found, upstream, *causes) for found in (x, beta))
+            x, beta = (None if found is None else _Once.apply(found, upstream, points, used) for found in (x, beta))
         return x, None, beta, None, None
 
 
