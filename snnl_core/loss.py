@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from snnl_core import plain
+from snnl_core.compiling import uncompiled
 from snnl_core.distances import Distance, check_distance, check_points, full_precision, prepare
 from snnl_core.distributed import agree, gather, gather_rows_with_grad, several
 from snnl_core.masses import LOG2_E
@@ -23,6 +24,7 @@ from snnl_core.saving import taken_apart
 Reduction = Literal["mean", "sum", "none"]
 
 
+@uncompiled
 def soft_nearest_neighbor_loss(
     x: Tensor,
     labels: Tensor,
@@ -101,6 +103,7 @@ class SoftNearestNeighborLoss(nn.Module):
         _check_temperature(start, torch.float32)
         self.log_beta = nn.Parameter(torch.tensor(1 / start).log()) if temperature == "learn" else None
 
+    @uncompiled
     def forward(self, x: Tensor, labels: Tensor) -> Tensor:
         """The mean loss, a scalar, of points (n, ...) and labels (n,); see `soft_nearest_neighbor_loss`."""
         if self.gather and several():

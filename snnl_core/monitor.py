@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from snnl_core.compiling import uncompiled
 from snnl_core.distances import Distance, check_distance, check_integers, check_tensor
 from snnl_core.entanglement import entanglement
 from snnl_core.measurement import Entanglement
@@ -60,6 +61,7 @@ class EntanglementMonitor:
         """How many samples are kept."""
         return min(self.seen, self.size)
 
+    @uncompiled
     @torch.no_grad()
     def update(self, features: Mapping[str, Tensor], labels: Tensor) -> None:
         """Show the features of one batch; nothing changes if they are refused.

@@ -4,10 +4,12 @@ import torch
 from torch import Tensor
 
 from snnl_core.bank import Rows
+from snnl_core.compiling import uncompiled
 from snnl_core.distances import Distance, check_count
 from snnl_core.search import common_dtype, search
 
 
+@uncompiled
 @torch.no_grad()
 def nearest_neighbors(
     queries: Tensor,
