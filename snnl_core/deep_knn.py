@@ -74,17 +74,27 @@ class DeepKNN:
             TypeError: k is no whole number.
             ValueError: k < 1, or the distance or the mode is unknown.
         """
-        check_count("k", k)
+        k = check_count("k", k)
         if k < 1:
             raise ValueError(f"k = {k}: at least one neighbour is needed.")
         check_distance(distance)
         check_mode(mode)
-        self.k, self.distance, self.mode, self.class_conditional = k, distance, mode, class_conditional
+        self._k, self._distance, self.mode, self.class_conditional = k, distance, mode, class_conditional
         self._parts = InParts() if sharded else Alone()
         self._build, self._indexes, self.recall = index, dict[str, Index](), dict[str, float]()
         self._bank: Layers = {}
         self._labels = self._codes = self.classes = torch.empty(0, dtype=torch.int64, device="cpu")
         self._calibration: Calibration | None = None
+
+    @property
+    def k(self) -> int:
+        """Neighbours in each layer; it stays, as what was calibrated hangs on it."""
+        return self._k
+
+    @property
+    def distance(self) -> Distance:
+        """What layers are compared by; it stays, too."""
+        return self._distance
 
     @property
     def layers(self) -> list[str]:

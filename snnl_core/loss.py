@@ -52,7 +52,7 @@ def soft_nearest_neighbor_loss(
         points it is float32, as cross-entropy is under autocast: float16 ends at 65504.
 
     Raises:
-        TypeError: x is not floating, or the labels are not integers.
+        TypeError: x is not floating, the labels are not integers, or the temperature is no number.
         ValueError: shapes do not match, n < 2, or the temperature, distance or reduction is impossible.
     """
     if reduction not in get_args(Reduction):
@@ -78,7 +78,7 @@ class SoftNearestNeighborLoss(nn.Module):
         start: the temperature that `learn` starts from.
 
     Raises:
-        ValueError: a temperature is no number in (0, inf] and neither of the two words.
+        TypeError, ValueError: a temperature is no number in (0, inf] and neither of the two words.
     """
 
     def __init__(
@@ -97,11 +97,11 @@ class SoftNearestNeighborLoss(nn.Module):
         self.temperature, self.distance, self.gather = temperature, distance, gather
         self.last_temperature = math.nan
         self.at_limit = {"none": 0, "cold": 0, "hot": 0}
-        if not math.isfinite(start):
-            raise ValueError(f"start must be a temperature in (0, inf), not {start}: there nothing is learned.")
         check_distance(distance)
         _check_temperature(start, torch.float32)
-        self.log_beta = nn.Parameter(torch.tensor(1 / start).log()) if temperature == "learn" else None
+        if not math.isfinite(start):
+            raise ValueError(f"start must be a temperature in (0, inf), not {start}: there nothing is learned.")
+        self.log_beta = nn.Parameter(torch.tensor(1 / float(start)).log()) if temperature == "learn" else None
 
     @uncompiled
     def forward(self, x: Tensor, labels: Tensor) -> Tensor:
@@ -243,13 +243,17 @@ def inverse(temperature: float | Tensor, points: Tensor) -> Tensor:
         raise ValueError(f"temperature must be one number, not a tensor of shape {tuple(temperature.shape)}.")
     if transformed():  # whose value may be out of sight
         return temperature.to(points).reciprocal().reshape(())
-    _check_temperature(float(temperature.detach()), points.dtype)
+    _check_temperature(temperature.detach(), points.dtype)
     return _Inverse.apply(temperature.to(points).reshape(()))  # type: ignore[no-any-return]
 
 
-def _check_temperature(number: float, dtype: torch.dtype) -> None:
-    if isinstance(number, str):
-        raise ValueError(f"temperature must be one number in (0, inf]; {number!r} is for SoftNearestNeighborLoss.")
+def _check_temperature(temperature: float | Tensor, dtype: torch.dtype) -> None:
+    if isinstance(temperature, str):
+        raise ValueError(f"temperature must be one number in (0, inf]; {temperature!r} is for SoftNearestNeighborLoss.")
+    try:
+        number = float(temperature)
+    except (TypeError, RuntimeError) as error:
+        raise TypeError(f"temperature must be one number in (0, inf], not {temperature!r}.") from error
     if not number > 0:
         raise ValueError(f"temperature must be one number in (0, inf], not {number}.")
     if not 2 * LOG2_E / number < torch.finfo(dtype).max:
