@@ -1,5 +1,6 @@
 """The command line of the SNNL workbench: how a command ends, and what is said then."""
 
+import errno
 import gc
 import os
 import sys
@@ -10,6 +11,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent
 INSTALL = "make .venv/installed makes an environment, for .venv/bin/python cli.py; in one of your own, pip install -e ."
 INTERRUPTED = "Interrupted. The same command goes on with what is left; one that does no cells begins anew."
+TO_DO: dict[int | None, str] = {
+    errno.ENAMETOOLONG: "Give a shorter name.",
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "May this user read and write there?"),
+}
+"""By the number of an error of the system."""
 
 gc.set_threshold(50_000, 50, 100)  # libraries and drawings are many objects that stay, and steps leave none in cycles
 if sys.version_info < (3, 11):  # noqa: UP036 - who has an older one is told
@@ -74,7 +80,7 @@ def _told(error: Exception) -> tuple[str, int]:
     if out_of_memory(error):
         return NO_MEMORY, 1
     if isinstance(error, OSError):
-        return f"{error}. Is there room, and may this user write there?", 1
+        return f"{error}. {TO_DO.get(error.errno, 'Is there room, and may this user write there?')}", 1
     unforeseen = f"This should not happen; run again with {TRACEBACK} for more."
     return f"{type(error).__name__}: {first_line(error)}. {unforeseen}", 1
 

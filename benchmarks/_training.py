@@ -11,6 +11,7 @@ from gans._loop import GanTraining
 from gans._state import GanState
 from imagesets import ImageSet, Spec
 from lab import machine, registry
+from lab.training import bf16
 from lab.training.checkpoint import Arithmetic
 from lab.training.draws import random_generator
 from lab.training.frame import make_accelerator
@@ -63,7 +64,8 @@ def stepping(training):
     """Take one step of a training, and forget what it left."""
 
     def step():
-        training.take_step()
+        with bf16.products(training.arithmetic):
+            training.take_step()
         training.losses.clear()
 
     return step

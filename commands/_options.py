@@ -18,7 +18,7 @@ from imagesets import SIZES, SOURCES, data_root, settle
 from lab import registry
 from lab.config import HIDDEN, LARGEST_WHOLE, Config
 from lab.errors import UsageError
-from lab.files import expanded
+from lab.files import expanded, hindered
 from lab.running import slurm
 from lab.running.place import Place
 from lab.running.sbatch import Asked
@@ -77,6 +77,8 @@ class NewFile(PlainFile):
         path = super().convert(value, param, ctx)
         if not path.parent.is_dir():
             self.fail(f"There is no folder {click.format_filename(path.parent)!r}.", param, ctx)
+        if why := hindered(path.parent):
+            self.fail(why, param, ctx)
         if self.suffix and path.suffix != self.suffix:
             self.fail(f"{click.format_filename(path)!r} must end in {self.suffix}.", param, ctx)
         return path
@@ -93,19 +95,25 @@ class NewPage(NewFile):
         return path
 
 
-class ReportFolder(click.Path):
-    """The folder of a report, which need not be there: a page of people's own in it is not written over."""
+class PageFolder(click.Path):
+    """The folder of a `report` or of a `site`, which need not be there: a page of people's own is not written over."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(file_okay=False)
+        self.kind = kind
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        from lab.reporting.page import REPORT, check_place
+        from lab.reporting.page import PAGES, check_place
 
         folder = Path(os.fsdecode(super().convert(value, param, ctx)))
-        check_place(folder / REPORT, "report")
+        if why := hindered(folder):
+            self.fail(why, param, ctx)
+        check_place(folder / PAGES[self.kind], self.kind)
         return folder
 
 
 A_PAGE = NewPage(".html")
-A_REPORT = ReportFolder(file_okay=False)
+A_REPORT, A_SITE = PageFolder("report"), PageFolder("site")
 PIECE = re.compile(r"(?:[^,]|,,)+")
 """What commas part from other pieces; two commas do not."""
 

@@ -14,7 +14,7 @@ from studies.paper.findings import FINDINGS
 
 
 @click.command("site")
-@click.argument("target", metavar="DIR", type=options.ANY_FOLDER)
+@click.argument("target", metavar="DIR", type=options.A_SITE)
 @options.runs
 @click.option("--published/--no-published", default=True, help="Show the studies that ship in results/, too.")
 @options.json

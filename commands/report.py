@@ -7,7 +7,7 @@ import click
 from commands import _options as options
 from commands._printing import print_json, print_result, print_table, say
 from lab.reporting.report import write_page
-from lab.studying.compare import compare
+from lab.studying.compare import APART, compare
 from lab.studying.study import draw_study
 
 PAGE = "compare.html"
@@ -30,5 +30,5 @@ def command(folder: Path, other: Path | None, formats: tuple[str, ...], as_json:
         for text, both in found.verdicts.items()
     ]
     print_table([["claim", "one", "other"], *verdicts])
-    say(f"{len(found.measures)} measures beside one another: {page}")
+    say(f"{len(found.measures)} measures beside one another: {page}" if found.measures else f"{APART} Page: {page}")
     print_json({"study": found.study, "page": str(page), "verdicts": verdicts}, as_json)

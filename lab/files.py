@@ -180,6 +180,14 @@ def expanded(path: str) -> Path:
     return Path(os.path.expanduser(path))  # noqa: PTH111 (that of Path raises an error for the `~` of nobody)
 
 
+def hindered(folder: Path) -> str:
+    """Why nothing can be written to a folder, which need not be there yet; empty where nothing is in the way."""
+    there = next(one for one in (folder, *folder.parents) if one.exists())
+    if there.is_dir() and os.access(there, os.W_OK):
+        return ""
+    return f"Directory {str(there)!r} is {'not writable' if there.is_dir() else 'a file'}."
+
+
 @contextlib.contextmanager
 def explaining(folder: Path) -> Iterator[None]:
     """Say in one line what is wrong and what to do when `folder` cannot be written.

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.lib.npyio import NpzFile
 
 LABELS = "labels"
+NUMBERED = "np.unique(names, return_inverse=True)[1] numbers names"
 
 
 def read_points(path: Path) -> tuple[Tensor, Tensor]:
@@ -79,9 +80,7 @@ def _arrays(path: Path, expected: str, wanted: Collection[str] | None) -> tuple[
 
 def _tensor(name: str, array: np.ndarray) -> Tensor:
     if array.dtype.kind not in "biufc":
-        raise ValueError(
-            f"{name} must be numbers, not {array.dtype}; np.unique(names, return_inverse=True)[1] numbers names"
-        )
+        raise ValueError(f"{name} must be numbers, not {array.dtype}; {NUMBERED}")
     return torch.from_numpy(np.ascontiguousarray(array, array.dtype.newbyteorder("=")))
 
 
@@ -124,8 +123,13 @@ def archive_of_arrays(path: Path) -> Iterator["NpzFile"]:
 
 
 def array_of(archive: "NpzFile", name: str) -> np.ndarray:
-    """An array of an archive; ValueError where what is called so is none, of which numpy gives the bytes."""
-    found = archive[name]
+    """An array of an archive; ValueError where it is of objects, or is none, of which numpy gives the bytes."""
+    try:
+        found = archive[name]
+    except ValueError as error:
+        if "Object arrays" not in str(error):
+            raise
+        raise ValueError(f"{name} holds Python objects, and none are unpickled: save numbers; {NUMBERED}") from error
     if not isinstance(found, np.ndarray):
         raise ValueError(f"{name} is no array")
     return found

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
+from lab.reporting.plots import mean_curve
 from lab.reporting.told import tell
 from tasks._attacks import Attacking
 
@@ -28,7 +29,4 @@ def eps_curves(axis: "Axes", rows: "pd.DataFrame", colour: str, label: str, styl
     for seed, one in by_eps.groupby("seed") if style == "-" else ():
         (line,) = axis.plot(one["eps"], one["value"], color=colour, alpha=0.3, linewidth=0.7)
         tell(line, label, f"seed {seed:g}", one["value"], one["eps"], "eps")
-    means = by_eps.groupby("eps")["value"].mean()
-    if len(means):
-        (line,) = axis.plot(means.index, means, color=colour, linewidth=1.6, linestyle=style, label=label)
-        tell(line, label, f"mean of {rows['seed'].nunique()} seeds", means, means.index, "eps")
+    mean_curve(axis, by_eps, "eps", colour, label, linewidth=1.6, linestyle=style)

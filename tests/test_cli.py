@@ -1,5 +1,6 @@
 """The command line as a whole: help, lists, and an interrupt."""
 
+import errno
 import json
 import os
 import re
@@ -168,6 +169,15 @@ def test_a_package_that_is_missing_later_is_told_in_the_same_way(monkeypatch, ca
     with pytest.raises(SystemExit):
         cli.main()
     assert "Error: a_package_that_is_not_there is not installed for " in capsys.readouterr().err
+
+
+def test_a_name_that_is_too_long_and_a_place_that_is_closed_are_not_told_as_want_of_room():
+    with pytest.raises(OSError, match="too long") as error:
+        Path("a" * 300).stat()
+    message, code = cli._told(error.value)
+    assert code == 1 and message.endswith(". Give a shorter name.") and "room" not in message
+    message, _ = cli._told(PermissionError(errno.EACCES, "Permission denied", "a"))
+    assert message == "[Errno 13] Permission denied: 'a'. May this user read and write there?"
 
 
 @pytest.mark.parametrize("name", ["classifier", "gan", "measure", "runs"])

@@ -9,6 +9,7 @@ from lab.reporting.tables import sort_key, text
 
 REPORT, SITE = "report.html", "index.html"
 """What the pages are called in folders of their own."""
+PAGES = {"report": REPORT, "site": SITE}
 MARK = '<meta name="generator" content="SNNL workbench: {}">'
 """What a page is known by: that it is a `report`, or a `site`."""
 BEFORE = {"report": "default-src 'none'; img-src data:; style-src", "site": "<title>SNNL workbench: results</title>"}

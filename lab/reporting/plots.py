@@ -5,6 +5,8 @@ from collections.abc import Iterable, Sequence
 from itertools import cycle
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+import numpy as np
+
 from lab.reporting.statistics import ANY, Range, mean_interval
 from lab.reporting.told import FIXED, tell
 
@@ -94,16 +96,26 @@ def colours(names: Iterable[NameT]) -> dict[NameT, str]:
 def seed_curves(
     axis: "Axes", rows: "pd.DataFrame", over: str, colour: str, label: str, *, factor: float = 1.0, marker: str = ""
 ) -> None:
-    """Each seed's values over a column, `kimg` or `step`, thin, and their mean, thick; nothing where there are none."""
+    """Each seed's values over a column, `kimg` or `step`, thin, and `mean_curve`, thick; nothing without rows."""
     for seed, one in rows.sort_values("step").groupby("seed"):
         values = factor * one["value"]
         (line,) = axis.plot(one[over], values, color=colour, alpha=0.35, linewidth=0.8)
         tell(line, label, f"seed {seed}{_samples(one)}", values, one[over], over)
-    means = factor * rows.groupby(over)["value"].mean()
+    style: dict[str, Any] = {"linewidth": 1.8, "marker": marker, "markersize": 3}
+    mean_curve(axis, rows.assign(value=factor * rows["value"]), over, colour, label, **style)
+
+
+def mean_curve(axis: "Axes", rows: "pd.DataFrame", over: str, colour: str, label: str, **style: Any) -> None:
+    """The mean over seeds at the places on a column that as many of them as at any have a value at.
+
+    Elsewhere, as where one training was stopped and went on, it would jump to the values of a few.
+    """
+    known = rows.dropna(subset=["value"]).groupby(over)
+    seeds, means = known["seed"].nunique(), known["value"].mean()
     if len(means):
-        style: dict[str, Any] = {"linewidth": 1.8, "marker": marker, "markersize": 3}
+        means = means[seeds == seeds.max()]
         (line,) = axis.plot(means.index, means, color=colour, label=label, **style)
-        tell(line, label, f"mean of {rows['seed'].nunique()} seeds", means, means.index, over)
+        tell(line, label, f"mean of {seeds.max()} seeds", means, means.index, over)
 
 
 def _samples(rows: "pd.DataFrame") -> str:
@@ -146,34 +158,50 @@ def seed_dots(
 def named_band(axis: "Axes", values: "pd.Series[float]", name: str = "real against real") -> None:
     """The range of some values across the panel, and its name above it; nothing without a value.
 
-    It comes after what the panel shows: the panel is made higher where the name would reach its title. Where the scale
-    is logarithmic and none is positive, their mean is written at the lower end.
+    It comes after what the panel shows: the name is below the band where curves pass just above it and none below, and
+    the panel is made higher where the name would reach its end. Where the scale is logarithmic and none is positive,
+    their mean is written at the lower end.
     """
     if values.empty:
         return
     if axis.get_yscale() == "log" and values.max() <= 0:
         _name(axis, f"{name}: {values.mean():.1g}", (1.0, 0.0), axis.transAxes)
         return
+    side = -1 if _passed(axis, values.max(), 1) and not _passed(axis, values.min(), -1) else 1
+    edge = values.max() if side > 0 else values.min()
     axis.axhspan(values.min(), values.max(), color=BAND, zorder=1)
     axis.axhline(values.mean(), color=GREY, linewidth=0.8, zorder=1, label=name)
-    _name(axis, name, (1.0, values.max()), axis.get_yaxis_transform())
-    _leave_room(axis, values.max())
+    _name(axis, name, (1.0, edge), axis.get_yaxis_transform(), side)
+    _leave_room(axis, edge, side)
 
 
-def _name(axis: "Axes", text: str, place: tuple[float, float], transform: "Transform") -> None:
-    """A few grey words just above a place, at its right end."""
-    where: dict[str, Any] = {"xytext": (0, 2), "textcoords": "offset points", "ha": "right", "va": "bottom"}
-    said = axis.annotate(text, place, xycoords=transform, fontsize=7, color=GREY, **where)
+def _passed(axis: "Axes", edge: float, side: int) -> bool:
+    """Whether a curve comes, in the right half, to where a name would be above (1) or below (-1) a value."""
+    scale, middle = axis.yaxis.get_transform(), sum(axis.get_xlim()) / 2
+    low, high, place = scale.transform([*axis.get_ylim(), edge])
+    curves = [zip(*map(np.asarray, line.get_data()), strict=True) for line in axis.lines]
+    heights = np.array([y for curve in curves for x, y in curve if x >= middle], float)
+    away = side * (scale.transform(heights) - place)
+    return any(0 < distance < NAMED * (high - low) for distance in away)
+
+
+def _name(axis: "Axes", text: str, place: tuple[float, float], transform: "Transform", side: int = 1) -> None:
+    """A few grey words just above (1) or below (-1) a place, at its right end."""
+    where: dict[str, Any] = {"xytext": (0, 2 * side), "textcoords": "offset points", "ha": "right"}
+    vertical = "bottom" if side > 0 else "top"
+    said = axis.annotate(text, place, xycoords=transform, fontsize=7, color=GREY, va=vertical, **where)
     said.set(in_layout=False, annotation_clip=True)  # where the place is out of sight, so are they
 
 
-def _leave_room(axis: "Axes", below: float) -> None:
-    """Raise the upper end of a panel until a name fits above a value; nothing where that is out of sight."""
+def _leave_room(axis: "Axes", edge: float, side: int) -> None:
+    """Move an end of a panel until a name fits beside a value; nothing where that is out of sight."""
     scale = axis.yaxis.get_transform()
-    low, high, place = scale.transform([*axis.get_ylim(), below])
-    needed = low + (place - low) / (1 - NAMED)
-    if place <= high < needed:
-        axis.set_ylim(top=float(scale.inverted().transform([needed])[0]))
+    low, high, place = scale.transform([*axis.get_ylim(), edge])
+    near, far = (low, high) if side > 0 else (high, low)
+    needed = near + (place - near) / (1 - NAMED)
+    if low <= place <= high and side * needed > side * far:
+        end = float(scale.inverted().transform([needed])[0])
+        axis.set_ylim(*((None, end) if side > 0 else (end, None)))
 
 
 def logarithmic(axis: "Axes", which: Literal["x", "y"], *, steps: Sequence[float] = (1.0, 2.0, 5.0)) -> None:

@@ -54,7 +54,8 @@ def agreement(values: "pd.DataFrame") -> Agreement | None:
     """How far measures order the same points alike.
 
     All points of a run are drawn together (a bootstrap of clusters), since those of one training depend on each other;
-    intervals are percentiles.
+    intervals are percentiles. Of few runs these are too narrow, and lean to what one run says by itself: the points of
+    one that is drawn twice are held against one another.
 
     Args:
         values: a column for each measure, a row for each point; the index names the run that a point is of. Columns

@@ -125,7 +125,12 @@ class Report:
 
 
 def write_report(
-    report: Report, verdicts: Sequence[Verdict], missing: Sequence[str], folder: Path, formats: Sequence[str] = FORMATS
+    report: Report,
+    verdicts: Sequence[Verdict],
+    missing: Sequence[str],
+    folder: Path,
+    formats: Sequence[str] = FORMATS,
+    home: str = "",
 ) -> Path:
     """Write the report below `folder`, each file whole or not at all.
 
@@ -135,6 +140,7 @@ def write_report(
         missing: what failed or was not done, a line each.
         folder: where; it is made if it is not there.
         formats: of the figures' files, `svg` among them, which the page needs.
+        home: the way from `folder` to the page that leads to it; empty where there is none.
 
     Returns:
         The page's path.
@@ -153,13 +159,15 @@ def write_report(
             atomic_write(folder / "tables" / f"{table.name}.{suffix}", content)
     page = folder / REPORT
     parts = {"report": report, "verdicts": verdicts, "missing": missing, "drawn": drawn, "styles": styles}
-    atomic_write(page, render(PAGE, **parts, files=[*formats, "csv"]))
+    atomic_write(page, render(PAGE, **parts, files=[*formats, "csv"], home=home))
     return page
 
 
 def write_page(report: Report, page: Path) -> None:
     """Write a report without figures as one page without files beside it, whole or not at all."""
-    atomic_write(page, render(PAGE, report=report, verdicts=[], missing=[], drawn={}, styles=Styles(), files=[]))
+    atomic_write(
+        page, render(PAGE, report=report, verdicts=[], missing=[], drawn={}, styles=Styles(), files=[], home="")
+    )
 
 
 def _named(report: Report, kind: type[Any]) -> list[Any]:

@@ -21,6 +21,8 @@ LATEX = str.maketrans(
 )
 LONG = 30
 """Rows that a page shows unasked."""
+LEAST = 1e-6
+"""What is nearer to 0 is shown as 0: it is beyond what is measured here, and often comes of rounding in sums."""
 ARROWS = {"higher": " ↑", "lower": " ↓", "": ""}
 
 
@@ -108,9 +110,9 @@ def seed_table(
 def text(entry: Entry) -> str:
     """An entry as people read it: `0.412 [0.380, 0.444] (n = 5)`."""
     if isinstance(entry, Estimate):
-        interval = "" if math.isnan(entry.low) else f" [{number(entry.low)}, {number(entry.high)}]"
-        return f"{number(entry.value)}{interval} (n = {entry.n})"
-    return number(entry) if isinstance(entry, float) else str(entry)
+        interval = "" if math.isnan(entry.low) else f" [{_digits(entry.low)}, {_digits(entry.high)}]"
+        return f"{_digits(entry.value)}{interval} (n = {entry.n})"
+    return _digits(entry) if isinstance(entry, float) else str(entry)
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:
@@ -122,13 +124,19 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
 
 def number(value: float) -> str:
     """Three decimals, or a dash for what is no number."""
-    return "-" if math.isnan(value) else f"{value:.3f}"
+    return "-" if math.isnan(value) else f"{value:z.3f}"
 
 
 def sort_key(entry: Entry) -> str:
     """What a column is sorted by: the number in full, as JavaScript reads it, or the text."""
     value = entry.value if isinstance(entry, Estimate) else entry
     return repr(float(value)).replace("inf", "Infinity") if isinstance(value, float) else str(value)
+
+
+def _digits(value: float) -> str:
+    """A number, and two digits of what three decimals would show as 0 though it is not."""
+    hidden = abs(value) >= LEAST and f"{abs(value):.3f}" == "0.000"
+    return f"{value:.2g}" if hidden else number(value)
 
 
 def _parts(entry: Entry, wide: bool) -> list[object]:
@@ -143,5 +151,5 @@ def _markdown(words: str) -> str:
 
 def _latex(entry: Entry) -> str:
     if isinstance(entry, Estimate) and not math.isnan(entry.low):
-        return rf"{number(entry.value)} {{\small [{number(entry.low)}, {number(entry.high)}] ($n={entry.n}$)}}"
+        return rf"{_digits(entry.value)} {{\small [{_digits(entry.low)}, {_digits(entry.high)}] ($n={entry.n}$)}}"
     return text(entry).translate(LATEX)

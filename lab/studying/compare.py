@@ -21,6 +21,8 @@ CAPTION = (
     "Means over seeds with their 95% intervals at the last step of each training; the difference is the other's mean "
     "minus that of the one."
 )
+ENDS = "Measures at the end"
+APART = "No measure is of both: they are of other images or other networks."
 TEXT = (
     "The same settings on another machine, or with another version of torch, give other seeds: a sum in another order "
     "differs in its last bits, and training makes much of little. What should agree is the verdicts, and means within "
@@ -50,10 +52,11 @@ class Comparison:
         ]
         stated = Table("verdicts", "Each claim.", columns("claim", one, "effect", other, "effect"), claims)
         measured = Table("measures", CAPTION, columns("measure", one, other, "difference"), self.measures)
+        ends = Section(ENDS, "", [measured]) if self.measures else Section(ENDS, APART)
         return Report(
             f"Two runs of {self.study}",
             f"What do {one} and {other} agree on?",
-            [Section("Verdicts", TEXT, [stated]), Section("Measures at the end", "", [measured])],
+            [Section("Verdicts", TEXT, [stated]), ends],
         )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from lab.cells import layout
 from lab.cells.record import names_in, read_study
 from lab.files import atomic_write
+from lab.pace import paced
 from lab.reporting.page import SITE, check_place, render
 from lab.reporting.report import Figure
 from lab.reporting.verdicts import Verdict
@@ -53,7 +54,7 @@ def finished(places: Iterable[Path]) -> list[Path]:
     return [found[name] for name in sorted(found)]
 
 
-def write_site(folders: Iterable[Path], findings: Mapping[int, str], site: Path) -> Path:
+def write_site(folders: Sequence[Path], findings: Mapping[int, str], site: Path) -> Path:
     """Draw the reports of studies anew below `site`, and the page that leads to them.
 
     Args:
@@ -68,7 +69,8 @@ def write_site(folders: Iterable[Path], findings: Mapping[int, str], site: Path)
         WorkbenchError: a folder cannot be drawn, or a page that is no site stands where this one is to go.
     """
     check_place(site / SITE, "site")
-    return write_index([_entry(folder, site) for folder in folders], findings, site)
+    entries = paced((_entry(folder, site) for folder in folders), len(folders), "studies")
+    return write_index([*entries], findings, site)
 
 
 def write_index(entries: Sequence[Entry], findings: Mapping[int, str], site: Path) -> Path:
@@ -94,7 +96,7 @@ def write_index(entries: Sequence[Entry], findings: Mapping[int, str], site: Pat
 def _entry(folder: Path, site: Path) -> Entry:
     study, settings, _ = read_study(folder)
     place = f"reports/{study}-{folder.name}"
-    report, verdicts = draw_into(folder, site / place, ("svg",))
+    report, verdicts = draw_into(folder, site / place, ("svg",), f"../../{SITE}")
     keys, names = settings.get("imagesets") or [settings.get("imageset") or "none"], names_in(folder)
     figures = [item.name for section in report.sections for item in section.items if isinstance(item, Figure)]
     picture = f"{place}/figures/{figures[0]}.svg" if figures else ""

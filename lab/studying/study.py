@@ -171,8 +171,12 @@ def draw_study(
     return Result(name, folder, page, verdicts, {**counts, "failed": len(told)}, told)
 
 
-def draw_into(folder: Path, target: Path, formats: Sequence[str] = FORMATS) -> tuple[Report, list[Verdict]]:
+def draw_into(
+    folder: Path, target: Path, formats: Sequence[str] = FORMATS, home: str = ""
+) -> tuple[Report, list[Verdict]]:
     """Draw a study's report into another folder, with figures in some formats; its own is left as it is.
+
+    `home` is the way from there to the page that leads to it, if there is one.
 
     Raises:
         WorkbenchError: the folder is no study's, or cannot be drawn.
@@ -181,7 +185,7 @@ def draw_into(folder: Path, target: Path, formats: Sequence[str] = FORMATS) -> t
     found = _collected(folder, name, names)
     target.mkdir(parents=True, exist_ok=True)
     missing = [f"{cell}: not there" for cell in found.absent]
-    report, verdicts, _ = _draw(folder, name, config, found, missing, target, formats)
+    report, verdicts, _ = _draw(folder, name, config, found, missing, target, formats, home)
     return report, verdicts
 
 
@@ -216,7 +220,14 @@ def _collected(folder: Path, study: str, names: Sequence[str]) -> Collected:
 
 
 def _draw(
-    folder: Path, study: str, config: Config, found: Collected, missing: list[str], target: Path, formats: Sequence[str]
+    folder: Path,
+    study: str,
+    config: Config,
+    found: Collected,
+    missing: list[str],
+    target: Path,
+    formats: Sequence[str],
+    home: str = "",
 ) -> tuple[Report, list[Verdict], Path]:
     module, cells, table = registry.load("studies", study), found.cells, found.table
     with replacing(target / layout.TABLE) as aside:
@@ -229,7 +240,7 @@ def _draw(
         names = names_in(folder)
         verdicts = [renamed(judge(claim, claim.effect(table)), names) for claim in module.claims(config)]
         report = renamed(report, names)
-        return report, verdicts, write_report(report, verdicts, missing, target, formats)
+        return report, verdicts, write_report(report, verdicts, missing, target, formats, home)
 
 
 @contextmanager

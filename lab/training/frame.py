@@ -24,7 +24,7 @@ from lab.errors import DivergedError
 from lab.hashing import file_hash
 from lab.interrupts import Ending, deferred
 from lab.processes import forget_launchers, rank, world_size
-from lab.training import checkpoint
+from lab.training import bf16, checkpoint
 from lab.training.checkpoint import Arithmetic, Checkpoint
 from lab.training.compute import Compute
 from lab.training.resume import KEPT, agreed_start, take_over
@@ -177,7 +177,7 @@ def train(training: Training, cell: CellFolder, length: Collection[str] = ()) ->
         training.history = unpacked(start.checkpoint.files[HISTORY])
     cell.keep_rows(list(training.rows_so_far()))
     with deferred() as ending:
-        with tracking(training.accelerator, cell):
+        with tracking(training.accelerator, cell), bf16.products(training.arithmetic):
             _to_the_end(training, cell, ending)
         training.accelerator.free_memory()
         training.accelerator.end_training()

@@ -60,8 +60,14 @@ def sections(config: "Config", table: "pd.DataFrame", settings: Sequence[str]) -
 
 
 def _verdict(gained: "dict[tuple[str, str], pd.Series[float]]") -> str:
-    """Whether the attack on neighbours does at least as well as what transfers to them, in words."""
-    lowest = min(float(one.min()) for one in gained.values())
+    """Whether the attack on neighbours does at least as well as what transfers to them, in words.
+
+    Of neighbours that had no image right nothing is known: there is none that could be fooled.
+    """
+    known = [float(value) for one in gained.values() for value in one.dropna()]
+    if not known:
+        return f"Nothing to check {ADAPTIVE} by: the neighbours had no image right that could be fooled."
+    lowest = min(known)
     if lowest >= 0:
         return (
             f"Check: {ADAPTIVE} fools the neighbours on at least as many images as the transfer of {TRANSFERRED}, for "

@@ -168,7 +168,7 @@ def _layer_table(table: "pd.DataFrame", classifier: str, layers: Sequence[str], 
     headers = columns("setting", "layer", "score, untrained", *(f"{name}, end" for name, _ in MEASURES.values()))
     caption = (
         f"Every layer of {classifier}: mean over seeds with its 95% interval. Pixels do not change. 1 / temperature is "
-        "in units of the layer's own distances: 0 where the classes mix at every scale; 0.000 is below 0.0005."
+        "in units of the layer's own distances: 0 where the classes mix at every scale."
     )
     return Table(f"layers-{classifier}-ends", caption, headers, rows)
 

@@ -1,5 +1,6 @@
 """Options made from settings."""
 
+import os
 from typing import Annotated, Literal
 
 import click
@@ -102,7 +103,7 @@ def test_what_is_hidden_is_no_option():
         parsed("--settled", "1")
 
 
-def test_a_report_is_written_anew_in_its_place_and_in_no_other_pages(tmp_path):
+def test_a_report_is_written_anew_in_its_place_and_in_no_other_pages(tmp_path, monkeypatch):
     new = {options.A_PAGE: [tmp_path / "page.html"], options.A_REPORT: [tmp_path / "folder", tmp_path / "a" / "b"]}
     assert all(kind.convert(str(path), None, None) == path for kind, paths in new.items() for path in paths)
     report = Report("Title", "Question?", [])
@@ -114,6 +115,14 @@ def test_a_report_is_written_anew_in_its_place_and_in_no_other_pages(tmp_path):
     for kind, path in ((options.A_PAGE, tmp_path / "page.html"), (options.A_REPORT, tmp_path / "folder")):
         with pytest.raises(WorkbenchError, match=r"\.html is not a report that was written here"):
             kind.convert(str(path), None, None)
+    for kind in (options.A_REPORT, options.A_SITE):
+        with pytest.raises(click.BadParameter, match=r"page\.html' is a file"):
+            kind.convert(str(tmp_path / "page.html" / "below" / "it"), None, None)
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+    for kind, name in ((options.NewFile(".npz"), "a.npz"), (options.A_REPORT, "below/it"), (options.A_SITE, "")):
+        with pytest.raises(click.BadParameter, match="is not writable"):
+            kind.convert(str(tmp_path / name), None, None)
+    monkeypatch.undo()
     (tmp_path / "taken" / "report.html").mkdir(parents=True)
     with pytest.raises(WorkbenchError, match=r"taken/report\.html is not a report"):
         options.A_REPORT.convert(str(tmp_path / "taken"), None, None)

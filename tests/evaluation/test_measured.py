@@ -74,6 +74,13 @@ def test_measures_are_told_of_the_side_that_they_are_of(real, others):
     assert plain["vendi_generated"] < 5.001 and plain["vendi_generated"] < plain["vendi_real"]
     by_side = {(row["metric"], row["side"]): row["value"] for row in plain["rows"] if not row["group"]}
     assert plain["coverage"] == by_side["ball_coverage", "real"] != by_side["coverage", "real"]
+    own = {
+        key: value
+        for key, value in by_side.items()
+        if key[0] in plain and key[0] not in ("coverage", "one_nn_accuracy")
+    }
+    assert {metric: plain[metric] for metric, _ in own} == {metric: value for (metric, _), value in own.items()}
+    assert {"fid", "kid", "kid_stderr", "precision", "recall", "density", "mind"} <= {metric for metric, _ in own}
 
 
 def test_of_many_images_no_more_are_taken_than_there_is_time_for(real, others, monkeypatch):

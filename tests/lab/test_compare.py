@@ -46,6 +46,11 @@ def test_the_last_steps_are_beside_one_another_the_largest_difference_first(runs
     assert found.measures[1][3] == pytest.approx(0.1)
 
 
+def test_of_two_that_have_no_measure_in_common_it_is_said():
+    (_, ends) = compare.Comparison("x", {}, []).report("one", "two").sections
+    assert ends.text == compare.APART and not ends.items
+
+
 def test_one_measure_of_several_numbers_of_images_is_compared_at_each():
     """As the study of measures has it: a mean over them would be no measurement."""
     drawn = [{"metric": "power", "n": n, "value": value} for n, value in ((50, 0.25), (150, 0.75))]
@@ -56,6 +61,14 @@ def test_one_measure_of_several_numbers_of_images_is_compared_at_each():
         ("gan dcgan parameters", 5.0, 0.0),
         ("gan dcgan power n = 150", 0.75, 0.0),
     ]
+
+
+def test_the_largest_difference_is_first_whichever_way_it_goes():
+    one, other = (
+        [{"metric": name, "value": value} for name, value in zip("abc", values, strict=True)]
+        for values in ((5, 5, 5), (6, 2, 5.5))
+    )
+    assert [row[3] for row in compare._measures(table(*one), table(*other))] == [-3, 1, 0.5]
 
 
 def test_claims_are_paired_by_their_text(runs):

@@ -18,7 +18,8 @@ from lab.reporting.plots import (
     seed_dots,
     side_by_side,
 )
-from lab.reporting.statistics import mean_interval
+from lab.reporting.statistics import SHARE, mean_interval
+from lab.reporting.told import marked
 
 
 @pytest.fixture
@@ -40,6 +41,33 @@ def test_a_curve_a_seed_by_step_and_their_mean(axis):
     assert axis.get_legend_handles_labels()[1] == ["a"]
 
 
+def words(axis):
+    """What is told of the parts of a drawing: of which seed or mean, and its values."""
+    axis.figure.draw_without_rendering()
+    found = [one for one in marked(axis.figure).values() if "data-points" in one]
+    return {one["data-what"]: [float(point.split(",")[2]) for point in one["data-points"].split()] for one in found}
+
+
+def test_a_mean_is_of_all_seeds_at_places_that_all_have(axis):
+    """At a place that one of them has alone it would jump to that one's value, and be told as a mean of all."""
+    found = rows(*((seed, 1, 0.1, value) for seed, value in enumerate((0.0, 1.0, 5.0))), (1, 2, 0.2, 9.0))
+    found = pd.concat(
+        [found, rows(*((seed, 3, 0.3, 1.0) for seed in range(3)), (0, 4, 0.4, 2.0), (1, 4, 0.4, math.nan))]
+    )
+    seed_curves(axis, found, "step", "red", "a")
+    mean = axis.lines[-1]
+    assert [list(map(float, part)) for part in mean.get_data()] == [[1, 3], [2, 1]]
+    assert words(axis)["mean of 3 seeds"] == [2, 1]
+
+
+@pytest.mark.parametrize(
+    "sizes, told", [((50, 50), "seed 0, n = 50"), ((50, 60), "seed 0"), ((math.nan,) * 2, "seed 0")]
+)
+def test_how_many_samples_values_rest_on_is_told_where_it_is_the_same(axis, sizes, told):
+    seed_curves(axis, rows((0, 1, 0.1, 1.0), (0, 2, 0.2, 3.0)).assign(n=sizes), "step", "red", "a")
+    assert words(axis)[told] == [1, 3]
+
+
 def test_without_rows_nothing_is_drawn(axis):
     seed_curves(axis, rows(), "step", "red", "a")
     seed_dots(axis, pd.Series([math.nan]), 0, "red", "a", aside=0, upright=True)
@@ -57,6 +85,15 @@ def test_every_value_is_a_dot_and_the_bar_is_the_interval(axis, upright):
     ends = axis.collections[1].get_segments()[0][:, 1 if upright else 0]
     expected = mean_interval([1.0, 2.0, 3.0])
     assert ends.tolist() == pytest.approx([expected.low, expected.high])
+
+
+@pytest.mark.parametrize("upright", [True, False])
+def test_a_bar_ends_where_what_is_possible_ends(axis, upright):
+    values = pd.Series([0.5, 1.0, 1.0])
+    seed_dots(axis, values, 0, "red", upright=upright, aside=0.5, within=SHARE)
+    (ends,) = axis.collections[1].get_segments()
+    assert ends[:, 1 if upright else 0].tolist() == pytest.approx([mean_interval(values).low, 1.0])
+    assert words(axis)["mean of 3 seeds"] == [pytest.approx(2.5 / 3, abs=1e-4)]
 
 
 def test_one_value_has_a_mean_and_no_bar(axis):
@@ -85,11 +122,36 @@ def test_the_name_of_a_band_stays_below_the_title(scale):
         assert axis.texts[0].get_window_extent().y1 <= axis.get_window_extent().y1
 
 
+def test_a_band_is_from_the_least_to_the_largest_value_and_its_line_the_mean(axis):
+    named_band(axis, pd.Series([0.2, 0.5, 0.1]))
+    (band,), (line,) = axis.patches, axis.lines
+    assert [band.get_y(), band.get_height()] == pytest.approx([0.1, 0.4])
+    assert [*line.get_ydata()] == pytest.approx([0.8 / 3] * 2)
+
+
 def test_a_band_that_is_out_of_sight_or_low_changes_no_panel(axis):
     axis.set_ylim(0.0, 2.0)
     for value in (0.0, 0.5, 3.0):
         named_band(axis, pd.Series([value]))
     assert axis.get_ylim() == (0.0, 2.0)
+
+
+@pytest.mark.parametrize("scale", ["linear", "log"])
+def test_a_band_that_curves_come_down_to_has_its_name_below(axis, scale):
+    axis.set_yscale(scale)
+    axis.plot(range(8), [1.0, 0.5, 0.2, 0.12, 0.12, 0.11, 0.11, 0.11])
+    named_band(axis, pd.Series([0.09, 0.1]))
+    axis.figure.draw_without_rendering()
+    found, panel = axis.texts[0].get_window_extent(), axis.get_window_extent()
+    low, curve = (axis.transData.transform((7, height))[1] for height in (0.09, 0.11))
+    assert panel.y0 <= found.y0 < found.y1 <= low < curve
+
+
+def test_a_name_stays_above_where_curves_are_below_or_on_both_sides(axis):
+    for heights in ([0.0, 0.9, 0.95], [2.0, 1.02, 0.97]):
+        axis.plot(range(3), heights)
+        named_band(axis, pd.Series([0.99, 1.01]))
+        assert axis.texts[-1].get_va() == "bottom"
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,12 @@ def test_of_two_the_probability_is_that_of_the_difference_of_two_students():
     assert first.above_next == pytest.approx((means[0] > means[1]).mean(), abs=0.015)
 
 
+def test_of_two_values_each_the_probability_is_that_of_two_cauchys():
+    """Whose difference is one, too: Student's distribution of one degree of freedom."""
+    first, _ = ranking({"one": series(0.0, 1.0), "other": series(-2.0, 1.0)}, higher_is_better=True)
+    assert first.above_next == pytest.approx(0.5 + math.atan(1.0 / (0.5 + 1.5)) / math.pi, abs=0.01)
+
+
 def test_equal_ones_share_the_places_and_one_seed_says_nothing_of_them():
     values = {name: series(1.0, 2.0, 3.0) for name in "abcd"}
     assert all(place.right == pytest.approx(0.25, abs=0.02) for place in ranking(values, higher_is_better=True))

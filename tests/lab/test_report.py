@@ -76,6 +76,12 @@ def test_missing_work_is_shown(report, tmp_path):
     assert "Incomplete" not in write_report(shown, verdicts, [], tmp_path).read_text(encoding="utf-8")
 
 
+def test_a_report_of_a_site_leads_back_to_it_and_others_lead_nowhere(report, tmp_path):
+    assert "All studies" not in write_report(*report, tmp_path).read_text(encoding="utf-8")
+    text = write_report(*report, tmp_path, ("svg",), "../../index.html").read_text(encoding="utf-8")
+    assert '<a href="../../index.html">All studies</a>' in text
+
+
 def test_figures_and_tables_lie_beside_it(report, tmp_path):
     write_report(*report, tmp_path)
     assert {p.name for p in (tmp_path / "figures").iterdir()} == {f"figure.{k}" for k in ("svg", "pdf", "png", "csv")}

@@ -11,6 +11,7 @@ from scipy import stats
 
 from lab.reporting.statistics import (
     OF_SHARES,
+    POSITIVE,
     SHARE,
     by_seed,
     first_by_seed,
@@ -114,6 +115,11 @@ def test_intervals_end_where_what_is_possible_ends(one, other):
         welch_difference(one, other, within=OF_SHARES),
     ):
         assert -1 <= found.low <= found.value <= found.high <= 1
+
+
+def test_what_is_positive_ends_at_0_and_goes_on_for_ever():
+    plain, within = mean_interval([0.1, 0.2, 90.0]), mean_interval([0.1, 0.2, 90.0], within=POSITIVE)
+    assert (within.low, within.high) == (0, plain.high)
 
 
 @pytest.mark.parametrize("values", [[], [math.nan], [1.0, math.inf]])

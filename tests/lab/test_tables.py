@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pandas as pd
 
-from lab.reporting.statistics import Estimate, mean_interval
+from lab.reporting.statistics import SHARE, Estimate, mean_interval
 from lab.reporting.tables import Column, Table, aligned, mean_entry, seed_rows, seed_table, sort_key, text
 
 TABLE = Table(
@@ -53,12 +53,21 @@ def test_what_is_no_number_is_a_dash():
     assert text(0.12345) == "0.123"
 
 
+def test_what_three_decimals_would_hide_keeps_two_digits():
+    assert [text(value) for value in (3e-4, -4.61e-5, 5e-4)] == ["0.0003", "-4.6e-05", "0.001"]
+    assert text(Estimate(0.00123, 2.8e-4, 0.00218, 3)) == "0.001 [0.00028, 0.002] (n = 3)"
+    assert "0.00028" in Table("t", "", [Column("a")], [[Estimate(0.1, 2.8e-4, 0.2, 3)]]).to_latex()
+    assert [text(value) for value in (0.0, -0.0, 1.2e-18, -1e-7)] == ["0.000"] * 4, "rounding in sums is 0"
+
+
 def test_plain_rows_are_aligned():
     assert aligned([["layer", "n"], ["fc", "10"], ["layer12", "5"]]) == "layer     n\nfc       10\nlayer12   5"
 
 
 def test_the_entry_of_a_mean_rests_on_what_is_known():
     assert mean_entry(pd.Series([1.0, math.nan, 3.0, 4.0])) == mean_interval([1.0, 3.0, 4.0])
+    within = mean_entry(pd.Series([0.5, 1.0, 1.0]), SHARE)
+    assert within == mean_interval([0.5, 1.0, 1.0], within=SHARE) and within.high == 1
     assert mean_entry(pd.Series([math.nan])) == mean_entry(pd.Series([], dtype=float)) == "-"
 
 

@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 from making import made
+from torch.utils._python_dispatch import _get_current_dispatch_mode
 
+from lab import machine
 from lab.cells.folder import CellFolder
 from lab.errors import DivergedError
 from lab.training import frame
+from lab.training.bf16 import InFloat32
 from lab.training.checkpoint import Arithmetic
 from lab.training.frame import make_accelerator
 from lab.training.state import TrainingState
@@ -144,6 +147,23 @@ def test_networks_pass_in_the_precision_that_is_told(precision, kind):
     made = Counting(accelerator=make_accelerator("cpu"), arithmetic=Arithmetic("cpu", precision), state=Nothing())
     with made.autocast():
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == kind
+
+
+@pytest.mark.parametrize(
+    "precision, flags, summed", [("bf16", (), True), ("bf16", ("bf16",), False), ("float32", (), False)]
+)
+def test_steps_and_measurements_sum_bf16_in_float32_where_the_processor_has_none(
+    cell, counting, monkeypatch, precision, flags, summed
+):
+    monkeypatch.setattr(machine, "processor", lambda: ("a processor", frozenset(flags)))
+    training, modes = counting(), []
+    training.arithmetic = Arithmetic("cpu", precision)
+    for name in ("take_step", "measure"):
+        work = getattr(training, name)
+        monkeypatch.setattr(training, name, lambda work=work: (modes.append(_get_current_dispatch_mode()), work()))
+    frame.train(training, cell())
+    assert len(modes) == 12 and all(isinstance(mode, InFloat32) == summed for mode in modes)
+    assert _get_current_dispatch_mode() is None
 
 
 def test_a_checkpoint_is_saved_when_it_is_due_and_at_the_end(cell, counting):

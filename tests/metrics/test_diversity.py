@@ -55,6 +55,8 @@ def test_spread_is_the_share_of_the_distance_between_neighbours():
     real = cloud(0)
     found = values(diversity.measure(Neighborhoods.of(real, real / 4)))
     assert found["generated", "spread"] == pytest.approx(0.25, rel=1e-5)
+    uneven, even = (torch.tensor(places)[:, None] for places in ([0.0, 1.0, 3.0, 7.0], [0.0, 3.0, 6.0, 9.0]))
+    assert values(diversity.measure(Neighborhoods.of(uneven, even)))["generated", "spread"] == pytest.approx(3 / 2)
     collapsed = values(diversity.measure(Neighborhoods.of(real, real[:1].expand(120, -1))))
     assert collapsed["generated", "spread"] == 0 and collapsed["generated", "vendi"] == pytest.approx(1)
     assert ("generated", "spread") not in values(diversity.measure(Neighborhoods.of(real[:1].expand(120, -1), real)))

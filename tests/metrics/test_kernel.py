@@ -1,12 +1,14 @@
 """KID against torch-fidelity's of all points, and its standard error against many draws."""
 
+import numpy as np
 import pytest
 import torch
 from clouds import cloud, values
+from scipy import stats
 from torch_fidelity.metric_kid import kid_features_to_metric
 
 from metrics import kernel
-from metrics._sets import LeftOutError
+from metrics._sets import Jackknife, LeftOutError
 from metrics.kernel import jackknife
 
 
@@ -53,3 +55,12 @@ def test_the_standard_error_is_the_spread_over_draws_and_the_mean_has_no_bias(sh
 def test_too_few_points_are_told():
     with pytest.raises(LeftOutError, match="kid: needs 4 points a side; there are 3"):
         kernel.measure(cloud(0, 3), cloud(1, 3))
+
+
+def test_leaving_out_single_values_gives_the_standard_error_of_a_mean_and_the_variance_without_its_bias():
+    values = np.array([0.3, 1.7, 0.4, 2.9, 1.1])
+    left = [np.delete(values, place) for place in range(5)]
+    mean, variance = (Jackknife(float(of(values)), [float(of(one)) for one in left]) for of in (np.mean, np.var))
+    assert mean.stderr == pytest.approx(stats.sem(values)) and mean.unbiased == pytest.approx(values.mean())
+    assert mean.half_width == pytest.approx(stats.t.ppf(0.975, 4) * stats.sem(values))
+    assert variance.unbiased == pytest.approx(values.var(ddof=1))

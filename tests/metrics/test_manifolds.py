@@ -76,6 +76,13 @@ def test_a_copy_of_what_is_there_often_counts_as_inside():
     assert compute_prdc(repeated.double().numpy(), repeated.double().numpy(), 5)["precision"] == 0
 
 
+def test_a_ball_ends_at_its_radius():
+    """That of the last real point reaches 3 far, to 8: what lies a millionth beyond is outside."""
+    real = torch.arange(6, dtype=torch.float64)[:, None]
+    generated = torch.tensor([8, 5 + 3 * (1 + 1e-6), 20, 30, 40, 50], dtype=torch.float64)[:, None]
+    assert ours(real, generated)["precision"] == 1 / 6
+
+
 def test_identical_sets_are_covered_and_denser_than_1_by_a_fifth():
     real = cloud(0)
     found = {"precision": 1.0, "recall": 1.0, "density": 6 / 5, "ball_coverage": 1.0}

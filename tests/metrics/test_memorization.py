@@ -48,9 +48,10 @@ def test_distances_are_those_of_the_definition():
 
 
 def test_gaps_are_of_rows_that_belong_together():
-    about = {"side": "joint", "group": "", "n": 10}
-    held = [{**about, "metric": name, "value": 3.0} for name in ("fid", "fid_low", "kid")]
+    about, no_values = {"side": "joint", "group": "", "n": 10}, ("fid_high", "kid_stderr", "inverse_temperature")
+    held = [{**about, "metric": name, "value": 3.0} for name in ("fid", "fid_low", "kid", *no_values)]
     other = [{**about, "metric": "fid", "value": 1.0}, {**about, "metric": "kid", "value": 1.0, "n": 9}]
+    other += [{**about, "metric": name, "value": 1.0} for name in no_values]
     assert gaps(held, other) == [{**about, "metric": "fid_gap", "value": 2.0}]
 
 

@@ -110,6 +110,7 @@ def test_dropped_digits_lower_the_coverage(digits):
     by_class = [found["real", str(label), "entanglement"] for label in range(10)]
     assert max(by_class[5:]) < 0.4 < 0.6 < min(by_class[:5])
     assert found["real", "", "coverage"] < whole["real", "", "coverage"] - 0.2
+    assert found["real", "", "coverage"] == pytest.approx(sum(by_class) / 10), "however many digits are of each"
 
 
 def test_a_few_images_over_and_over_are_found_out(digits):

@@ -119,6 +119,11 @@ def test_an_edge_is_one_in_every_precision(dtype):
     assert table.count.tolist() == [1, 0, 1, 1, 0]
 
 
+def test_a_confidence_of_few_bits_may_be_a_bit_above_1():
+    (above,) = confidence = torch.tensor([1 + torch.finfo(torch.bfloat16).eps], dtype=torch.bfloat16)
+    assert above > 1 and reliability_table(confidence, torch.tensor([True])).count.tolist() == [0] * 14 + [1]
+
+
 @pytest.mark.parametrize(
     "confidence, correct, error, message",
     [

@@ -36,6 +36,13 @@ def test_by_hand(gap, right, classes):
     assert temperature_of(logits, labels) == pytest.approx(expected, rel=1e-9)
 
 
+def test_one_sample_of_far_wider_logits_does_not_decide():
+    """Of four whose logits differ by 1 one is wrong; the other, of 1000, is right whatever the temperature."""
+    logits = torch.tensor([[1.0, 0.0]] * 4 + [[1000.0, 0.0]], dtype=torch.float64)
+    labels = torch.tensor([0, 0, 0, 1, 0])
+    assert temperature_of(logits, labels) == pytest.approx(1 / math.log(3), rel=1e-9)
+
+
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 30.0])
 @pytest.mark.parametrize("noise", [0.01, 0.2, 0.7])
 def test_against_scipy(scale, noise):

@@ -2,9 +2,12 @@
 
 import itertools
 import json
+import math
+from dataclasses import astuple
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from sklearn.metrics import roc_auc_score
@@ -18,11 +21,13 @@ from lab.cells.rows import build_table, pick
 from lab.config import with_preset
 from lab.errors import UsageError, WorkbenchError
 from lab.reporting.report import write_report
+from lab.reporting.statistics import POSITIVE, SHARE, mean_interval
 from lab.reporting.verdicts import judge
 from lab.training.draws import subset
 from lab.training.snapshots import snapshots
 from studies import calibration
 from studies.calibration import figures
+from studies.calibration.attacked import _gained, _verdict
 from studies.calibration.figures import exemplars
 from tasks import _foreign, attack_credibility, train_classifier
 from tasks._neighbors import observer_of, split
@@ -181,6 +186,100 @@ def test_margins_are_those_stated_beforehand():
     claims = calibration.claims(config())
     assert [claim.margin for claim in claims] == [0.01, 0.02, -0.5, -0.5, -0.5]
     assert {claim.kind for claim in claims} == {"exceeds"}
+
+
+def measured(seed, setting, factor):
+    """Rows of one training in which every number is another: `factor` times one that tells what it is of."""
+    about = {"seed": seed, "setting": setting, "n": 100}
+    areas = {"auroc": 0.5, "aupr_ood_pos": 0.4, "aupr_id_pos": 0.3, "fpr95_ood_pos": 0.2, "fpr95_id_pos": 0.1}
+    told = [
+        {"kind": "foreign", "group": "near", "space": "softmax", "metric": name, "value": areas[name]} for name in areas
+    ]
+    means = itertools.product({"credibility": 0.1, "softmax": 0.2}.items(), {"": 0.3, "near": 0.4}.items())
+    told += [
+        {"kind": "credibility", "group": group, "space": space, "metric": "mean", "value": one + other}
+        for (space, one), (group, other) in means
+    ]
+    metrics = {"accuracy": 0.3, "nll": 2.0, "brier": 1.3, "ece": 0.1, "ece_equal_mass": 0.2, "aurc": 0.05}
+    told += [{"kind": "prediction", "space": "dknn", "metric": name, "value": value} for name, value in metrics.items()]
+    told += [
+        {"kind": kind, "group": "0.05", "space": "valid", "side": side, "metric": "p_at_most", "value": one + other}
+        for kind, one in {"validity": 0.1, "resampled": 0.2}.items()
+        for side, other in {"low": 0.01, "share": 0.02, "high": 0.03}.items()
+    ]
+    return [{**about, **row, "value": factor * row["value"]} for row in told]
+
+
+def test_each_table_of_a_report_has_what_it_says():
+    factors = {WITHOUT: (1.0, 1.1, 1.4), ENTANGLED: (1.2, 1.4, 1.9)}
+    trainings = [measured(seed, one, values[seed]) for one, values in factors.items() for seed in range(3)]
+    report = calibration.report(config(), build_table(itertools.chain(*trainings)), [])
+    found = {item.name: item for section in report.sections for item in section.items}
+
+    def mean(value, setting, within=SHARE):
+        return mean_interval([value * factor for factor in factors[setting]], within=within)
+
+    for name, value, words in (
+        ("auroc", 0.5, "AUROC: "),
+        ("aupr-ood-pos", 0.4, "AUPR, foreign ones positive"),
+        ("fpr95-ood-pos", 0.2, "Share of test images flagged where 95% of the foreign ones are"),
+    ):
+        (row,) = found[name].rows
+        assert row[:3] == ["near", "softmax", ""] and found[name].caption.startswith(words)
+        gained = mean_interval([value * change for change in (0.2, 0.3, 0.5)])
+        expected = [mean(value, WITHOUT), mean(value, ENTANGLED), gained]
+        assert np.array([*map(astuple, row[3:])]) == pytest.approx(np.array([*map(astuple, expected)]))
+    assert found["means"].rows == [
+        [one, space, mean(value + 0.3, one), mean(value + 0.4, one)]
+        for one in factors
+        for space, value in (("credibility", 0.1), ("softmax", 0.2))
+    ]
+    votes = next(row for row in found["predictions"].rows if row[:2] == [ENTANGLED, "dknn"])
+    ranges = {"nll": (2.0, POSITIVE), "brier": (1.3, (0.0, 2.0)), "ece": (0.1, SHARE)}
+    assert votes[3:6] == [mean(value, ENTANGLED, within) for value, within in ranges.values()]
+    assert found["validity"].rows == [
+        [one, "valid", words, mean(value + 0.02, one)]
+        for one in factors
+        for words, value in (("calibration images", 0.1), ("random splits", 0.2))
+    ]
+
+
+def test_bins_of_all_seeds_are_weighed_by_their_images():
+    """Two seeds: of three bins the first is empty in one, and in the last there are too few images."""
+    one, other = (
+        [[math.nan, math.nan, 0], [0.5, 0.4, 30], [0.9, 1.0, 4]],
+        [[0.1, 0.3, 10], [0.6, 0.8, 10], [0.9, 0.0, 5]],
+    )
+    confidence, accuracy, count = figures._pooled([np.array(one), np.array(other)])
+    assert count.tolist() == [10, 40]
+    assert confidence == pytest.approx([0.1, 0.525]) and accuracy == pytest.approx([0.3, 0.5])
+
+
+@pytest.mark.parametrize(
+    "gained, said",
+    [
+        ([[0.0, 0.1], [0.2]], "Check: neighbor"),
+        ([[math.nan], [0.1]], "Check: neighbor"),
+        ([[0.3, 0.0], [0.2, -0.125]], "Check failed: for some seed neighbor"),
+        ([[math.nan], [-0.125, math.nan, 0.5]], "(by 0.125 at worst)"),
+        ([[math.nan], []], "Nothing to check"),
+    ],
+)
+def test_an_adaptive_attack_is_held_against_what_transfers_wherever_a_share_is_known(gained, said):
+    """Where the neighbours of a setting had no image right, none is."""
+    found = {(str(setting), "0.2"): pd.Series(values, dtype=float) for setting, values in enumerate(gained)}
+    assert said in _verdict(found)
+
+
+def test_what_an_adaptive_attack_gains_is_beside_what_transfers_of_the_same_seed():
+    about = {"setting": ENTANGLED, "side": "0.2", "metric": "dknn_success"}
+    shares = {"neighbor": (0.75, 0.5), "pgd": (0.25, 0.75), "noise": (0.0, 0.0)}
+    table = build_table(
+        {**about, "space": space, "seed": seed, "value": value}
+        for space, values in shares.items()
+        for seed, value in enumerate(values)
+    )
+    assert {key: one.to_dict() for key, one in _gained(table).items()} == {(ENTANGLED, "0.2"): {0: 0.5, 1: -0.25}}
 
 
 @pytest.mark.filterwarnings("error::UserWarning")

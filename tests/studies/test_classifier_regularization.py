@@ -151,14 +151,15 @@ def test_verdicts_hold_the_paired_interval_against_the_margin():
     assert verdicts(up, seeds=2) == ["no verdict", "no verdict"]
 
 
-def test_the_paired_interval_is_scipys():
-    change = [0.004, -0.001, 0.003, 0.000, 0.002]
+@pytest.mark.parametrize("factor", [1, 50])
+def test_the_paired_interval_is_scipys(factor):
+    change = factor * np.array([0.004, -0.001, 0.003, 0.000, 0.002])
     (holds, _) = judged(table({-0.01: change}))
     after = 100 * (np.array(BASE) + change)
     expected = stats.ttest_rel(after, 100 * np.array(BASE)).confidence_interval(0.95)
     found = holds.estimate
     assert (found.low, found.high) == pytest.approx(expected, rel=1e-9)
-    assert found.value == pytest.approx(0.16) and found.n == 5
+    assert found.value == pytest.approx(0.16 * factor) and found.n == 5
 
 
 def test_seeds_without_a_partner_are_left_out():
@@ -201,6 +202,7 @@ def test_the_report_shows_every_seed_direction_and_count(tmp_path):
     assert baseline[:3] == ["mnist", "0 (baseline)", pytest.approx(92.0)] and baseline[-1] == "-"
     assert below[2] == pytest.approx(93.0) and below[3].value == pytest.approx(92.0) and below[3].n == 5
     assert below[-1].value == pytest.approx(1.0) and above[-1].value == pytest.approx(-1.0)
+    assert [below[4].value, below[5].value] == pytest.approx([0.32, 0.02])
     assert len(found["seeds"].rows) == 15
     assert sorted(found["accuracy"].data["seed"].unique()) == list(range(5))
     gradients = found["gradients"].rows[0]

@@ -5,14 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from lab.cells.rows import build_table
+from lab.cells.rows import build_table, pick
 from lab.config import with_preset
 from lab.errors import UsageError
 from lab.reporting.report import write_report
+from lab.reporting.statistics import SHARE, mean_interval
 from lab.reporting.verdicts import judge
 from studies import gan_entanglement as study
-from studies.gan_entanglement.figures import by_class, final_comparison
-from studies.gan_entanglement.report import FINAL_MEASURES
+from studies.gan_entanglement.figures import _at_end, by_class, final_comparison
+from studies.gan_entanglement.report import FINAL_MEASURES, _final_table
 from tasks.train_gan import schedule
 
 
@@ -112,6 +113,20 @@ def test_coverage_is_compared_across_architectures():
     two = [("wgan-gp", seed, 0, 0.3, 0.2 + 0.02 * seed) for seed in range(3)]
     assert verdicts(*one, *two)[2].verdict == "supported"
     assert verdicts(*one, *two)[2].estimate.value == pytest.approx(0.29)
+
+
+def test_the_final_table_is_against_held_out_and_against_training_images():
+    table = build_table(row for seed in range(3) for row in rows("dcgan", seed, 0.1, 0.25 * (seed + 1), 0.7))
+    found = {tuple(row[:2]): row[2] for row in _final_table(table, ["dcgan"]).rows}
+    assert found["joint entanglement", "held-out"] == mean_interval([0.25, 0.5, 0.75], within=SHARE)
+    assert found["joint entanglement", "training"] == mean_interval([0.5] * 3)
+    assert found["coverage of classes", "training"] == "-"
+
+
+def test_the_end_is_that_of_each_gans_training():
+    longer = [{**row, "step": 3 * row["step"]} for row in rows("wgan-gp", 0, 0.1, 0.8, 0.6)]
+    ends = pick(_at_end(build_table([*rows("dcgan", 0, 0.1, 0.4, 0.5), *longer])), metric="entanglement", split="test")
+    assert dict(zip(ends["model"], ends["value"], strict=True)) == {"dcgan": 0.4, "wgan-gp": 0.8}
 
 
 def test_seeds_are_paired_by_their_number():

@@ -1,7 +1,9 @@
 """The studies that compare GANs by every measure: their plans, effects on known tables, and smoke runs."""
 
 import json
+import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +14,8 @@ from lab.config import with_preset
 from lab.errors import UsageError
 from lab.reporting.verdicts import judge
 from studies import gan_architectures, gan_objective
+from studies._gan_figures import _places
+from studies._gan_tables import minutes_a_kimg, ranked
 from studies._measures import (
     ENTANGLED,
     FID,
@@ -212,6 +216,50 @@ def test_a_term_is_paired_by_seed_and_another_architecture_is_not():
     assert (paired.value, paired.low) == (pytest.approx(0.3), pytest.approx(0.3))
     welch = difference(table, "snnl-gan", "dcgan", "classifier", RECALL)
     assert welch.value == pytest.approx(0) and welch.high == pytest.approx(-welch.low) and welch.high > 0.1
+
+
+def test_a_difference_of_shares_ends_at_1_and_one_of_distances_does_not():
+    table = build_table(
+        gan_row(measure, factor * value, model=model, seed=seed)
+        for measure, factor in ((RECALL, 1.0), (FID, 100.0))
+        for model, values in (("dcgan", (0.0, 1.0, 0.0)), ("snnl-gan", (1.0, 0.0, 1.0)))
+        for seed, value in enumerate(values)
+    )
+    shares, distances = (difference(table, "snnl-gan", "dcgan", "pixels", measure) for measure in (RECALL, FID))
+    assert (shares.low, shares.high) == (pytest.approx(-0.9755, abs=1e-4), 1.0)
+    assert (distances.low, distances.high) == pytest.approx((-97.55, 164.22), abs=0.01)
+    paired = gain(table, "snnl-gan", "dcgan", "pixels", RECALL)
+    assert (paired.low, paired.high) == (-1.0, 1.0)
+
+
+def test_the_best_is_first_in_each_measures_own_direction_and_equal_ones_share_a_place():
+    means = {"dcgan": 1.0, "wgan-gp": 3.0, "r3gan": 3.0, "sngan": 2.0}
+    told = [
+        gan_row(measure, mean / 10 + seed / 1000, model=model, seed=seed)
+        for measure in (ENTANGLED, FID)
+        for model, mean in means.items()
+        for seed in range(3)
+    ]
+    table, names = build_table(told), [*means, "snnl-gan"]
+    for measure, places, order in (
+        (ENTANGLED, [4, 1, 1, 3], ["wgan-gp", "r3gan", "sngan", "dcgan"]),
+        (FID, [1, 3, 3, 2], ["dcgan", "sngan", "wgan-gp", "r3gan"]),
+    ):
+        *found, unknown = _places(measure, table, "pixels", names)
+        assert found == places and np.isnan(unknown)
+        assert [row[1] for row in ranked(measure, table, "pixels", names, "pixels").rows] == order
+
+
+def test_a_pace_is_in_minutes():
+    cells = [SimpleNamespace(seconds=seconds, config={"kimg": 2.0}) for seconds in (120.0, 240.0)]
+    assert minutes_a_kimg({"dcgan": cells, "wgan-gp": []}) == {"dcgan": 1.5}
+
+
+def test_shares_end_at_1_and_no_other_measure_does():
+    shares = {one.metric for one in MEASURES if one.within[1] == 1}
+    assert shares == {"entanglement", "precision", "recall", "ball_coverage", "one_nn_accuracy", "memorized"}
+    assert {one.within[1] for one in MEASURES if one.metric not in shares} == {math.inf}
+    assert {one.metric for one in MEASURES if one.within[0] < 0} == {"kid"}, "which has no bias, and so no end at 0"
 
 
 @pytest.fixture(scope="module")

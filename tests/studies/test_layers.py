@@ -16,12 +16,14 @@ from lab.cells.work import work
 from lab.config import with_preset
 from lab.errors import UsageError, WorkbenchError
 from lab.reporting.report import write_report
+from lab.reporting.statistics import POSITIVE, SHARE, mean_interval
 from lab.reporting.verdicts import judge
 from lab.training.draws import subset
 from lab.training.snapshots import snapshots
 from snnl_core import entanglement
 from studies import layers
 from studies.layers.figures import class_pairs
+from studies.layers.report import _layer_table
 from tasks import measure_layers, train_classifier
 
 LOCAL = {"data": "nowhere", "download": False}
@@ -124,6 +126,14 @@ def test_classes_that_no_font_can_write_are_numbers(tmp_path):
     figure = class_pairs([kept], "cnn", LAYERS, ["cat", "\U00010380"])
     figure.drawing.savefig(tmp_path / "figure.svg")
     assert [label.get_text() for label in figure.drawing.axes[0].get_yticklabels()] == ["cat", "1"]
+
+
+def test_class_pairs_are_means_over_seeds_early_and_late():
+    times = np.arange(3.0)[:, None, None, None] / 4
+    seeds = [np.broadcast_to(factor * times, (3, 3, 2, 2)) for factor in (1.0, 0.5)]
+    kept = [{"class_pairs": pairs, "layers": LAYERS, "epochs": [0, 1, 4]} for pairs in seeds]
+    data = class_pairs(kept, "cnn", LAYERS[:1], ["a", "b"]).data
+    assert data.groupby("epoch")["mass"].agg(["min", "max"]).to_numpy().tolist() == [[0.1875] * 2, [0.375] * 2]
 
 
 def test_a_draw_of_one_image_a_class_fails_and_leaves_no_empty_figures(finished):
@@ -309,6 +319,25 @@ def test_a_mean_over_layers_is_of_all_of_them_or_of_none(layer):
         stay, entangled = verdicts(*whole, *lacks)
         assert entangled.estimate.n == 2
         assert stay.estimate.n == (2 if next(iter(lacks[2]))["setting"] == "alpha=0" else 4)
+
+
+def test_the_table_of_layers_has_the_start_and_the_end_of_each_measure():
+    """Losses and temperatures are no shares: their intervals go on beyond 1."""
+    ends = {"entanglement": (0.5, 0.6, 0.9), "entanglement_loss": (1.0, 2.0, 4.0), "inverse_temperature": (3, 4, 8)}
+    about = {"kind": "layers", "layer": "fc", "model": "cnn", "setting": "alpha=0"}
+    found = [
+        {**about, "seed": seed, "step": step, "metric": metric, "value": value if step else value / 2}
+        for metric, values in {**ends, "entanglement_bound": (5, 6, 9)}.items()
+        for seed, value in enumerate(values)
+        for step in (0, 9)
+    ]
+    (row,) = _layer_table(build_table(found), "cnn", ["fc"], ["alpha=0"]).rows
+    start, end = (mean_interval(np.array(ends["entanglement"]) / part, within=SHARE) for part in (2, 1))
+    assert row[:2] == ["alpha=0", "fc"] and row[2:4] == [start, end]
+    assert row[4:] == [
+        mean_interval(values, within=POSITIVE)
+        for values in (ends["entanglement_loss"], ends["inverse_temperature"], (5, 6, 9))
+    ]
 
 
 def test_without_a_baseline_there_is_no_verdict():

@@ -14,8 +14,11 @@ from lab.errors import UsageError
 from lab.reporting.statistics import share_interval
 from lab.reporting.verdicts import judge
 from studies import measures
+from studies._measures import MEASURES
 from studies.measures.effects import Measured
+from studies.measures.figures import over_n
 from studies.measures.names import FAMILIES, called
+from studies.measures.report import _errors
 from tasks import _faults, _power
 
 SPACE, N, DRAWS = "cnn-0123abcd", 50, 30
@@ -93,6 +96,16 @@ def test_every_measure_has_a_family_whose_time_is_taken_and_a_name_of_its_own():
     assert len({called(key) for key in _power.ALL}) == len(_power.ALL)
 
 
+def test_measures_alarm_on_the_side_that_is_worse_and_those_that_are_best_in_the_middle_on_both():
+    middle = {"one_nn_accuracy", "density", "vendi", "spread", "class_entropy"}
+    assert {metric for (_, metric), tail in _power.WORSE.items() if tail == "either"} == middle
+    better = {(one.side, one.metric): one.better for one in MEASURES if one.better and one.metric not in middle}
+    worse = {key: {"higher": "low", "lower": "high"}[direction] for key, direction in better.items()}
+    assert {key: _power.WORSE[key] for key in worse} == worse and len(worse) == 10
+    gaps = {key: tail for key, tail in _power.GAPS.items() if tail != _power.WORSE[key[0], key[1].removesuffix("_gap")]}
+    assert gaps == {("generated", "copied_gap"): "low"}, "copies of training images are none of held-out ones"
+
+
 def rows(key, fault, powers, space=SPACE, n=N):
     """Rows of a measure with a power at each amount of a fault."""
     side, metric = key
@@ -133,6 +146,24 @@ def test_a_power_is_that_of_whole_draws(hits):
     told = [*rows(key, "dropped", (hits / 100,))]
     told[-1]["value"] = 100
     assert Measured(build_table(told), key).power("dropped", 0.1, SPACE, N) == share_interval(hits, 100)
+
+
+def test_false_alarms_are_whole_draws_too():
+    key = ("joint", "fid")
+    told = {"group": "none", "space": SPACE, "n": N}
+    power = {**told, "kind": "power", "side": key[0], "metric": key[1], "setting": "0", "value": 29 / 100}
+    table = build_table([power, {**told, "kind": "draws", "metric": "draws", "value": 100}])
+    (alarms,) = _errors(table).items
+    assert alarms.rows == [["FID", share_interval(29, 100)]]
+
+
+def test_bars_over_n_are_the_intervals_of_powers():
+    key = ("joint", "entanglement")
+    table = build_table([*rows(key, "blur", (0.0, 0.2)), *rows(key, "blur", (0.0, 0.9), n=150)])
+    (axis,) = (axis for axis in over_n(table, SPACE, [N, 150], ["blur"], "x").drawing.axes if axis.collections)
+    ends = [segment[:, 1].tolist() for segment in axis.collections[0].get_segments()]
+    expected = [share_interval(hits, DRAWS) for hits in (6, 27)]
+    assert ends == [pytest.approx([one.low, one.high]) for one in expected]
 
 
 def verdicts(*measured):

@@ -16,11 +16,15 @@ from lab.cells.folder import CellFolder
 from lab.cells.rows import build_table, pick
 from lab.config import with_preset
 from lab.errors import UsageError
+from lab.reporting.plots import new_figure
+from lab.reporting.statistics import SHARE, mean_interval
 from lab.reporting.told import FIXED
 from lab.reporting.verdicts import judge
 from lab.training.draws import subset
 from lab.training.snapshots import snapshots
 from studies import calibration, transfer
+from studies._attacks import eps_curves
+from studies.transfer.report import _left, _matrix_table
 from tasks import train_classifier, transfer_attacks
 
 WITHOUT, ENTANGLED = "alpha=0", "alpha=-0.00658"
@@ -110,6 +114,31 @@ def test_effects_on_a_made_up_table_have_the_known_answers():
     assert among.estimate.value == pytest.approx(-0.11) and among.verdict == "contradicted"
     assert outwards.estimate.value == pytest.approx(0.21) and outwards.verdict == "supported"
     assert signs.estimate.value == pytest.approx(0.11) and signs.estimate.n == 3
+
+
+def test_tables_tell_apart_what_is_fooled_what_fools_both_and_what_is_left():
+    shares = {"success": (0.3, 0.4, 0.6), "transferred": (0.5, 0.7, 0.8), "accuracy": (0.1, 0.15, 0.3)}
+    table = build_table(
+        {**about, "kind": "attack", "space": "pgd", "side": "0.2", "setting": WITHOUT, "seed": seed, "value": value}
+        for metric, values in shares.items()
+        for group in ("", WITHOUT)
+        for seed, value in enumerate(values)
+        for about in [{"metric": metric, "group": group}]
+    )
+    fooled, both, left = (mean_interval(values, within=SHARE) for values in shares.values())
+    assert _matrix_table(table, [WITHOUT], ["pgd"], 0.2).rows == [["pgd", WITHOUT, fooled, fooled, both]]
+    assert _left(table, [WITHOUT]).rows == [["pgd", 0.2, left]]
+
+
+def test_curves_over_eps_are_in_the_order_of_the_numbers():
+    axis = new_figure(2, 2).subplots()
+    sides = {"10": (1.0, 2.0, 6.0), "2": (0.0, 1.0, 5.0), "0.5": (3.0, 3.0, 3.0)}
+    told = [
+        {"side": side, "seed": seed, "value": one} for side, values in sides.items() for seed, one in enumerate(values)
+    ]
+    eps_curves(axis, build_table(told), "red", "pgd")
+    first, *_, mean = ([*map(list, line.get_data())] for line in axis.lines)
+    assert first == [[0.5, 2, 10], [3, 0, 1]] and mean == [[0.5, 2, 10], [3, 2, 3]]
 
 
 def test_margins_are_those_stated_beforehand():

@@ -75,6 +75,11 @@ def _(place):
     place.points(labels=np.array(["cat", "dog"] * 20))
 
 
+@situation("with a column of names of pandas as labels")
+def _(place):
+    place.points(labels=np.array(["cat", "dog"] * 20, dtype=object))
+
+
 @situation("with Python objects in it")
 def _(place):
     place.points(x=np.array([{}] * 40, dtype=object))

@@ -6,6 +6,9 @@ import re
 import pytest
 from browsing import A4, ENOUGH_CONTRAST, TOO_WIDE, UNREADABLE, hard_to_use, opened
 
+from lab.reporting.report import Report, Section, write_page
+from lab.reporting.tables import Table, columns
+
 DEFAULT = "cda2ce9b"
 """The published run of the default study."""
 
@@ -40,6 +43,16 @@ def test_a_table_that_is_too_wide_scrolls(browser, pages):
     opened(browser, pages("many rows"), width=360)
     moved = "const box = document.querySelector('.scroll'); box.scrollLeft = 1e6; return box.scrollLeft"
     assert browser.execute_script(moved) > 300
+
+
+def test_long_headings_do_not_run_into_one_another(browser, tmp_path):
+    """As the folders of two runs beside one another."""
+    paths = ["/home/anna/experiments/results/studies/gan-entanglement/8d49ea06", "difference"]
+    table = Table("t", "Each.", columns("measure", *paths), [["fid", 1.0, 2.0]])
+    write_page(Report("Two", "?", [Section("Ends", "", [table])]), tmp_path / "page.html")
+    opened(browser, tmp_path / "page.html", anew=True)
+    wide = "return [...document.querySelectorAll('th')].map(e => [e.scrollWidth, e.clientWidth])"
+    assert all(needed <= given for needed, given in browser.execute_script(wide))
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -87,4 +100,6 @@ def test_the_site_is_walked(browser, site):
         assert browser.execute_script(TOO_WIDE, True) == []
     browser.execute_script("document.querySelector('.card h3 a').click()")
     assert browser.title == "Entanglement of real and generated images over GAN training"
+    browser.execute_script("document.querySelector('main > nav a').click()")
+    assert browser.title == "SNNL workbench: results"
     assert browser.get_log("browser") == []

@@ -1,0 +1,45 @@
+"""Products of bf16 numbers on processors that do not compute in bf16."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map_only
+
+from lab import machine
+from lab.training.checkpoint import Arithmetic
+
+aten = torch.ops.aten
+PRODUCTS = {
+    operator.default
+    for operator in (aten.convolution, aten.convolution_backward, aten.mm, aten.addmm, aten.bmm, aten.baddbmm)
+}
+"""What convolutions, linear layers and products of matrices, and their derivatives, come down to below autograd."""
+
+
+class InFloat32(TorchDispatchMode):
+    """Where a block runs, products of bf16 tensors are summed in float32 and rounded to bf16, once.
+
+    So does a processor that computes in bf16, with its sums in another order. Everything else stays as it is, but
+    torch.compile has no effect in the block.
+    """
+
+    def __torch_dispatch__(
+        self, operator: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if operator not in PRODUCTS or args[0].dtype is not torch.bfloat16:
+            return operator(*args, **(kwargs or {}))
+        product = operator(*tree_map_only(Tensor, Tensor.float, args), **(kwargs or {}))
+        return tree_map_only(Tensor, Tensor.bfloat16, product)
+
+
+def products(arithmetic: Arithmetic) -> AbstractContextManager[object]:
+    """Where the steps of a training run, forward and backward.
+
+    Without bf16 of its own a processor has torch's plain loops, which take a hundred times as long as float32.
+    """
+    lacking = arithmetic.device == "cpu" and machine.resolve_precision("auto", "cpu") != "bf16"
+    return InFloat32() if lacking and arithmetic.precision == "bf16" else nullcontext()
