@@ -51,5 +51,5 @@ def warn_of_low(recall: dict[str, float]) -> None:
         if share < LOW:
             warnings.warn(
                 f"layer {name!r}: the index finds {share:.2f} of the nearest neighbours; p-values hold, and tell less.",
-                stacklevel=4,
+                stacklevel=5,
             )

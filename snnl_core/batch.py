@@ -136,7 +136,8 @@ class Batch(Anchors):
             powers = powers * batch._excess if order else powers
             torch.sum(powers * self.own, 1, out=sums[0, order, 0])
             torch.sum(powers * self.others, 1, out=sums[1, order, 0])
-        return BatchLook(batch, batch._masses(sums, beta.expand(1, len(self.x))), weights)
+        masses = batch._masses(sums, beta.expand(1, len(self.x)))
+        return BatchLook(self.x, self.own, self.others, masses, weights, batch.relative)
 
     def _masses(self, sums: Tensor, betas: Tensor) -> Masses:
         # Not relative, every nearest point counts as lying at 0.
@@ -172,21 +173,23 @@ class Batch(Anchors):
 
 @dataclass(frozen=True)
 class BatchLook:
-    """What all points of a batch see at one inverse temperature."""
+    """What all points of a batch see at one inverse temperature; fields are those of `Batch`, and weights (n, n)."""
 
-    batch: Batch
+    x: Tensor
+    own: Tensor
+    others: Tensor
     masses: Masses
-    weights: Tensor  # (n, n)
+    weights: Tensor
+    relative: bool
 
     def gradient(self, upstream: Tensor) -> Tensor:
         """The gradient of sum(upstream * loss) with respect to the points (n, d); upstream (n,)."""
-        batch = self.batch
         own, others = self.masses.pulls(-2 * upstream)
-        if batch.relative:
-            pulls = (batch.own * own[:, None]).add_(batch.others * others[:, None]).mul_(self.weights)
+        if self.relative:
+            pulls = (self.own * own[:, None]).add_(self.others * others[:, None]).mul_(self.weights)
             pulls = pulls + pulls.T
         else:  # the weights are symmetric
-            pulls = (own[:, None] + own).mul_(batch.own).add_((others[:, None] + others).mul_(batch.others))
+            pulls = (own[:, None] + own).mul_(self.own).add_((others[:, None] + others).mul_(self.others))
             pulls.mul_(self.weights)
         pulls.diagonal().sub_(pulls.sum(1))
-        return products.combined(pulls.mul_(self.masses.betas[0, 0]), batch.x)
+        return products.combined(pulls.mul_(self.masses.betas[0, 0]), self.x)

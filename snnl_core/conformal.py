@@ -84,12 +84,12 @@ class Calibration:
             effect = "nothing shows whether p-values hold for it"
             if class_conditional:
                 effect = "its p-values will be 1, so that no confidence is above 0, and it will not be predicted"
-            warnings.warn(f"no calibration row is of class {', '.join(map(str, missing))}: {effect}.", stacklevel=4)
+            warnings.warn(f"no calibration row is of class {', '.join(map(str, missing))}: {effect}.", stacklevel=5)
         if class_conditional:
             size = int(counts[counts > 0].min())
         if 1 / (size + 1) > LEVEL:
             what = f"{size} calibration rows{' of a class' if class_conditional else ''} are few"
-            warnings.warn(f"{what}: a valid p-value is at least {1 / (size + 1):.3g}, never {LEVEL}.", stacklevel=4)
+            warnings.warn(f"{what}: a valid p-value is at least {1 / (size + 1):.3g}, never {LEVEL}.", stacklevel=5)
 
 
 def _p_values(calibration: Tensor, scores: Tensor, mode: Mode, uniform: Tensor | None) -> Tensor:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from snnl_core.approximate import SAMPLED, Build, Index, share_found, warn_of_low
 from snnl_core.bank import Rows
+from snnl_core.compiling import uncompiled
 from snnl_core.conformal import Calibration, Mode, check_mode, uniform
 from snnl_core.distances import Distance, check_count, check_distance
 from snnl_core.layers import (
@@ -73,12 +74,12 @@ class DeepKNN:
             TypeError: k is no whole number.
             ValueError: k < 1, or the distance or the mode is unknown.
         """
-        check_count("k", k)
+        k = check_count("k", k)
         if k < 1:
             raise ValueError(f"k = {k}: at least one neighbour is needed.")
         check_distance(distance)
         check_mode(mode)
-        self.k, self.distance, self.mode, self.class_conditional = k, distance, mode, class_conditional
+        self._k, self._distance, self.mode, self.class_conditional = k, distance, mode, class_conditional
         self._parts = InParts() if sharded else Alone()
         self._build, self._indexes, self.recall = index, dict[str, Index](), dict[str, float]()
         self._bank: Layers = {}
@@ -86,10 +87,21 @@ class DeepKNN:
         self._calibration: Calibration | None = None
 
     @property
+    def k(self) -> int:
+        """Neighbours in each layer; it stays, as what was calibrated hangs on it."""
+        return self._k
+
+    @property
+    def distance(self) -> Distance:
+        """What layers are compared by; it stays, too."""
+        return self._distance
+
+    @property
     def layers(self) -> list[str]:
         """The fitted layers' names; none before `fit`."""
         return list(self._bank)
 
+    @uncompiled
     @torch.no_grad()
     def fit(self, features: Mapping[str, Tensor], labels: Tensor) -> "DeepKNN":
         """Take the rows among which neighbours are searched; what was calibrated is forgotten.
@@ -117,11 +129,12 @@ class DeepKNN:
         self._indexes = {name: build(rows.x, self.distance) for name, rows in bank.items()} if build else {}
         self.classes, self._codes = everyone.unique(return_inverse=True)
         if len(self.classes) == 1:
-            warnings.warn("all fitted rows are of one class: every input conforms to it.", stacklevel=3)
+            warnings.warn("all fitted rows are of one class: every input conforms to it.", stacklevel=4)
         for name, rows in bank.items():
             warn_of_few_directions(name, self._parts.gather(rows.scale), self.k)
         return self
 
+    @uncompiled
     @torch.no_grad()
     def calibrate(self, features: Mapping[str, Tensor], labels: Tensor, *, allow_overlap: bool = False) -> "DeepKNN":
         """Take the rows whose nonconformity under their true labels p-values compare with.
@@ -164,6 +177,7 @@ class DeepKNN:
             warn_of_low(self.recall)
         return self
 
+    @uncompiled
     @torch.no_grad()
     def predict(
         self, features: Mapping[str, Tensor], logits: Tensor | None = None, *, generator: torch.Generator | None = None

@@ -2,7 +2,7 @@
 
 import math
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from operator import index
 from typing import Any, Literal, get_args
@@ -36,9 +36,20 @@ def check_points(x: Tensor, labels: Tensor, fewest: int = 2) -> tuple[Tensor, Te
 
 
 def check_tensor(name: str, values: object) -> None:
-    """Raise TypeError, naming it, unless it is a tensor."""
+    """Raise TypeError, naming it, unless it is a tensor with a number in each place."""
     if not isinstance(values, Tensor):
         raise TypeError(f"{name} must be a tensor, not {type(values).__name__}; make it one with torch.as_tensor.")
+    if values.layout != torch.strided or values.is_nested:
+        kind = "nested" if values.is_nested else values.layout
+        raise TypeError(f"{name} must be dense, not {kind}; convert it, e.g. with to_dense().")
+    if values.is_meta:
+        raise TypeError(f"{name} is on the meta device, where tensors have no numbers.")
+
+
+def check_mapping(features: object) -> None:
+    """Raise TypeError unless features are a mapping."""
+    if not isinstance(features, Mapping):
+        raise TypeError(f"features must be a mapping from layers to tensors, not {type(features).__name__}.")
 
 
 def check_integers(name: str, values: Tensor) -> None:
@@ -48,10 +59,10 @@ def check_integers(name: str, values: Tensor) -> None:
         raise TypeError(f"{name} must be integers, not {values.dtype}; convert them, e.g. {name}.long().")
 
 
-def check_count(name: str, count: object) -> None:
-    """Raise TypeError, naming it, unless it is a whole number."""
+def check_count(name: str, count: object) -> int:
+    """The whole number as a plain one; raise TypeError, naming it, unless it is one."""
     try:
-        index(count)  # type: ignore[arg-type]
+        return index(count)  # type: ignore[arg-type]
     except TypeError as error:
         raise TypeError(f"{name} must be a whole number, not {count!r}.") from error
 

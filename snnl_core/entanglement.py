@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from snnl_core.anchors import Anchors
+from snnl_core.compiling import uncompiled
 from snnl_core.distances import (
     Distance,
     check_count,
@@ -31,6 +32,7 @@ BEYOND = (
 )
 
 
+@uncompiled
 @torch.no_grad()
 def entanglement(
     x: Tensor,
@@ -105,7 +107,7 @@ class _Measurement:
             self.generator.set_state(state)
             found, rounding = self._at(points.double(), sample, sample.center)
         if rounding > TOO_MUCH:
-            warnings.warn(BEYOND, stacklevel=4)
+            warnings.warn(BEYOND, stacklevel=5)
         return found if factor == 1 else found.times(factor**-2)
 
     def _at(self, points: Tensor, sample: Sample, center: Tensor | None = None) -> tuple[Entanglement, float]:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from snnl_core.bank import Rows
-from snnl_core.distances import Distance, check_integers
+from snnl_core.distances import Distance, check_integers, check_mapping, check_tensor
 
 Layers = dict[str, Rows]
 PIECE = 1 << 20
@@ -26,8 +26,7 @@ def check_layers(features: Mapping[str, Tensor], distance: Distance, sizes: Mapp
         TypeError: it is no mapping, or a layer is no floating tensor.
         ValueError: layers are missing or too many, their sizes differ from the expected ones, or a row is not finite.
     """
-    if not isinstance(features, Mapping):
-        raise TypeError(f"features must be a mapping from layers to tensors, not {type(features).__name__}.")
+    check_mapping(features)
     if not features or (sizes is not None and features.keys() != sizes.keys()):
         wanted = "at least one" if sizes is None else _names(sizes)
         raise ValueError(f"the layers are {_names(features)}; expected {wanted}.")
@@ -57,6 +56,7 @@ def check_labels(labels: Tensor, n: int) -> Tensor:
 
 def check_logits(logits: Tensor, shape: tuple[int, int]) -> None:
     """Raise TypeError or ValueError unless logits are floating, of this shape, and numbers."""
+    check_tensor("logits", logits)
     if not logits.is_floating_point():
         raise TypeError(f"logits must be floating, not {logits.dtype}.")
     if logits.shape != shape:
@@ -89,7 +89,7 @@ def warn_of_zeros(layers: Layers) -> None:
             warnings.warn(
                 f"layer {name!r}: {zeros} of {len(rows)} rows are zero and have no direction. Their neighbours there "
                 "are the fitted rows that are zero, and then the first ones, as all are equally far.",
-                stacklevel=4,
+                stacklevel=5,
             )
 
 
@@ -100,7 +100,7 @@ def warn_of_few_directions(name: str, scales: Tensor, k: int) -> None:
         warnings.warn(
             f"layer {name!r}: {directed} of {len(scales)} fitted rows have a direction, fewer than k = {k}: the other "
             "neighbours of every row are the first rows of zeros, as all are equally far.",
-            stacklevel=4,
+            stacklevel=5,
         )
 
 
@@ -134,6 +134,7 @@ def _flat(name: str, layer: Tensor) -> Tensor:
     if not isinstance(layer, Tensor) or not layer.is_floating_point():
         kind = layer.dtype if isinstance(layer, Tensor) else type(layer).__name__
         raise TypeError(f"layer {name!r} must be a floating tensor, not {kind}; convert it, e.g. with double().")
+    check_tensor(f"layer {name!r}", layer)
     flat = layer.detach().flatten(1) if layer.ndim > 1 else layer.detach().reshape(-1, 1)
     if not flat.shape[1]:
         raise ValueError(f"layer {name!r} is {tuple(layer.shape)}: it has no features.")

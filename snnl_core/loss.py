@@ -12,16 +12,19 @@ import torch
 from torch import Tensor, nn
 
 from snnl_core import plain
+from snnl_core.compiling import uncompiled
 from snnl_core.distances import Distance, check_distance, check_points, full_precision, prepare
 from snnl_core.distributed import agree, gather, gather_rows_with_grad, several
 from snnl_core.masses import LOG2_E
 from snnl_core.minimizing import Minimize, warn_of_rounding
 from snnl_core.pairs import all_pairs
 from snnl_core.plain import transformed
+from snnl_core.saving import taken_apart
 
 Reduction = Literal["mean", "sum", "none"]
 
 
+@uncompiled
 def soft_nearest_neighbor_loss(
     x: Tensor,
     labels: Tensor,
@@ -49,7 +52,7 @@ def soft_nearest_neighbor_loss(
         points it is float32, as cross-entropy is under autocast: float16 ends at 65504.
 
     Raises:
-        TypeError: x is not floating, or the labels are not integers.
+        TypeError: x is not floating, the labels are not integers, or the temperature is no number.
         ValueError: shapes do not match, n < 2, or the temperature, distance or reduction is impossible.
     """
     if reduction not in get_args(Reduction):
@@ -75,7 +78,7 @@ class SoftNearestNeighborLoss(nn.Module):
         start: the temperature that `learn` starts from.
 
     Raises:
-        ValueError: a temperature is no number in (0, inf] and neither of the two words.
+        TypeError, ValueError: a temperature is no number in (0, inf] and neither of the two words.
     """
 
     def __init__(
@@ -94,12 +97,13 @@ class SoftNearestNeighborLoss(nn.Module):
         self.temperature, self.distance, self.gather = temperature, distance, gather
         self.last_temperature = math.nan
         self.at_limit = {"none": 0, "cold": 0, "hot": 0}
-        if not math.isfinite(start):
-            raise ValueError(f"start must be a temperature in (0, inf), not {start}: there nothing is learned.")
         check_distance(distance)
         _check_temperature(start, torch.float32)
-        self.log_beta = nn.Parameter(torch.tensor(1 / start).log()) if temperature == "learn" else None
+        if not math.isfinite(start):
+            raise ValueError(f"start must be a temperature in (0, inf), not {start}: there nothing is learned.")
+        self.log_beta = nn.Parameter(torch.tensor(1 / float(start)).log()) if temperature == "learn" else None
 
+    @uncompiled
     def forward(self, x: Tensor, labels: Tensor) -> Tensor:
         """The mean loss, a scalar, of points (n, ...) and labels (n,); see `soft_nearest_neighbor_loss`."""
         if self.gather and several():
@@ -162,29 +166,28 @@ class _SoftNearestNeighborLoss(torch.autograd.Function):
             else:
                 pairs = all_pairs(x, labels)
                 warn_of_rounding(pairs, float(beta))
-            ctx.look = pairs.look(beta, moments=2 if ctx.slope else 1, keep=wanted and x.requires_grad)
-        ctx.order, ctx.share = pairs.order, 1
-        ctx.save_for_backward(x, beta)  # saved as usual, they are checked, and freed with the graph
-        losses = ctx.look.masses.losses()[0]
-        if reduction == "none":
-            return _restored(losses, ctx.order)
-        if reduction == "mean":
-            ctx.share = ctx.look.masses.valid.sum().clamp_min_(1)
-        return losses.sum() / ctx.share
+            look = pairs.look(beta, moments=2 if ctx.slope else 1, keep=wanted and x.requires_grad)
+        losses = look.masses.losses()[0]
+        share = look.masses.valid.sum().clamp_min_(1) if reduction == "mean" else 1
+        if wanted:
+            tensors, ctx.together = taken_apart((look, pairs.order, share))
+            ctx.save_for_backward(x, beta, *tensors)  # saved as usual, they are checked, and freed with the graph
+        return _restored(losses, pairs.order) if reduction == "none" else losses.sum() / share
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, None, Tensor | None, None, None]:
-        causes, x, beta = ctx.saved_tensors, None, None
+        points, used, *tensors = ctx.saved_tensors
+        (look, order, share), x, beta = ctx.together(tensors), None, None
         with torch.no_grad(), full_precision(upstream.device):
-            each = (upstream / ctx.share).expand(len(causes[0]))
-            each = each if ctx.order is None else each[ctx.order]
+            each = (upstream / share).expand(len(points))
+            each = each if order is None else each[order]
             if ctx.needs_input_grad[0]:
-                x = _restored(ctx.look.gradient(each), ctx.order)
+                x = _restored(look.gradient(each), order)
                 x = x if ctx.factor == 1 else x * ctx.factor
             if ctx.slope:
-                beta = (each * ctx.look.masses.slopes()[0]).sum()
+                beta = (each * look.masses.slopes()[0]).sum()
         if torch.is_grad_enabled():  # create_graph=True; without this a second derivative would silently be 0
-            x, beta = (None if found is None else _Once.apply(found, upstream, *causes) for found in (x, beta))
+            x, beta = (None if found is None else _Once.apply(found, upstream, points, used) for found in (x, beta))
         return x, None, beta, None, None
 
 
@@ -240,13 +243,17 @@ def inverse(temperature: float | Tensor, points: Tensor) -> Tensor:
         raise ValueError(f"temperature must be one number, not a tensor of shape {tuple(temperature.shape)}.")
     if transformed():  # whose value may be out of sight
         return temperature.to(points).reciprocal().reshape(())
-    _check_temperature(float(temperature.detach()), points.dtype)
+    _check_temperature(temperature.detach(), points.dtype)
     return _Inverse.apply(temperature.to(points).reshape(()))  # type: ignore[no-any-return]
 
 
-def _check_temperature(number: float, dtype: torch.dtype) -> None:
-    if isinstance(number, str):
-        raise ValueError(f"temperature must be one number in (0, inf]; {number!r} is for SoftNearestNeighborLoss.")
+def _check_temperature(temperature: float | Tensor, dtype: torch.dtype) -> None:
+    if isinstance(temperature, str):
+        raise ValueError(f"temperature must be one number in (0, inf]; {temperature!r} is for SoftNearestNeighborLoss.")
+    try:
+        number = float(temperature)
+    except (TypeError, RuntimeError) as error:
+        raise TypeError(f"temperature must be one number in (0, inf], not {temperature!r}.") from error
     if not number > 0:
         raise ValueError(f"temperature must be one number in (0, inf], not {number}.")
     if not 2 * LOG2_E / number < torch.finfo(dtype).max:

@@ -78,7 +78,7 @@ def warn_of_rounding(pairs: Batch | Tiled, beta: float) -> None:
         return
     few = pairs.some(torch.arange(0, pairs.count, -(-pairs.count // SAMPLE), device=pairs.x.device))
     masses = few.masses(pairs.x.new_full((1, few.count), beta), 1)
-    if share_lost(few, masses, 1 / beta, of_loss=True) > TOO_MUCH:
+    if share_lost(few, masses, min(1 / beta, torch.finfo(pairs.dtype).max), of_loss=True) > TOO_MUCH:
         warnings.warn(
             f"{pairs.dtype} cannot hold the distances of this batch: part of the loss is rounding. Pass x.double(), "
             "or see to it that no point is far from the others.",

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from snnl_core.distances import Distance, check_distance, check_integers, check_tensor
+from snnl_core.compiling import uncompiled
+from snnl_core.distances import Distance, check_count, check_distance, check_integers, check_mapping, check_tensor
 from snnl_core.entanglement import entanglement
 from snnl_core.measurement import Entanglement
 from snnl_core.pooling import MAX_FEATURES, pool_maps
@@ -41,8 +42,11 @@ class EntanglementMonitor:
             seed: decides which samples are kept.
 
         Raises:
+            TypeError: size or max_features is no whole number.
             ValueError: size < 2 or max_features < 1, or the distance is unknown.
         """
+        for name, count in (("size", size), ("max_features", 1 if max_features is None else max_features)):
+            check_count(name, count)
         if size < 2 or (max_features is not None and max_features < 1):
             raise ValueError(f"size = {size}, max_features = {max_features}: at least 2 and 1 are needed.")
         check_distance(distance)
@@ -60,6 +64,7 @@ class EntanglementMonitor:
         """How many samples are kept."""
         return min(self.seen, self.size)
 
+    @uncompiled
     @torch.no_grad()
     def update(self, features: Mapping[str, Tensor], labels: Tensor) -> None:
         """Show the features of one batch; nothing changes if they are refused.
@@ -69,10 +74,11 @@ class EntanglementMonitor:
             labels: class of each sample (b,), any integers.
 
         Raises:
-            TypeError: a layer is not floating, or the labels are not integers.
+            TypeError: features are no mapping, a layer is not floating, or the labels are not integers.
             ValueError: lengths do not match, or the layers or their sizes are not those of the first update.
         """
         _check_labels(labels)
+        check_mapping(features)
         points = {name: self._flat(name, layer, len(labels)) for name, layer in features.items()}
         known = self._points or {name: self._store(flat.dtype, flat.shape[1]) for name, flat in points.items()}
         _check_layers(points, known)

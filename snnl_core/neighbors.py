@@ -4,10 +4,12 @@ import torch
 from torch import Tensor
 
 from snnl_core.bank import Rows
-from snnl_core.distances import Distance, check_count
+from snnl_core.compiling import uncompiled
+from snnl_core.distances import Distance, check_count, check_tensor
 from snnl_core.search import common_dtype, search
 
 
+@uncompiled
 @torch.no_grad()
 def nearest_neighbors(
     queries: Tensor,
@@ -38,10 +40,12 @@ def nearest_neighbors(
         a point count as neighbours at distance 0; of points equally near, the first ones are taken, in order.
 
     Raises:
-        TypeError: a tensor is not floating.
+        TypeError: queries or points are no floating tensors.
         ValueError: k is impossible, the dimensions differ, a row is not finite, squared distances overflow, or `out`
             has other shapes or dtypes than the result.
     """
+    check_tensor("queries", queries)
+    check_tensor("points", points)
     if queries.ndim != 2 or queries.shape[1:] != points.shape[1:] or (exclude_self and len(queries) != len(points)):
         raise ValueError(f"queries {tuple(queries.shape)} do not fit points {tuple(points.shape)}.")
     check_count("k", k)

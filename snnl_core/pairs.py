@@ -93,7 +93,7 @@ class Tiled(Anchors):
         kernel = Kernel.of(self.points, beta) if moments == 1 else None
         if kernel is not None:
             return KernelLook(kernel, kernel.masses(keep=keep))
-        return TiledLook(self, self.masses(beta.expand(1, len(self.points)), moments))
+        return TiledLook(self.points, self.masses(beta.expand(1, len(self.points)), moments))
 
     def some(self, picked: Tensor) -> "Tiled":
         """Some of the anchors, ascending, against all points."""
@@ -135,12 +135,12 @@ class Tiled(Anchors):
 class TiledLook:
     """What all points see at one inverse temperature, whatever it is."""
 
-    pairs: Tiled
+    points: Points
     masses: Masses
 
     def gradient(self, upstream: Tensor) -> Tensor:
         """The gradient of sum(upstream * loss) with respect to the points (n, d); upstream (n,)."""
-        return gradients.pull(self.pairs.points, self.masses, upstream)
+        return gradients.pull(self.points, self.masses, upstream)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """What is no tensor, no whole number, or no known word is refused at once, and it is said what would do."""
 
+import io
+
 import numpy as np
 import pytest
 import torch
@@ -73,3 +75,72 @@ def test_features_that_the_dtype_of_the_first_ones_cannot_hold():
         monitor.update({"a": 1e6 * X}, LABELS)
     monitor.update({"a": 100 * X}, LABELS)
     assert monitor.compute()["a"].n_valid == 16
+
+
+def test_neighbours_logits_and_layers_that_are_no_tensors():
+    with pytest.raises(TypeError, match="queries must be a tensor, not ndarray"):
+        nearest_neighbors(X.numpy(), X, 2)
+    with pytest.raises(TypeError, match="points must be a tensor, not list"):
+        nearest_neighbors(X, X.tolist(), 2)
+    knn = DeepKNN(2).fit({"a": X}, LABELS).calibrate({"a": X + 1}, LABELS)
+    with pytest.raises(TypeError, match="logits must be a tensor, not ndarray"):
+        knn.predict({"a": X}, np.zeros((8, 2)))
+    for features in ([X], X, None):
+        with pytest.raises(TypeError, match="features must be a mapping from layers to tensors, not "):
+            EntanglementMonitor(8).update(features, LABELS)
+
+
+@pytest.mark.parametrize("call", TAKE_BOTH)
+def test_tensors_without_rows_of_numbers(call):
+    for x, words in (
+        (X.to_sparse(), "x must be dense, not torch.sparse_coo"),
+        (X.to("meta"), "x is on the meta device"),
+    ):
+        with pytest.raises(TypeError, match=words):
+            call(x, LABELS)
+        with pytest.raises(TypeError, match=words.replace("x ", "layer 'a' ")):
+            DeepKNN(2).fit({"a": x}, LABELS)
+        with pytest.raises(TypeError, match=words.replace("x ", "layer 'a' ")):
+            EntanglementMonitor(8).update({"a": x}, LABELS)
+        with pytest.raises(TypeError, match=words.replace("x ", "points ")):
+            nearest_neighbors(X, x, 2)
+
+
+@pytest.mark.parametrize("temperature", [None, [1.0], 1j, torch.tensor(1j), "a"])
+def test_temperatures_that_are_no_numbers(temperature):
+    for call in (
+        lambda: soft_nearest_neighbor_loss(X, LABELS, temperature),
+        lambda: SoftNearestNeighborLoss(temperature),
+        lambda: SoftNearestNeighborLoss("learn", start=temperature),
+    ):
+        with pytest.raises((TypeError, ValueError), match=r"must be .*number in"):
+            call()
+
+
+def test_sizes_that_are_no_whole_numbers():
+    with pytest.raises(TypeError, match=r"size must be a whole number, not 2\.5"):
+        EntanglementMonitor(2.5)
+    with pytest.raises(TypeError, match=r"max_features must be a whole number, not 8\.0"):
+        EntanglementMonitor(8, max_features=8.0)
+
+
+def test_counts_of_other_kinds_are_kept_as_plain_ones():
+    file = io.BytesIO()
+    torch.save(DeepKNN(np.int64(2)).fit({"a": X}, LABELS).state_dict(), file)
+    file.seek(0)
+    state = torch.load(file, weights_only=True)
+    assert type(state["k"]) is int
+    DeepKNN(2).load_state_dict(state)
+
+
+@pytest.mark.parametrize("name, value", [("k", 3), ("distance", "sqeuclidean")])
+def test_what_calibration_scores_were_made_with_stays(name, value):
+    """Scores of other neighbours would be compared with them: p-values without a meaning, and no word of it."""
+    knn = DeepKNN(2).fit({"a": X}, LABELS)
+    with pytest.raises(AttributeError, match=name):
+        setattr(knn, name, value)
+
+
+def test_squares_beyond_float32_give_nan_at_every_temperature():
+    for temperature in (1.0, 1e39, 1e45, float("inf")):
+        assert soft_nearest_neighbor_loss(1e25 * X, LABELS, temperature).isnan()

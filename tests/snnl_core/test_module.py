@@ -1,6 +1,7 @@
 """The loss as a module: its three kinds of temperature, in training, and on its way to a file and back."""
 
 import copy
+import gc
 import io
 import math
 import pickle
@@ -206,3 +207,45 @@ def test_impossible_temperatures_are_refused(temperature):
     if temperature != "best":
         with pytest.raises(ValueError, match="temperature"):
             SoftNearestNeighborLoss("learn", start=temperature)
+
+
+def places(tensors):
+    """Where in memory they lie."""
+    return {each.untyped_storage().data_ptr() for each in tensors}
+
+
+def alive():
+    """The places of all tensors that something holds."""
+    tensors = [each for each in gc.get_objects() if type(each) is torch.Tensor]
+    return places(each for each in tensors if each.layout is torch.strided and each.device.type == "cpu")
+
+
+@pytest.mark.parametrize("temperature", [2.0, "minimize", "learn"])
+def test_a_loss_that_is_kept_keeps_no_more_than_its_value_once_it_was_differentiated(path, temperature):
+    """As those of a whole epoch are, for their mean: the pairs of every batch would stay in memory with them."""
+    x, labels = overlapping(torch.float32)
+    points, module = x.requires_grad_(), SoftNearestNeighborLoss(temperature)
+    module(points, labels)
+    before = alive()
+    loss = module(points, labels)
+    loss.backward()
+    assert alive() - before <= places([loss, points.grad, *(own.grad for own in module.parameters())])
+    with pytest.raises(RuntimeError, match="second time"):
+        loss.backward()
+
+
+def test_what_is_kept_for_the_gradient_goes_through_the_hooks_of_the_caller(path):
+    """Such as those that keep it elsewhere until it is asked for."""
+    x, labels = overlapping()
+    points, packed = x.requires_grad_(), []
+
+    def pack(each):
+        packed.append(each)
+        return len(packed) - 1
+
+    expected = torch.autograd.grad(soft_nearest_neighbor_loss(points, labels, 2.0), points)[0]
+    with torch.autograd.graph.saved_tensors_hooks(pack, packed.__getitem__):
+        before = alive()
+        loss = soft_nearest_neighbor_loss(points, labels, 2.0)
+    assert alive() - before - places(packed) == places([loss])
+    assert torch.equal(torch.autograd.grad(loss, points)[0], expected)
