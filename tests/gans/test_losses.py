@@ -87,6 +87,15 @@ def test_dcgan_losses():
     assert dcgan.generator_loss(critic, fake, real, config)[0].item() == pytest.approx(math.log1p(math.exp(1)))
 
 
+@pytest.mark.parametrize("gan", [dcgan, lsgan])
+def test_real_and_generated_batches_are_normalised_apart(gan):
+    critic, passed = Linear(1.0), []
+    critic.register_forward_pre_hook(lambda _, inputs: passed.append(inputs[0]))
+    sides = flat(2.0, 3.0), flat(-1.0, 0.0)
+    gan.discriminator_loss(critic, *sides, gan.Config())
+    assert all(one is other for one, other in zip(passed, sides, strict=True))
+
+
 def flat(*values):
     """Images of one pixel."""
     return torch.tensor(values).view(-1, 1, 1, 1)
