@@ -99,6 +99,13 @@ def test_steps_are_those_of_a_plain_loop(settings):
             torch.testing.assert_close(one.detach(), other.detach(), rtol=0, atol=1e-9)
 
 
+def test_an_average_without_a_half_life_is_the_generator():
+    training = begun(ema_kimg=0)
+    train_step(training)
+    pairs = zip(training.state.ema.parameters(), training.state.bare["generator"].parameters(), strict=True)
+    assert all(kept.equal(own) for kept, own in pairs)
+
+
 def test_neither_network_computes_gradients_of_the_other(monkeypatch):
     training, seen = begun(), []
     gan, bare = training.gan, training.state.bare
