@@ -4,6 +4,7 @@ import json
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -151,6 +152,48 @@ def test_a_checkpoint_is_saved_when_it_is_due_and_at_the_end(cell, counting):
         work = cell(f"{minutes}", minutes=minutes)
         frame.train(counting(), work)
         assert sorted(path.name for path in work.path.glob("checkpoints/*")) == saved
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Each step of a training takes a second."""
+
+    def follow(training):
+        monkeypatch.setattr(frame, "time", SimpleNamespace(monotonic=lambda: float(training.step)))
+
+    return follow
+
+
+def test_the_next_checkpoint_is_due_so_long_after_the_last(cell, counting, clock, monkeypatch):
+    training, saved = counting(), []
+    clock(training)
+    monkeypatch.setattr(frame.checkpoint, "save", lambda folder, step, *rest: saved.append(step))
+    frame.train(training, cell(minutes=3 / 60))
+    assert saved == [3, 6, 9, 10]
+
+
+def test_it_tells_how_many_images_it_sees_in_a_second(cell, counting, clock):
+    training, work = counting(), cell(minutes=9)
+    clock(training)
+    frame.train(training, work)
+    said = [json.loads(line) for line in (work.path / "events.jsonl").read_text().splitlines()]
+    assert [event["images_per_second"] for event in said] == [4] * 10
+    assert said[-1]["text"] == "10.0 of 10 steps, 4 images/s"
+
+
+def test_tf32_is_for_trainings_that_ask_for_it_and_nothing_is_looked_at_in_it():
+    def allowed():
+        return {torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32}
+
+    try:
+        for precision in ("tf32", "float32", "tf32", "bf16"):
+            make_accelerator("cpu", precision)
+            assert allowed() == {precision == "tf32"}
+        frame.allow_tf32(True)
+        assert frame.evaluation_device(SimpleNamespace(environment={"device": "cpu"})) == "cpu"
+        assert allowed() == {False}
+    finally:
+        frame.allow_tf32(False)
 
 
 @pytest.mark.parametrize("windows", [1, 100])
