@@ -27,6 +27,7 @@ from lab.processes import forget_launchers, rank, world_size
 from lab.training import checkpoint
 from lab.training.checkpoint import Arithmetic, Checkpoint
 from lab.training.compute import Compute
+from lab.training.precision import allow_tf32
 from lab.training.resume import KEPT, agreed_start, take_over
 from lab.training.state import TrainingState
 from lab.training.tensors import packed, unpacked
@@ -286,11 +287,6 @@ def make_accelerator(device: str, precision: str = "float32", **trackers: Any) -
         broadcast_buffers=False, gradient_as_bucket_view=True, find_unused_parameters=world_size() > 2
     )
     return Accelerator(mixed_precision="no", cpu=device == "cpu", kwargs_handlers=[averaging], **trackers)
-
-
-def allow_tf32(allowed: bool) -> None:
-    """Whether GPUs may round float32 products to TF32; it holds for all that this process does after it."""
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allowed
 
 
 def evaluation_device(training: CellFolder) -> str:
