@@ -278,9 +278,11 @@ def make_accelerator(device: str, precision: str = "float32", **trackers: Any) -
 
     Buffers stay each process's own: broadcasting them would write to BatchNorm's statistics between two forward passes
     that share one backward pass. A sum of three or more gradients depends on where they stand in what is sent, and
-    after its first step a process would place them anew, unless it is to look for parameters that are not used.
+    after its first step a process would place them anew, unless it is to look for parameters that are not used. On GPUs
+    cuDNN may sum the gradients of convolutions in another order each time, unless it is told not to.
     """
     allow_tf32(precision == "tf32")
+    torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
     # torch warns of it since 2.14 in every process; the way that it names instead is in no version before.
     warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
     averaging = DistributedDataParallelKwargs(

@@ -196,6 +196,12 @@ def test_tf32_is_for_trainings_that_ask_for_it_and_nothing_is_looked_at_in_it():
         frame.allow_tf32(False)
 
 
+def test_convolutions_of_a_training_give_the_same_bits_twice_on_a_gpu_too(monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", False)
+    make_accelerator("cpu")
+    assert torch.backends.cudnn.deterministic and not torch.backends.cudnn.benchmark
+
+
 @pytest.mark.parametrize("windows", [1, 100])
 def test_what_may_not_be_infinite_ends_the_training(cell, counting, monkeypatch, windows):
     """It is told of the step that it came in, at the end of however many."""
