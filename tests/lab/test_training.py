@@ -196,6 +196,11 @@ def test_tf32_is_for_trainings_that_ask_for_it_and_nothing_is_looked_at_in_it():
         frame.allow_tf32(False)
 
 
+def test_buffers_are_never_written_between_two_passes():
+    """On a GPU an error, where a network with BatchNorm passes twice before its gradients are computed."""
+    assert make_accelerator("cpu").ddp_handler.broadcast_buffers is False
+
+
 def test_convolutions_of_a_training_give_the_same_bits_twice_on_a_gpu_too(monkeypatch):
     monkeypatch.setattr(torch.backends.cudnn, "deterministic", False)
     make_accelerator("cpu")
