@@ -11,10 +11,10 @@ from gans._loop import GanTraining
 from gans._state import GanState
 from imagesets import ImageSet, Spec
 from lab import machine, registry
-from lab.training import bf16
 from lab.training.checkpoint import Arithmetic
 from lab.training.draws import random_generator
 from lab.training.frame import make_accelerator
+from lab.training.precision import bf16_products
 
 N = 4096
 
@@ -64,7 +64,7 @@ def stepping(training):
     """Take one step of a training, and forget what it left."""
 
     def step():
-        with bf16.products(training.arithmetic):
+        with bf16_products(training.arithmetic):
             training.take_step()
         training.losses.clear()
 

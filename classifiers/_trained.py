@@ -17,6 +17,7 @@ from lab.errors import WorkbenchError
 from lab.machine import check_device, resolve_device
 from lab.training.draws import carve
 from lab.training.frame import evaluation_device
+from lab.training.precision import allow_tf32
 from lab.training.snapshots import snapshots
 from outside import own
 from outside.layered import Layered, Normalize, extractor, prepare, usual
@@ -83,7 +84,7 @@ def trained_elsewhere(
     download: bool = True,
     say: Say = lambda text: None,
 ) -> Trained:
-    """A network made elsewhere and trained on the train split of an image set, whose test split is held out.
+    """A network made elsewhere, in float32, trained on the train split of an image set, whose test split is held out.
 
     Args:
         model: `torchvision:NAME`, or `FILE.py:NAME` for a class or function that is run and builds a network.
@@ -102,6 +103,7 @@ def trained_elsewhere(
     """
     device = resolve_device("auto")
     check_device(device)
+    allow_tf32(False)
     network = own.build(model, weights, 0).to(device)
     say(own.describe(model, weights, 0))
     spec = imagesets.spec(imageset, data)

@@ -15,15 +15,16 @@ training costs a third of DCGAN's.
 """
 
 from functools import partial
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from gans import _backbones
 from gans._config import GanConfig
 from gans._entangled import neighbor_losses, snnl
 from lab.config import HIDDEN
+from lab.errors import UsageError
 
 VERSION = 1
 
@@ -43,6 +44,12 @@ class Config(GanConfig):
         description="where images are to be entangled; classifier: the last hidden layer of a small, frozen one",
     )
     saturating: bool = Field(False, description="maximise the SNNL itself at its best temperature, as the paper does")
+
+    @model_validator(mode="after")
+    def _has_one_temperature(self) -> Self:
+        if self.saturating and self.temperature != type(self).model_fields["temperature"].default:
+            raise UsageError("temperature: saturating takes the best one of each batch: leave one of the two out.")
+        return self
 
     @property
     def guided(self) -> bool:

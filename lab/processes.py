@@ -74,10 +74,11 @@ def share(batch: "Tensor") -> "Tensor":
 
 
 def uniform(count: int, device: "torch.device") -> "Tensor":
-    """`count` numbers (count,) in [0, 1): this process's part of one draw for all from torch's global generator.
+    """`count` numbers (count,) in [0, 1): this process's part of one draw for all from torch's global CPU generator.
 
-    The generators of the processes must stand at the same place; they stay together.
+    Whatever the device, a seed means the same. The generators of the processes must stand at the same place; they stay
+    together.
     """
     import torch
 
-    return share(torch.rand(count * world_size(), device=device))
+    return share(torch.rand(count * world_size(), device="cpu")).to(device)

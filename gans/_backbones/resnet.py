@@ -1,7 +1,8 @@
 """The residual pair of Gulrajani et al. (2017) and Miyato et al. (2018): a block for each halving of the side.
 
 Generator: blocks that double the side by nearest neighbours; discriminator: blocks that halve it by averages, then ReLU
-and the sum over all places. Weights start by Glorot's rule; where nothing normalises them, the last layer of every
+and the sum over all places. Weights start by Glorot's rule, times the square root of 2 where kernels are 3 x 3 (as in
+SNGAN before ReLU, and here before the generator's tanh, too); where nothing normalises them, the last layer of every
 block starts at 0 (Zhang et al. 2019, Fixup), so that each block starts as its shortcut. At the same width it costs
 several times what the plain pair costs.
 """

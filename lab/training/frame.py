@@ -24,9 +24,10 @@ from lab.errors import DivergedError
 from lab.hashing import file_hash
 from lab.interrupts import Ending, deferred
 from lab.processes import forget_launchers, rank, world_size
-from lab.training import bf16, checkpoint
+from lab.training import checkpoint
 from lab.training.checkpoint import Arithmetic, Checkpoint
 from lab.training.compute import Compute
+from lab.training.precision import allow_tf32, bf16_products
 from lab.training.resume import KEPT, agreed_start, take_over
 from lab.training.state import TrainingState
 from lab.training.tensors import packed, unpacked
@@ -177,7 +178,7 @@ def train(training: Training, cell: CellFolder, length: Collection[str] = ()) ->
         training.history = unpacked(start.checkpoint.files[HISTORY])
     cell.keep_rows(list(training.rows_so_far()))
     with deferred() as ending:
-        with tracking(training.accelerator, cell), bf16.products(training.arithmetic):
+        with tracking(training.accelerator, cell), bf16_products(training.arithmetic):
             _to_the_end(training, cell, ending)
         training.accelerator.free_memory()
         training.accelerator.end_training()
@@ -277,20 +278,17 @@ def make_accelerator(device: str, precision: str = "float32", **trackers: Any) -
 
     Buffers stay each process's own: broadcasting them would write to BatchNorm's statistics between two forward passes
     that share one backward pass. A sum of three or more gradients depends on where they stand in what is sent, and
-    after its first step a process would place them anew, unless it is to look for parameters that are not used.
+    after its first step a process would place them anew, unless it is to look for parameters that are not used. On GPUs
+    cuDNN may sum the gradients of convolutions in another order each time, unless it is told not to.
     """
     allow_tf32(precision == "tf32")
+    torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
     # torch warns of it since 2.14 in every process; the way that it names instead is in no version before.
     warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
     averaging = DistributedDataParallelKwargs(
         broadcast_buffers=False, gradient_as_bucket_view=True, find_unused_parameters=world_size() > 2
     )
     return Accelerator(mixed_precision="no", cpu=device == "cpu", kwargs_handlers=[averaging], **trackers)
-
-
-def allow_tf32(allowed: bool) -> None:
-    """Whether GPUs may round float32 products to TF32; it holds for all that this process does after it."""
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allowed
 
 
 def evaluation_device(training: CellFolder) -> str:

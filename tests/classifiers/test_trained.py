@@ -13,6 +13,7 @@ from classifiers._features import features_of
 from classifiers._trained import trained_elsewhere
 from commands.classifier import command
 from evaluation.attacked import _parted
+from lab.errors import UsageError
 from outside import own
 from outside.layered import _usual
 from outside.torchvision import construct
@@ -130,3 +131,11 @@ def test_a_network_without_weights_computes_on_the_processor(tmp_path):
     from classifiers._features import device_of
 
     assert device_of(nn.ReLU()) == torch.device("cpu")
+
+
+def test_networks_made_elsewhere_are_looked_at_in_float32_on_a_gpu_too(monkeypatch, tmp_path):
+    """Whose convolutions torch would round to TF32, unasked."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    with pytest.raises(UsageError, match="resnet81"):
+        trained_elsewhere("torchvision:resnet81", "digits", data=tmp_path)
+    assert not torch.backends.cudnn.allow_tf32 and not torch.backends.cuda.matmul.allow_tf32

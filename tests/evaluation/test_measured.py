@@ -15,9 +15,10 @@ from evaluation.sources import Images
 from evaluation.spaces import pixels
 from evaluation.trained import classifier_space
 from lab.errors import UsageError, WorkbenchError
+from lab.reporting.pictures import png
 from lab.reporting.report import write_report
 from lab.training.draws import subset
-from metrics.comparison import compare
+from metrics.comparison import Predictions, compare
 from metrics.memorization import TrainingNeighbors
 
 PIXELS = pixels()
@@ -137,6 +138,48 @@ def test_the_most_entangled_images_come_first(whole):
     most, least = ([float(picture.caption) for picture in row.images] for row in gallery.rows)
     assert most == sorted(most, reverse=True) and least == sorted(least) and most[0] >= least[-1]
     assert most[0] == pytest.approx(float(losses[: whole.n].max()), abs=0.006)
+
+
+def section(found, title):
+    """What is in a section of the page."""
+    (only,) = (one for one in report(found).sections if one.title == title)
+    return only.items
+
+
+def test_each_side_shows_its_own_images_each_with_its_loss(whole):
+    """Of losses that differ for every image and between the sides."""
+    draw = torch.Generator().manual_seed(0)
+    real, generated = (torch.randperm(80, generator=draw) / 100 + start for start in (0, 2))
+    entangled = replace(whole.found.entanglement, per_sample=torch.cat([real, generated]))
+    figure, *galleries = section(
+        replace(whole, found=replace(whole.found, entanglement=entangled)), "Entanglement of single images"
+    )
+    sides = ((real, whole.real.images), (generated, whole.generated.images))
+    for gallery, (losses, images) in zip(galleries, sides, strict=True):
+        for row, order in zip(gallery.rows, (losses.argsort(descending=True), losses.argsort()), strict=True):
+            shown = [(picture.caption, picture.png) for picture in row.images]
+            assert shown == [(f"{losses[i]:.2f}", png(images[i].numpy())) for i in order[:10]]
+    counts = figure.data
+    for side, losses in (("real", real), ("generated", generated)):
+        own = counts[counts["side"] == side]
+        assert own["images"].sum() == 80 == own[own["to"] > float(losses.min())]["images"].sum()
+        assert own[own["from"] > float(losses.max())]["images"].sum() == 0
+
+
+def test_the_shares_of_classes_are_of_their_own_side(whole):
+    seen = Predictions(torch.tensor([1] * 20 + [2] * 60), torch.tensor([3] * 80), 10)
+    (figure,) = section(replace(whole, predicted=seen), "Classes")
+    shares = {(row["side"], row["class"]): row["share"] for _, row in figure.data.iterrows() if row["share"]}
+    assert shares == {("real", 1): 0.25, ("real", 2): 0.75, ("generated", 3): 1.0}
+
+
+def test_a_generated_image_is_shown_above_the_training_image_that_is_nearest_to_it(whole):
+    near = TrainingNeighbors(torch.tensor([9, 4, 7]), torch.tensor([3.0, 1.0, 2.0]), torch.ones(3))
+    (gallery,) = section(replace(whole, found=replace(whole.found, nearest=near)), "Nearest training images")
+    made, known = ([picture.png for picture in row.images] for row in gallery.rows)
+    assert made == [png(whole.generated.images[i].numpy()) for i in (1, 2, 0)]
+    assert known == [png(whole.trained[i].numpy()) for i in (4, 7, 9)]
+    assert [picture.caption for picture in gallery.rows[1].images] == ["number 4", "number 7", "number 9"]
 
 
 def test_with_fewer_real_images_the_floor_is_left_out_by_name(real, others):

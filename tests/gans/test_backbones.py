@@ -67,3 +67,13 @@ def test_without_batch_statistics_a_score_is_its_images_own(backbone):
         one, other = torch.rand(2, 5, 1, 16, 16)
         both = discriminator(torch.cat([one, other]))[0]
         torch.testing.assert_close(both, torch.cat([discriminator(one)[0], discriminator(other)[0]]))
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_every_feature_leads_back_to_the_images(backbone):
+    """So that a generator can be trained by each of them."""
+    _, discriminator = made(backbone, "none")
+    images = torch.rand(2, 1, 16, 16, requires_grad=True)
+    for feature in discriminator(images)[1].values():
+        (gradient,) = torch.autograd.grad(feature.square().sum(), images, retain_graph=True)
+        assert gradient.any()

@@ -91,6 +91,16 @@ def test_labels_add_their_inner_product_with_the_features(backbone, norm):
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
+def test_what_is_learned_of_classes_is_held_at_one_where_layers_are(backbone):
+    config = GanConfig(backbone=backbone, width=4, latent=6, conditional=True)
+    discriminator = _backbones.discriminator(config, SPEC, norm="spectral")
+    for _ in range(30):
+        discriminator(torch.rand(2, 1, 16, 16), torch.tensor([0, 1]))
+    norm = torch.linalg.matrix_norm(discriminator.projection.weight.detach(), ord=2)
+    torch.testing.assert_close(norm, torch.tensor(1.0), rtol=0.05, atol=0)
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
 def test_weights_of_one_class_are_its_label(backbone):
     config = GanConfig(backbone=backbone, width=4, latent=6, conditional=True)
     generator = _backbones.generator(config, SPEC, norm="batch").eval()

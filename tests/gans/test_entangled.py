@@ -10,6 +10,7 @@ from torch import nn
 
 from gans import snnl_gan
 from gans._entangled import Remembering, mean_snnl, neighbor_losses, snnl
+from lab.errors import UsageError
 from snnl_core import entanglement, soft_nearest_neighbor_loss
 
 
@@ -54,6 +55,12 @@ def test_sides_that_are_apart_still_draw_each_other():
     assert gradient.isfinite().all() and (gradient.sum(1) > 0).all()
 
 
+def test_where_the_points_lie_changes_nothing():
+    real, fake = torch.randn(2, 20, 5, generator=torch.Generator().manual_seed(0))
+    near, far = neighbor_losses(real, fake, 0.05), neighbor_losses(real + 4096, fake + 4096, 0.05)
+    torch.testing.assert_close(far, near, rtol=1e-3, atol=0)
+
+
 def test_images_that_are_all_alike_are_the_worst():
     draw = torch.Generator().manual_seed(0)
     real, spread = torch.randn(2, 64, 8, generator=draw)
@@ -67,6 +74,12 @@ def test_the_papers_objective_is_minus_the_loss_at_its_best_temperature():
     expected = entanglement(torch.cat([real, fake]).flatten(1), torch.arange(32) // 16).loss
     assert -loss.item() == pytest.approx(expected, rel=1e-3)
     assert -loss.item() <= math.log(2) + 0.05
+
+
+def test_a_temperature_is_refused_where_the_best_one_is_taken():
+    assert snnl_gan.Config.parse(snnl_gan.Config(saturating=True).plain()).saturating
+    with pytest.raises(UsageError, match="temperature: saturating takes the best one of each batch"):
+        snnl_gan.Config.parse({"saturating": True, "temperature": 0.1})
 
 
 def test_a_guide_is_asked_for_its_last_hidden_layer():

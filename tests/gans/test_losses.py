@@ -87,6 +87,15 @@ def test_dcgan_losses():
     assert dcgan.generator_loss(critic, fake, real, config)[0].item() == pytest.approx(math.log1p(math.exp(1)))
 
 
+@pytest.mark.parametrize("gan", [dcgan, lsgan])
+def test_real_and_generated_batches_are_normalised_apart(gan):
+    critic, passed = Linear(1.0), []
+    critic.register_forward_pre_hook(lambda _, inputs: passed.append(inputs[0]))
+    sides = flat(2.0, 3.0), flat(-1.0, 0.0)
+    gan.discriminator_loss(critic, *sides, gan.Config())
+    assert all(one is other for one, other in zip(passed, sides, strict=True))
+
+
 def flat(*values):
     """Images of one pixel."""
     return torch.tensor(values).view(-1, 1, 1, 1)
@@ -121,6 +130,16 @@ def test_ragan_losses_compare_with_the_other_sides_mean():
     assert ragan.generator_loss(critic, fake, real, config)[0].item() == pytest.approx(expected)
 
 
+def test_ragan_takes_each_side_for_itself():
+    """Of sides that are spread otherwise, which the terms tell apart."""
+    critic, config = Linear(1.0), ragan.Config()
+    real, fake = flat(0.0, 4.0), flat(-1.0, 0.0)  # means 2 and -0.5
+    expected = (softplus(-0.5) + softplus(-4.5)) / 2 + (softplus(-3.0) + softplus(-2.0)) / 2
+    assert ragan.discriminator_loss(critic, real, fake, config)[0].item() == pytest.approx(expected)
+    expected = (softplus(3.0) + softplus(2.0)) / 2 + (softplus(0.5) + softplus(4.5)) / 2
+    assert ragan.generator_loss(critic, fake, real, config)[0].item() == pytest.approx(expected)
+
+
 def test_r3gan_losses_compare_pairs_and_hold_the_gradient_at_both():
     config = r3gan.Config(penalty=3)
     real, fake = flat(1.0, 3.0), flat(-1.0, 2.0)
@@ -133,6 +152,14 @@ def test_r3gan_losses_compare_pairs_and_hold_the_gradient_at_both():
     # The gradient of this critic is the point itself.
     _, logs = r3gan.discriminator_loss(Quadratic(), real, fake, config)
     assert (logs["r1"].item(), logs["r2"].item()) == (pytest.approx(5.0), pytest.approx(2.5))
+
+
+def test_the_penalties_of_r3gan_are_of_the_gradients_whole_norm():
+    """The sum over an image's pixels, the mean over images."""
+    images = torch.zeros(3, 1, 4, 4)
+    loss, logs = r3gan.discriminator_loss(Linear(0.5), images, images, r3gan.Config(penalty=0.1))
+    assert logs["r1"].item() == logs["r2"].item() == pytest.approx(16 * 0.25)
+    assert loss.item() == pytest.approx(math.log(2) + 0.05 * 8)
 
 
 def test_the_penalties_of_r3gan_can_be_descended_on():

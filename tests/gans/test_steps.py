@@ -6,11 +6,15 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from torch.nn.modules.batchnorm import _BatchNorm
 
 import imagesets
+from gans import dcgan
 from gans._config import TrainingConfig
 from gans._loop import begin, train_step
+from gans._state import GanState
 from lab.training.draws import batch_indices, random_generator
+from lab.training.frame import make_accelerator
 from snnl_core import SoftNearestNeighborLoss
 
 CELL = SimpleNamespace(
@@ -21,10 +25,10 @@ FIRST, STEPS, SHOWN = 39, 2, 32
 """The step that the loop is at, how many are taken, and images that the discriminator sees in each."""
 
 
-def begun(**settings):
-    """A training without a norm, in which no gradient is rounding, amid its course."""
-    about = {"gan": "r3gan", "settings": {**RECIPE, **settings}, "kimg": 2, "seed": 3, "snapshots": ()}
-    training = begin(TrainingConfig.parse({**about, "precision": "float32", "device": "cpu"}), CELL)
+def begun(gan="r3gan", precision="float32", **settings):
+    """A training amid its course; without a norm, in which no gradient is rounding, unless another GAN is named."""
+    about = {"gan": gan, "settings": {**RECIPE, **settings}, "kimg": 2, "seed": 3, "snapshots": ()}
+    training = begin(TrainingConfig.parse({**about, "precision": precision, "device": "cpu"}), CELL)
     training.state.step = FIRST
     return training
 
@@ -95,6 +99,13 @@ def test_steps_are_those_of_a_plain_loop(settings):
             torch.testing.assert_close(one.detach(), other.detach(), rtol=0, atol=1e-9)
 
 
+def test_an_average_without_a_half_life_is_the_generator():
+    training = begun(ema_kimg=0)
+    train_step(training)
+    pairs = zip(training.state.ema.parameters(), training.state.bare["generator"].parameters(), strict=True)
+    assert all(kept.equal(own) for kept, own in pairs)
+
+
 def test_neither_network_computes_gradients_of_the_other(monkeypatch):
     training, seen = begun(), []
     gan, bare = training.gan, training.state.bare
@@ -113,3 +124,37 @@ def test_neither_network_computes_gradients_of_the_other(monkeypatch):
     train_step(training)
     assert seen == [("discriminator_loss", False, {True})] * 2 + [("generator_loss", True, {False})]
     assert all(parameter.requires_grad for parameter in bare["discriminator"].parameters())
+
+
+PASSES = {
+    "dcgan": "generator half, discriminator half, discriminator half, generator half, discriminator half",
+    "wgan-gp": "generator half, discriminator half, discriminator single, generator half, discriminator half",
+    "r3gan": "generator half, discriminator single, generator half, discriminator half",
+}
+"""Those of a step, in order: one in which a gradient is differentiated is in float32."""
+
+
+@pytest.mark.parametrize("gan", PASSES)
+def test_passes_are_in_the_precision_of_the_training_and_penalties_in_float32(gan):
+    training, seen, kinds = begun(gan, "bf16", critic_steps=1), [], {torch.bfloat16: "half", torch.float32: "single"}
+    bare = training.state.bare
+    for name, layer in (("generator", bare["generator"].to_image), ("discriminator", bare["discriminator"].head)):
+        layer.register_forward_hook(lambda _, __, out, name=name: seen.append(f"{name} {kinds[out.dtype]}"))
+    train_step(training)
+    assert ", ".join(seen) == PASSES[gan]
+    assert {weight.dtype for network in bare.values() for weight in network.parameters()} == {torch.float32}
+
+
+def test_a_row_is_the_mean_of_a_loss_over_its_steps():
+    training = begun()
+    training.history = {("loss", ""): torch.tensor([9.0, 1, 2, 6])}
+    (row,) = training.rows(1, 4)
+    assert (row["metric"], row["value"], row["n"], row["step"], row["kimg"]) == ("loss", 3, 3, 4, 4 * SHOWN / 1000)
+
+
+def test_statistics_of_all_processes_are_in_every_network_and_the_average():
+    about = {"gan": "dcgan", "settings": RECIPE, "kimg": 1, "sync_batchnorm": True}
+    state = GanState(dcgan, TrainingConfig.parse(about), make_accelerator("cpu"))
+    for network in state.networks().values():
+        norms = {type(module) for module in network.modules() if isinstance(module, _BatchNorm)}
+        assert norms == {torch.nn.SyncBatchNorm}

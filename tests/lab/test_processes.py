@@ -56,3 +56,12 @@ def test_all_draw_the_same_and_take_their_part(be):
         part = processes.uniform(4, torch.device("cpu"))
         assert part.equal(whole[4 * rank : 4 * rank + 4])
         assert torch.rand(1).equal(after), "the generators stay together"
+
+
+def test_a_draw_is_the_same_for_every_device():
+    """A GPU's own generator draws other numbers from the same seed."""
+    torch.manual_seed(0)
+    _, after = torch.rand(8), torch.rand(1)
+    torch.manual_seed(0)
+    assert processes.uniform(8, torch.device("meta")).device.type == "meta"
+    assert torch.rand(1).equal(after), "it came from the processor's"

@@ -52,6 +52,18 @@ def test_another_arithmetic_is_not_gone_on_from(tmp_path):
     assert resume.find_start(longer, {}, 10, ["kimg"], Arithmetic("cpu", "bf16")).source.key == shorter.key
 
 
+def test_a_checkpoint_from_beyond_the_end_is_not_gone_on_from(tmp_path):
+    """Though all that is to be kept up to the end is there."""
+    longer, shorter = (
+        CellFolder.create(made("train", f"{kimg}", {"kimg": kimg}), tmp_path, {"data": "", "download": False})
+        for kimg in (2, 1)
+    )
+    how = Arithmetic("cpu", "bf16")
+    checkpoint.save(longer.path / "checkpoints", 7, longer.key, how, FILES)
+    assert resume.find_start(shorter, {}, 6, ["kimg"], how) is None
+    assert resume.find_start(shorter, {}, 7, ["kimg"], how).checkpoint.step == 7
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -4,6 +4,7 @@ import json
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from lab import machine
 from lab.cells.folder import CellFolder
 from lab.errors import DivergedError
 from lab.training import frame
-from lab.training.bf16 import InFloat32
+from lab.training.precision import InFloat32
 from lab.training.checkpoint import Arithmetic
 from lab.training.frame import make_accelerator
 from lab.training.state import TrainingState
@@ -171,6 +172,59 @@ def test_a_checkpoint_is_saved_when_it_is_due_and_at_the_end(cell, counting):
         work = cell(f"{minutes}", minutes=minutes)
         frame.train(counting(), work)
         assert sorted(path.name for path in work.path.glob("checkpoints/*")) == saved
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Each step of a training takes a second."""
+
+    def follow(training):
+        monkeypatch.setattr(frame, "time", SimpleNamespace(monotonic=lambda: float(training.step)))
+
+    return follow
+
+
+def test_the_next_checkpoint_is_due_so_long_after_the_last(cell, counting, clock, monkeypatch):
+    training, saved = counting(), []
+    clock(training)
+    monkeypatch.setattr(frame.checkpoint, "save", lambda folder, step, *rest: saved.append(step))
+    frame.train(training, cell(minutes=3 / 60))
+    assert saved == [3, 6, 9, 10]
+
+
+def test_it_tells_how_many_images_it_sees_in_a_second(cell, counting, clock):
+    training, work = counting(), cell(minutes=9)
+    clock(training)
+    frame.train(training, work)
+    said = [json.loads(line) for line in (work.path / "events.jsonl").read_text().splitlines()]
+    assert [event["images_per_second"] for event in said] == [4] * 10
+    assert said[-1]["text"] == "10.0 of 10 steps, 4 images/s"
+
+
+def test_tf32_is_for_trainings_that_ask_for_it_and_nothing_is_looked_at_in_it():
+    def allowed():
+        return {torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32}
+
+    try:
+        for precision in ("tf32", "float32", "tf32", "bf16"):
+            make_accelerator("cpu", precision)
+            assert allowed() == {precision == "tf32"}
+        frame.allow_tf32(True)
+        assert frame.evaluation_device(SimpleNamespace(environment={"device": "cpu"})) == "cpu"
+        assert allowed() == {False}
+    finally:
+        frame.allow_tf32(False)
+
+
+def test_buffers_are_never_written_between_two_passes():
+    """On a GPU an error, where a network with BatchNorm passes twice before its gradients are computed."""
+    assert make_accelerator("cpu").ddp_handler.broadcast_buffers is False
+
+
+def test_convolutions_of_a_training_give_the_same_bits_twice_on_a_gpu_too(monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", False)
+    make_accelerator("cpu")
+    assert torch.backends.cudnn.deterministic and not torch.backends.cudnn.benchmark
 
 
 @pytest.mark.parametrize("windows", [1, 100])

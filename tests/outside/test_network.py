@@ -114,3 +114,11 @@ def test_a_network_in_memory_is_the_engine_on_its_layers_and_stays_as_it_was():
     (row,) = measure_layers(module, x, labels, layers=["3"], **settings)
     (other,) = layers.measure({"3": module[3](hidden).detach()}, labels, **settings)
     assert (row.n_valid, row.loss) == (20, pytest.approx(other.loss, rel=1e-4)) and row.stderr > 0
+
+
+def test_networks_are_measured_in_float32_on_a_gpu_too(monkeypatch, tmp_path):
+    """Whose convolutions torch would round to TF32, unasked."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    with pytest.raises(UsageError, match="resnet81"):
+        measure(tmp_path, model="torchvision:resnet81")
+    assert not torch.backends.cudnn.allow_tf32 and not torch.backends.cuda.matmul.allow_tf32

@@ -105,6 +105,13 @@ def test_the_losses_are_those_of_the_processor(form, precision):
 
 
 @pytest.mark.cuda
+@pytest.mark.parametrize("form", FORMS)
+def test_steps_give_the_same_bits_twice(form):
+    one, other = losses(form, "cuda"), losses(form, "cuda")
+    assert all(torch.equal(values.nan_to_num(), other[key].nan_to_num()) for key, values in one.items())
+
+
+@pytest.mark.cuda
 @pytest.mark.parametrize("form", ["dcgan", "learned"])
 def test_a_checkpoint_goes_on_there(tmp_path, monkeypatch, form):
     """With the very numbers that it was saved with, and to the end."""

@@ -7,9 +7,8 @@ import torch
 from torch.nn import functional as F
 
 from lab import machine
-from lab.training import bf16
-from lab.training.bf16 import InFloat32
 from lab.training.checkpoint import Arithmetic
+from lab.training.precision import InFloat32, bf16_products
 
 PRODUCTS = {
     "convolution": (partial(F.conv2d, stride=2, padding=1), (4, 6, 9, 9), (8, 6, 4, 4), (8,)),
@@ -89,4 +88,4 @@ def test_products_of_other_numbers_keep_every_bit(name, dtype):
 )
 def test_it_is_for_processors_that_do_not_compute_in_bf16(monkeypatch, flags, arithmetic, summed):
     monkeypatch.setattr(machine, "processor", lambda: ("a processor", frozenset(flags)))
-    assert isinstance(bf16.products(Arithmetic(*arithmetic)), InFloat32) == summed
+    assert isinstance(bf16_products(Arithmetic(*arithmetic)), InFloat32) == summed

@@ -1,4 +1,4 @@
-"""Products of bf16 numbers on processors that do not compute in bf16."""
+"""How precise products are: float32 ones on GPUs, and those of bf16 numbers on processors that do not compute in bf16."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -20,6 +20,14 @@ PRODUCTS = {
 """What convolutions, linear layers and products of matrices, and their derivatives, come down to below autograd."""
 
 
+def allow_tf32(allowed: bool) -> None:
+    """Whether GPUs may round float32 products to TF32; it holds for all that this process does after it.
+
+    Unasked, torch rounds those of convolutions.
+    """
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allowed
+
+
 class InFloat32(TorchDispatchMode):
     """Where a block runs, products of bf16 tensors are summed in float32 and rounded to bf16, once.
 
@@ -36,10 +44,10 @@ class InFloat32(TorchDispatchMode):
         return tree_map_only(Tensor, Tensor.bfloat16, product)
 
 
-def products(arithmetic: Arithmetic) -> AbstractContextManager[object]:
+def bf16_products(arithmetic: Arithmetic) -> AbstractContextManager[object]:
     """Where the steps of a training run, forward and backward.
 
-    Without bf16 of its own a processor has torch's plain loops, which take a hundred times as long as float32.
+    Without bf16 of its own a processor has torch's plain loops, which take ten to a hundred times as long as float32.
     """
     lacking = arithmetic.device == "cpu" and machine.resolve_precision("auto", "cpu") != "bf16"
     return InFloat32() if lacking and arithmetic.precision == "bf16" else nullcontext()
