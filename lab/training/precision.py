@@ -1,4 +1,4 @@
-"""How precise products are: float32 ones on GPUs, and those of bf16 numbers on processors that do not compute in bf16."""
+"""How precise products are: those of float32 numbers on GPUs, of bf16 ones on processors that do not compute in it."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext

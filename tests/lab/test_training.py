@@ -15,9 +15,9 @@ from lab import machine
 from lab.cells.folder import CellFolder
 from lab.errors import DivergedError
 from lab.training import frame
-from lab.training.precision import InFloat32
 from lab.training.checkpoint import Arithmetic
 from lab.training.frame import make_accelerator
+from lab.training.precision import InFloat32
 from lab.training.state import TrainingState
 
 
