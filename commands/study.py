@@ -23,9 +23,8 @@ from studies._config import ImageStudy, TrainingStudy
 
 Local = dict[str, Any]
 SLOW = (
-    "This processor does not compute in bf16, in which the published cells were trained: a training in it takes over "
-    "ten times as long here, which a first guess does not know. The published cells need no run (--published); "
-    "--precision float32 trains faster here, cells under names of their own."
+    "This processor does not compute in bf16, in which the published cells were trained: it sums in float32 and rounds, "
+    "which takes longer than a first guess knows. The published cells need no run (--published)."
 )
 
 
