@@ -1,4 +1,4 @@
-"""How precise products are: those of float32 numbers on GPUs, of bf16 ones on processors that do not compute in it."""
+"""How products are computed: on GPUs, and those of bf16 numbers on processors that do not compute in it."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -20,12 +20,13 @@ PRODUCTS = {
 """What convolutions, linear layers and products of matrices, and their derivatives, come down to below autograd."""
 
 
-def allow_tf32(allowed: bool) -> None:
-    """Whether GPUs may round float32 products to TF32; it holds for all that this process does after it.
+def set_gpu_arithmetic(*, tf32: bool = False) -> None:
+    """How GPUs compute all that this process does after it: float32 products in TF32 or not, and the same bits twice.
 
-    Unasked, torch rounds those of convolutions.
+    Unasked, torch rounds products of convolutions to TF32, and cuDNN sums their gradients in another order each time.
     """
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allowed
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
+    torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
 
 
 class InFloat32(TorchDispatchMode):

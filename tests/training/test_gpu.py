@@ -94,7 +94,7 @@ def test_the_losses_are_those_of_the_processor(form, precision):
     try:
         found = losses(form, "cuda", precision)
     finally:
-        frame.allow_tf32(False)
+        frame.set_gpu_arithmetic()
     assert found.keys() == expected.keys()
     for key, values in found.items():
         if key[0] in ("no_repeat", "vanished_gradient"):
