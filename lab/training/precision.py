@@ -17,7 +17,10 @@ PRODUCTS = {
     operator.default
     for operator in (aten.convolution, aten.convolution_backward, aten.mm, aten.addmm, aten.bmm, aten.baddbmm)
 }
-"""What convolutions, linear layers and products of matrices, and their derivatives, come down to below autograd."""
+"""What convolutions, linear layers and products of matrices, and their derivatives, come down to below autograd.
+
+Attention is left to torch, whose loops for it take up to three times as long as in float32.
+"""
 
 
 def set_gpu_arithmetic(*, tf32: bool = False) -> None:
@@ -32,8 +35,9 @@ def set_gpu_arithmetic(*, tf32: bool = False) -> None:
 class InFloat32(TorchDispatchMode):
     """Where a block runs, products of bf16 tensors are summed in float32 and rounded to bf16, once.
 
-    So does a processor that computes in bf16, with its sums in another order. Everything else stays as it is, but
-    torch.compile has no effect in the block.
+    So does a processor that computes in bf16, with its sums in another order. Everything else stays as it is, also what
+    is written over a tensor (`out=`) or runs in inference mode, where no layer comes down to `PRODUCTS`; torch.compile
+    has no effect in the block.
     """
 
     def __torch_dispatch__(
