@@ -54,5 +54,5 @@ def bf16_products(arithmetic: Arithmetic) -> AbstractContextManager[object]:
 
     Without bf16 of its own a processor has torch's plain loops, which take ten to a hundred times as long as float32.
     """
-    lacking = arithmetic.device == "cpu" and machine.resolve_precision("auto", "cpu") != "bf16"
-    return InFloat32() if lacking and arithmetic.precision == "bf16" else nullcontext()
+    asked = arithmetic.device == "cpu" and arithmetic.precision == "bf16"
+    return InFloat32() if asked and not machine.computes_in_bf16("cpu") else nullcontext()
