@@ -75,5 +75,4 @@ def about_the_machine(device="cpu"):
     """Its GPU, or its threads, and whether it computes in bf16, as people read it."""
     if device == "cuda":
         return torch.cuda.get_device_name()
-    bf16 = machine.resolve_precision("auto", "cpu") == "bf16"
-    return f"{torch.get_num_threads()} threads, bf16 in hardware: {bf16}"
+    return f"{torch.get_num_threads()} threads, bf16 in hardware: {machine.computes_in_bf16('cpu')}"

@@ -17,7 +17,7 @@ from lab.errors import WorkbenchError
 from lab.machine import check_device, resolve_device
 from lab.training.draws import carve
 from lab.training.frame import evaluation_device
-from lab.training.precision import allow_tf32
+from lab.training.precision import set_gpu_arithmetic
 from lab.training.snapshots import snapshots
 from outside import own
 from outside.layered import Layered, Normalize, extractor, prepare, usual
@@ -103,7 +103,7 @@ def trained_elsewhere(
     """
     device = resolve_device("auto")
     check_device(device)
-    allow_tf32(False)
+    set_gpu_arithmetic()
     network = own.build(model, weights, 0).to(device)
     say(own.describe(model, weights, 0))
     spec = imagesets.spec(imageset, data)

@@ -23,8 +23,8 @@ from studies._config import ImageStudy, TrainingStudy
 
 Local = dict[str, Any]
 SLOW = (
-    "This processor does not compute in bf16, in which the published cells were trained: it sums in float32 and rounds, "
-    "which takes longer than a first guess knows. The published cells need no run (--published)."
+    "This processor does not compute in bf16, in which the published cells were trained: it sums in float32 and "
+    "rounds, which takes longer than a first guess knows. The published cells need no run (--published)."
 )
 
 
@@ -87,7 +87,7 @@ def _is_slow(plan: Plan) -> bool:
     config = plan.config
     if not plan.to_do or not isinstance(config, TrainingStudy) or config.precision != "bf16":
         return False
-    return machine.resolve_device(config.device) == "cpu" and machine.resolve_precision("auto", "cpu") != "bf16"
+    return machine.resolve_device(config.device) == "cpu" and not machine.computes_in_bf16("cpu")
 
 
 def _outlook(plan: Plan, place: Place) -> str:

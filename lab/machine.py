@@ -141,9 +141,13 @@ def check_device(device: str) -> None:
         raise WorkbenchError("This torch sees no CUDA GPU; use --device cpu, or install a build of torch with CUDA.")
 
 
+def computes_in_bf16(device: str) -> bool:
+    """Whether a resolved device has arithmetic for bf16."""
+    return any(cap >= 8 for _, cap in gpus()) if device == "cuda" else bool(BF16_FLAGS & processor()[1])
+
+
 def resolve_precision(precision: str, device: str) -> str:
     """`auto` becomes `bf16` where the device computes in it, else `float32`. `device` is a resolved one."""
     if precision != "auto":
         return precision
-    fast = any(cap >= 8 for _, cap in gpus()) if device == "cuda" else bool(BF16_FLAGS & processor()[1])
-    return "bf16" if fast else "float32"
+    return "bf16" if computes_in_bf16(device) else "float32"

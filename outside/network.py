@@ -17,7 +17,7 @@ from lab.pace import paced
 from lab.processes import part, rank, world_size
 from lab.training.draws import subset
 from lab.training.modes import evaluating
-from lab.training.precision import allow_tf32
+from lab.training.precision import set_gpu_arithmetic
 from metrics.layers import LayerEntanglement, measure
 from outside import own
 from outside.files import LABELS, write_tensors
@@ -101,7 +101,7 @@ def measure_network(
     """
     place = resolve_device(device)
     check_device(place)
-    allow_tf32(False)
+    set_gpu_arithmetic()
     network = (network or own.build(model, weights, seed)).to(place)
     images = imagesets.load(imageset, split, root=data, download=download)
     if images.labels is None:

@@ -234,7 +234,8 @@ def inverse(temperature: float | Tensor, points: Tensor) -> Tensor:
     """beta = 1 / T as a scalar of the points' dtype.
 
     Raises:
-        ValueError: T is no number in (0, inf], or its inverse cannot be represented.
+        TypeError: T is no number.
+        ValueError: T is not one number in (0, inf], or its inverse cannot be represented.
     """
     if not isinstance(temperature, Tensor):
         _check_temperature(temperature, points.dtype)

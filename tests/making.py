@@ -1,5 +1,8 @@
 """Cells of made-up tasks, for tests of what does not care what a cell does."""
 
+from pathlib import Path
+from types import SimpleNamespace
+
 from pydantic import ConfigDict
 
 from lab.cells.cell import Cell
@@ -7,6 +10,10 @@ from lab.cells.work import work
 from lab.config import Config
 
 LOCAL = {"data": "/somewhere", "download": True}
+NOWHERE = SimpleNamespace(
+    data={"root": Path(), "download": False}, record={"local": {}}, path=Path("nowhere"), note=lambda **facts: None
+)
+"""A cell without a folder, for a training whose steps a test takes itself."""
 
 
 class Free(Config):
@@ -30,8 +37,6 @@ def fake(task, number=0, needs=(), **more):
 
 def do(folder, monkeypatch, function):
     """Do a cell by a function in place of its task."""
-    from types import SimpleNamespace
-
     from lab import registry
 
     monkeypatch.setattr(registry, "load", lambda kind, name: SimpleNamespace(run=function))

@@ -27,7 +27,7 @@ from lab.processes import forget_launchers, rank, world_size
 from lab.training import checkpoint
 from lab.training.checkpoint import Arithmetic, Checkpoint
 from lab.training.compute import Compute
-from lab.training.precision import allow_tf32, bf16_products
+from lab.training.precision import bf16_products, set_gpu_arithmetic
 from lab.training.resume import KEPT, agreed_start, take_over
 from lab.training.state import TrainingState
 from lab.training.tensors import packed, unpacked
@@ -278,11 +278,9 @@ def make_accelerator(device: str, precision: str = "float32", **trackers: Any) -
 
     Buffers stay each process's own: broadcasting them would write to BatchNorm's statistics between two forward passes
     that share one backward pass. A sum of three or more gradients depends on where they stand in what is sent, and
-    after its first step a process would place them anew, unless it is to look for parameters that are not used. On GPUs
-    cuDNN may sum the gradients of convolutions in another order each time, unless it is told not to.
+    after its first step a process would place them anew, unless it is to look for parameters that are not used.
     """
-    allow_tf32(precision == "tf32")
-    torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
+    set_gpu_arithmetic(tf32=precision == "tf32")
     # torch warns of it since 2.14 in every process; the way that it names instead is in no version before.
     warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
     averaging = DistributedDataParallelKwargs(
@@ -293,5 +291,5 @@ def make_accelerator(device: str, precision: str = "float32", **trackers: Any) -
 
 def evaluation_device(training: CellFolder) -> str:
     """Where a trained network is looked at, in float32: where it was trained, or the CPU if that is not here."""
-    allow_tf32(False)
+    set_gpu_arithmetic()
     return "cuda" if training.environment.get("device") == "cuda" and torch.cuda.is_available() else "cpu"

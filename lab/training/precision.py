@@ -1,4 +1,4 @@
-"""How precise products are: those of float32 numbers on GPUs, of bf16 ones on processors that do not compute in it."""
+"""How products are computed: on GPUs, and those of bf16 numbers on processors that do not compute in it."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -17,22 +17,27 @@ PRODUCTS = {
     operator.default
     for operator in (aten.convolution, aten.convolution_backward, aten.mm, aten.addmm, aten.bmm, aten.baddbmm)
 }
-"""What convolutions, linear layers and products of matrices, and their derivatives, come down to below autograd."""
+"""What convolutions, linear layers and products of matrices, and their derivatives, come down to below autograd.
+
+Attention is left to torch, whose loops for it take up to three times as long as in float32.
+"""
 
 
-def allow_tf32(allowed: bool) -> None:
-    """Whether GPUs may round float32 products to TF32; it holds for all that this process does after it.
+def set_gpu_arithmetic(*, tf32: bool = False) -> None:
+    """How GPUs compute all that this process does after it: float32 products in TF32 or not, and the same bits twice.
 
-    Unasked, torch rounds those of convolutions.
+    Unasked, torch rounds products of convolutions to TF32, and cuDNN sums their gradients in another order each time.
     """
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allowed
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
+    torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
 
 
 class InFloat32(TorchDispatchMode):
     """Where a block runs, products of bf16 tensors are summed in float32 and rounded to bf16, once.
 
-    So does a processor that computes in bf16, with its sums in another order. Everything else stays as it is, but
-    torch.compile has no effect in the block.
+    So does a processor that computes in bf16, with its sums in another order. Everything else stays as it is, also what
+    is written over a tensor (`out=`) or runs in inference mode, where no layer comes down to `PRODUCTS`; torch.compile
+    has no effect in the block.
     """
 
     def __torch_dispatch__(
@@ -49,5 +54,5 @@ def bf16_products(arithmetic: Arithmetic) -> AbstractContextManager[object]:
 
     Without bf16 of its own a processor has torch's plain loops, which take ten to a hundred times as long as float32.
     """
-    lacking = arithmetic.device == "cpu" and machine.resolve_precision("auto", "cpu") != "bf16"
-    return InFloat32() if lacking and arithmetic.precision == "bf16" else nullcontext()
+    asked = arithmetic.device == "cpu" and arithmetic.precision == "bf16"
+    return InFloat32() if asked and not machine.computes_in_bf16("cpu") else nullcontext()

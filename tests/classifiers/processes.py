@@ -4,7 +4,6 @@ import os
 import sys
 from contextlib import nullcontext, suppress
 from pathlib import Path
-from types import SimpleNamespace
 from unittest import mock
 
 import torch
@@ -20,11 +19,9 @@ from tasks import train_classifier
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from chunked import ChunkedBatchNorm
+from making import NOWHERE
 
 STEPS, STOP = 3, 5
-CELL = SimpleNamespace(
-    data={"root": Path(), "download": False}, record={"local": {}}, path=Path("nowhere"), note=lambda **facts: None
-)
 LAYERS = {
     "cnn": ["conv1", "fc2"],
     "mlp": ["fc1", "fc2", "fc3"],
@@ -53,7 +50,7 @@ def trained(case: str, wrong: str = "") -> dict:
     settings = {"optimizer": "sgd", "batch": 32, **values["settings"]}
     about = {"classifier": name, "epochs": 1, "validation": 0.1005, "snnl_layers": LAYERS[name]}
     config = TrainingConfig.parse({**about, "precision": "float32", "device": "cpu", **values, "settings": settings})
-    training = begin(config, CELL)
+    training = begin(config, NOWHERE)
     for module in training.state.bare.modules():
         if world_size() == 1 and isinstance(module, nn.BatchNorm2d):
             module.__class__ = ChunkedBatchNorm

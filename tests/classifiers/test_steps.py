@@ -1,11 +1,11 @@
 """Parts of the supervised loop by themselves: what a row says of several steps, and what a step draws."""
 
 import math
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
+from making import NOWHERE
 from torch.nn.modules.batchnorm import _BatchNorm
 
 import classifiers._loop as loop
@@ -38,15 +38,10 @@ def test_each_process_draws_its_own_dropout(monkeypatch):
     assert seeds[0] == seeds[2] != seeds[1]
 
 
-CELL = SimpleNamespace(
-    data={"root": Path(), "download": False}, record={"local": {}}, path=Path("nowhere"), note=lambda **facts: None
-)
-
-
 def begun(name, **values):
     """A training of a small network on digits."""
     fixed = {"classifier": name, "precision": "float32", "device": "cpu"}
-    return loop.begin(TrainingConfig.parse({**fixed, **values}), CELL)
+    return loop.begin(TrainingConfig.parse({**fixed, **values}), NOWHERE)
 
 
 def test_training_and_validation_are_in_the_precision_of_the_training():

@@ -3,7 +3,6 @@
 import sys
 from contextlib import nullcontext
 from pathlib import Path
-from types import SimpleNamespace
 from unittest import mock
 
 import torch
@@ -19,11 +18,9 @@ from lab.processes import rank, share, world_size
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from chunked import ChunkedBatchNorm
+from making import NOWHERE
 
 BATCH, STEPS = 16, 3
-CELL = SimpleNamespace(
-    data={"root": Path(), "download": False}, record={"local": {}}, path=Path("nowhere"), note=lambda **facts: None
-)
 SETTINGS = {"width": 4, "latent": 8, "batch": BATCH, "critic_steps": 2}
 
 
@@ -141,7 +138,7 @@ def trained(gan: str, *, norm: bool, chunked: bool, wrong: str = "", **settings:
     config = TrainingConfig.parse({**about, "precision": "float32", "device": "cpu"})
     own = ChunkedBatchNorm if chunked else nn.BatchNorm2d
     with mock.patch.object(nn, "BatchNorm2d", own if norm else NoNorm):
-        training = begin(config, CELL)
+        training = begin(config, NOWHERE)
     if wrong:
         WRONG[wrong](training)
     for _ in range(STEPS):

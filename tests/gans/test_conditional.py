@@ -3,10 +3,10 @@
 import hashlib
 from itertools import product
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
+from making import NOWHERE
 
 from gans import _backbones
 from gans._backbones import BACKBONES
@@ -110,15 +110,10 @@ def test_weights_of_one_class_are_its_label(backbone):
     assert not torch.equal(generator(noise, 2 - labels), images)
 
 
-CELL = SimpleNamespace(
-    data={"root": Path(), "download": False}, record={"local": {}}, path=Path("nowhere"), note=lambda **facts: None
-)
-
-
 def begun(gan="sngan", **settings):
     config = {"gan": gan, "settings": {"width": 4, "latent": 8, "batch": 32, "conditional": True, **settings}}
     fixed = {"kimg": 1, "snapshots": (), "precision": "float32", "device": "cpu"}
-    return begin(TrainingConfig.parse({**config, **fixed}), CELL)
+    return begin(TrainingConfig.parse({**config, **fixed}), NOWHERE)
 
 
 @pytest.mark.parametrize("gan", ["sngan", "lsgan"])

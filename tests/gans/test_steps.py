@@ -2,10 +2,10 @@
 
 import copy
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
+from making import NOWHERE
 from torch.nn.modules.batchnorm import _BatchNorm
 
 import imagesets
@@ -17,9 +17,6 @@ from lab.training.draws import batch_indices, random_generator
 from lab.training.frame import make_accelerator
 from snnl_core import SoftNearestNeighborLoss
 
-CELL = SimpleNamespace(
-    data={"root": Path(), "download": False}, record={"local": {}}, path=Path("nowhere"), note=lambda **facts: None
-)
 RECIPE = {"width": 2, "latent": 4, "batch": 16, "critic_steps": 2, "beta1": 0.3, "beta2": 0.8, "learning_rate": 0.01}
 FIRST, STEPS, SHOWN = 39, 2, 32
 """The step that the loop is at, how many are taken, and images that the discriminator sees in each."""
@@ -28,7 +25,7 @@ FIRST, STEPS, SHOWN = 39, 2, 32
 def begun(gan="r3gan", precision="float32", **settings):
     """A training amid its course; without a norm, in which no gradient is rounding, unless another GAN is named."""
     about = {"gan": gan, "settings": {**RECIPE, **settings}, "kimg": 2, "seed": 3, "snapshots": ()}
-    training = begin(TrainingConfig.parse({**about, "precision": precision, "device": "cpu"}), CELL)
+    training = begin(TrainingConfig.parse({**about, "precision": precision, "device": "cpu"}), NOWHERE)
     training.state.step = FIRST
     return training
 

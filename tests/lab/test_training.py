@@ -209,11 +209,11 @@ def test_tf32_is_for_trainings_that_ask_for_it_and_nothing_is_looked_at_in_it():
         for precision in ("tf32", "float32", "tf32", "bf16"):
             make_accelerator("cpu", precision)
             assert allowed() == {precision == "tf32"}
-        frame.allow_tf32(True)
+        frame.set_gpu_arithmetic(tf32=True)
         assert frame.evaluation_device(SimpleNamespace(environment={"device": "cpu"})) == "cpu"
         assert allowed() == {False}
     finally:
-        frame.allow_tf32(False)
+        frame.set_gpu_arithmetic()
 
 
 def test_buffers_are_never_written_between_two_passes():
@@ -221,9 +221,13 @@ def test_buffers_are_never_written_between_two_passes():
     assert make_accelerator("cpu").ddp_handler.broadcast_buffers is False
 
 
-def test_convolutions_of_a_training_give_the_same_bits_twice_on_a_gpu_too(monkeypatch):
+@pytest.mark.parametrize(
+    "work", [lambda: make_accelerator("cpu"), lambda: frame.evaluation_device(SimpleNamespace(environment={}))]
+)
+def test_convolutions_give_the_same_bits_twice_on_a_gpu_too(monkeypatch, work):
+    """Those of an attack on a trained network, as well, whose gradients are of them."""
     monkeypatch.setattr(torch.backends.cudnn, "deterministic", False)
-    make_accelerator("cpu")
+    work()
     assert torch.backends.cudnn.deterministic and not torch.backends.cudnn.benchmark
 
 

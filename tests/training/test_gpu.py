@@ -5,11 +5,9 @@ otherwise, in every layer, forwards and backwards. That is less than rounding ea
 so its losses may be off by what such weights, in several draws, change them by, or a few times that: draws differ.
 """
 
-from pathlib import Path
-from types import SimpleNamespace
-
 import pytest
 import torch
+from making import NOWHERE
 from pretended import GPU, pretended_gpu
 from torch.utils._pytree import tree_leaves
 
@@ -22,9 +20,6 @@ from lab.training import checkpoint, frame
 from snnl_core import products
 from tasks import train_classifier, train_gan
 
-CELL = SimpleNamespace(
-    data={"root": Path(), "download": False}, record={"local": {}}, path=Path("nowhere"), note=lambda **facts: None
-)
 STEPS, DRAWS, TIMES = 3, 3, 4
 ROUNDED = {"float32": 2.0**-20, "tf32": 2.0**-7, "bf16": 2.0**-5}
 """Four digits fewer than the arithmetic of the passes has."""
@@ -48,7 +43,7 @@ def losses(form, device="cpu", precision="float32", disturbed=0.0, draw=0):
     """What the first steps of a training leave, by name: float64 (steps,)."""
     loop = FORMS[form][0]
     with products.restored():
-        training = loop.begin(config(form, device, precision), CELL)
+        training = loop.begin(config(form, device, precision), NOWHERE)
         generator = torch.Generator().manual_seed(draw)
         for network in training.state.networks().values():
             for parameter in network.parameters():
@@ -94,7 +89,7 @@ def test_the_losses_are_those_of_the_processor(form, precision):
     try:
         found = losses(form, "cuda", precision)
     finally:
-        frame.allow_tf32(False)
+        frame.set_gpu_arithmetic()
     assert found.keys() == expected.keys()
     for key, values in found.items():
         if key[0] in ("no_repeat", "vanished_gradient"):
