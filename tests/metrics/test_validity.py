@@ -21,7 +21,7 @@ def test_by_hand():
 
 
 def test_the_rows():
-    rows = measure(torch.linspace(0.001, 1, 1000, dtype=torch.float64), n_calibration=999)
+    rows = measure(torch.arange(1, 1001, dtype=torch.float64) / 1000, n_calibration=999)
     assert [row["level"] for row in rows] == list(LEVELS) == [0.01, 0.05, 0.1, 0.2, 0.5]
     assert [row["value"] for row in rows] == pytest.approx(LEVELS)
     assert all(row["metric"] == "p_at_most" and row["n"] == 1000 for row in rows)
