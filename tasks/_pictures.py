@@ -24,6 +24,8 @@ MAPPED = 50
 """Images of each set in the map of a layer before the last at most; in that of the last there are twice as many."""
 DRAWN = ("neighbor-distance", "credibility", "softmax")
 """The scores whose ROC curves are drawn."""
+LEVELS = tuple(k / 100 for k in range(101))
+"""Where the distribution of p-values is drawn, made by division as they are: a ramp of torch's differs in last bits."""
 SHOWN, NEIGHBORS = 3, 4
 """Exemplars of a kind, and their nearest neighbours in each layer."""
 
@@ -67,9 +69,10 @@ def keep_curves(
         for score in DRAWN if name else ():
             curve = roc_curve(scores[""][score, ""], scores[name][score, ""])
             kept[f"roc/{score}/{name}"] = _thinned(torch.stack([curve.fpr, curve.tpr], 1))
-    levels = torch.linspace(0, 1, 101, dtype=torch.float64, device="cpu")
     own = found.p_values.gather(1, labels[:, None])[:, 0]
-    kept["p_values"] = torch.stack([levels, empirical_distribution(own, levels.tolist())], 1)
+    kept["p_values"] = torch.stack(
+        [torch.tensor(LEVELS, dtype=torch.float64, device="cpu"), empirical_distribution(own, LEVELS)], 1
+    )
     write_arrays(folder / CURVES, {name: values.numpy().astype("float32") for name, values in kept.items()})
 
 

@@ -22,7 +22,7 @@ from metrics.selection import aurc
 from metrics.temperature_scaling import temperature_of
 from snnl_core import DeepKNN
 from tasks import _neighbors, measure_credibility, train_classifier
-from tasks._pictures import keep_exemplars
+from tasks._pictures import LEVELS, keep_exemplars
 
 LOCAL = {"data": "nowhere", "download": False}
 SMALL = {"classifier": "mlp", "settings": {"width": 16, "depth": 2}, "seed": 3, "epochs": 2, "validation": 0.2}
@@ -165,6 +165,17 @@ def test_p_values_of_true_labels_are_held_against_the_levels(finished, observed)
         mean = pick(table, kind="resampled", space=formula, side="share").set_index("group")["value"]
         assert all(mean[f"{level:g}"] <= level + above + 0.01 for level in (0.05, 0.1, 0.2, 0.5))
         assert formula == "valid" or all(mean[f"{level:g}"] >= level - 0.03 for level in (0.05, 0.1, 0.2, 0.5))
+
+
+def test_p_values_at_a_drawn_level_are_at_most_it(finished, observed):
+    _, measuring = finished
+    observer, images, labels, _ = observed
+    own = observer.see(images).found.p_values[torch.arange(120), labels]
+    with np.load(measuring.path / "curves.npz") as kept:
+        levels, shares = kept["p_values"].T
+    assert shares.tolist() == [np.float32((own <= k / 100).double().mean()) for k in range(101)]
+    assert levels.tolist() == [np.float32(k / 100) for k in range(101)]
+    assert all(rows / 100 <= LEVELS[rows] for rows in range(101))
 
 
 def test_measuring_twice_gives_the_same_rows_and_files(finished, monkeypatch):
