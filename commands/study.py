@@ -85,9 +85,9 @@ def _plan(name: str, runs: Path, published: bool, preset: str, file: Path | None
 def _is_slow(plan: Plan) -> bool:
     """Whether cells are to do in an arithmetic that this processor has not."""
     config = plan.config
-    if not plan.to_do or not isinstance(config, TrainingStudy) or config.precision != "bf16":
+    if not plan.to_do or not isinstance(config, TrainingStudy):
         return False
-    return machine.resolve_device(config.device) == "cpu" and not machine.computes_in_bf16("cpu")
+    return machine.imitates_bf16(config.precision, machine.resolve_device(config.device))
 
 
 def _outlook(plan: Plan, place: Place) -> str:

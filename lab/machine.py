@@ -146,6 +146,11 @@ def computes_in_bf16(device: str) -> bool:
     return any(cap >= 8 for _, cap in gpus()) if device == "cuda" else bool(BF16_FLAGS & processor()[1])
 
 
+def imitates_bf16(precision: str, device: str) -> bool:
+    """Whether bf16 is asked for on a processor that does not compute in it; `device` is a resolved one."""
+    return precision == "bf16" and device == "cpu" and not computes_in_bf16(device)
+
+
 def resolve_precision(precision: str, device: str) -> str:
     """`auto` becomes `bf16` where the device computes in it, else `float32`. `device` is a resolved one."""
     if precision != "auto":

@@ -54,5 +54,4 @@ def bf16_products(arithmetic: Arithmetic) -> AbstractContextManager[object]:
 
     Without bf16 of its own a processor has torch's plain loops, which take ten to a hundred times as long as float32.
     """
-    asked = arithmetic.device == "cpu" and arithmetic.precision == "bf16"
-    return InFloat32() if asked and not machine.computes_in_bf16("cpu") else nullcontext()
+    return InFloat32() if machine.imitates_bf16(arithmetic.precision, arithmetic.device) else nullcontext()
