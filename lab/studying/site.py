@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab import machine
 from lab.cells import layout
 from lab.cells.record import names_in, read_study
 from lab.files import atomic_write
@@ -69,8 +70,7 @@ def write_site(folders: Sequence[Path], findings: Mapping[int, str], site: Path)
         WorkbenchError: a folder cannot be drawn, or a page that is no site stands where this one is to go.
     """
     check_place(site / SITE, "site")
-    entries = paced((_entry(folder, site) for folder in folders), len(folders), "studies")
-    return write_index([*entries], findings, site)
+    return write_index([*paced(_drawn(folders, site), len(folders), "studies")], findings, site)
 
 
 def write_index(entries: Sequence[Entry], findings: Mapping[int, str], site: Path) -> Path:
@@ -91,6 +91,14 @@ def write_index(entries: Sequence[Entry], findings: Mapping[int, str], site: Pat
     page.parent.mkdir(parents=True, exist_ok=True)
     atomic_write(page, render("site.html.j2", entries=entries, tested=tested, choices=choices))
     return page
+
+
+def _drawn(folders: Sequence[Path], site: Path) -> Iterable[Entry]:
+    """The studies, drawn side by side, as they come in their order; a single one in this process."""
+    from joblib import Parallel, delayed
+
+    workers = max(1, min(machine.threads(), len(folders)))
+    return Parallel(workers, return_as="generator")(delayed(_entry)(folder, site) for folder in folders)
 
 
 def _entry(folder: Path, site: Path) -> Entry:

@@ -1,15 +1,18 @@
 """The page that leads to reports: claims, filters and cards; every name is text."""
 
 import json
+import shutil
 from html.parser import HTMLParser
 
 import pytest
 
+from lab import machine
 from lab.errors import WorkbenchError
 from lab.reporting.page import MARK, check_place
 from lab.reporting.report import Report, write_page
 from lab.reporting.statistics import Estimate
 from lab.reporting.verdicts import Claim, judge
+from lab.studying import site
 from lab.studying.site import Entry, finished, write_index, write_site
 
 
@@ -63,6 +66,22 @@ def test_finished_studies_are_taken_once_from_the_first_place(tmp_path):
             (folder / "DONE").write_text("{}")
     found = finished([tmp_path / "one", tmp_path / "two", tmp_path / "none"])
     assert [path.relative_to(tmp_path).parts[0] + path.name for path in found] == ["one1f", "two3f"]
+
+
+def test_reports_are_drawn_side_by_side_in_other_processes(study, monkeypatch, tmp_path):
+    runs = shutil.copytree(study[0] / "my runs", tmp_path / "runs")
+    one = next((runs / "studies").glob("*/*"))
+    other = shutil.copytree(one, one.with_name("other"))
+    monkeypatch.setattr(machine, "threads", lambda: 2)
+    monkeypatch.setattr(site, "draw_into", None)  # here, not there
+    page = write_site([one, other], {}, tmp_path / "site").read_text(encoding="utf-8")
+    reports = [tmp_path / "site" / "reports" / f"{one.parent.name}-{folder.name}" for folder in (one, other)]
+    assert all(f"reports/{report.name}/report.html" in page for report in reports)
+    figures = [{path.name: path.read_bytes() for path in (report / "figures").iterdir()} for report in reports]
+    assert figures[0] == figures[1] != {}
+    (other / "plan.json").write_text("{")
+    with pytest.raises(WorkbenchError, match=r"other/plan\.json is damaged"):
+        write_site([one, other], {}, tmp_path / "site")
 
 
 @pytest.mark.parametrize("own", ["<title>My results</title>", "", "\xff"])
