@@ -1,5 +1,6 @@
 """The tables of docs/results.md are those of the reports that are drawn from the published rows."""
 
+import json
 import re
 from pathlib import Path
 
@@ -47,6 +48,27 @@ def in_order(some, others):
 
 def test_every_published_study_has_a_section():
     assert {*TOLD} == {path.name for path in (ROOT / "results" / "studies").glob("*/*") if (path / "DONE").is_file()}
+
+
+def environments(study):
+    plan = json.loads((study / "plan.json").read_text(encoding="utf-8"))
+    files = {cell: ROOT / "results" / "cells" / cell / "environment.json" for cell in plan["cells"]}
+    return {cell: json.loads(file.read_text(encoding="utf-8")) for cell, file in files.items()}
+
+
+def test_cells_are_of_the_machines_and_the_code_that_the_document_names():
+    text = (ROOT / "docs" / "results.md").read_text(encoding="utf-8").partition("\n## ")[0].replace("\n", " ")
+    cells, changed = set(), {}
+    for study in (path.parent for path in (ROOT / "results" / "studies").glob("*/*/plan.json")):
+        found, amd = environments(study), study.parent.name == "gan-entanglement"
+        processor, torch = ("AMD EPYC", "2.15.0") if amd else ("Intel(R) Xeon(R) Processor", "2.14.1")
+        assert {(one["processor"], one["packages"]["torch"]) for one in found.values()} == {(processor, torch)}
+        cells |= {*found}
+        if dirty := {cell for cell, one in found.items() if one["dirty"]}:
+            changed[f"{study.parent.name}/{study.name}"] = dirty
+    assert f"Of the {len(cells)} cells" in text
+    assert f"{len(set().union(*changed.values()))} began while the code differed" in text
+    assert all(f"`{folder}`" in text for folder in changed)
 
 
 @pytest.mark.parametrize("name", TOLD)
