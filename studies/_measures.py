@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 SIDES = (
     "A low generated side means generated images that lie nearer to each other than to real ones: samples bunched "
     "together. A low real side means real images that find only each other near: data that the samples do not reach, "
-    "or samples spread too far. In pixels noise raises the generated side, so a high one is no proof that samples lie "
-    "on the data."
+    "or samples spread too far. In pixels much noise raises the generated side, so a high one is no proof that samples "
+    "lie on the data."
 )
 """What the two sides of entanglement tell, for a report's first section."""
 

@@ -3,9 +3,10 @@
 Claim of Frosst, Papernot and Hinton (2019): a generator learns MNIST by maximising the soft nearest neighbor loss
 (SNNL) between its images and real ones in pixel space, without a discriminator. They show samples and give no figure.
 
-What is done: snnl-gan, whose objective is made of that loss alone, is held against a GAN with a discriminator; so is
-that GAN with a reward for the SNNL of real and generated images in the discriminator's layers added to the generator's
-objective, with the same seeds. Every checkpoint is compared with real images by every measure.
+What is done: snnl-gan, whose objective is made of that loss alone, turned so that it does not saturate, is held against
+a GAN with a discriminator; so is that GAN with a reward for the SNNL of real and generated images in the
+discriminator's layers added to the generator's objective, with the same seeds. Every checkpoint is compared with real
+images by every measure.
 What to expect: blurred images that are near the data and few in kind from the loss alone.
 What it costs: about four minutes on two processor cores that compute in bf16 (preset laptop).
 
