@@ -209,6 +209,28 @@ def test_impossible_temperatures_are_refused(temperature):
             SoftNearestNeighborLoss("learn", start=temperature)
 
 
+@pytest.mark.parametrize("temperature", [0.0, -1.0, math.nan, 1e-45, "best", None])
+def test_a_temperature_that_is_set_later_is_checked_too(temperature):
+    """An unknown word was taken for the best temperature, and a number did nothing to a learned one."""
+    x, labels = overlapping()
+    module = SoftNearestNeighborLoss(2.0)
+    with pytest.raises((TypeError, ValueError), match="temperature"):
+        module.temperature = temperature
+    assert module.temperature == 2.0
+    for word in ("minimize", 3.0):
+        module.temperature = word
+        assert torch.equal(module(x, labels), SoftNearestNeighborLoss(word)(x, labels))
+
+
+@pytest.mark.parametrize("before, after", [("learn", 2.0), ("learn", "minimize"), (2.0, "learn")])
+def test_what_is_learned_is_settled_when_the_module_is_made(before, after):
+    module = SoftNearestNeighborLoss(before)
+    module.temperature = before
+    with pytest.raises(ValueError, match="make another module"):
+        module.temperature = after
+    assert module.temperature == before
+
+
 def places(tensors):
     """Where in memory they lie."""
     return {each.untyped_storage().data_ptr() for each in tensors}
