@@ -52,6 +52,15 @@ def check_mapping(features: object) -> None:
         raise TypeError(f"features must be a mapping from layers to tensors, not {type(features).__name__}.")
 
 
+def check_keys(name: str, state: object, keys: tuple[str, ...]) -> None:
+    """Raise TypeError or ValueError, naming it, unless it is a mapping that has these keys and no others."""
+    if not isinstance(state, Mapping):
+        raise TypeError(f"the {name} must be a mapping, as state_dict gives, not {type(state).__name__}.")
+    if set(state) != set(keys):
+        found = ", ".join(map(str, state)) or "none"
+        raise ValueError(f"the keys are {found}; expected {', '.join(keys)}, as in a {name} that state_dict gives.")
+
+
 def check_integers(name: str, values: Tensor) -> None:
     """Raise TypeError, naming them, unless the values are a tensor of integers."""
     check_tensor(name, values)

@@ -100,7 +100,7 @@ def warn_of_few_directions(name: str, scales: Tensor, k: int) -> None:
         warnings.warn(
             f"layer {name!r}: {directed} of {len(scales)} fitted rows have a direction, fewer than k = {k}: the other "
             "neighbours of every row are the first rows of zeros, as all are equally far.",
-            stacklevel=5,
+            stacklevel=6,
         )
 
 
