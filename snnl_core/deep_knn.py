@@ -116,7 +116,6 @@ class DeepKNN:
             TypeError: a layer is not floating, or the labels are not integers.
             ValueError: shapes do not match, a row is not finite (layer and row are named), or n < k.
         """
-
         return self._fit(lambda: self._rows(features, labels))
 
     def _rows(self, features: Mapping[str, Tensor], labels: Tensor) -> tuple[Layers, Tensor]:

@@ -35,15 +35,22 @@ def check_points(x: Tensor, labels: Tensor, fewest: int = 2) -> tuple[Tensor, Te
     return flat if flat.dtype == torch.float64 else flat.float(), labels.to(x.device, torch.int64)
 
 
-def check_tensor(name: str, values: object) -> None:
-    """Raise TypeError, naming it, unless it is a tensor with a number in each place."""
+def check_tensor(name: str, values: object, kind: str = "tensor") -> None:
+    """Raise TypeError, naming it and the kind that it must be, unless it is a tensor with a number in each place."""
     if not isinstance(values, Tensor):
-        raise TypeError(f"{name} must be a tensor, not {type(values).__name__}; make it one with torch.as_tensor.")
+        held = values.values() if isinstance(values, Mapping) else values if isinstance(values, list | tuple) else ()
+        several = any(isinstance(each, Tensor) for each in held)
+        remedy = "take one of those in it" if several else "make it one with torch.as_tensor"
+        raise TypeError(f"{name} must be a {kind}, not {type(values).__name__}; {remedy}.")
     if values.layout != torch.strided or values.is_nested:
-        kind = "nested" if values.is_nested else values.layout
-        raise TypeError(f"{name} must be dense, not {kind}; convert it, e.g. with to_dense().")
+        layout = "nested" if values.is_nested else values.layout
+        raise TypeError(f"{name} must be dense, not {layout}; convert it, e.g. with to_dense().")
     if values.is_meta:
         raise TypeError(f"{name} is on the meta device, where tensors have no numbers.")
+    if hasattr(values, "full_tensor"):  # not by its class: importing that takes long
+        raise TypeError(
+            f"{name} is a DTensor: give its to_local() where processes share a batch, or its full_tensor()."
+        )
 
 
 def check_mapping(features: object) -> None:

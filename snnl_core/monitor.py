@@ -42,16 +42,22 @@ class EntanglementMonitor:
             seed: decides which samples are kept.
 
         Raises:
-            TypeError: size or max_features is no whole number.
+            TypeError: size, max_features or seed is no whole number.
             ValueError: size < 2 or max_features < 1, or the distance is unknown.
         """
-        for name, count in (("size", size), ("max_features", 1 if max_features is None else max_features)):
+        most = 1 if max_features is None else max_features
+        for name, count in (("size", size), ("max_features", most), ("seed", seed)):
             check_count(name, count)
         if size < 2 or (max_features is not None and max_features < 1):
             raise ValueError(f"size = {size}, max_features = {max_features}: at least 2 and 1 are needed.")
         check_distance(distance)
-        self.size, self.distance, self.max_features, self.seed = size, distance, max_features, seed
+        self._size, self.distance, self.max_features, self.seed = size, distance, max_features, seed
         self.reset()
+
+    @property
+    def size(self) -> int:
+        """How many samples to keep; it stays, as room is made for them at once."""
+        return self._size
 
     def reset(self) -> None:
         """Forget everything; what comes is sampled anew, from the same seed."""
@@ -139,7 +145,8 @@ def _check_labels(labels: Tensor) -> None:
 def _check_layers(points: Mapping[str, Tensor], known: Mapping[str, Tensor]) -> None:
     if not points or points.keys() != known.keys():
         raise ValueError(
-            f"the layers are {', '.join(points) or 'none'}; expected {', '.join(known) or 'at least one'}."
+            f"the layers are {', '.join(map(str, points)) or 'none'}; "
+            f"expected {', '.join(map(str, known)) or 'at least one'}."
         )
     for name, flat in points.items():
         if flat.shape[1] != known[name].shape[1]:

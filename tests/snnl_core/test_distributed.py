@@ -9,7 +9,7 @@ from torch import distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from snnl_core import SoftNearestNeighborLoss, gather_with_grad, soft_nearest_neighbor_loss
+from snnl_core import SoftNearestNeighborLoss, entanglement, gather_with_grad, soft_nearest_neighbor_loss
 
 DOUBLE = torch.float64
 SHARDS = {2: [9, 14], 3: [1, 12, 5]}
@@ -42,6 +42,7 @@ def check():
     check_training(x, labels, rows)
     if world == 2:
         check_that_parts_alone_are_at_fault(x, labels, rows)
+        check_tensors_that_know_of_their_parts(x, labels)
     dist.barrier()
 
 
@@ -132,3 +133,19 @@ def check_that_parts_alone_are_at_fault(x, labels, rows):
     _, wanted = gradients(network(), SoftNearestNeighborLoss(3.0), x, labels)
     _, found = gradients(DistributedDataParallel(network()), SoftNearestNeighborLoss(3.0), x[rows], labels[rows])
     assert (found - wanted).norm() > 0.1 * wanted.norm()
+
+
+def check_tensors_that_know_of_their_parts(x, labels):
+    """As sharded modules give them: their operations have other rules, and are not those that the engine needs."""
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.tensor import Shard, distribute_tensor
+
+    mesh = init_device_mesh("cpu", (2,))
+    points, classes = (distribute_tensor(each, mesh, [Shard(0)]) for each in (x, labels))
+    for call in (soft_nearest_neighbor_loss, SoftNearestNeighborLoss(gather=True), entanglement):
+        with pytest.raises(TypeError, match=r"x is a DTensor: give its to_local\(\) where processes share a batch"):
+            call(points, labels)
+    with pytest.raises(TypeError, match="labels is a DTensor"):
+        soft_nearest_neighbor_loss(x, classes)
+    loss = SoftNearestNeighborLoss(3.0, gather=True)(points.to_local(), classes.to_local())
+    assert torch.equal(loss, soft_nearest_neighbor_loss(x, labels, 3.0))
