@@ -1,6 +1,7 @@
 """Pairwise distances in full precision, and what every entry point demands of points and labels."""
 
 import math
+import os
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -139,25 +140,29 @@ PRECISE = _precise()
 
 
 class _Inside:
-    """Who computes in full precision: the first of several threads sets it, and the last one restores what was."""
+    """Who computes in full precision: each of several threads sets it, and the last one restores what was."""
 
     def __init__(self) -> None:
-        self._lock, self._count, self._before, self._matmul = threading.Lock(), 0, list[Any](), "highest"
+        self.lock, self._count, self._before, self._matmul = threading.RLock(), 0, list[Any](), "highest"
+        if hasattr(os, "register_at_fork"):  # a fork has no other threads, one of which may have had the lock
+            both = self.lock.release
+            os.register_at_fork(before=self.lock.acquire, after_in_parent=both, after_in_child=both)
 
     def enter(self) -> None:
-        with self._lock:
+        with self.lock:
+            before = [getattr(owner, name) for owner, name, _ in PRECISE]
+            for owner, name, precise in PRECISE:
+                setattr(owner, name, precise)
+            # The older switch, which allow_tf32 moves, is to say the same: where the two differ, torch raises.
+            matmul = torch.get_float32_matmul_precision()
+            if matmul != "highest":
+                torch.set_float32_matmul_precision("highest")
             if not self._count:
-                self._before = [getattr(owner, name) for owner, name, _ in PRECISE]
-                for owner, name, precise in PRECISE:
-                    setattr(owner, name, precise)
-                # The older switch, which allow_tf32 moves, is to say the same: where the two differ, torch raises.
-                self._matmul = torch.get_float32_matmul_precision()
-                if self._matmul != "highest":
-                    torch.set_float32_matmul_precision("highest")
+                self._before, self._matmul = before, matmul
             self._count += 1
 
     def leave(self) -> None:
-        with self._lock:
+        with self.lock:
             self._count -= 1
             if not self._count:
                 if self._matmul != "highest":
