@@ -43,6 +43,7 @@ def check():
     if world == 2:
         check_that_parts_alone_are_at_fault(x, labels, rows)
         check_tensors_that_know_of_their_parts(x, labels)
+        check_sharded_training(x, labels, rows)
     dist.barrier()
 
 
@@ -126,6 +127,29 @@ def check_training(x, labels, rows):
         loss, found = gradients(DistributedDataParallel(network()), criterion, x[rows], labels[rows])
         torch.testing.assert_close(loss, expected, rtol=1e-10, atol=1e-10)
         torch.testing.assert_close(found, wanted, rtol=1e-10, atol=1e-10)
+
+
+class Whole(nn.Module):
+    """A network with its objective in it."""
+
+    def __init__(self):
+        super().__init__()
+        self.network, self.objective = network(), SoftNearestNeighborLoss("learn", gather=True).double()
+
+    def forward(self, x, labels):
+        return self.objective(self.network(x), labels)
+
+
+def check_sharded_training(x, labels, rows):
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
+    _, wanted = gradients(network(), SoftNearestNeighborLoss("learn").double(), x, labels)
+    module = Whole()
+    fully_shard(module, mesh=init_device_mesh("cpu", (2,)), ignored_params={module.objective.log_beta})
+    module(x[rows], labels[rows]).backward()
+    found = [getattr(p.grad, "full_tensor", lambda own=p.grad: own)().flatten() for p in module.parameters()]
+    torch.testing.assert_close(torch.cat(found), wanted, rtol=1e-10, atol=1e-10)
 
 
 def check_that_parts_alone_are_at_fault(x, labels, rows):
