@@ -31,7 +31,8 @@ def check_points(x: Tensor, labels: Tensor, fewest: int = 2) -> tuple[Tensor, Te
     if labels.ndim != 1 or x.ndim < 1 or len(x) != len(labels):
         raise ValueError(f"x is {tuple(x.shape)} and labels {tuple(labels.shape)}; labels must be (n,) for x (n, ...).")
     if len(x) < fewest:
-        raise ValueError(f"n = {len(x)}: a neighbour needs at least two points.")
+        needed = "a neighbour needs at least two points" if fewest > 1 else "each process needs a point"
+        raise ValueError(f"n = {len(x)}: {needed}.")
     flat = x.flatten(1) if x.ndim > 1 else x[:, None]
     return flat if flat.dtype == torch.float64 else flat.float(), labels.to(x.device, torch.int64)
 

@@ -80,7 +80,7 @@ def check_that_all_refuse_what_one_refuses(rank, world, x, labels, rows):
         (TypeError, "labels must be integers", x, labels.double()),
         (TypeError, "x must be floating", x.long(), labels),
         (ValueError, "labels must be", x, labels[1:]),
-        (ValueError, "n = 0", x[:0], labels[:0]),
+        (ValueError, "n = 0: each process needs a point", x[:0], labels[:0]),
     ]:
         with pytest.raises(kind, match=f"process {world - 1}: .*{words}") as refused:
             module(points, classes) if last else module(x, labels)
