@@ -178,3 +178,13 @@ def test_what_decides_a_sample_is_settled_when_the_monitor_is_made():
         monitor.size = 16
     with pytest.raises(TypeError, match="seed must be a whole number, not 'a'"):
         EntanglementMonitor(4, seed="a")
+
+
+def test_neighbours_of_numbers_that_nothing_is_computed_in():
+    """torch stores them, and the loss takes them; without a maximum of theirs there is no search."""
+    x = X.to(torch.float8_e4m3fn)
+    assert soft_nearest_neighbor_loss(x, LABELS).dtype == torch.float32
+    with pytest.raises(TypeError, match=r"points must be .* not torch.float8_e4m3fn; convert them"):
+        nearest_neighbors(X, x, 2)
+    with pytest.raises(TypeError, match=r"must be .* not torch.float8_e4m3fn; convert"):
+        DeepKNN(2).fit({"a": x}, LABELS)
