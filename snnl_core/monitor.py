@@ -88,11 +88,15 @@ class EntanglementMonitor:
         points = {name: self._flat(name, layer, len(labels)) for name, layer in features.items()}
         known = self._points or {name: self._store(flat.dtype, flat.shape[1]) for name, flat in points.items()}
         _check_layers(points, known)
-        self._points = known
         slots, items = self._draw(len(labels))
-        self._labels[slots] = labels[items.to(labels.device)].cpu().long()
-        for name, flat in points.items():
-            known[name][slots] = flat[items.to(flat.device)].to(known[name])
+        classes = labels[items.to(labels.device)].cpu().long()
+        rows = {name: flat[items.to(flat.device)].to(known[name]) for name, flat in points.items()}
+        # From here on nothing is asked of another device, or of memory that may not be there.
+        self._labels[slots] = classes
+        for name, new in rows.items():
+            known[name][slots] = new
+        self._points = known
+        self.seen += len(labels)
 
     def compute(self) -> dict[str, Entanglement]:
         """The entanglement of each layer's sample, in the order of the layers.
@@ -131,7 +135,6 @@ class EntanglementMonitor:
         inside = slot < self.size
         number = order - self.seen
         last = order.new_full((self.size,), -1).scatter_reduce(0, slot[inside], number[inside], "amax")
-        self.seen += n
         slots = (last >= 0).nonzero().flatten()
         return slots, last[slots]
 
