@@ -128,9 +128,9 @@ class DeepKNN:
         everyone = self._parts.gather(own).cpu()
         if len(everyone) < self.k:
             raise ValueError(f"k = {self.k} neighbours of {len(everyone)} fitted rows: give more rows or a smaller k.")
-        self._bank, self._labels, self._calibration, self.recall = bank, own, None, {}
         build = self._build if count(bank) else None
         self._indexes = {name: build(rows.x, self.distance) for name, rows in bank.items()} if build else {}
+        self._bank, self._labels, self._calibration, self.recall = bank, own, None, {}
         self.classes, self._codes = everyone.unique(return_inverse=True)
         if len(self.classes) == 1:
             warnings.warn("all fitted rows are of one class: every input conforms to it.", stacklevel=5)

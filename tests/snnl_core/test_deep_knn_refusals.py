@@ -158,3 +158,23 @@ def test_a_state_that_is_damaged_is_refused_and_nothing_is_changed(kind, words, 
     with pytest.raises(kind, match=words):
         knn.load_state_dict(state)
     assert torch.equal(knn.predict(features).p_values, before)
+
+
+def test_an_index_that_cannot_be_built_leaves_what_was_fitted():
+    """Else new rows would have had the old ones' classes."""
+    built = []
+
+    def build(x, distance):
+        if built:
+            raise MemoryError
+        built.append(x)
+        return lambda queries, k: torch.arange(60).expand(len(queries), -1)
+
+    features, _ = rows(20, seed=2)
+    layer = {"layer 0": features["layer 0"]}
+    knn = DeepKNN(5, index=build).fit({"layer 0": rows(60)[0]["layer 0"]}, rows(60)[1])
+    knn.calibrate({"layer 0": rows(40, seed=1)[0]["layer 0"]}, rows(40)[1])
+    before = knn.predict(layer).p_values
+    with pytest.raises(MemoryError):
+        knn.fit(layer, torch.full((20,), 7))
+    assert torch.equal(knn.predict(layer).p_values, before)
