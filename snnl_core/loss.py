@@ -99,7 +99,7 @@ class SoftNearestNeighborLoss(nn.Module):
         _check_temperature(start, torch.float32)
         if not math.isfinite(start):
             raise ValueError(f"start must be a temperature in (0, inf), not {start}: there nothing is learned.")
-        self.log_beta = nn.Parameter(torch.tensor(1 / float(start)).log()) if temperature == "learn" else None
+        self.log_beta = nn.Parameter(torch.tensor(math.log(1 / float(start)))) if temperature == "learn" else None
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an attribute; the temperature, if it is one."""

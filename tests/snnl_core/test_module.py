@@ -124,6 +124,21 @@ def test_learn_has_the_gradient_of_the_logarithm(path, start):
     torch.testing.assert_close(points.grad, plain.grad)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+@pytest.mark.parametrize("start", [1e-5, 1e30])
+def test_learn_starts_where_it_should_in_every_default_dtype(dtype, start):
+    """Its logarithm is a number of half precision where the inverse of the temperature is none."""
+    before = torch.get_default_dtype()
+    try:
+        torch.set_default_dtype(dtype)
+        module = SoftNearestNeighborLoss("learn", start=start)
+    finally:
+        torch.set_default_dtype(before)
+    assert module.log_beta.dtype == dtype
+    assert module.log_beta.item() == pytest.approx(-math.log(start), rel=1e-3)
+    assert module(*overlapping()).isfinite()
+
+
 def test_learn_finds_the_minimum():
     x, labels = overlapping(torch.float32)
     module = SoftNearestNeighborLoss("learn", start=50.0)
