@@ -75,7 +75,7 @@ class SoftNearestNeighborLoss(nn.Module):
         distance: `sqeuclidean`, or `cosine` for 1 - cos; a row of zeros is at 0.5 from all others but such rows.
         gather: take the batches of all processes together: each process gets the loss of the global batch, and the
             gradients that DistributedDataParallel averages are those of one process with the whole batch. What one
-            process refuses, all refuse.
+            process refuses, all refuse, and other temperatures or distances in other processes.
         start: the temperature that `learn` starts from.
 
     Raises:
@@ -111,7 +111,7 @@ class SoftNearestNeighborLoss(nn.Module):
     def forward(self, x: Tensor, labels: Tensor) -> Tensor:
         """The mean loss, a scalar, of points (n, ...) and labels (n,); see `soft_nearest_neighbor_loss`."""
         if self.gather and several():
-            (points, labels), rows = agree(lambda: check_points(x, labels, fewest=1))
+            (points, labels), rows = agree(lambda: check_points(x, labels, fewest=1), **self._same())
             points, labels = gather_rows_with_grad(points, rows), gather(labels, rows)
         else:
             points, labels = check_points(x, labels)
@@ -126,6 +126,11 @@ class SoftNearestNeighborLoss(nn.Module):
     def extra_repr(self) -> str:
         """The settings."""
         return f"temperature={self.temperature!r}, distance={self.distance!r}, gather={self.gather}"
+
+    def _same(self) -> dict[str, object]:
+        """What must be the same in all processes; tensors may drift by rounding."""
+        temperature = "a tensor" if isinstance(self.temperature, Tensor) else self.temperature
+        return {"temperature": temperature, "distance": self.distance}
 
     def _beta(self, points: Tensor) -> Tensor | Minimize:
         if self.log_beta is not None:

@@ -71,6 +71,13 @@ def check_that_all_refuse_what_does_not_fit(rank):
             work(torch.zeros(2, 3, dtype=dtype))
     with pytest.raises(ValueError, match="differ in more than the first dimension"):
         loss(torch.zeros(2, 3 + rank), torch.arange(2))
+    for settings, words in (
+        ((1.0 + rank,), "temperature: 1.0 and 2.0"),
+        (("learn" if rank else "minimize",), "temperature: minimize and learn"),
+        ((1.0, "cosine" if rank else "sqeuclidean"), "distance: sqeuclidean and cosine"),
+    ):
+        with pytest.raises(ValueError, match=f"processes 0 and 1 differ in {words}"):
+            SoftNearestNeighborLoss(*settings, gather=True)(torch.zeros(2, 3), torch.arange(2))
 
 
 def check_that_all_refuse_what_one_refuses(rank, world, x, labels, rows):
