@@ -28,12 +28,14 @@ class Entanglement(L.Callback):
         self.hooks: list[Any] = []
 
     def on_validation_epoch_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        """Look at the modules' outputs."""
+        """Look at the modules' outputs: copies, as what comes next may work in place."""
         self.monitor.reset()
         modules = dict(module.named_modules())
         for name in self.layers:
             self.hooks.append(
-                modules[name].register_forward_hook(lambda _, __, out, n=name: self.seen.update({n: out}))
+                modules[name].register_forward_hook(
+                    lambda _, __, out, n=name: self.seen.update({n: out.detach().clone()})
+                )
             )
 
     def on_validation_batch_end(
@@ -44,10 +46,14 @@ class Entanglement(L.Callback):
 
     def on_validation_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """Measure what was kept."""
-        while self.hooks:
-            self.hooks.pop().remove()
+        self.on_exception(trainer, module, None)
         for layer, found in self.monitor.compute().items():
             module.log(f"entanglement/{layer}", found.score)
+
+    def on_exception(self, trainer: L.Trainer, module: L.LightningModule, exception: BaseException | None) -> None:
+        """Look no more."""
+        while self.hooks:
+            self.hooks.pop().remove()
 
 
 class Classifier(L.LightningModule):

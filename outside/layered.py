@@ -115,6 +115,7 @@ def extractor(
     """
     if asked is not None and not asked:
         raise UsageError("--layers needs at least one name.")
+    network = getattr(network, "_orig_mod", network)  # what torch.compile gives shows none of its modules
     own.check_logits(model, run(network, images), len(images))
     reason = networks.untraceable(network, images)
     if reason:

@@ -23,7 +23,7 @@ from outside import own
 from outside.files import LABELS, write_tensors
 from outside.layered import Normalize, channels_first, extractor, prepare, run, usual
 from outside.points import check_classes
-from snnl_core.distances import Distance
+from snnl_core.distances import Distance, check_integers, check_tensor
 from snnl_core.distributed import gather
 from snnl_core.pooling import MAX_FEATURES, pool_maps
 
@@ -184,11 +184,13 @@ def measure_layers(
         batch: images at a time.
 
     Raises:
-        TypeError: labels are not integers.
+        TypeError: labels are not integers, or they or the images are no tensors.
         ValueError: there are not as many labels as images, or fewer than two images, or a layer is not finite.
         UsageError: the network takes no images of this shape, or there is no such layer.
         WorkbenchError: the network fails otherwise, its output is no logits, or there is no layer.
     """
+    check_tensor("images", images)
+    check_integers("labels", labels)
     weight = next(module.parameters(), images)
     with evaluating(module):
         first = images[:2].to(weight.device)

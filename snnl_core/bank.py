@@ -20,10 +20,10 @@ def check_rows(x: Tensor) -> Tensor:
     """The largest absolute value of each row (n,) of points (n, d).
 
     Raises:
-        TypeError: x is not floating.
+        TypeError: x is not floating, or of one byte, which torch only stores.
         ValueError: a row is not finite; the first is named.
     """
-    if not x.is_floating_point():
+    if not x.is_floating_point() or x.element_size() == 1:
         raise TypeError(f"points must be floating, not {x.dtype}; convert them, e.g. with double().")
     largest = torch.maximum(x.amax(1), -x.amin(1)) if x.numel() else x.new_zeros(len(x))
     bad = (~largest.isfinite()).nonzero().flatten()

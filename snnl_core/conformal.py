@@ -10,11 +10,14 @@ scores a_1 ... a_m and U uniform on (0, 1]:
 """
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor
+
+from snnl_core.distances import check_integers, check_keys, check_tensor
 
 Mode = Literal["valid", "smoothed", "paper"]
 LEVEL = 0.05
@@ -48,6 +51,25 @@ class Calibration:
             raise ValueError(f"scores and codes of a calibration are {shapes}: one each is needed.")
         if len(self.codes) and not 0 <= int(self.codes.min()) <= int(self.codes.max()) < self.classes:
             raise ValueError(f"codes of a calibration are not those of {self.classes} classes, from 0 up.")
+
+    @classmethod
+    def of(cls, state: Mapping[str, Tensor], classes: int, most: int) -> "Calibration":
+        """That of a state: its `scores`, from 0 to `most`, and its `codes`.
+
+        Raises:
+            TypeError: it is no mapping, or scores or codes are not integers.
+            ValueError: a key is missing or unknown, there is no row, or scores or codes are impossible.
+        """
+        check_keys("calibration", state, ("scores", "codes"))
+        check_tensor("calibration 'scores'", state["scores"])
+        check_integers("calibration 'codes'", state["codes"])
+        found = cls(state["scores"], state["codes"].long(), classes)
+        check_integers("calibration 'scores'", found.scores)
+        least, largest = (int(end) for end in found.scores.aminmax()) if len(found.scores) else (0, -1)
+        if not 0 <= least <= largest <= most:
+            rows = f"from {least} to {largest}" if len(found.scores) else "of no row"
+            raise ValueError(f"scores of a calibration are {rows}; these layers give some from 0 to {most}.")
+        return found
 
     @property
     def counts(self) -> Tensor:

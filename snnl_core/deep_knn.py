@@ -6,7 +6,8 @@ calibration set are at least as nonconforming under their true labels (Papernot 
 """
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from copy import copy
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from snnl_core.approximate import SAMPLED, Build, Index, share_found, warn_of_lo
 from snnl_core.bank import Rows
 from snnl_core.compiling import uncompiled
 from snnl_core.conformal import Calibration, Mode, check_mode, uniform
-from snnl_core.distances import Distance, check_count, check_distance
+from snnl_core.distances import Distance, check_count, check_distance, check_keys
 from snnl_core.layers import (
     Layers,
     check_labels,
@@ -115,21 +116,24 @@ class DeepKNN:
             TypeError: a layer is not floating, or the labels are not integers.
             ValueError: shapes do not match, a row is not finite (layer and row are named), or n < k.
         """
+        return self._fit(lambda: self._rows(features, labels))
 
-        def check() -> tuple[Layers, Tensor]:
-            layers = check_layers(features, self.distance)
-            return layers, check_labels(labels, count(layers))
+    def _rows(self, features: Mapping[str, Tensor], labels: Tensor) -> tuple[Layers, Tensor]:
+        layers = check_layers(features, self.distance)
+        return layers, check_labels(labels, count(layers))
 
+    def _fit(self, check: Callable[[], tuple[Layers, Tensor]]) -> "DeepKNN":
+        """Take the rows that a check gives, or refuse what it refuses."""
         bank, own = self._parts.check(check, k=self.k, distance=self.distance)
         everyone = self._parts.gather(own).cpu()
         if len(everyone) < self.k:
             raise ValueError(f"k = {self.k} neighbours of {len(everyone)} fitted rows: give more rows or a smaller k.")
-        self._bank, self._labels, self._calibration, self.recall = bank, own, None, {}
         build = self._build if count(bank) else None
         self._indexes = {name: build(rows.x, self.distance) for name, rows in bank.items()} if build else {}
+        self._bank, self._labels, self._calibration, self.recall = bank, own, None, {}
         self.classes, self._codes = everyone.unique(return_inverse=True)
         if len(self.classes) == 1:
-            warnings.warn("all fitted rows are of one class: every input conforms to it.", stacklevel=4)
+            warnings.warn("all fitted rows are of one class: every input conforms to it.", stacklevel=5)
         for name, rows in bank.items():
             warn_of_few_directions(name, self._parts.gather(rows.scale), self.k)
         return self
@@ -228,22 +232,29 @@ class DeepKNN:
         settings = {"k": self.k, "distance": self.distance}
         return {**settings, "features": features, "labels": self._labels, "calibration": calibration}
 
+    @uncompiled
+    @torch.no_grad()
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take what `state_dict` gave; mode and class_conditional stay as they are here.
+        """Take what `state_dict` gave; mode and class_conditional stay as they are here. A refusal changes nothing.
 
         Raises:
+            TypeError: the state or its calibration is no mapping, or holds what is no tensor of the right kind.
             ValueError: a key is missing or unknown, it was made with another k or distance, or a calibration's scores
-                and labels do not match, or its labels are not fitted ones.
+                and labels do not match, are of no row, or are no numbers of neighbours and of fitted labels.
         """
-        known = ("k", "distance", "features", "labels", "calibration")
-        if set(state) != set(known):
-            raise ValueError(f"the keys are {', '.join(state) or 'none'}; expected {', '.join(known)}.")
-        for name, own in (("k", self.k), ("distance", self.distance)):
-            if state[name] != own:
-                raise ValueError(f"the state was made with {name} = {state[name]!r}; here it is {own!r}.")
-        self.fit(state["features"], state["labels"])
+
+        def check() -> tuple[Layers, Tensor]:
+            check_keys("state", state, ("k", "distance", "features", "labels", "calibration"))
+            for name, own in (("k", self.k), ("distance", self.distance)):
+                if state[name] != own:
+                    raise ValueError(f"the state was made with {name} = {state[name]!r}; here it is {own!r}.")
+            return self._rows(state["features"], state["labels"])
+
+        found = copy(self)._fit(check)
         if state["calibration"] is not None:
-            self._calibration = Calibration(**state["calibration"], classes=len(self.classes))
+            most = len(found.layers) * self.k
+            found._calibration = Calibration.of(state["calibration"], len(found.classes), most)
+        vars(self).update(vars(found))
 
     @property
     def _sizes(self) -> dict[str, int]:

@@ -1,6 +1,7 @@
 """Pairwise distances in full precision, and what every entry point demands of points and labels."""
 
 import math
+import os
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -30,26 +31,43 @@ def check_points(x: Tensor, labels: Tensor, fewest: int = 2) -> tuple[Tensor, Te
     if labels.ndim != 1 or x.ndim < 1 or len(x) != len(labels):
         raise ValueError(f"x is {tuple(x.shape)} and labels {tuple(labels.shape)}; labels must be (n,) for x (n, ...).")
     if len(x) < fewest:
-        raise ValueError(f"n = {len(x)}: a neighbour needs at least two points.")
+        needed = "a neighbour needs at least two points" if fewest > 1 else "each process needs a point"
+        raise ValueError(f"n = {len(x)}: {needed}.")
     flat = x.flatten(1) if x.ndim > 1 else x[:, None]
     return flat if flat.dtype == torch.float64 else flat.float(), labels.to(x.device, torch.int64)
 
 
-def check_tensor(name: str, values: object) -> None:
-    """Raise TypeError, naming it, unless it is a tensor with a number in each place."""
+def check_tensor(name: str, values: object, kind: str = "tensor") -> None:
+    """Raise TypeError, naming it and the kind that it must be, unless it is a tensor with a number in each place."""
     if not isinstance(values, Tensor):
-        raise TypeError(f"{name} must be a tensor, not {type(values).__name__}; make it one with torch.as_tensor.")
+        held = values.values() if isinstance(values, Mapping) else values if isinstance(values, list | tuple) else ()
+        several = any(isinstance(each, Tensor) for each in held)
+        remedy = "take one of those in it" if several else "make it one with torch.as_tensor"
+        raise TypeError(f"{name} must be a {kind}, not {type(values).__name__}; {remedy}.")
     if values.layout != torch.strided or values.is_nested:
-        kind = "nested" if values.is_nested else values.layout
-        raise TypeError(f"{name} must be dense, not {kind}; convert it, e.g. with to_dense().")
+        layout = "nested" if values.is_nested else values.layout
+        raise TypeError(f"{name} must be dense, not {layout}; convert it, e.g. with to_dense().")
     if values.is_meta:
         raise TypeError(f"{name} is on the meta device, where tensors have no numbers.")
+    if hasattr(values, "full_tensor"):  # not by its class: importing that takes long
+        raise TypeError(
+            f"{name} is a DTensor: give its to_local() where processes share a batch, or its full_tensor()."
+        )
 
 
 def check_mapping(features: object) -> None:
     """Raise TypeError unless features are a mapping."""
     if not isinstance(features, Mapping):
         raise TypeError(f"features must be a mapping from layers to tensors, not {type(features).__name__}.")
+
+
+def check_keys(name: str, state: object, keys: tuple[str, ...]) -> None:
+    """Raise TypeError or ValueError, naming it, unless it is a mapping that has these keys and no others."""
+    if not isinstance(state, Mapping):
+        raise TypeError(f"the {name} must be a mapping, as state_dict gives, not {type(state).__name__}.")
+    if set(state) != set(keys):
+        found = ", ".join(map(str, state)) or "none"
+        raise ValueError(f"the keys are {found}; expected {', '.join(keys)}, as in a {name} that state_dict gives.")
 
 
 def check_integers(name: str, values: Tensor) -> None:
@@ -123,25 +141,29 @@ PRECISE = _precise()
 
 
 class _Inside:
-    """Who computes in full precision: the first of several threads sets it, and the last one restores what was."""
+    """Who computes in full precision: each of several threads sets it, and the last one restores what was."""
 
     def __init__(self) -> None:
-        self._lock, self._count, self._before, self._matmul = threading.Lock(), 0, list[Any](), "highest"
+        self.lock, self._count, self._before, self._matmul = threading.RLock(), 0, list[Any](), "highest"
+        if hasattr(os, "register_at_fork"):  # a fork has no other threads, one of which may have had the lock
+            both = self.lock.release
+            os.register_at_fork(before=self.lock.acquire, after_in_parent=both, after_in_child=both)
 
     def enter(self) -> None:
-        with self._lock:
+        with self.lock:
+            before = [getattr(owner, name) for owner, name, _ in PRECISE]
+            for owner, name, precise in PRECISE:
+                setattr(owner, name, precise)
+            # The older switch, which allow_tf32 moves, is to say the same: where the two differ, torch raises.
+            matmul = torch.get_float32_matmul_precision()
+            if matmul != "highest":
+                torch.set_float32_matmul_precision("highest")
             if not self._count:
-                self._before = [getattr(owner, name) for owner, name, _ in PRECISE]
-                for owner, name, precise in PRECISE:
-                    setattr(owner, name, precise)
-                # The older switch, which allow_tf32 moves, is to say the same: where the two differ, torch raises.
-                self._matmul = torch.get_float32_matmul_precision()
-                if self._matmul != "highest":
-                    torch.set_float32_matmul_precision("highest")
+                self._before, self._matmul = before, matmul
             self._count += 1
 
     def leave(self) -> None:
-        with self._lock:
+        with self.lock:
             self._count -= 1
             if not self._count:
                 if self._matmul != "highest":

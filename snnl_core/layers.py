@@ -100,7 +100,7 @@ def warn_of_few_directions(name: str, scales: Tensor, k: int) -> None:
         warnings.warn(
             f"layer {name!r}: {directed} of {len(scales)} fitted rows have a direction, fewer than k = {k}: the other "
             "neighbours of every row are the first rows of zeros, as all are equally far.",
-            stacklevel=5,
+            stacklevel=6,
         )
 
 
@@ -117,7 +117,7 @@ def fingerprints(layers: Layers) -> Tensor:
     """
     total = torch.zeros(count(layers), dtype=torch.int64, device="cpu")
     generator = torch.Generator().manual_seed(0)
-    for name in sorted(layers):
+    for name in sorted(layers, key=str):  # numbers and words do not compare
         x = layers[name].x
         low, high = torch.iinfo(torch.int64).min, torch.iinfo(torch.int64).max
         factors = torch.randint(low, high, (-(-x.shape[1] // 2),), generator=generator, device="cpu").to(x.device) | 1
@@ -131,10 +131,9 @@ def fingerprints(layers: Layers) -> Tensor:
 
 
 def _flat(name: str, layer: Tensor) -> Tensor:
-    if not isinstance(layer, Tensor) or not layer.is_floating_point():
-        kind = layer.dtype if isinstance(layer, Tensor) else type(layer).__name__
-        raise TypeError(f"layer {name!r} must be a floating tensor, not {kind}; convert it, e.g. with double().")
-    check_tensor(f"layer {name!r}", layer)
+    check_tensor(f"layer {name!r}", layer, "floating tensor")
+    if not layer.is_floating_point():
+        raise TypeError(f"layer {name!r} must be a floating tensor, not {layer.dtype}; convert it, e.g. with double().")
     flat = layer.detach().flatten(1) if layer.ndim > 1 else layer.detach().reshape(-1, 1)
     if not flat.shape[1]:
         raise ValueError(f"layer {name!r} is {tuple(layer.shape)}: it has no features.")

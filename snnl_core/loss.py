@@ -70,15 +70,17 @@ class SoftNearestNeighborLoss(nn.Module):
     an objective that must move such sets needs a fixed temperature of the size of the squared distances.
 
     Args:
-        temperature: T in (0, inf]; `minimize` for equation 2, anew at every step; or `learn` to train log(1 / T).
+        temperature: T in (0, inf]; `minimize` for equation 2, anew at every step; or `learn` to train log(1 / T). It
+            may be set later, as by a schedule, but neither to nor from `learn`.
         distance: `sqeuclidean`, or `cosine` for 1 - cos; a row of zeros is at 0.5 from all others but such rows.
         gather: take the batches of all processes together: each process gets the loss of the global batch, and the
             gradients that DistributedDataParallel averages are those of one process with the whole batch. What one
-            process refuses, all refuse.
+            process refuses, all refuse, and other temperatures or distances in other processes.
         start: the temperature that `learn` starts from.
 
     Raises:
-        TypeError, ValueError: a temperature is no number in (0, inf] and neither of the two words.
+        TypeError, ValueError: a temperature, given here or set later, is no number in (0, inf] and neither of the two
+            words.
     """
 
     def __init__(
@@ -90,10 +92,6 @@ class SoftNearestNeighborLoss(nn.Module):
         start: float = 1.0,
     ) -> None:
         super().__init__()
-        if isinstance(temperature, str) and temperature not in ("minimize", "learn"):
-            raise ValueError(f"temperature must be a number in (0, inf], 'minimize' or 'learn', not {temperature!r}.")
-        if not isinstance(temperature, str):
-            inverse(temperature, torch.zeros((), device="cpu"))
         self.temperature, self.distance, self.gather = temperature, distance, gather
         self.last_temperature = math.nan
         self.at_limit = {"none": 0, "cold": 0, "hot": 0}
@@ -101,13 +99,19 @@ class SoftNearestNeighborLoss(nn.Module):
         _check_temperature(start, torch.float32)
         if not math.isfinite(start):
             raise ValueError(f"start must be a temperature in (0, inf), not {start}: there nothing is learned.")
-        self.log_beta = nn.Parameter(torch.tensor(1 / float(start)).log()) if temperature == "learn" else None
+        self.log_beta = nn.Parameter(torch.tensor(math.log(1 / float(start)))) if temperature == "learn" else None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute; the temperature, if it is one."""
+        if name == "temperature":
+            _check_setting(value, vars(self).get(name, value))
+        super().__setattr__(name, value)
 
     @uncompiled
     def forward(self, x: Tensor, labels: Tensor) -> Tensor:
         """The mean loss, a scalar, of points (n, ...) and labels (n,); see `soft_nearest_neighbor_loss`."""
         if self.gather and several():
-            (points, labels), rows = agree(lambda: check_points(x, labels, fewest=1))
+            (points, labels), rows = agree(lambda: check_points(x, labels, fewest=1), **self._same())
             points, labels = gather_rows_with_grad(points, rows), gather(labels, rows)
         else:
             points, labels = check_points(x, labels)
@@ -123,12 +127,27 @@ class SoftNearestNeighborLoss(nn.Module):
         """The settings."""
         return f"temperature={self.temperature!r}, distance={self.distance!r}, gather={self.gather}"
 
+    def _same(self) -> dict[str, object]:
+        """What must be the same in all processes; tensors may drift by rounding."""
+        temperature = "a tensor" if isinstance(self.temperature, Tensor) else self.temperature
+        return {"temperature": temperature, "distance": self.distance}
+
     def _beta(self, points: Tensor) -> Tensor | Minimize:
         if self.log_beta is not None:
             return self.log_beta.to(points.dtype).exp()
         if isinstance(self.temperature, str):
             return Minimize(self.at_limit)
         return inverse(self.temperature, points)
+
+
+def _check_setting(temperature: Any, before: Any) -> None:
+    """Raise TypeError or ValueError unless it is a temperature of a module that has had another one before."""
+    if not isinstance(temperature, str):
+        inverse(temperature, torch.zeros((), device="cpu"))
+    elif temperature not in ("minimize", "learn"):
+        raise ValueError(f"temperature must be a number in (0, inf], 'minimize' or 'learn', not {temperature!r}.")
+    if "learn" in (temperature, before) and temperature != before:
+        raise ValueError(f"temperature cannot become {temperature!r} where it was {before!r}: make another module.")
 
 
 def _apply(x: Tensor, labels: Tensor, beta: Tensor | Minimize, reduction: Reduction) -> Tensor:

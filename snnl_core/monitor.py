@@ -42,16 +42,22 @@ class EntanglementMonitor:
             seed: decides which samples are kept.
 
         Raises:
-            TypeError: size or max_features is no whole number.
+            TypeError: size, max_features or seed is no whole number.
             ValueError: size < 2 or max_features < 1, or the distance is unknown.
         """
-        for name, count in (("size", size), ("max_features", 1 if max_features is None else max_features)):
+        most = 1 if max_features is None else max_features
+        for name, count in (("size", size), ("max_features", most), ("seed", seed)):
             check_count(name, count)
         if size < 2 or (max_features is not None and max_features < 1):
             raise ValueError(f"size = {size}, max_features = {max_features}: at least 2 and 1 are needed.")
         check_distance(distance)
-        self.size, self.distance, self.max_features, self.seed = size, distance, max_features, seed
+        self._size, self.distance, self.max_features, self.seed = size, distance, max_features, seed
         self.reset()
+
+    @property
+    def size(self) -> int:
+        """How many samples to keep; it stays, as room is made for them at once."""
+        return self._size
 
     def reset(self) -> None:
         """Forget everything; what comes is sampled anew, from the same seed."""
@@ -82,11 +88,15 @@ class EntanglementMonitor:
         points = {name: self._flat(name, layer, len(labels)) for name, layer in features.items()}
         known = self._points or {name: self._store(flat.dtype, flat.shape[1]) for name, flat in points.items()}
         _check_layers(points, known)
-        self._points = known
         slots, items = self._draw(len(labels))
-        self._labels[slots] = labels[items.to(labels.device)].cpu().long()
-        for name, flat in points.items():
-            known[name][slots] = flat[items.to(flat.device)].to(known[name])
+        classes = labels[items.to(labels.device)].cpu().long()
+        rows = {name: flat[items.to(flat.device)].to(known[name]) for name, flat in points.items()}
+        # From here on nothing is asked of another device, or of memory that may not be there.
+        self._labels[slots] = classes
+        for name, new in rows.items():
+            known[name][slots] = new
+        self._points = known
+        self.seen += len(labels)
 
     def compute(self) -> dict[str, Entanglement]:
         """The entanglement of each layer's sample, in the order of the layers.
@@ -125,7 +135,6 @@ class EntanglementMonitor:
         inside = slot < self.size
         number = order - self.seen
         last = order.new_full((self.size,), -1).scatter_reduce(0, slot[inside], number[inside], "amax")
-        self.seen += n
         slots = (last >= 0).nonzero().flatten()
         return slots, last[slots]
 
@@ -139,7 +148,8 @@ def _check_labels(labels: Tensor) -> None:
 def _check_layers(points: Mapping[str, Tensor], known: Mapping[str, Tensor]) -> None:
     if not points or points.keys() != known.keys():
         raise ValueError(
-            f"the layers are {', '.join(points) or 'none'}; expected {', '.join(known) or 'at least one'}."
+            f"the layers are {', '.join(map(str, points)) or 'none'}; "
+            f"expected {', '.join(map(str, known)) or 'at least one'}."
         )
     for name, flat in points.items():
         if flat.shape[1] != known[name].shape[1]:

@@ -68,8 +68,10 @@ def in_order(
         while waiting:
             yield waiting.popleft().result()
     finally:
-        wait([future for future in waiting if not future.cancel()])
-        torch.set_num_threads(threads)
+        try:
+            wait([future for future in waiting if not future.cancel()])
+        finally:
+            torch.set_num_threads(threads)
 
 
 @lru_cache(maxsize=1)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from unittest import mock
 
 import torch
+import torch._dynamo  # else torch imports it during a test, and stumbles over what is patched then
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map

@@ -116,6 +116,27 @@ def test_a_network_in_memory_is_the_engine_on_its_layers_and_stays_as_it_was():
     assert (row.n_valid, row.loss) == (20, pytest.approx(other.loss, rel=1e-4)) and row.stderr > 0
 
 
+def test_images_and_labels_that_are_no_tensors_are_refused_before_anything_is_run():
+    module, x, labels = torch.nn.Linear(4, 3), torch.randn(6, 4), torch.arange(6) % 3
+    module.register_forward_hook(lambda *_: pytest.fail("it was run"))
+    for images, classes, words in (
+        (x.numpy(), labels, "images must be a tensor, not ndarray; make it one with torch.as_tensor"),
+        (x, labels.tolist(), "labels must be a tensor, not list; make it one with torch.as_tensor"),
+        (x, labels.double(), "labels must be integers"),
+    ):
+        with pytest.raises(TypeError, match=words):
+            measure_layers(module, images, classes)
+
+
+def test_a_compiled_network_has_the_layers_of_the_one_that_was_compiled():
+    """Not itself alone, as the one layer that it seems to be made of."""
+    module = torch.nn.Sequential(torch.nn.Linear(4, 6), torch.nn.ReLU(), torch.nn.Linear(6, 3))
+    x, labels = torch.randn(12, 4), torch.arange(12) % 3
+    found = measure_layers(torch.compile(module, backend="eager"), x, labels)
+    assert found == measure_layers(module, x, labels)
+    assert [row.layer for row in found] == ["0", "1", "2"]
+
+
 def test_networks_are_measured_in_float32_on_a_gpu_too(monkeypatch, tmp_path):
     """Whose convolutions torch would round to TF32, unasked."""
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)

@@ -144,3 +144,47 @@ def test_what_calibration_scores_were_made_with_stays(name, value):
 def test_squares_beyond_float32_give_nan_at_every_temperature():
     for temperature in (1.0, 1e39, 1e45, float("inf")):
         assert soft_nearest_neighbor_loss(1e25 * X, LABELS, temperature).isnan()
+
+
+@pytest.mark.parametrize("names", [(0, 1), (10, "a"), (("block", 1), None)])
+def test_layers_may_be_named_by_anything(names):
+    """As by their place in a list, beside others by a word."""
+    features = {name: X + place for place, name in enumerate(names)}
+    monitor = EntanglementMonitor(8)
+    monitor.update(features, LABELS)
+    assert tuple(monitor.compute()) == names
+    with pytest.raises(ValueError, match="the layers are 3, b; expected "):
+        monitor.update({3: X, "b": X}, LABELS)
+    knn = DeepKNN(2).fit(features, LABELS).calibrate({name: x + 0.1 for name, x in features.items()}, LABELS)
+    assert tuple(knn.predict(features).neighbors) == names
+    with pytest.raises(ValueError, match="rows do"):
+        knn.calibrate(features, LABELS)
+
+
+def test_outputs_of_layers_that_hold_several_tensors():
+    for x, kind in (((X, X), "tuple"), ({"hidden": X}, "dict"), ([X], "list")):
+        words = f"must be a tensor, not {kind}; take "
+        with pytest.raises(TypeError, match=f"x {words}"):
+            SoftNearestNeighborLoss()(x, LABELS)
+        with pytest.raises(TypeError, match=f"layer 'a' {words}"):
+            EntanglementMonitor(8).update({"a": x}, LABELS)
+        with pytest.raises(TypeError, match=f"layer 'a' must be a floating tensor, not {kind}; take "):
+            DeepKNN(2).fit({"a": x}, LABELS)
+
+
+def test_what_decides_a_sample_is_settled_when_the_monitor_is_made():
+    monitor = EntanglementMonitor(4)
+    with pytest.raises(AttributeError, match="size"):
+        monitor.size = 16
+    with pytest.raises(TypeError, match="seed must be a whole number, not 'a'"):
+        EntanglementMonitor(4, seed="a")
+
+
+def test_neighbours_of_numbers_that_nothing_is_computed_in():
+    """torch stores them, and the loss takes them; without a maximum of theirs there is no search."""
+    x = X.to(torch.float8_e4m3fn)
+    assert soft_nearest_neighbor_loss(x, LABELS).dtype == torch.float32
+    with pytest.raises(TypeError, match=r"points must be .* not torch.float8_e4m3fn; convert them"):
+        nearest_neighbors(X, x, 2)
+    with pytest.raises(TypeError, match=r"must be .* not torch.float8_e4m3fn; convert"):
+        DeepKNN(2).fit({"a": x}, LABELS)

@@ -14,6 +14,7 @@ from snnl_core import (
 )
 
 LABELS = torch.arange(24) % 3
+TOLD = hasattr(torch.compiler, "is_exporting")
 X = torch.randn(24, 5, generator=torch.Generator().manual_seed(0)) + LABELS[:, None]
 
 
@@ -64,3 +65,22 @@ def test_nothing_of_the_engine_is_translated(compiled):
     torch.testing.assert_close(translate(everything)(X), everything(X), rtol=0, atol=0)
     assert monitor.seen == 48
     assert not [node for graph in graphs for node in graph.graph.nodes if node.op.startswith("call")]
+
+
+class Whole(nn.Module):
+    """A network with its objective in it."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer, self.objective = nn.Linear(5, 4), SoftNearestNeighborLoss(2.0)
+
+    def forward(self, x):
+        return self.objective(self.layer(x), LABELS)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+@pytest.mark.parametrize("translate", [*([torch.export.export] if TOLD else []), torch.jit.trace])
+def test_what_would_freeze_its_decisions_is_refused(translate):
+    """Traced, those of one batch would hold for all; exported, the first decision failed in words of torch's own."""
+    with pytest.raises(RuntimeError, match=r"leave it out of what torch\.export and torch\.jit translate"):
+        translate(Whole(), (X,))

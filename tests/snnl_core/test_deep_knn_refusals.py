@@ -96,3 +96,85 @@ def test_the_order_of_work_is_told():
     knn = fitted().fit(features, labels)
     with pytest.raises(ValueError, match="call calibrate first"):
         knn.predict(features)
+
+
+def damaged(part, **change):
+    """A state of which the calibration, or else the whole, was changed."""
+    state = fitted().state_dict()
+    return (
+        {**state, "calibration": {**state["calibration"], **change}} if part == "calibration" else {**state, **change}
+    )
+
+
+@pytest.mark.parametrize(
+    "kind, words, state",
+    [
+        (TypeError, "the state must be a mapping, as state_dict gives, not NoneType", None),
+        (ValueError, "the keys are 1; expected k, distance", {1: 2}),
+        (
+            TypeError,
+            "the calibration must be a mapping, as state_dict gives, not list",
+            damaged("", calibration=[1, 2]),
+        ),
+        (
+            ValueError,
+            "the keys are scores; expected scores, codes, as in a calibration",
+            damaged("", calibration={"scores": 0}),
+        ),
+        (ValueError, "are scores, codes, more; expected scores, codes", damaged("calibration", more=1)),
+        (TypeError, "calibration 'scores' must be a tensor, not list", damaged("calibration", scores=[0] * 40)),
+        (
+            TypeError,
+            "calibration 'scores' must be integers, not torch.float",
+            damaged("calibration", scores=rows(40)[1] / 2),
+        ),
+        (
+            TypeError,
+            "calibration 'codes' must be integers, not torch.float",
+            damaged("calibration", codes=rows(40)[1] / 2),
+        ),
+        (
+            ValueError,
+            "scores of a calibration are from -3 to 2",
+            damaged("calibration", scores=torch.arange(40) % 6 - 3),
+        ),
+        (ValueError, "from 1 to 40; .* from 0 to 10", damaged("calibration", scores=torch.arange(40) + 1)),
+        (
+            ValueError,
+            "scores of a calibration are of no row",
+            damaged("calibration", scores=torch.arange(0), codes=torch.arange(0)),
+        ),
+        (
+            ValueError,
+            "codes of a calibration are not those of 3 classes",
+            damaged("calibration", codes=torch.arange(40)),
+        ),
+    ],
+)
+def test_a_state_that_is_damaged_is_refused_and_nothing_is_changed(kind, words, state):
+    """p-values without a meaning came of some, and of others a network without the calibration that it had."""
+    knn, (features, _) = fitted(), rows(20, seed=2)
+    before = knn.predict(features).p_values
+    with pytest.raises(kind, match=words):
+        knn.load_state_dict(state)
+    assert torch.equal(knn.predict(features).p_values, before)
+
+
+def test_an_index_that_cannot_be_built_leaves_what_was_fitted():
+    """Else new rows would have had the old ones' classes."""
+    built = []
+
+    def build(x, distance):
+        if built:
+            raise MemoryError
+        built.append(x)
+        return lambda queries, k: torch.arange(60).expand(len(queries), -1)
+
+    features, _ = rows(20, seed=2)
+    layer = {"layer 0": features["layer 0"]}
+    knn = DeepKNN(5, index=build).fit({"layer 0": rows(60)[0]["layer 0"]}, rows(60)[1])
+    knn.calibrate({"layer 0": rows(40, seed=1)[0]["layer 0"]}, rows(40)[1])
+    before = knn.predict(layer).p_values
+    with pytest.raises(MemoryError):
+        knn.fit(layer, torch.full((20,), 7))
+    assert torch.equal(knn.predict(layer).p_values, before)

@@ -9,7 +9,7 @@ from torch import distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from snnl_core import SoftNearestNeighborLoss, gather_with_grad, soft_nearest_neighbor_loss
+from snnl_core import SoftNearestNeighborLoss, entanglement, gather_with_grad, soft_nearest_neighbor_loss
 
 DOUBLE = torch.float64
 SHARDS = {2: [9, 14], 3: [1, 12, 5]}
@@ -42,6 +42,8 @@ def check():
     check_training(x, labels, rows)
     if world == 2:
         check_that_parts_alone_are_at_fault(x, labels, rows)
+        check_tensors_that_know_of_their_parts(x, labels)
+        check_sharded_training(x, labels, rows)
     dist.barrier()
 
 
@@ -69,6 +71,13 @@ def check_that_all_refuse_what_does_not_fit(rank):
             work(torch.zeros(2, 3, dtype=dtype))
     with pytest.raises(ValueError, match="differ in more than the first dimension"):
         loss(torch.zeros(2, 3 + rank), torch.arange(2))
+    for settings, words in (
+        ((1.0 + rank,), "temperature: 1.0 and 2.0"),
+        (("learn" if rank else "minimize",), "temperature: minimize and learn"),
+        ((1.0, "cosine" if rank else "sqeuclidean"), "distance: sqeuclidean and cosine"),
+    ):
+        with pytest.raises(ValueError, match=f"processes 0 and 1 differ in {words}"):
+            SoftNearestNeighborLoss(*settings, gather=True)(torch.zeros(2, 3), torch.arange(2))
 
 
 def check_that_all_refuse_what_one_refuses(rank, world, x, labels, rows):
@@ -78,7 +87,7 @@ def check_that_all_refuse_what_one_refuses(rank, world, x, labels, rows):
         (TypeError, "labels must be integers", x, labels.double()),
         (TypeError, "x must be floating", x.long(), labels),
         (ValueError, "labels must be", x, labels[1:]),
-        (ValueError, "n = 0", x[:0], labels[:0]),
+        (ValueError, "n = 0: each process needs a point", x[:0], labels[:0]),
     ]:
         with pytest.raises(kind, match=f"process {world - 1}: .*{words}") as refused:
             module(points, classes) if last else module(x, labels)
@@ -127,8 +136,47 @@ def check_training(x, labels, rows):
         torch.testing.assert_close(found, wanted, rtol=1e-10, atol=1e-10)
 
 
+class Whole(nn.Module):
+    """A network with its objective in it."""
+
+    def __init__(self):
+        super().__init__()
+        self.network, self.objective = network(), SoftNearestNeighborLoss("learn", gather=True).double()
+
+    def forward(self, x, labels):
+        return self.objective(self.network(x), labels)
+
+
+def check_sharded_training(x, labels, rows):
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
+    _, wanted = gradients(network(), SoftNearestNeighborLoss("learn").double(), x, labels)
+    module = Whole()
+    fully_shard(module, mesh=init_device_mesh("cpu", (2,)), ignored_params={module.objective.log_beta})
+    module(x[rows], labels[rows]).backward()
+    found = [getattr(p.grad, "full_tensor", lambda own=p.grad: own)().flatten() for p in module.parameters()]
+    torch.testing.assert_close(torch.cat(found), wanted, rtol=1e-10, atol=1e-10)
+
+
 def check_that_parts_alone_are_at_fault(x, labels, rows):
     """What gathering is for: the mean of the parts' losses is another loss."""
     _, wanted = gradients(network(), SoftNearestNeighborLoss(3.0), x, labels)
     _, found = gradients(DistributedDataParallel(network()), SoftNearestNeighborLoss(3.0), x[rows], labels[rows])
     assert (found - wanted).norm() > 0.1 * wanted.norm()
+
+
+def check_tensors_that_know_of_their_parts(x, labels):
+    """As sharded modules give them: their operations have other rules, and are not those that the engine needs."""
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.tensor import Shard, distribute_tensor
+
+    mesh = init_device_mesh("cpu", (2,))
+    points, classes = (distribute_tensor(each, mesh, [Shard(0)]) for each in (x, labels))
+    for call in (soft_nearest_neighbor_loss, SoftNearestNeighborLoss(gather=True), entanglement):
+        with pytest.raises(TypeError, match=r"x is a DTensor: give its to_local\(\) where processes share a batch"):
+            call(points, labels)
+    with pytest.raises(TypeError, match="labels is a DTensor"):
+        soft_nearest_neighbor_loss(x, classes)
+    loss = SoftNearestNeighborLoss(3.0, gather=True)(points.to_local(), classes.to_local())
+    assert torch.equal(loss, soft_nearest_neighbor_loss(x, labels, 3.0))

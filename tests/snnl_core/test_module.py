@@ -124,6 +124,21 @@ def test_learn_has_the_gradient_of_the_logarithm(path, start):
     torch.testing.assert_close(points.grad, plain.grad)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+@pytest.mark.parametrize("start", [1e-5, 1e30])
+def test_learn_starts_where_it_should_in_every_default_dtype(dtype, start):
+    """Its logarithm is a number of half precision where the inverse of the temperature is none."""
+    before = torch.get_default_dtype()
+    try:
+        torch.set_default_dtype(dtype)
+        module = SoftNearestNeighborLoss("learn", start=start)
+    finally:
+        torch.set_default_dtype(before)
+    assert module.log_beta.dtype == dtype
+    assert module.log_beta.item() == pytest.approx(-math.log(start), rel=1e-3)
+    assert module(*overlapping()).isfinite()
+
+
 def test_learn_finds_the_minimum():
     x, labels = overlapping(torch.float32)
     module = SoftNearestNeighborLoss("learn", start=50.0)
@@ -207,6 +222,28 @@ def test_impossible_temperatures_are_refused(temperature):
     if temperature != "best":
         with pytest.raises(ValueError, match="temperature"):
             SoftNearestNeighborLoss("learn", start=temperature)
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0, math.nan, 1e-45, "best", None])
+def test_a_temperature_that_is_set_later_is_checked_too(temperature):
+    """An unknown word was taken for the best temperature, and a number did nothing to a learned one."""
+    x, labels = overlapping()
+    module = SoftNearestNeighborLoss(2.0)
+    with pytest.raises((TypeError, ValueError), match="temperature"):
+        module.temperature = temperature
+    assert module.temperature == 2.0
+    for word in ("minimize", 3.0):
+        module.temperature = word
+        assert torch.equal(module(x, labels), SoftNearestNeighborLoss(word)(x, labels))
+
+
+@pytest.mark.parametrize("before, after", [("learn", 2.0), ("learn", "minimize"), (2.0, "learn")])
+def test_what_is_learned_is_settled_when_the_module_is_made(before, after):
+    module = SoftNearestNeighborLoss(before)
+    module.temperature = before
+    with pytest.raises(ValueError, match="make another module"):
+        module.temperature = after
+    assert module.temperature == before
 
 
 def places(tensors):

@@ -218,3 +218,25 @@ def test_averaging_is_over_equal_cells():
     x = torch.arange(16.0).view(1, 1, 4, 4)
     assert pool_maps(x, 4).tolist() == [[2.5, 4.5, 10.5, 12.5]]
     assert pool_maps(x.bfloat16(), 4).dtype == torch.bfloat16
+
+
+class Unreadable(torch.Tensor):
+    """As features on a GPU are whose rows there is no memory for."""
+
+    def __getitem__(self, rows):
+        raise MemoryError
+
+
+@pytest.mark.parametrize("shown", [8, 30])
+def test_a_batch_that_fails_on_the_way_leaves_what_was_kept(shown):
+    """It left labels without their features, or counted samples that were never kept."""
+    monitor = EntanglementMonitor(20)
+    show(monitor, shown, 8)
+    before = monitor.seen, kept(monitor), monitor._labels.clone(), monitor._points["b"].clone()
+    features, labels = numbered(25, shown)
+    features["b"] = features["b"].as_subclass(Unreadable)
+    with pytest.raises(MemoryError):
+        monitor.update(features, labels + 1)
+    after = monitor.seen, kept(monitor), monitor._labels, monitor._points["b"]
+    assert before[0] == after[0]
+    assert all(torch.equal(one, other) for one, other in zip(before[1:], after[1:], strict=True))

@@ -1,8 +1,12 @@
 """Products in full precision, whichever of torch's switches the caller has moved, and switches left as they were."""
 
+import os
+import threading
+
 import pytest
 import torch
 
+from snnl_core import distances
 from snnl_core.distances import full_precision
 
 CPU = torch.device("cpu")
@@ -53,3 +57,34 @@ def test_all_of_them_agree_inside_and_are_left_as_they_were(move):
         torch.set_float32_matmul_precision("highest")
         for owner in (CUDA, ONEDNN) if NEW else ():
             owner.fp32_precision = "none"
+
+
+@pytest.mark.parametrize("move", SWITCHES)
+def test_whoever_goes_in_has_it_whatever_was_moved_while_another_is_inside(move):
+    """As by another thread, or after an interrupt has kept somebody from leaving."""
+    before = switches()
+    with full_precision(CPU):
+        move()
+        with full_precision(CPU):
+            assert switches() == [*(["ieee"] * 2 if NEW else []), False, "highest"]
+    assert switches() == before
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no forks")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_fork_can_go_in_that_was_made_while_another_thread_did():
+    inside = threading.Event()
+
+    def hold():
+        with distances._INSIDE.lock:
+            inside.set()
+            threading.Event().wait(0.05)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    inside.wait()
+    child = os.fork()
+    if not child:
+        os._exit(not distances._INSIDE.lock.acquire(timeout=0.5))
+    thread.join()
+    assert os.waitpid(child, 0)[1] == 0

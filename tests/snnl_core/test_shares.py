@@ -103,6 +103,22 @@ def test_an_error_ends_all_and_gives_the_threads_back(threads, where):
     assert len(done) < 20 and torch.get_num_threads() == 2
 
 
+def test_a_second_interrupt_gives_the_threads_back_too(threads, monkeypatch):
+    """One that comes while those that work are waited for, after the first."""
+
+    def wait(waiting):
+        raise KeyboardInterrupt
+
+    def work(item, room):
+        raise ValueError("the first")
+
+    threads(2)
+    monkeypatch.setattr(shares, "wait", wait)
+    with pytest.raises(KeyboardInterrupt):
+        list(in_order(work, range(8), object, LIKE, MANY))
+    assert torch.get_num_threads() == 2
+
+
 @pytest.mark.parametrize("temperature", [1000.0, 0.01], ids=["by the kernel", "from each nearest point"])
 def test_threads_change_neither_loss_nor_gradient(threads, shared, temperature):
     generator = torch.Generator().manual_seed(0)
