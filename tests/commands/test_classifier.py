@@ -90,6 +90,7 @@ def test_fewer_training_images_can_be_searched(snnl, trained, tmp_path):
     done = snnl(*command, "60", cwd=home)
     assert done.returncode == 0 and "60 of 1167 training images are searched" in done.stderr
     assert "k: 60, since there are no more images to search." in done.stderr
+    assert "(see --n-bank and --k): k = 60 is every fitted row: all inputs have the same neighbours" in done.stderr
     (found,) = json.loads(done.stdout.splitlines()[-1])["images"]
     assert found["image"].endswith("no ? character.jpg")
     fitted = set(carve(1297, 0.1, 0)[0].tolist())
