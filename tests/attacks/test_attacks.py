@@ -11,7 +11,7 @@ from attacks._ascent import climb, slope
 from attacks._ball import Ball, lengths, unit
 from attacks._draws import Draws
 from attacks._frame import attacked
-from attacks._gradients import vanishing_gradients
+from attacks._gradients import vanishing, vanishing_gradients
 from attacks._squares import Window, hills, side_of, tiled
 from attacks._target import Target, margin
 from lab.errors import UsageError
@@ -240,6 +240,9 @@ def test_gradients_that_vanish_are_counted_and_masking_is_found_out():
     assert vanishing_gradients(sure, x, some)["zero"] == 0.5
     tiny = Target(Scored(lambda x: 1e-9 * plain.network.of(x)))
     assert vanishing_gradients(tiny, x, labels) == {"zero": 0, "vanishing": 1, "values": 0}
+    assert vanishing(torch.full((2, 1, 2, 2), 2.0**-24))["vanishing"] == 0, "what counts is the sum"
+    assert vanishing(torch.full((2, 1, 2, 2), -(2.0**-26)))["vanishing"] == 1
+    assert vanishing(torch.tensor([0.0, 1]).view(1, 1, 1, 2)) == {"zero": 0, "vanishing": 0, "values": 0.5}
 
     def success(name, **settings):
         config = {"fgsm": fgsm, "bim": bim, "square": square}[name].Config.parse({"eps": 0.3, **settings})
