@@ -329,3 +329,18 @@ def test_without_neighbours_there_is_nothing_to_attack():
     x, labels = images_of(3, 2)
     with pytest.raises(UsageError, match="and there are none: fit them first"):
         attacked("neighbor", Target(trained().network), x, labels, neighbor.Config())
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_square_goes_by_the_order_of_logits_and_not_by_their_size(norm):
+    """Nobody is done with an image that is still right, however close it is."""
+    x, labels = 0.2 + 0.6 * inside(40, 6), torch.tensor([0, 1] * 20)
+    across = torch.linspace(-1, 1, 36, dtype=torch.float64).view(6, 6)
+
+    def made(scale):
+        network = Scored(lambda x: scale * torch.stack([0 * x.sum((1, 2, 3)), (across * x).sum((1, 2, 3))], 1))
+        config = square.Config.parse({"norm": norm, "eps": {"linf": 0.03, "l2": 0.1}[norm], "queries": 30})
+        return attacked("square", Target(network), x, labels, config)
+
+    large = made(1024.0)
+    assert torch.equal(made(2.0**-10), large) and not torch.equal(large, x)
