@@ -12,6 +12,7 @@ from attacks._ball import Ball, lengths, unit
 from attacks._draws import Draws
 from attacks._frame import attacked
 from attacks._gradients import vanishing, vanishing_gradients
+from attacks._neighbors import Neighbors
 from attacks._squares import Window, hills, side_of, tiled
 from attacks._target import Target, margin
 from lab.errors import UsageError
@@ -344,3 +345,23 @@ def test_square_goes_by_the_order_of_logits_and_not_by_their_size(norm):
 
     large = made(1024.0)
     assert torch.equal(made(2.0**-10), large) and not torch.equal(large, x)
+
+
+def test_every_value_stays_at_the_bound_under_squares():
+    """In `linf`, of images with room on either side, which are wider than high: a square goes to +eps or -eps."""
+    x = torch.full((4, 2, 5, 9), 0.5, dtype=torch.float64)
+    target = Target(Scored(lambda x: torch.stack([x.mean((1, 2, 3)), x.new_full((len(x),), -1e3)], 1)))
+    settings = square.Config.parse({"eps": 0.25, "queries": 40})
+    change = attacked("square", target, x, torch.zeros(4, dtype=torch.int64), settings) - x
+    assert change.unique().tolist() == [-0.25, 0.25]
+    assert change.mean() < -0.06, "squares that helped were kept"
+
+
+@pytest.mark.parametrize("distance", ["cosine", "sqeuclidean"])
+def test_no_row_is_nearer_to_itself_than_at_0(distance):
+    """Differences of rounded products can be negative, and so would temperatures be that are made of them."""
+    from snnl_core import DeepKNN
+
+    x = 30 + torch.randn(40, 7, generator=torch.Generator().manual_seed(0))
+    (found,) = Neighbors.of(DeepKNN(3, distance).fit({"a": x}, torch.arange(40) % 2)).distances({"a": x})
+    assert found.min() == 0
