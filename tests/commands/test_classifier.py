@@ -6,9 +6,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 import imagesets
+from classifiers._trained import trained_here
 from commands.classifier import evaluate
 from lab.errors import WorkbenchError
 from lab.training.draws import carve
@@ -80,6 +82,14 @@ def test_the_nearest_training_image_of_a_training_image_is_itself(snnl, trained,
     assert "<b>" not in text and "&lt;b&gt;same.png" in text and "http:" not in text and "https:" not in text
     assert text.count("data:image/png;base64,") == 2 * (1 + 4 * 8)
     assert [path.name for path in tmp_path.iterdir() if path.suffix == ".tmp"] == []
+
+
+def test_what_calibrates_took_no_part_in_the_training(trained):
+    home, folder, _ = trained
+    found, train = trained_here(home / folder, data=home, download=False), imagesets.load("digits", "train", root=home)
+    fitted, kept = carve(1297, 0.1, 0)
+    assert torch.equal(found.fitted, fitted) and torch.equal(found.held_out.images, train.pixels(kept))
+    assert torch.equal(found.held_out.classes(slice(None)), train.classes(kept)) and len(kept) == 130
 
 
 def test_fewer_training_images_can_be_searched(snnl, trained, tmp_path):

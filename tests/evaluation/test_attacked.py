@@ -93,6 +93,12 @@ def test_a_few_gradients_that_vanish_are_no_masking():
     assert len(said) == 3 and said[2].startswith("Warning")
 
 
+def test_gradients_that_vanish_without_being_0_are_masking():
+    said, network = [], Scored(lambda x: 1e-9 * torch.stack([x[:, 0, 0, 0] * 0, x[:, 0, 0, 0]], 1))
+    found = attacked._gradients(Target(network), torch.full((4, 1, 1, 1), 0.5), torch.ones(4).long(), said.append)
+    assert found["zero"] == 0 and found["vanishing"] == 1 and "Warning: attacks that follow such" in said[1]
+
+
 class Chancy(Bright):
     """The same, with noise in every answer."""
 

@@ -72,6 +72,11 @@ def test_scores_are_what_they_say(observed):
     assert torch.allclose(scores["neighbor-distance", ""], sum(means) / 2)
     assert torch.equal(scores["kth-distance", ""], found.distances["fc2"][:, -1].double())
     assert torch.allclose(scores["softmax", ""], -seen.logits.double().softmax(1).amax(1))
+    assert torch.allclose(scores["energy", ""], -seen.logits.double().logsumexp(1))
+    assert torch.allclose(scores["entropy", ""], torch.special.entr(seen.logits.double().softmax(1)).sum(1))
+    equal = found.nonconformity == found.nonconformity.amin(1, keepdim=True)
+    assert (equal.sum(1) > 1).any(), "no tie that the logits decide"
+    assert torch.equal(found.labels, seen.logits.masked_fill(~equal, -torch.inf).argmax(1))
     votes = seen.log_votes().exp()
     assert torch.allclose(votes.sum(1), torch.ones(120, dtype=torch.float64))
     assert torch.allclose(votes, (2 * 9 - found.nonconformity.double() + 1) / (2 * 9 + 10))
