@@ -10,7 +10,7 @@ from torch import Tensor
 
 from attacks._ascent import NoGradientError
 from attacks._config import AttackConfig
-from attacks._frame import attacked
+from attacks._frame import BATCH, attacked, held_still
 from attacks._gradients import vanishing_gradients
 from attacks._target import Target
 from classifiers._credibility import Seen
@@ -29,6 +29,8 @@ SHOWN = 5
 """Of how many the attacked images are kept, to be looked at."""
 MASKED = 0.05
 """From this share of gradients that vanish on, it is said aloud."""
+CHANCE = 1e-3
+"""Of the largest logit: answers to the same images that differ by more differ by chance, not by rounding."""
 NORMS = {
     "linf": "the largest change of a value, of values in [0, 1]",
     "l2": "the length of all changes of an image, of values in [0, 1]",
@@ -167,6 +169,7 @@ def measure_attacks(
     x, labels = (test.pixels(chosen).float() / 255).to(device), test.classes(chosen).to(device)
     norm = attacks[0][1].norm
     say(f"{len(chosen)} of {len(test)} images are attacked; eps is {NORMS[norm]}.")
+    _tell_of_chance(target, x[:BATCH], say)
     gradients = _gradients(target, x, labels, say)
 
     def outcome(name: str, eps: float, images: Tensor, before: Tensor | None) -> Attempt:
@@ -189,6 +192,17 @@ def _parted(trained: Trained) -> tuple[Trained, ImageSet]:
     kept = min(len(order) // 2, MAX_CALIBRATION)
     parts = [ImageSet(held_out.pixels(part), held_out.classes(part)) for part in (order[:kept], order[kept:])]
     return replace(trained, held_out=parts[0]), parts[1]
+
+
+def _tell_of_chance(target: Target, x: Tensor, say: Callable[[str], None]) -> None:
+    """Whether the network answers by chance, which no attack here averages over (Athalye et al. 2018)."""
+    with held_still(target.network), torch.no_grad():
+        first, second = target.logits(x), target.logits(x)
+    if (first - second).abs().amax() > CHANCE * first.abs().amax():
+        say(
+            "Warning: the network answers the same images otherwise when asked again. Attacks follow one answer at a "
+            "time, where the mean over many is needed (expectation over transformation): they show no robustness."
+        )
 
 
 def _gradients(target: Target, x: Tensor, labels: Tensor, say: Callable[[str], None]) -> dict[str, float] | None:

@@ -1,10 +1,11 @@
 """Deep k-nearest neighbours of features that were not made here: from files of points by layer, with labels."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from lab.errors import WorkbenchError, telling
@@ -17,6 +18,7 @@ from snnl_core import DeepKNN, DeepKNNPrediction
 from snnl_core.conformal import Mode
 from snnl_core.distances import Distance
 from snnl_core.distributed import gather
+from snnl_core.layers import check_layers, fingerprints
 
 Say = Callable[[str], None]
 
@@ -141,7 +143,19 @@ def measure_credibility(
         raise WorkbenchError(f"{test}: labels {unknown} were not fitted; known: {knn.classes.tolist()}.")
     with telling(test, say):
         found = knn.predict(layers, generator=random_generator(seed, "smoothed"))
+    own = _prints(layers, distance, sharded)
+    for path, others in ((train, fitted), (calibrate, held_out)):
+        old = int(torch.isin(own, _prints(others, distance, sharded)).sum())
+        if old:
+            known = f"{old} of {len(own)} points are among those of {path}"
+            say(f"Warning: {test}: {known}: p-values hold for new ones alone.")
     return Credibility(knn, _gathered(found) if sharded else found, labels, sizes)
+
+
+def _prints(layers: Mapping[str, Tensor], distance: Distance, sharded: bool) -> Tensor:
+    """A number for each point of a file, in all processes together, that equal points share (n,)."""
+    found = fingerprints(check_layers(layers, distance))
+    return gather(found) if sharded else found
 
 
 def _own(x: Tensor) -> Tensor:

@@ -128,6 +128,9 @@ class DeepKNN:
         everyone = self._parts.gather(own).cpu()
         if len(everyone) < self.k:
             raise ValueError(f"k = {self.k} neighbours of {len(everyone)} fitted rows: give more rows or a smaller k.")
+        if len(everyone) == self.k:
+            told = "all inputs have the same neighbours, and their p-values tell nothing of them"
+            warnings.warn(f"k = {self.k} is every fitted row: {told}. Give more rows or a smaller k.", stacklevel=5)
         build = self._build if count(bank) else None
         self._indexes = {name: build(rows.x, self.distance) for name, rows in bank.items()} if build else {}
         self._bank, self._labels, self._calibration, self.recall = bank, own, None, {}

@@ -78,6 +78,8 @@ def check(name: str) -> str:
 
 Foreign = Annotated[str, AfterValidator(check)]
 """The name of foreign images, in settings."""
+Sets = Annotated[tuple[Foreign, ...], registry.DISTINCT]
+"""The names of several."""
 
 
 def usual(imageset: str) -> tuple[str, ...]:

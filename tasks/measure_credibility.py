@@ -32,7 +32,7 @@ class Measuring(Searching):
 class Config(Measuring, Searched):
     """What neighbours are searched, and which images are shown."""
 
-    foreign: tuple[_foreign.Foreign, ...] = Field(min_length=1, description="foreign images, by name")
+    foreign: _foreign.Sets = Field(min_length=1, description="foreign images, by name")
     pictures: bool = Field(False, description="keep a t-SNE map, and exemplars with their neighbours")
 
 
@@ -40,12 +40,14 @@ def cell(training: Cell[train_classifier.Config], config: Config, data: Path) ->
     """Measure a training cell's network.
 
     Raises:
-        UsageError: too few images, foreign ones of another shape or that cannot be made, or none kept apart from
-            training.
+        UsageError: too few images, foreign ones of another shape, that cannot be made or that are those trained on, or
+            none kept apart from training.
         WorkbenchError: foreign images are not below `data`.
     """
     run = training.config
     spec, others = run.spec_of_images, [name for name in config.foreign if name not in _foreign.MADE]
+    if run.imageset in others:
+        raise UsageError(f"{run.imageset} is what the network is trained on: its images are not foreign. Name others.")
     for name in (run.imageset, *others):
         imagesets.check_n(name, config.n, ("test",), data)
         check_shown(spec, imagesets.spec(name, data), name)

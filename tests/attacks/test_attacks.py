@@ -11,7 +11,8 @@ from attacks._ascent import climb, slope
 from attacks._ball import Ball, lengths, unit
 from attacks._draws import Draws
 from attacks._frame import attacked
-from attacks._gradients import vanishing_gradients
+from attacks._gradients import vanishing, vanishing_gradients
+from attacks._neighbors import Neighbors
 from attacks._squares import Window, hills, side_of, tiled
 from attacks._target import Target, margin
 from lab.errors import UsageError
@@ -240,6 +241,9 @@ def test_gradients_that_vanish_are_counted_and_masking_is_found_out():
     assert vanishing_gradients(sure, x, some)["zero"] == 0.5
     tiny = Target(Scored(lambda x: 1e-9 * plain.network.of(x)))
     assert vanishing_gradients(tiny, x, labels) == {"zero": 0, "vanishing": 1, "values": 0}
+    assert vanishing(torch.full((2, 1, 2, 2), 2.0**-24))["vanishing"] == 0, "what counts is the sum"
+    assert vanishing(torch.full((2, 1, 2, 2), -(2.0**-26)))["vanishing"] == 1
+    assert vanishing(torch.tensor([0.0, 1]).view(1, 1, 1, 2)) == {"zero": 0, "vanishing": 0, "values": 0.5}
 
     def success(name, **settings):
         config = {"fgsm": fgsm, "bim": bim, "square": square}[name].Config.parse({"eps": 0.3, **settings})
@@ -326,3 +330,38 @@ def test_without_neighbours_there_is_nothing_to_attack():
     x, labels = images_of(3, 2)
     with pytest.raises(UsageError, match="and there are none: fit them first"):
         attacked("neighbor", Target(trained().network), x, labels, neighbor.Config())
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_square_goes_by_the_order_of_logits_and_not_by_their_size(norm):
+    """Nobody is done with an image that is still right, however close it is."""
+    x, labels = 0.2 + 0.6 * inside(40, 6), torch.tensor([0, 1] * 20)
+    across = torch.linspace(-1, 1, 36, dtype=torch.float64).view(6, 6)
+
+    def made(scale):
+        network = Scored(lambda x: scale * torch.stack([0 * x.sum((1, 2, 3)), (across * x).sum((1, 2, 3))], 1))
+        config = square.Config.parse({"norm": norm, "eps": {"linf": 0.03, "l2": 0.1}[norm], "queries": 30})
+        return attacked("square", Target(network), x, labels, config)
+
+    large = made(1024.0)
+    assert torch.equal(made(2.0**-10), large) and not torch.equal(large, x)
+
+
+def test_every_value_stays_at_the_bound_under_squares():
+    """In `linf`, of images with room on either side, which are wider than high: a square goes to +eps or -eps."""
+    x = torch.full((4, 2, 5, 9), 0.5, dtype=torch.float64)
+    target = Target(Scored(lambda x: torch.stack([x.mean((1, 2, 3)), x.new_full((len(x),), -1e3)], 1)))
+    settings = square.Config.parse({"eps": 0.25, "queries": 40})
+    change = attacked("square", target, x, torch.zeros(4, dtype=torch.int64), settings) - x
+    assert change.unique().tolist() == [-0.25, 0.25]
+    assert change.mean() < -0.06, "squares that helped were kept"
+
+
+@pytest.mark.parametrize("distance", ["cosine", "sqeuclidean"])
+def test_no_row_is_nearer_to_itself_than_at_0(distance):
+    """Differences of rounded products can be negative, and so would temperatures be that are made of them."""
+    from snnl_core import DeepKNN
+
+    x = 30 + torch.randn(40, 7, generator=torch.Generator().manual_seed(0))
+    (found,) = Neighbors.of(DeepKNN(3, distance).fit({"a": x}, torch.arange(40) % 2)).distances({"a": x})
+    assert found.min() == 0

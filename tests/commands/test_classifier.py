@@ -6,9 +6,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 import imagesets
+from classifiers._trained import trained_here
 from commands.classifier import evaluate
 from lab.errors import WorkbenchError
 from lab.training.draws import carve
@@ -82,6 +84,14 @@ def test_the_nearest_training_image_of_a_training_image_is_itself(snnl, trained,
     assert [path.name for path in tmp_path.iterdir() if path.suffix == ".tmp"] == []
 
 
+def test_what_calibrates_took_no_part_in_the_training(trained):
+    home, folder, _ = trained
+    found, train = trained_here(home / folder, data=home, download=False), imagesets.load("digits", "train", root=home)
+    fitted, kept = carve(1297, 0.1, 0)
+    assert torch.equal(found.fitted, fitted) and torch.equal(found.held_out.images, train.pixels(kept))
+    assert torch.equal(found.held_out.classes(slice(None)), train.classes(kept)) and len(kept) == 130
+
+
 def test_fewer_training_images_can_be_searched(snnl, trained, tmp_path):
     home, folder, _ = trained
     red = tmp_path / os.fsdecode(b"no \xff character.jpg")
@@ -90,6 +100,7 @@ def test_fewer_training_images_can_be_searched(snnl, trained, tmp_path):
     done = snnl(*command, "60", cwd=home)
     assert done.returncode == 0 and "60 of 1167 training images are searched" in done.stderr
     assert "k: 60, since there are no more images to search." in done.stderr
+    assert "(see --n-bank and --k): k = 60 is every fitted row: all inputs have the same neighbours" in done.stderr
     (found,) = json.loads(done.stdout.splitlines()[-1])["images"]
     assert found["image"].endswith("no ? character.jpg")
     fitted = set(carve(1297, 0.1, 0)[0].tolist())

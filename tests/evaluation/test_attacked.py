@@ -91,3 +91,29 @@ def test_a_few_gradients_that_vanish_are_no_masking():
     x[2] = 0.9
     attacked._gradients(Target(network), x, torch.ones(40, dtype=torch.int64), said.append)
     assert len(said) == 3 and said[2].startswith("Warning")
+
+
+def test_gradients_that_vanish_without_being_0_are_masking():
+    said, network = [], Scored(lambda x: 1e-9 * torch.stack([x[:, 0, 0, 0] * 0, x[:, 0, 0, 0]], 1))
+    found = attacked._gradients(Target(network), torch.full((4, 1, 1, 1), 0.5), torch.ones(4).long(), said.append)
+    assert found["zero"] == 0 and found["vanishing"] == 1 and "Warning: attacks that follow such" in said[1]
+
+
+class Chancy(Bright):
+    """The same, with noise in every answer."""
+
+    def __init__(self, size):
+        super().__init__()
+        self.size = size
+
+    def forward(self, x):
+        logits, features = super().forward(x)
+        return logits + self.size * torch.randn_like(logits), features
+
+
+@pytest.mark.parametrize("size, warned", [(0.0, False), (1e-6, False), (0.1, True)])
+def test_a_network_that_answers_by_chance_is_told_aloud(measured, size, warned):
+    """Its gradients are of one answer each; a difference as small as rounding makes it is no chance."""
+    with torch.random.fork_rng():
+        _, said = measured([10, 100, 200, 240], 0.01, Chancy(size))
+    assert ("Warning: the network answers the same images otherwise when asked again" in said) == warned

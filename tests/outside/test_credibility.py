@@ -151,3 +151,14 @@ def test_more_neighbours_than_points_and_other_files_are_refused(tmp_path):
         measure_credibility(*files(tmp_path), k=61)
     with pytest.raises(UsageError, match=r"a.csv: expected a file .npz or .safetensors with an array for each layer"):
         measure_credibility(tmp_path / "a.csv", *files(tmp_path)[1:])
+
+
+@pytest.mark.parametrize("name, first", [("train", 0), ("calibrate", 60)])
+def test_points_that_are_not_new_are_told_aloud(tmp_path, name, first):
+    """Of such there are no valid p-values; a point that is equal in one layer alone is new."""
+    rows, said = [100, first, 101, first + 7], []
+    again = {"test": {**{layer: x[rows] for layer, x in POINTS.items()}, "labels": LABELS[rows]}}
+    again["test"]["a"][3] = POINTS["a"][102]
+    measure_credibility(*files(tmp_path, **again), k=K, say=said.append)
+    told = f"test.npz: 1 of 4 points are among those of {tmp_path / name}.npz: p-values hold for new ones alone."
+    assert [line for line in said if "are among those" in line] == [f"Warning: {tmp_path}/{told}"]

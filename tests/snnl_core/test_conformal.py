@@ -3,6 +3,8 @@
 Of m + 1 exchangeable scores each is the test point equally often, so P(p <= level) is a mean over m + 1 cases: exact.
 """
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -109,3 +111,12 @@ def test_what_is_missing_is_named():
         check_mode("exact")
     with pytest.raises(ValueError, match="need a uniform number"):
         one_class(torch.tensor([1])).p_values(torch.tensor([[1]]), "smoothed")
+
+
+@pytest.mark.parametrize("rows, warned", [(18, True), (19, False)])
+def test_the_smallest_class_decides_whether_its_own_p_values_can_be_small(rows, warned):
+    codes = torch.tensor([0] * rows + [1] * 40)
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        Calibration(torch.zeros(len(codes)), codes, 2).warn(torch.arange(2), class_conditional=True)
+    assert [str(each.message)[:38] for each in seen] == ["18 calibration rows of a class are few"] * warned

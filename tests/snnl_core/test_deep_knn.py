@@ -159,6 +159,16 @@ def test_a_layer_of_zeros_is_warned_of_when_it_is_fitted():
         DeepKNN(5, "sqeuclidean").fit(bank, labels)
 
 
+def test_as_many_neighbours_as_fitted_rows_are_the_same_of_every_input_which_is_warned_of():
+    with pytest.warns(UserWarning, match="k = 60 is every fitted row: all inputs have the same neighbours"):
+        knn = DeepKNN(60).fit(*clouds(60))
+    found = knn.calibrate(*clouds(40, seed=1)).predict(clouds(5, seed=2)[0])
+    assert torch.equal(found.p_values, found.p_values[:1].expand_as(found.p_values))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        DeepKNN(59).fit(*clouds(60))
+
+
 def test_one_class_conforms_and_is_warned_of():
     with pytest.warns(UserWarning, match="all fitted rows are of one class"):
         knn = DeepKNN(2).fit(clouds(60)[0], torch.zeros(60, dtype=torch.int64))

@@ -100,6 +100,8 @@ def test_classes_that_no_font_can_write_are_numbers_on_exemplars(tmp_path):
 def test_other_foreign_images_are_another_cell(tmp_path):
     keys = {plan(tmp_path, imageset="mnist", foreign=(name,))[0].key for name in ("fashion-mnist", "kmnist", "noise")}
     assert len(keys) == 3
+    (twice, *_), (once, *_) = (plan(tmp_path, foreign=names) for names in (("noise", "noise"), ("noise",)))
+    assert twice.key == once.key
 
 
 @pytest.mark.parametrize(
@@ -108,6 +110,7 @@ def test_other_foreign_images_are_another_cell(tmp_path):
         ({"foreign": ("rotated-54",)}, "did you mean 'rotated-45'"),
         ({"foreign": ("mnist",)}, "The network takes grey images of 16 x 16; mnist has grey images of 28 x 28"),
         ({"foreign": ()}, "foreign: at least 1 is needed"),
+        ({"foreign": ("noise", "digits")}, "digits is what the network is trained on: its images are not foreign"),
         ({"imageset": "mnits"}, "did you mean 'mnist'"),
         ({"n": 501}, "digits has 500 images in its test split"),
         ({"validation": 0.002}, "none are left to calibrate with"),

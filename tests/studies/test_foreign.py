@@ -1,6 +1,7 @@
 """No leak between the parts of the training images, and foreign images."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from imagesets import ImageSet
 from lab.errors import WorkbenchError
 from lab.training.draws import carve
 from tasks import _foreign, _neighbors, measure_credibility
-from tasks._credibility import best_temperature
+from tasks._credibility import best_temperature, views
 
 
 @given(st.integers(20, 300), st.integers(1, 200), st.integers(0, 50), st.sampled_from([None, 5, 15]))
@@ -36,6 +37,13 @@ def test_where_every_label_has_the_highest_logit_no_temperature_is_fitted():
     logits = torch.tensor([[3.0, 1.0], [0.0, 2.0], [5.0, 4.0]])
     assert best_temperature(logits, torch.tensor([0, 1, 0])) == 1.0
     assert best_temperature(logits, torch.tensor([0, 1, 1])) != 1.0
+
+
+def test_what_neighbours_choose_is_theirs_where_votes_are_equal():
+    logits, votes = torch.tensor([[0.0, 1.0], [1.0, 0.0]]), torch.full((2, 2), 0.5).log()
+    seen = SimpleNamespace(logits=logits, log_votes=lambda: votes, found=SimpleNamespace(labels=torch.tensor([1, 1])))
+    found = {name: view.choice.tolist() for name, view in views(seen, seen, torch.tensor([1, 1])).items()}
+    assert found["dknn"] == found["dknn-scaled"] == [1, 1] and found["softmax"] == found["softmax-scaled"] == [1, 0]
 
 
 SHAPES = st.tuples(st.integers(1, 4), st.sampled_from([1, 3]), st.sampled_from([16, 28]))

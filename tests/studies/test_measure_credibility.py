@@ -16,7 +16,7 @@ from lab.cells.rows import build_table, pick
 from lab.cells.work import work
 from lab.errors import WorkbenchError
 from lab.training.draws import carve
-from metrics.calibration import nll
+from metrics.calibration import expected_calibration_error, nll
 from metrics.detectors import vim
 from metrics.selection import aurc
 from metrics.temperature_scaling import temperature_of
@@ -72,6 +72,11 @@ def test_scores_are_what_they_say(observed):
     assert torch.allclose(scores["neighbor-distance", ""], sum(means) / 2)
     assert torch.equal(scores["kth-distance", ""], found.distances["fc2"][:, -1].double())
     assert torch.allclose(scores["softmax", ""], -seen.logits.double().softmax(1).amax(1))
+    assert torch.allclose(scores["energy", ""], -seen.logits.double().logsumexp(1))
+    assert torch.allclose(scores["entropy", ""], torch.special.entr(seen.logits.double().softmax(1)).sum(1))
+    equal = found.nonconformity == found.nonconformity.amin(1, keepdim=True)
+    assert (equal.sum(1) > 1).any(), "no tie that the logits decide"
+    assert torch.equal(found.labels, seen.logits.masked_fill(~equal, -torch.inf).argmax(1))
     votes = seen.log_votes().exp()
     assert torch.allclose(votes.sum(1), torch.ones(120, dtype=torch.float64))
     assert torch.allclose(votes, (2 * 9 - found.nonconformity.double() + 1) / (2 * 9 + 10))
@@ -149,6 +154,11 @@ def test_every_confidence_is_held_against_who_was_right_by_it(finished, observed
         "neighbor-distance": aurc(-seen.scores()["neighbor-distance", ""], dknn),
     }
     assert rows[list(expected)].to_dict() == pytest.approx(expected, abs=1e-12)
+    shares = seen.logits.double().softmax(1)
+    for metric, binning in (("ece", "equal_width"), ("ece_equal_mass", "equal_mass")):
+        errors = pick(build_table(measuring.rows()), kind="prediction", metric=metric, space="softmax")["value"]
+        expected = expected_calibration_error(shares, labels, binning=binning)
+        assert errors.tolist() == pytest.approx([expected], abs=1e-12)
 
 
 def test_p_values_of_true_labels_are_held_against_the_levels(finished, observed):

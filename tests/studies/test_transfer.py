@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -282,3 +283,24 @@ def test_a_mask_is_seen():
     by_network = {row[0]: row[2:] for row in table.rows}
     assert [round(one.value, 6) for one in by_network[ENTANGLED]] == [0.7, 0.5, 0.5]
     assert [round(one.value, 6) for one in by_network[WITHOUT]] == [-0.1, -0.4, -0.4]
+
+
+def test_what_attacks_leave_by_hand():
+    """Four images: the source loses the first two, and had the third wrong, as one of its targets had the first."""
+    clean = torch.tensor([[1, 1, 0, 1], [0, 1, 1, 1], [1, 1, 1, 1]]).bool()
+    left = torch.tensor([[0, 0, 0, 1], [0, 0, 0, 1], [0, 1, 1, 1]]).bool()
+    told = []
+    folder = SimpleNamespace(row=lambda **row: told.append((row["group"], row["metric"], row["value"], row["n"])))
+    transfer_attacks._tell(folder, {}, {"space": "pgd", "side": "0.1"}, ["", "kind", "kind"], clean, left)
+    assert told == [
+        ("", "accuracy", 1 / 4, 4),
+        ("", "success", pytest.approx(2 / 3), 4),
+        ("kind", "accuracy", 4 / 8, 4),
+        ("kind", "success", pytest.approx(3 / 7), 4),
+        ("kind", "transferred", pytest.approx(2 / 3), 4),
+    ]
+
+
+def test_sizes_are_attacked_as_they_are_written():
+    """In order, each once, to the six digits that rows have."""
+    assert config(eps=(8 / 255, 0.125, 0.03, 0.125)).eps == (0.03, 0.0313725, 0.125)
