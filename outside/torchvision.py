@@ -142,7 +142,7 @@ def copying_extractor(network: nn.Module, layers: Mapping[str, str]) -> nn.Modul
     """
     found: Any = extractor(network, layers)
     for graph in (found.train_graph, found.eval_graph):
-        output = next(reversed(graph.nodes))
+        *_, output = graph.nodes
         for node in output.all_input_nodes:
             with graph.inserting_after(node):
                 copied = graph.call_function(copy_of, (node,))

@@ -56,7 +56,7 @@ class Minimize:
         Both are to be differentiated.
 
         Raises:
-            RuntimeError: the points have no values of their own, as under vmap, or are too many.
+            RuntimeError: the points have no values of their own, as under vmap or in an older torch, or are too many.
         """
         plain.refuse_many(x)
         try:
@@ -65,7 +65,8 @@ class Minimize:
                 beta, end = self.search(pairs, labels, factor)
         except RuntimeError as error:
             raise RuntimeError(
-                "torch.func.vmap does not reach into the search for a temperature: give one, or take set by set."
+                "torch.func.vmap does not reach into the search for a temperature, nor do other transforms before "
+                "torch 2.10: give one, or take set by set."
             ) from error
         x = x if factor == 1 else x * factor
         return x, plain.stationary(x, labels, beta) if end == "none" else beta

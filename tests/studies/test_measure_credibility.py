@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.integrate import trapezoid
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 import imagesets
@@ -214,7 +215,7 @@ def test_curves_are_those_of_the_numbers_in_the_rows(finished):
             assert kept[f"credibility/{name}"].sum() == 120
         fpr, tpr = kept["roc/softmax/rotated-45"].T
         (area,) = pick(table, kind="foreign", group="rotated-45", space="softmax", metric="auroc")["value"]
-        assert np.trapezoid(tpr, fpr) == pytest.approx(area, abs=1e-3)
+        assert trapezoid(tpr, fpr) == pytest.approx(area, abs=1e-3)
         coverage, risk = kept["risk/softmax"].T
         (accuracy,) = pick(table, kind="prediction", space="softmax", metric="accuracy")["value"]
         assert coverage[-1] == 1 and risk[-1] == pytest.approx(1 - accuracy, abs=1e-6)
