@@ -23,6 +23,8 @@ LOGITS = "logits"
 """What a network's own output is called beside its hidden layers."""
 UNFIT = re.compile(r"shape|size|dimension|channel|height|width", re.IGNORECASE)
 """What errors speak of where images do not fit a network."""
+GREY = f"to have {COLOURS} channels, but got 1 "
+"""What torch says of grey images and a network that takes colour."""
 CALLERS = ("outside", "evaluation", "torch")
 """Who calls the code of others: an error's place is not there."""
 
@@ -78,12 +80,17 @@ def differentiable(network: nn.Module, batch: Tensor) -> Any:
 
 
 def failing(problem: str, error: Exception) -> WorkbenchError:
-    """The error of a network whose code raised one: it proposes another size where the images do not fit, else it tells
-    where in the code it arose."""
+    """The error of a network whose code raised one: it proposes colours or another size where the images do not fit,
+    else it tells where in the code it arose."""
     if out_of_memory(error):
         return WorkbenchError(NO_MEMORY)
     if isinstance(error, RuntimeError | ValueError | AssertionError) and UNFIT.search(str(error)):
-        return UsageError(f"{problem} ({first_line(error)}). Try another --size, as 224.")
+        remedy = (
+            "Add --normalize imagenet, which makes three channels"
+            if GREY in str(error)
+            else "Try another --size, as 224"
+        )
+        return UsageError(f"{problem} ({first_line(error)}). {remedy}.")
     places = [
         f" ({frame.f_code.co_filename}, line {line})"
         for frame, line in traceback.walk_tb(error.__traceback__)
