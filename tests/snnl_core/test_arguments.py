@@ -194,3 +194,5 @@ def test_neighbours_of_numbers_that_nothing_is_computed_in():
         nearest_neighbors(X, x, 2)
     with pytest.raises(TypeError, match=r"must be .* not torch.float8_e4m3fn; convert"):
         DeepKNN(2).fit({"a": x}, LABELS)
+    with pytest.raises(TypeError, match=r"layer 'a': points .*; convert them to 16 bits or more"):
+        DeepKNN(2).fit({"a": x}, LABELS)
