@@ -24,7 +24,7 @@ def check_rows(x: Tensor) -> Tensor:
         ValueError: a row is not finite; the first is named.
     """
     if not x.is_floating_point() or x.element_size() == 1:
-        raise TypeError(f"points must be floating, not {x.dtype}; convert them, e.g. with double().")
+        raise TypeError(f"points must be floating, not {x.dtype}; convert them to 16 bits or more, e.g. with double().")
     largest = torch.maximum(x.amax(1), -x.amin(1)) if x.numel() else x.new_zeros(len(x))
     bad = (~largest.isfinite()).nonzero().flatten()
     if len(bad):

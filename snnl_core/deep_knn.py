@@ -254,9 +254,15 @@ class DeepKNN:
             return self._rows(state["features"], state["labels"])
 
         found = copy(self)._fit(check)
-        if state["calibration"] is not None:
-            most = len(found.layers) * self.k
-            found._calibration = Calibration.of(state["calibration"], len(found.classes), most)
+
+        def check_calibration() -> tuple[Layers, Tensor]:
+            if state["calibration"] is not None:
+                most = len(found.layers) * self.k
+                found._calibration = Calibration.of(state["calibration"], len(found.classes), most)
+            return found._bank, found._labels
+
+        calibrated = state["calibration"] is not None
+        self._parts.check(check_calibration, **{"whether they are calibrated": calibrated})
         vars(self).update(vars(found))
 
     @property

@@ -42,7 +42,7 @@ def check_tensor(name: str, values: object, kind: str = "tensor") -> None:
     if not isinstance(values, Tensor):
         held = values.values() if isinstance(values, Mapping) else values if isinstance(values, list | tuple) else ()
         several = any(isinstance(each, Tensor) for each in held)
-        remedy = "take one of those in it" if several else "make it one with torch.as_tensor"
+        remedy = "take one of those in it, or join them" if several else "make it one with torch.as_tensor"
         raise TypeError(f"{name} must be a {kind}, not {type(values).__name__}; {remedy}.")
     if values.layout != torch.strided or values.is_nested:
         layout = "nested" if values.is_nested else values.layout

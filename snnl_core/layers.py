@@ -143,8 +143,8 @@ def _flat(name: str, layer: Tensor) -> Tensor:
 def _rows(name: str, layer: Tensor, distance: Distance) -> Rows:
     try:
         return Rows.of(layer, distance)
-    except ValueError as error:
-        raise ValueError(f"layer {name!r}: {error}") from error
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"layer {name!r}: {error}") from error
 
 
 def _names(layers: Mapping[str, object]) -> str:

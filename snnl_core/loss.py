@@ -143,7 +143,8 @@ class SoftNearestNeighborLoss(nn.Module):
 def _check_setting(temperature: Any, before: Any) -> None:
     """Raise TypeError or ValueError unless it is a temperature of a module that has had another one before."""
     if not isinstance(temperature, str):
-        inverse(temperature, torch.zeros((), device="cpu"))
+        least = torch.promote_types(torch.get_default_dtype(), torch.float32)  # which points are computed in
+        inverse(temperature, torch.zeros((), dtype=least, device="cpu"))
     elif temperature not in ("minimize", "learn"):
         raise ValueError(f"temperature must be a number in (0, inf], 'minimize' or 'learn', not {temperature!r}.")
     if "learn" in (temperature, before) and temperature != before:

@@ -45,9 +45,8 @@ class EntanglementMonitor:
             TypeError: size, max_features or seed is no whole number.
             ValueError: size < 2 or max_features < 1, or the distance is unknown.
         """
-        most = 1 if max_features is None else max_features
-        for name, count in (("size", size), ("max_features", most), ("seed", seed)):
-            check_count(name, count)
+        size, seed = check_count("size", size), check_count("seed", seed)
+        max_features = None if max_features is None else check_count("max_features", max_features)
         if size < 2 or (max_features is not None and max_features < 1):
             raise ValueError(f"size = {size}, max_features = {max_features}: at least 2 and 1 are needed.")
         check_distance(distance)

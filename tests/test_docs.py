@@ -76,6 +76,11 @@ def test_links_lead_somewhere(page):
     assert all((page.parent / link).exists() for link in local)
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_no_merge_is_left_half_done(page):
+    assert not re.findall(r"^(?:<<<<<<<|=======|>>>>>>>)(?: |$)", page.read_text(encoding="utf-8"), re.MULTILINE)
+
+
 def anchors(page):
     """What GitHub calls the headings of a page."""
     text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)

@@ -5,12 +5,14 @@ reports/STUDY-KEY/    the report of each study
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
 from lab import machine
 from lab.cells import layout
 from lab.cells.record import names_in, read_study
+from lab.errors import WorkbenchError
 from lab.files import atomic_write
 from lab.pace import paced
 from lab.reporting.page import SITE, check_place, render
@@ -67,7 +69,8 @@ def write_site(folders: Sequence[Path], findings: Mapping[int, str], site: Path)
         The page's path.
 
     Raises:
-        WorkbenchError: a folder cannot be drawn, or a page that is no site stands where this one is to go.
+        WorkbenchError: a folder cannot be drawn, a process that draws died, or a page that is no site stands where this
+            one is to go.
     """
     check_place(site / SITE, "site")
     return write_index([*paced(_drawn(folders, site), len(folders), "studies")], findings, site)
@@ -98,7 +101,10 @@ def _drawn(folders: Sequence[Path], site: Path) -> Iterable[Entry]:
     from joblib import Parallel, delayed
 
     workers = max(1, min(machine.threads(), len(folders)))
-    return Parallel(workers, return_as="generator")(delayed(_entry)(folder, site) for folder in folders)
+    try:
+        yield from Parallel(workers, return_as="generator")(delayed(_entry)(folder, site) for folder in folders)
+    except BrokenProcessPool as error:
+        raise WorkbenchError("A process that draws died (out of memory, or ended from outside).") from error
 
 
 def _entry(folder: Path, site: Path) -> Entry:

@@ -54,7 +54,7 @@ class Config(Attacked, measure_credibility.Measuring, Entangled):
     neighbor_distance: Literal["cosine", "sqeuclidean"] = Field(
         "cosine", description="distance by which neighbours are near: 1 - cos, or squared Euclidean"
     )
-    foreign: tuple[_foreign.Foreign, ...] | None = Field(
+    foreign: _foreign.Sets | None = Field(
         None,
         min_length=1,
         description="foreign images, separated by commas: image sets, rotated-45, rotated-90, shuffled, inverted, "

@@ -1,6 +1,7 @@
 """The page that leads to reports: claims, filters and cards; every name is text."""
 
 import json
+import os
 import shutil
 from html.parser import HTMLParser
 
@@ -82,6 +83,16 @@ def test_reports_are_drawn_side_by_side_in_other_processes(study, monkeypatch, t
     (other / "plan.json").write_text("{")
     with pytest.raises(WorkbenchError, match=r"other/plan\.json is damaged"):
         write_site([one, other], {}, tmp_path / "site")
+
+
+def test_a_process_that_dies_while_it_draws_is_told_in_a_line(monkeypatch, tmp_path):
+    def entry(folder, site):
+        os._exit(1)
+
+    monkeypatch.setattr(machine, "threads", lambda: 2)
+    monkeypatch.setattr(site, "_entry", entry)
+    with pytest.raises(WorkbenchError, match=r"^A process that draws died \(out of memory"):
+        write_site([tmp_path / "one", tmp_path / "other"], {}, tmp_path / "site")
 
 
 @pytest.mark.parametrize("own", ["<title>My results</title>", "", "\xff"])

@@ -170,6 +170,8 @@ def test_outputs_of_layers_that_hold_several_tensors():
             EntanglementMonitor(8).update({"a": x}, LABELS)
         with pytest.raises(TypeError, match=f"layer 'a' must be a floating tensor, not {kind}; take "):
             DeepKNN(2).fit({"a": x}, LABELS)
+    with pytest.raises(TypeError, match=r"not list; take one of those in it, or join them"):
+        SoftNearestNeighborLoss()(X, [*LABELS])
 
 
 def test_what_decides_a_sample_is_settled_when_the_monitor_is_made():
@@ -178,6 +180,10 @@ def test_what_decides_a_sample_is_settled_when_the_monitor_is_made():
         monitor.size = 16
     with pytest.raises(TypeError, match="seed must be a whole number, not 'a'"):
         EntanglementMonitor(4, seed="a")
+    one, other = EntanglementMonitor(4, seed=3), EntanglementMonitor(np.int64(4), seed=np.int64(3))
+    for monitor in (one, other):
+        monitor.update({"a": X}, LABELS)
+    assert one.compute()["a"].loss == other.compute()["a"].loss
 
 
 def test_neighbours_of_numbers_that_nothing_is_computed_in():
@@ -187,4 +193,6 @@ def test_neighbours_of_numbers_that_nothing_is_computed_in():
     with pytest.raises(TypeError, match=r"points must be .* not torch.float8_e4m3fn; convert them"):
         nearest_neighbors(X, x, 2)
     with pytest.raises(TypeError, match=r"must be .* not torch.float8_e4m3fn; convert"):
+        DeepKNN(2).fit({"a": x}, LABELS)
+    with pytest.raises(TypeError, match=r"layer 'a': points .*; convert them to 16 bits or more"):
         DeepKNN(2).fit({"a": x}, LABELS)

@@ -125,6 +125,20 @@ def test_learn_has_the_gradient_of_the_logarithm(path, start):
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+@pytest.mark.parametrize("temperature", [1e-5, 1e30])
+def test_every_default_dtype_has_the_temperatures_of_float32(dtype, temperature):
+    """In which points of half precision are computed with, too."""
+    before = torch.get_default_dtype()
+    try:
+        torch.set_default_dtype(dtype)
+        module = SoftNearestNeighborLoss(temperature)
+    finally:
+        torch.set_default_dtype(before)
+    x, labels = overlapping(torch.float32)
+    assert torch.equal(module(x, labels), soft_nearest_neighbor_loss(x, labels, temperature))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
 @pytest.mark.parametrize("start", [1e-5, 1e30])
 def test_learn_starts_where_it_should_in_every_default_dtype(dtype, start):
     """Its logarithm is a number of half precision where the inverse of the temperature is none."""

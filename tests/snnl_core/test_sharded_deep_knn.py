@@ -101,6 +101,15 @@ def check_refusals(rank, world):
     knn.calibrate(other, labels)
     with pytest.raises(TypeError, match=f"process {world - 1}: logits must be floating"):
         knn.predict(other, torch.zeros(12, 2, dtype=torch.int64) if last else None)
+    before, state = knn.predict(other).p_values, knn.state_dict()
+    below = {**state["calibration"], "scores": state["calibration"]["scores"] - 9}
+    for calibration, words in (
+        (below, f"process {world - 1}: scores of a calibration are from -"),
+        (None, rf"processes 0 and {world - 1} differ in whether they are calibrated: True and False"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            knn.load_state_dict({**state, "calibration": calibration} if last else state)
+        assert torch.equal(knn.predict(other).p_values, before)
 
 
 @pytest.mark.parametrize("shares", SHARES, ids=str)

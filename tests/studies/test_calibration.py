@@ -102,6 +102,7 @@ def test_other_foreign_images_are_another_cell(tmp_path):
     assert len(keys) == 3
     (twice, *_), (once, *_) = (plan(tmp_path, foreign=names) for names in (("noise", "noise"), ("noise",)))
     assert twice.key == once.key
+    assert config(foreign=("noise", "shuffled", "noise")).foreign == ("noise", "shuffled"), "and the same study"
 
 
 @pytest.mark.parametrize(
