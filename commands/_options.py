@@ -8,7 +8,7 @@ from functools import partial, reduce
 from itertools import pairwise
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import click
 from pydantic.fields import FieldInfo
@@ -297,7 +297,8 @@ def _option(name: str, field: FieldInfo) -> Decorator:
     extra: Any = field.json_schema_extra or {}
     flags = [f"--{name.replace('_', '-')}", *([extra["also"]] if "also" in extra else []), name]
     union = get_origin(field.annotation) in (Union, UnionType)
-    kinds = [kind for kind in (get_args(field.annotation) if union else [field.annotation]) if kind is not NoneType]
+    members = [kind for kind in (get_args(field.annotation) if union else [field.annotation]) if kind is not NoneType]
+    kinds = [get_args(kind)[0] if get_origin(kind) is Annotated else kind for kind in members]
     if kinds == [bool]:
         return click.option(f"{flags[0]}/--no-{flags[0][2:]}", default=None, help=_help(field))
     if get_origin(kinds[0]) is tuple:
