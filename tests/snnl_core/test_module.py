@@ -5,6 +5,7 @@ import gc
 import io
 import math
 import pickle
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -124,16 +125,23 @@ def test_learn_has_the_gradient_of_the_logarithm(path, start):
     torch.testing.assert_close(points.grad, plain.grad)
 
 
+@contextmanager
+def default_dtype(dtype):
+    """What torch makes numbers in where nothing else is asked for."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
 @pytest.mark.parametrize("temperature", [1e-5, 1e30])
 def test_every_default_dtype_has_the_temperatures_of_float32(dtype, temperature):
     """In which points of half precision are computed with, too."""
-    before = torch.get_default_dtype()
-    try:
-        torch.set_default_dtype(dtype)
+    with default_dtype(dtype):
         module = SoftNearestNeighborLoss(temperature)
-    finally:
-        torch.set_default_dtype(before)
     x, labels = overlapping(torch.float32)
     assert torch.equal(module(x, labels), soft_nearest_neighbor_loss(x, labels, temperature))
 
@@ -142,12 +150,8 @@ def test_every_default_dtype_has_the_temperatures_of_float32(dtype, temperature)
 @pytest.mark.parametrize("start", [1e-5, 1e30])
 def test_learn_starts_where_it_should_in_every_default_dtype(dtype, start):
     """Its logarithm is a number of half precision where the inverse of the temperature is none."""
-    before = torch.get_default_dtype()
-    try:
-        torch.set_default_dtype(dtype)
+    with default_dtype(dtype):
         module = SoftNearestNeighborLoss("learn", start=start)
-    finally:
-        torch.set_default_dtype(before)
     assert module.log_beta.dtype == dtype
     assert module.log_beta.item() == pytest.approx(-math.log(start), rel=1e-3)
     assert module(*overlapping()).isfinite()
