@@ -22,6 +22,7 @@ from lab.studying.study import queue_study, run_study
 from studies._config import ImageStudy, TrainingStudy
 
 Local = dict[str, Any]
+OF_SETTINGS = "JSON file of settings, as tune writes, or the config.json of a study's folder; options win."
 SLOW = (
     "This processor does not compute in bf16, in which the published cells were trained: it sums in float32 and "
     "rounds, which takes longer than a first guess knows. The published cells need no run (--published)."
@@ -35,7 +36,7 @@ def _make(name: str) -> click.Command:
 
     @click.command(name, help=help_of("studies", name))
     @click.option("--preset", type=presets, default="laptop", help="Settings for seconds, minutes, or a paper's scale.")
-    @click.option("--config", "file", type=options.A_FILE, help="JSON file of settings, as tune writes; options win.")
+    @click.option("--config", "file", type=options.A_FILE, help=OF_SETTINGS)
     @options.of(module.Config)
     @options.jobs
     @options.executing("slots")

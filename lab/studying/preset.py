@@ -1,8 +1,11 @@
-"""Settings of a study in a JSON file: `{"study": NAME, "config": {...}}`, like one of its presets."""
+"""Settings of a study in a JSON file: `{"study": NAME, "config": {...}}`, like one of its presets, or the `config.json`
+of a study's folder."""
 
 from pathlib import Path
 from typing import Any
 
+from lab.cells.layout import CONFIG, is_study
+from lab.cells.record import read_study
 from lab.config import Config
 from lab.errors import UsageError, unknown_name
 from lab.files import read_object, write_json
@@ -20,7 +23,21 @@ def read_preset(path: Path, study: str, settings: type[Config]) -> dict[str, Any
 
     Raises:
         UsageError: it is no such file, of another study, or it has a key that is unknown.
+        WorkbenchError: it lies in a study's folder that holds links.
     """
+    found, values = _read(path, study)
+    if found != study:
+        raise UsageError(f"{path} holds settings of the study {found!r}, not of {study}.")
+    unknown = sorted(set(values) - set(settings.model_fields))
+    if unknown:
+        raise UsageError(f"{path}: {unknown_name('setting', unknown[0], settings.model_fields)}")
+    return values
+
+
+def _read(path: Path, study: str) -> tuple[str, dict[str, Any]]:
+    """The study that a file is of, and its settings."""
+    if path.name == CONFIG and is_study(path.parent):
+        return read_study(path.parent)[:2]
     try:
         found = read_object(path)
     except (OSError, ValueError) as error:
@@ -30,10 +47,4 @@ def read_preset(path: Path, study: str, settings: type[Config]) -> dict[str, Any
     unknown = sorted(set(found) - set(KEYS))
     if unknown:
         raise UsageError(f"{path}: {unknown_name('key', unknown[0], KEYS)}")
-    if found["study"] != study:
-        raise UsageError(f"{path} holds settings of the study {found['study']!r}, not of {study}.")
-    values: dict[str, Any] = found["config"]
-    unknown = sorted(set(values) - set(settings.model_fields))
-    if unknown:
-        raise UsageError(f"{path}: {unknown_name('setting', unknown[0], settings.model_fields)}")
-    return values
+    return found["study"], found["config"]

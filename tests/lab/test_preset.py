@@ -6,6 +6,8 @@ from types import SimpleNamespace
 import pytest
 from pydantic import Field
 
+from lab.cells import layout
+from lab.cells.record import read_study
 from lab.config import Config
 from lab.errors import UsageError
 from lab.studying import plan
@@ -81,3 +83,28 @@ def test_a_file_may_be_in_any_unicode_with_or_without_a_byte_order_mark(file, en
     """As Windows' Notepad and PowerShell write them."""
     file.write_text('{"study": "mine", "config": {"names": ["ä", "犬"]}}', encoding=encoding)
     assert read_preset(file, "mine", Settings) == {"names": ["ä", "犬"]}
+
+
+def test_the_settings_of_a_studys_folder_are_taken_whole(file, tmp_path):
+    folder = tmp_path / "studies" / "mine" / "1f"
+    folder.mkdir(parents=True)
+    settings, cells = folder / "config.json", ["a-1f"]
+    settings.write_text('{"length": 2.0, "names": [], "seeds": 7}')
+    (folder / "plan.json").write_text(json.dumps({"study": "mine", "cells": cells}))
+    assert plan.study_config("mine", "laptop", {}, settings) == Settings(length=2.0, names=(), seeds=7)
+    assert plan.study_config("mine", "laptop", {"seeds": 3}, settings).seeds == 3
+    with pytest.raises(UsageError, match=r"config\.json holds settings of the study 'mine', not of yours"):
+        read_preset(settings, "yours", Settings)
+    settings.write_text('{"lenght": 2.0}')
+    with pytest.raises(UsageError, match="Unknown setting 'lenght'; did you mean 'length'"):
+        read_preset(settings, "mine", Settings)
+    settings.write_text("{")
+    with pytest.raises(UsageError, match=r"config\.json is damaged"):
+        read_preset(settings, "mine", Settings)
+
+
+def test_the_settings_of_a_published_study_plan_its_cells(tmp_path):
+    folder = layout.PUBLISHED / "studies" / "gan-entanglement" / "cda2ce9b"
+    config = plan.study_config("gan-entanglement", "smoke", {}, folder / "config.json")
+    planned = plan.plan_study("gan-entanglement", config, tmp_path, tmp_path)
+    assert [cell.cell.folder_name for cell in planned.cells] == read_study(folder)[2]
