@@ -204,7 +204,8 @@ def _write_figure(figure: Figure, folder: Path, formats: Sequence[str], styles: 
 
 
 def _settle_empty_labels(drawing: "Drawing") -> None:
-    """Give labels without a word a place: matplotlib looks for one among all the ticks, several times a panel."""
+    """Give labels without a word a place: matplotlib looks for one among all the ticks, several times a panel
+    (findings/matplotlib-places-labels-without-words.sh)."""
     for axes in drawing.axes:
         for axis in (axes.xaxis, axes.yaxis):
             if not axis.get_label_text():
