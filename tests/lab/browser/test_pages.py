@@ -45,6 +45,18 @@ def test_a_table_that_is_too_wide_scrolls(browser, pages):
     assert browser.execute_script(moved) > 300
 
 
+def test_a_table_has_the_room_that_a_window_has(browser, tmp_path):
+    table = Table("t", "Each.", columns("measure", *"abcdef"), [["fid", *["0.123 [0.100, 0.200] (n = 3)"] * 6]])
+    write_page(Report("Wide", "?", [Section("Ends", "", [table])]), tmp_path / "page.html")
+    opened(browser, tmp_path / "page.html", width=2400, anew=True)
+    inside = "const box = document.querySelector('.scroll'); return box.scrollWidth <= box.clientWidth"
+    assert browser.execute_script(inside + " && box.clientWidth > document.querySelector('main').clientWidth")
+    beyond = "return document.documentElement.scrollWidth > document.documentElement.clientWidth"
+    assert not browser.execute_script(beyond)
+    opened(browser, tmp_path / "page.html", width=1100)
+    assert not browser.execute_script(inside) and not browser.execute_script(beyond)
+
+
 def test_long_headings_do_not_run_into_one_another(browser, tmp_path):
     """As the folders of two runs beside one another."""
     paths = ["/home/anna/experiments/results/studies/gan-entanglement/8d49ea06", "difference"]
