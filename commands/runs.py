@@ -83,11 +83,11 @@ def cancel(folders: tuple[Path, ...]) -> None:
 def _cells(folder: Path) -> list[Path]:
     """The folder itself if it is a cell's, or those of the study or search that it is of."""
     if layout.is_search(folder):
-        names = read_search(folder)[1]
+        names = read_search(folder).cells
     elif layout.is_cell(folder) and not layout.is_study(folder):
         return [folder]
     else:
-        names = read_study(folder)[2]
+        names = read_study(folder).cells
     return [layout.cell(layout.root_of(folder), name) for name in names]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from lab.cells import layout
 from lab.cells.folder import CellFolder
 from lab.cells.kept import check_kept
-from lab.cells.record import IDENTITY, published_in, read_search, read_study, search_in
+from lab.cells.record import IDENTITY, read_search, read_study, search_in
 from lab.errors import UsageError, WorkbenchError
 from lab.files import atomic_write, write_json
 
@@ -31,8 +31,9 @@ def export(folder: Path, target: Path, say: Callable[[str], None] = lambda text:
     """
     if layout.is_study(folder):
         whole = folder.resolve()
+        record = read_study(whole)
         copied = layout.study(target, whole.parent.name, whole.name)
-        _export_cells(whole, read_study(whole)[2], target, published_in(whole), say)
+        _export_cells(whole, record.cells, target, record.shipped, say)
         _copy(whole, copied, layout.KEPT_OF_STUDY)
         return copied
     if layout.is_search(folder):
@@ -46,7 +47,7 @@ def export(folder: Path, target: Path, say: Callable[[str], None] = lambda text:
 
 
 def _export_search(folder: Path, target: Path, say: Callable[[str], None]) -> Path:
-    copied, names = layout.search(target, folder.parent.name or "root", folder.name), read_search(folder)[1]
+    copied, names = layout.search(target, folder.parent.name or "root", folder.name), read_search(folder).cells
     about = {name: value for name, value in (search_in(folder) or {}).items() if name != layout.RUNS}
     there = search_in(copied) or {}
     told = {"study", IDENTITY} & about.keys() & there.keys()  # older plans tell less

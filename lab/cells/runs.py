@@ -167,11 +167,11 @@ def _open(kind: str, folders: Iterable[Path]) -> Iterator[Run]:
             continue
         try:
             if kind == "study":
-                study, _, needs = read_study(path)
-                yield Run(kind, path, tuple(needs), {"study": study})
+                study = read_study(path)
+                yield Run(kind, path, tuple(study.cells), {"study": study.study, "settings": study.settings})
             elif kind == "search":
-                study, needs = read_search(path)
-                yield Run(kind, path, tuple(needs), {"study": study})
+                search = read_search(path)
+                yield Run(kind, path, tuple(search.cells), {"study": search.study})
             else:
                 record = read_record(path)
                 yield Run(kind, path, tuple(record["needs_folders"]), record)
@@ -196,8 +196,7 @@ def _of_cell(runs: Runs, run: Run) -> dict[str, Any]:
 
 
 def _of_study(runs: Runs, run: Run) -> dict[str, Any]:
-    study, settings, _ = read_study(run.path)
-    return {"study": study, "settings": settings, "needs": _states(runs, run)}
+    return {**run.record, "needs": _states(runs, run)}
 
 
 def _of_search(runs: Runs, run: Run) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from lab import locks, machine, registry
@@ -13,7 +14,8 @@ from lab.cells.cell import Cell
 from lab.cells.failure import Failure, failure_of
 from lab.cells.folder import CellFolder
 from lab.cells.fresh import dropped_if_bare
-from lab.cells.record import names_in, published_in, read_study
+from lab.cells.record import StudyRecord, read_study
+from lab.cells.rows import build_table
 from lab.config import Config
 from lab.errors import UsageError, WorkbenchError, first_line
 from lab.files import explaining, remove_leftovers, replacing, write_json
@@ -138,6 +140,45 @@ def _create(plan: Plan, local: dict[str, Any]) -> tuple[dict[CellFolder, Cell[An
     return folders, damaged
 
 
+@dataclass(frozen=True)
+class Study:
+    """A study's folder, read once.
+
+    Attributes:
+        folder: where it lies.
+        record: what it says.
+        module: the study's own.
+        config: its settings.
+    """
+
+    folder: Path
+    record: StudyRecord
+    module: ModuleType
+    config: Config
+
+    @classmethod
+    def of(cls, folder: Path) -> "Study":
+        """Read a folder.
+
+        Raises:
+            WorkbenchError: it is no study's, or its settings are none of the study's.
+        """
+        record = read_study(folder)
+        module = registry.load("studies", record.study)
+        try:
+            return cls(folder, record, module, module.Config.parse(record.settings))
+        except UsageError as error:
+            raise UsageError(f"{folder / layout.CONFIG}: {error}") from error
+
+    @property
+    def name(self) -> str:
+        return self.record.study
+
+    def collected(self) -> Collected:
+        """What there is of its cells."""
+        return collect(self.name, self.record.cells, layout.root_of(self.folder), self.record.shipped)
+
+
 def draw_study(
     folder: Path,
     *,
@@ -156,19 +197,19 @@ def draw_study(
     Raises:
         WorkbenchError: the folder is no study's.
     """
-    name, config, names = _read(folder)
+    study = Study.of(folder)
     with explaining(folder), locks.exclusive(folder / layout.LOCK):
         remove_leftovers(folder)
-        found = _collected(folder, name, names)
+        found = study.collected()
         told = {cell: str(failure) for cell, failure in found.absent.items() if failure} | (failed or {})
         missing = [f"{cell}: {told.get(cell, 'not done yet')}" for cell in found.absent]
-        _, verdicts, page = _draw(folder, name, config, found, missing, folder, formats)
+        _, verdicts, page = _draw(study, found, missing, folder, formats)
         if missing:
             layout.unmark(folder)
         else:
             layout.mark(folder, {})
-    counts = counts or {"total": len(names), "run": 0, "cached": len(found.cells)}
-    return Result(name, folder, page, verdicts, {**counts, "failed": len(told)}, told)
+    counts = counts or {"total": len(study.record.cells), "run": 0, "cached": len(found.cells)}
+    return Result(study.name, folder, page, verdicts, {**counts, "failed": len(told)}, told)
 
 
 def draw_into(
@@ -181,22 +222,23 @@ def draw_into(
     Raises:
         WorkbenchError: the folder is no study's, or cannot be drawn.
     """
-    name, config, names = _read(folder)
-    found = _collected(folder, name, names)
+    study = Study.of(folder)
+    found = study.collected()
     target.mkdir(parents=True, exist_ok=True)
     missing = [f"{cell}: not there" for cell in found.absent]
-    report, verdicts, _ = _draw(folder, name, config, found, missing, target, formats, home)
+    report, verdicts, _ = _draw(study, found, missing, target, formats, home)
     return report, verdicts
 
 
 @dataclass(frozen=True)
 class Judged:
-    """A study as its cells' rows have it: its name, its settings, its table and its verdicts."""
+    """A study as its cells' rows have it: its settings, its table, its verdicts, and what people call its keys."""
 
     study: str
     config: Config
     table: "pd.DataFrame"
     verdicts: list[Verdict]
+    names: dict[str, str]
 
 
 def judged(folder: Path, wanted: Callable[[Claim], bool] = lambda claim: True) -> Judged:
@@ -207,38 +249,26 @@ def judged(folder: Path, wanted: Callable[[Claim], bool] = lambda claim: True) -
     Raises:
         WorkbenchError: the folder is no study's, or its cells hold something else than it needs.
     """
-    name, config, names = _read(folder)
-    claims = [claim for claim in registry.load("studies", name).claims(config) if wanted(claim)]
-    table = _collected(folder, name, names if claims else []).table
+    study = Study.of(folder)
+    claims = [claim for claim in study.module.claims(study.config) if wanted(claim)]
+    table = study.collected().table if claims else build_table([])
     with _telling_of_strange_cells(folder):
-        return Judged(name, config, table, [judge(claim, claim.effect(table)) for claim in claims])
-
-
-def _collected(folder: Path, study: str, names: Sequence[str]) -> Collected:
-    """What there is of the cells of a study's folder."""
-    return collect(study, names, layout.root_of(folder), published_in(folder))
+        verdicts = [judge(claim, claim.effect(table)) for claim in claims]
+    return Judged(study.name, study.config, table, verdicts, study.record.names)
 
 
 def _draw(
-    folder: Path,
-    study: str,
-    config: Config,
-    found: Collected,
-    missing: list[str],
-    target: Path,
-    formats: Sequence[str],
-    home: str = "",
+    study: Study, found: Collected, missing: list[str], target: Path, formats: Sequence[str], home: str = ""
 ) -> tuple[Report, list[Verdict], Path]:
-    module, cells, table = registry.load("studies", study), found.cells, found.table
+    config, cells, table, names = study.config, found.cells, found.table, study.record.names
     with replacing(target / layout.TABLE) as aside:
         table.to_csv(aside, index=False)
-    with _telling_of_strange_cells(folder):
-        report: Report = module.report(config, table, cells)
-        name = f"{study}/{folder.resolve().name}"
-        report.sections.append(provenance.section(command_of(study, config), name, config, table, cells))
+    with _telling_of_strange_cells(study.folder):
+        report: Report = study.module.report(config, table, cells)
+        title = f"{study.name}/{study.folder.resolve().name}"
+        report.sections.append(provenance.section(command_of(study.name, config), title, config, table, cells))
         report.sections.append(glossary.section(report))
-        names = names_in(folder)
-        verdicts = [renamed(judge(claim, claim.effect(table)), names) for claim in module.claims(config)]
+        verdicts = [renamed(judge(claim, claim.effect(table)), names) for claim in study.module.claims(config)]
         report = renamed(report, names)
         return report, verdicts, write_report(report, verdicts, missing, target, formats, home)
 
@@ -286,13 +316,3 @@ def _kept(plan: Plan) -> Iterator[None]:
             write_json(plan.folder / layout.CONFIG, plan.config.plain())
             write_json(plan.folder / layout.PLAN, record)
         yield
-
-
-def _read(folder: Path) -> tuple[str, Config, list[str]]:
-    """The study that a folder is of, its settings, and the names of its cells."""
-    name, settings, cells = read_study(folder)
-    module = registry.load("studies", name)
-    try:
-        return name, module.Config.parse(settings), cells
-    except UsageError as error:
-        raise UsageError(f"{folder / layout.CONFIG}: {error}") from error

@@ -75,7 +75,7 @@ def test_a_verdict_that_two_studies_share_is_told_once(monkeypatch, tmp_path):
         (tmp_path / "studies" / "calibration" / name / "plan.json").write_text('{"study": "calibration", "cells": []}')
     (tmp_path / "studies" / "calibration" / "drawn").mkdir()  # what git leaves of a study that is no longer there
     monkeypatch.setattr(
-        findings, "judged", lambda folder, wanted: Judged("calibration", config, None, [found[folder.name]])
+        findings, "judged", lambda folder, wanted: Judged("calibration", config, None, [found[folder.name]], {})
     )
     told = verdicts_in(tmp_path)[6]
     assert [(one.study, one.images) for one in told] == [("calibration/a", "digits"), ("calibration/c", "digits")]
