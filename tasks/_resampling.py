@@ -12,7 +12,6 @@ from pydantic import Field
 
 import imagesets
 from imagesets import ImageSet, Name, Spec
-from lab.cells.cell import Cell
 from lab.cells.folder import CellFolder
 from lab.config import Config as Settings
 from lab.errors import UsageError
@@ -155,8 +154,3 @@ def in_all(found: list[dict[power.Key, float]]) -> dict[power.Key, list[float]]:
 def named(values: Mapping[power.Key, Any]) -> dict[str, Any]:
     """The same by `side/metric`, as files name them."""
     return {"/".join(key): value for key, value in values.items()}
-
-
-def needs_of(space: spaces.Where) -> tuple[Cell[Any], ...]:
-    """The cell whose network the space is of."""
-    return (space,) if isinstance(space, Cell) else ()

@@ -56,7 +56,7 @@ def cell(images: str, n: int, data: Path, space: spaces.Where = "pixels") -> Cel
         config,
         spaces.versions("evaluate-floor"),
         imagesets.fingerprint(images, data),
-        needs=(space,) if isinstance(space, Cell) else (),
+        needs=spaces.needs_of(space),
         cost=config.draws * (0.5 + 2 * (n / 1000) ** 2) + 5,
     )
 
