@@ -6,7 +6,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,7 +19,7 @@ from imagesets._spec import Spec as Spec
 from imagesets._spec import to_float as to_float
 from imagesets._spec import to_uint8 as to_uint8
 from lab import registry
-from lab.errors import UsageError, WorkbenchError, first_line, unknown_name
+from lab.errors import Say, UsageError, WorkbenchError, first_line, unknown_name
 from lab.files import expanded
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def settle(
     follow_links: bool = False,
     stretch: bool | tuple[int, int] = False,
     title: str | None = None,
-    say: Callable[[str], None] = lambda text: None,
+    say: Say = lambda text: None,
 ) -> str:
     """The name by which cells know an image set: `folder:PATH` and `zip:PATH` are decoded and become `images:KEY`.
 

@@ -5,6 +5,8 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
+Say = Callable[[str], None]
+"""Tells people a line."""
 MANY = 12
 """Of more names than these, only the nearest are listed."""
 NO_MEMORY = "There is not enough memory for this. Ask for less: a smaller batch, width, size or n, or fewer --jobs."
@@ -44,7 +46,7 @@ def unknown_name(what: str, name: str, known: Iterable[str]) -> UsageError:
 
 
 @contextmanager
-def telling(whose: object, say: Callable[[str], None]) -> Iterator[None]:
+def telling(whose: object, say: Say) -> Iterator[None]:
     """What the engine refuses or warns of, told in the name of `whose`, and in the command line's words.
 
     Raises:

@@ -1,6 +1,6 @@
 """Deep k-nearest neighbours of features that were not made here: from files of points by layer, with labels."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lab.errors import WorkbenchError, telling
+from lab.errors import Say, WorkbenchError, telling
 from lab.processes import part
 from lab.training.draws import random_generator
 from metrics import validity
@@ -19,8 +19,6 @@ from snnl_core.conformal import Mode
 from snnl_core.distances import Distance
 from snnl_core.distributed import gather
 from snnl_core.layers import check_layers, fingerprints
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)

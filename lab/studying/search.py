@@ -25,7 +25,7 @@ from lab.cells.folder import CellFolder
 from lab.cells.fresh import dropped_if_bare
 from lab.cells.record import IDENTITY
 from lab.config import Config
-from lab.errors import DivergedError, WorkbenchError
+from lab.errors import DivergedError, Say, WorkbenchError
 from lab.files import atomic_write, explaining, write_json
 from lab.hashing import content_hash
 from lab.reporting.tables import Table, columns
@@ -123,7 +123,7 @@ def search(
     place: Place = SLOTS,
     storage: str | None = None,
     planned: Callable[[Iterable[Path]], None] = lambda cells: None,
-    say: Callable[[str], None] = lambda text: None,
+    say: Say = lambda text: None,
 ) -> Found:
     """Try settings until there are `trials` trials, or go on with a search, and write the best as a preset file.
 
