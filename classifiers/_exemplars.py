@@ -85,10 +85,8 @@ class Exemplars:
         return Report("Nearest training images", question, [self._section(i) for i in range(len(self.names))])
 
     def _section(self, i: int) -> Section:
-        row, rows = (
-            self.rows[i],
-            [GalleryRow("as the network sees it", [Picture("the image", png(self.images[i].numpy()))])],
-        )
+        row = self.rows[i]
+        rows = [GalleryRow("as the network sees it", [Picture("the image", png(self.images[i].numpy()))])]
         for layer, near in self.neighbors(i).items():
             pictures = [
                 Picture(f"{one['label']}, number {one['index']}", png(self.trained.train.images[one["index"]].numpy()))
