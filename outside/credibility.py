@@ -63,9 +63,9 @@ class Credibility:
         """A row for each point: its number, prediction, true label where it is known, credibility and confidence."""
         columns = {"prediction": self.found.labels, "label": self.labels}
         columns |= {"credibility": self.found.credibility, "confidence": self.found.confidence}
-        values = [values.tolist() for values in columns.values() if values is not None]
-        names = [name for name, values in columns.items() if values is not None]
-        return [{"input": i, **dict(zip(names, row, strict=True))} for i, row in enumerate(zip(*values, strict=True))]
+        known = {name: values.tolist() for name, values in columns.items() if values is not None}
+        rows = enumerate(zip(*known.values(), strict=True))
+        return [{"input": i, **dict(zip(known, row, strict=True))} for i, row in rows]
 
     def plain(self) -> dict[str, Any]:
         """As JSON-ready values."""
