@@ -2,7 +2,7 @@
 
 import difflib
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 
 Say = Callable[[str], None]
@@ -43,6 +43,13 @@ def unknown_name(what: str, name: str, known: Iterable[str]) -> UsageError:
     listed = sorted(difflib.get_close_matches(name, choices, n=MANY, cutoff=0)) if len(choices) > MANY else choices
     known_ones = ", ".join(listed) or "none"
     return UsageError(f"Unknown {what} {name!r}{hint} Known{' among others' * (len(choices) > MANY)}: {known_ones}.")
+
+
+def check_known(what: str, names: Iterable[str], known: Collection[str]) -> None:
+    """Raise that error for the first of some names that is not among `known`."""
+    for name in names:
+        if name not in known:
+            raise unknown_name(what, name, known)
 
 
 @contextmanager
