@@ -10,7 +10,7 @@ from lab.errors import UsageError
 from lab.reporting.report import Report, Section
 from lab.reporting.tables import Entry, Rows, Table, columns, mean_entry
 from lab.reporting.verdicts import Verdict
-from lab.studying.study import judged
+from lab.studying.drawing import judged
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -18,7 +18,7 @@ from lab.pace import paced
 from lab.reporting.page import SITE, check_place, render
 from lab.reporting.report import Figure
 from lab.reporting.verdicts import Verdict
-from lab.studying.study import draw_into
+from lab.studying.drawing import draw_into
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lab.cells import layout
 from lab.reporting.verdicts import Verdict
-from lab.studying.study import judged
+from lab.studying.drawing import judged
 from studies._config import ImageStudy
 
 FINDINGS = {

@@ -9,7 +9,7 @@ from lab.files import write_json
 from lab.reporting.statistics import Estimate, mean_interval
 from lab.reporting.verdicts import Claim, judge
 from lab.studying import compare
-from lab.studying.study import Judged
+from lab.studying.drawing import Judged
 
 
 def table(*rows):

@@ -10,7 +10,7 @@ from lab.cells.rows import build_table
 from lab.config import with_preset
 from lab.reporting.statistics import Estimate
 from lab.reporting.verdicts import judge
-from lab.studying.study import Judged
+from lab.studying.drawing import Judged
 from studies import calibration, paper
 from studies.paper import findings
 from studies.paper.findings import FINDINGS, outcome, verdicts_in
