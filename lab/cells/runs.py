@@ -151,6 +151,16 @@ def show_run(folder: Path) -> dict[str, Any]:
     return {**runs.summary(run), **about, "files": files}
 
 
+def cells_of(folder: Path) -> list[Path]:
+    """The folders of the cells of a study or of a search.
+
+    Raises:
+        WorkbenchError: it is the folder of neither, or is damaged.
+    """
+    plan = read_search(folder) if layout.is_search(folder) else read_study(folder)
+    return [layout.cell(layout.root_of(folder), name) for name in plan.cells]
+
+
 def size_text(size: int) -> str:
     """A number of bytes as people read it: `532 B`, `1.4 MB`."""
     value, units = float(size), ["B", "kB", "MB", "GB", "TB"]
