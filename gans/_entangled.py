@@ -9,10 +9,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from gans._labels import Scored
 from lab.training.maps import points_of
 from snnl_core import SoftNearestNeighborLoss, gather_with_grad
-
-Scored = tuple[Tensor, dict[str, Tensor]]
 
 
 def snnl(real: Tensor, fake: Tensor) -> Tensor:
