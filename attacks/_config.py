@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from lab import registry
 from lab.config import HIDDEN, Config
-from lab.errors import UsageError, unknown_name
+from lab.errors import UsageError, check_known
 
 Norm = Literal["linf", "l2"]
 Loss = Literal["cross-entropy", "margin"]
@@ -60,9 +60,7 @@ def planned(
         for name, config in classes.items()
     }
     known = {field for config in classes.values() for field in config.model_fields} - {*AttackConfig.model_fields}
-    for key in settings:
-        if key not in known:
-            raise unknown_name("setting of these attacks", key, known)
+    check_known("setting of these attacks", settings, known)
     found = []
     for name, config in classes.items():
         parsed = [config.parse({**own[name], "norm": norm, "eps": value}) for value in eps]

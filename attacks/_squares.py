@@ -48,11 +48,8 @@ class Window:
 def hills(side: int, like: Tensor) -> Tensor:
     """Equation 2: a hill of change beside a valley, of length 1 (side, side)."""
     half = side // 2
-    return (
-        F.normalize(torch.cat([_hill(half, side), -_hill(side - half, side)]).flatten(), dim=0)
-        .view(side, side)
-        .to(like)
-    )
+    change = torch.cat([_hill(half, side), -_hill(side - half, side)])
+    return F.normalize(change.flatten(), dim=0).view(side, side).to(like)
 
 
 def tiled(x: Tensor, draws: Draws) -> Tensor:

@@ -49,10 +49,10 @@ def took_by_guess():
 
     took, guessed, seen = defaultdict(float), defaultdict(float), set()
     for folder in layout.studies(layout.PUBLISHED):
-        name, settings, _ = read_study(folder)
-        module = registry.load("studies", name)
+        record = read_study(folder)
+        module = registry.load("studies", record.study)
         try:
-            cells = with_needs(module.plan(module.Config.parse(settings), NOWHERE))
+            cells = with_needs(module.plan(module.Config.parse(record.settings), NOWHERE))
         except WorkbenchError:  # of somebody's own images, which are not here
             continue
         for cell in cells:

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationInfo, fie
 from imagesets import Name, Spec
 from lab import registry
 from lab.config import HIDDEN, Config
-from lab.errors import UsageError, unknown_name
+from lab.errors import UsageError, check_known
 from lab.training.compute import Compute
 
 
@@ -154,7 +154,5 @@ def chosen_layers(asked: Sequence[str] | None, known: Iterable[str]) -> tuple[st
         UsageError: one is not known; the message lists those that are.
     """
     layers = tuple(known)
-    for layer in asked or ():
-        if layer not in layers:
-            raise unknown_name("hidden layer", layer, layers)
+    check_known("hidden layer", asked or (), layers)
     return layers if asked is None else tuple(layer for layer in layers if layer in asked)

@@ -4,7 +4,7 @@ Neighbours are searched in the hidden layers, among the images that the network 
 out from its training calibrate. P-values hold for images like those.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +16,7 @@ from torch import Tensor
 import imagesets
 from classifiers._credibility import Observer, Seen
 from classifiers._trained import Trained
-from lab.errors import UsageError, telling
+from lab.errors import Say, UsageError, telling
 from lab.reporting.pictures import png
 from lab.reporting.report import Gallery, GalleryRow, Picture, Report, Section
 from lab.training.draws import subset
@@ -85,10 +85,8 @@ class Exemplars:
         return Report("Nearest training images", question, [self._section(i) for i in range(len(self.names))])
 
     def _section(self, i: int) -> Section:
-        row, rows = (
-            self.rows[i],
-            [GalleryRow("as the network sees it", [Picture("the image", png(self.images[i].numpy()))])],
-        )
+        row = self.rows[i]
+        rows = [GalleryRow("as the network sees it", [Picture("the image", png(self.images[i].numpy()))])]
         for layer, near in self.neighbors(i).items():
             pictures = [
                 Picture(f"{one['label']}, number {one['index']}", png(self.trained.train.images[one["index"]].numpy()))
@@ -106,7 +104,7 @@ def exemplars(
     *,
     n_bank: int | None = None,
     k: int | None = None,
-    say: Callable[[str], None] = lambda text: None,
+    say: Say = lambda text: None,
 ) -> Exemplars:
     """What a network and the images that it was trained on say of image files; float32 arithmetic.
 
@@ -127,7 +125,7 @@ def exemplars(
 
 
 def observer_of(
-    trained: Trained, *, n_bank: int | None = None, k: int | None = None, say: Callable[[str], None] = lambda text: None
+    trained: Trained, *, n_bank: int | None = None, k: int | None = None, say: Say = lambda text: None
 ) -> tuple[Observer, Tensor]:
     """A network with its neighbours, fitted and calibrated, and which images of the train split are searched (b,).
 

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from classifiers._config import Temperature
 from lab.processes import share
 from lab.training.frame import Curve
+from lab.training.maps import points_of
 from snnl_core import SoftNearestNeighborLoss, entanglement
 from snnl_core.distances import Distance
 
@@ -70,7 +71,7 @@ class Objective(nn.Module):
             logs["no_repeat", ""] = torch.tensor(float(classes == len(labels)), device="cpu")
         for layer, snnl in self._by_layer.items():
             ended_before = snnl.at_limit["cold"] + snnl.at_limit["hot"]
-            value = snnl(_points(features[layer]), own)
+            value = snnl(points_of(features[layer]), own)
             loss = loss + self.alpha * value
             logs["snnl", layer] = value.detach()
             logs["temperature", layer] = torch.tensor(snnl.last_temperature, device="cpu")
@@ -82,11 +83,6 @@ class Objective(nn.Module):
     def start(self, features: Mapping[str, Tensor], labels: Tensor) -> None:
         """Let learned temperatures start from the best ones of a batch (b, ...), where there is one."""
         for layer, snnl in self._by_layer.items():
-            best = entanglement(_points(features[layer]), labels, distance=snnl.distance).temperature
+            best = entanglement(points_of(features[layer]), labels, distance=snnl.distance).temperature
             if snnl.log_beta is not None and 0 < best < math.inf:
                 snnl.log_beta.fill_(-math.log(best))
-
-
-def _points(feature: Tensor) -> Tensor:
-    """A feature (b, ...) as points (b, d); maps in the order of memory, which distances do not depend on."""
-    return (feature.permute(0, 2, 3, 1) if feature.ndim == 4 else feature).flatten(1).float()

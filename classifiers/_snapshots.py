@@ -6,6 +6,7 @@ from torch import Tensor, nn
 import imagesets
 from classifiers._config import TrainingConfig
 from lab import registry
+from lab.training.modes import evaluating
 from lab.training.snapshots import Snapshot
 from lab.training.tensors import load_weights
 
@@ -27,11 +28,6 @@ def load_classifier(snapshot: Snapshot, config: TrainingConfig) -> nn.Module:
 @torch.no_grad()
 def logits_of(network: nn.Module, images: Tensor, device: torch.device | str = "cpu") -> Tensor:
     """A network's logits, float32 (n, classes) on the CPU, of uint8 images (n, c, h, w); it is left in its mode."""
-    training = network.training
-    network.eval()
-    found = [
-        network(imagesets.to_float(part.to(device)).to(memory_format=torch.channels_last))[0].cpu()
-        for part in images.split(BATCH)
-    ]
-    network.train(training)
-    return torch.cat(found)
+    with evaluating(network):
+        parts = (imagesets.to_float(part.to(device)) for part in images.split(BATCH))
+        return torch.cat([network(part.to(memory_format=torch.channels_last))[0].cpu() for part in parts])

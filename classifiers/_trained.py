@@ -1,6 +1,6 @@
 """A trained network beside the images that it was trained on and those that it has not seen: what neighbours need."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from classifiers._images import check_validation
 from classifiers._snapshots import load_classifier
 from imagesets import ImageSet, Spec
 from lab.cells.folder import CellFolder
-from lab.errors import WorkbenchError
+from lab.errors import Say, WorkbenchError
 from lab.machine import check_device, resolve_device
 from lab.training.draws import carve
 from lab.training.frame import evaluation_device
@@ -21,8 +21,6 @@ from lab.training.precision import set_gpu_arithmetic
 from lab.training.snapshots import snapshots
 from outside import own
 from outside.layered import Layered, Normalize, extractor, prepare, usual
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)

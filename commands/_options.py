@@ -269,9 +269,13 @@ def taken(values: dict[str, Any], settings: type[Config]) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def decoding(values: dict[str, Any]) -> dict[str, Any]:
-    """Remove the options `own_images` from a command's values; they are as `settle` takes them."""
-    return {name: values.pop(name) for name in ("channels", "stretch", "skip_bad", "follow_links")}
+def decoded(imageset: str, data: Path, size: int | None, values: dict[str, Any]) -> str:
+    """The name by which cells know an image set; the options `own_images` are removed from a command's values.
+
+    Images of the user's own are decoded to the size; others are resized where they are shown, whatever their side.
+    """
+    how = {name: values.pop(name) for name in ("channels", "stretch", "skip_bad", "follow_links")}
+    return settle(imageset, data, size=size if imageset.startswith(SOURCES) else None, **how, say=say)
 
 
 def training_place(

@@ -11,7 +11,7 @@ import click
 if TYPE_CHECKING:
     from lab.cells.cell import Cell
     from lab.cells.folder import CellFolder
-    from lab.studying.study import Result
+    from lab.studying.drawing import Result
 
 
 def say(text: str) -> None:

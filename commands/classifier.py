@@ -214,8 +214,7 @@ def _elsewhere(model: str, imageset: str | None, data: Path, size: int | None, *
     """A network that was made elsewhere, and the images that it was trained on."""
     if not imageset:
         raise click.UsageError("--model needs --imageset.", click.get_current_context())
-    decoded_to = size if imageset.startswith(SOURCES) else None  # others are resized, whatever their side
-    images = settle(imageset, data, size=decoded_to, **options.decoding(settings), say=say)
+    images = options.decoded(imageset, data, size, settings)
     from classifiers._trained import trained_elsewhere  # after the decoding, whose processes start faster without torch
 
     return trained_elsewhere(model, images, data=data, size=size, **settings, say=say)

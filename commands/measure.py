@@ -11,7 +11,6 @@ from commands import _options as options
 from commands._comparing import comparing, space_named
 from commands._printing import print_json, print_rows, say
 from commands._sharing import shared
-from imagesets import SOURCES, settle
 from lab.processes import rank
 
 if TYPE_CHECKING:
@@ -58,10 +57,8 @@ def layers(imageset: str, data: Path, size: int | None, as_json: bool, **setting
     from outside import own
     from outside.network import measure_network
 
-    decoding = options.decoding(settings)
     network = own.build(settings["model"], settings["weights"], settings["seed"])  # before anything is decoded for it
-    decoded_to = size if imageset.startswith(SOURCES) else None  # others are resized, whatever their side
-    images = settle(imageset, data, size=decoded_to, **decoding, say=say)
+    images = options.decoded(imageset, data, size, settings)
     found = measure_network(imageset=images, data=data, size=size, network=network, **settings, say=say)
     columns = ["layer", "features", *MEASURED, *(["stderr"] if settings["anchors"] else [])]
     print_rows(columns, [vars(row) for row in found.layers])

@@ -8,7 +8,7 @@ from commands import _options as options
 from commands._printing import print_json, print_result, print_table, say
 from lab.reporting.report import write_page
 from lab.studying.compare import APART, compare
-from lab.studying.study import draw_study
+from lab.studying.drawing import draw_study
 
 PAGE = "compare.html"
 COMPARE = "Draw nothing: print the verdicts of this other run of the study beside, and write compare.html."

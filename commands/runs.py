@@ -13,8 +13,7 @@ from commands import _options as options
 from commands._printing import print_json, print_table, say
 from lab.cells import layout, removal
 from lab.cells.export import export as copy
-from lab.cells.record import read_search, read_study
-from lab.cells.runs import Run, Runs, show_run, size_text
+from lab.cells.runs import Run, Runs, cells_of, show_run, size_text
 from lab.errors import UsageError, WorkbenchError
 from lab.pace import duration
 from lab.running import slurm
@@ -82,13 +81,8 @@ def cancel(folders: tuple[Path, ...]) -> None:
 
 def _cells(folder: Path) -> list[Path]:
     """The folder itself if it is a cell's, or those of the study or search that it is of."""
-    if layout.is_search(folder):
-        names = read_search(folder)[1]
-    elif layout.is_cell(folder) and not layout.is_study(folder):
-        return [folder]
-    else:
-        names = read_study(folder)[2]
-    return [layout.cell(layout.root_of(folder), name) for name in names]
+    of_cell = layout.is_cell(folder) and not (layout.is_study(folder) or layout.is_search(folder))
+    return [folder] if of_cell else cells_of(folder)
 
 
 @command.command()

@@ -42,23 +42,13 @@ def _make(name: str) -> click.Command:
         place = options.place_of(values)
         config = searchable.settings.parse(options.taken(values, searchable.settings))
         data, local, settle = options.training_place(**values)
-        where: dict[str, Any] = {"runs": runs, "data": data, "folder": folder, "place": place}
         config = config.settled(settle).fitted(data, say)
+        searching = plan_search(name, searchable, config, runs=runs, data=data, folder=folder, place=place)
         if dry_run:
-            return _print_plan(name, plan_search(name, searchable, config, **where), trials, runs, as_json)
+            return _print_plan(searching, trials, as_json)
         planned: set[Path] = set()
         with asking(place, lambda: sorted(planned)):
-            found = search(
-                name,
-                searchable,
-                config,
-                trials=trials,
-                local=local,
-                storage=storage,
-                planned=planned.update,
-                say=say,
-                **where,
-            )
+            found = search(searching, trials=trials, local=local, storage=storage, planned=planned.update, say=say)
         print_table(found.rows())
         say(f"Best: trial {found.best.number + 1}, {found.preset}")
         say(f"Next: {shlex.join(['snnl', 'study', name, '--config', str(found.preset)])}")
@@ -67,14 +57,14 @@ def _make(name: str) -> click.Command:
     return command
 
 
-def _print_plan(study: str, searching: Searching, trials: int, runs: Path, as_json: bool) -> None:
+def _print_plan(searching: Searching, trials: int, as_json: bool) -> None:
     """What is searched, how many trainings are left, and how long they take."""
     print_table([["setting", "searched"], *([name, part] for name, part in searching.space.items())])
     left, each = max(0, trials - searching.told), len(searching.example)
-    time = takes(searching.example * left, searching.slots, runs)
+    time = takes(searching.example * left, searching.slots, searching.runs)
     click.echo(f"{left} of {trials} trials to do in {searching.folder}, of {each} trainings each, {time}.")
     space = {name: str(part) for name, part in searching.space.items()}
-    print_json({"study": study, "folder": str(searching.folder), "space": space, "trials": left}, as_json)
+    print_json({"study": searching.study, "folder": str(searching.folder), "space": space, "trials": left}, as_json)
 
 
 command = entry_group("tune", "studies", _make, having="SEARCH", help=__doc__)

@@ -1,6 +1,6 @@
 """What attacks do to a classifier and its deep k-nearest neighbours, by their size, on images that it has not seen."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -18,7 +18,7 @@ from classifiers._exemplars import MAX_CALIBRATION, observer_of
 from classifiers._features import device_of
 from classifiers._trained import Trained
 from imagesets import ImageSet
-from lab.errors import UsageError, WorkbenchError
+from lab.errors import Say, UsageError, WorkbenchError
 from lab.files import without_nan
 from lab.pace import paced
 from lab.training.draws import random_generator, subset
@@ -140,7 +140,7 @@ def measure_attacks(
     n_bank: int | None = None,
     k: int | None = None,
     seed: int = 0,
-    say: Callable[[str], None] = lambda text: None,
+    say: Say = lambda text: None,
 ) -> Attacked:
     """Attack a classifier on images that it has not seen, which take no part in calibrating its neighbours.
 
@@ -194,7 +194,7 @@ def _parted(trained: Trained) -> tuple[Trained, ImageSet]:
     return replace(trained, held_out=parts[0]), parts[1]
 
 
-def _tell_of_chance(target: Target, x: Tensor, say: Callable[[str], None]) -> None:
+def _tell_of_chance(target: Target, x: Tensor, say: Say) -> None:
     """Whether the network answers by chance, which no attack here averages over (Athalye et al. 2018)."""
     with held_still(target.network), torch.no_grad():
         first, second = target.logits(x), target.logits(x)
@@ -205,7 +205,7 @@ def _tell_of_chance(target: Target, x: Tensor, say: Callable[[str], None]) -> No
         )
 
 
-def _gradients(target: Target, x: Tensor, labels: Tensor, say: Callable[[str], None]) -> dict[str, float] | None:
+def _gradients(target: Target, x: Tensor, labels: Tensor, say: Say) -> dict[str, float] | None:
     """Which gradients vanish, which is told."""
     try:
         found = vanishing_gradients(target, x, labels)

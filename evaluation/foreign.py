@@ -16,14 +16,13 @@ from lab.errors import UsageError, WorkbenchError, first_line
 from lab.training.tensors import packed
 from outside import own
 from outside import torchvision as networks
-from outside.layered import Normalize, failing, prepare
+from outside.layered import COLOURS, Normalize, failing, prepare
 from outside.weights import read_weights
 
 INCEPTION = "inception"
 POOLED = "2048"
 """Torch-fidelity's name of the features that FID is defined on."""
 SCRIPT = ".pt"
-COLOURS = 3
 
 
 def torchvision_space(reference: str, weights: Path | None, size: int | None, normalize: Normalize | None) -> Space:

@@ -9,9 +9,9 @@ from typing import Any, Self
 
 from torch import Tensor
 
-from evaluation.sources import Images, Say, digests
+from evaluation.sources import Images, digests
 from evaluation.spaces import Seen, Space
-from lab.errors import UsageError, WorkbenchError
+from lab.errors import Say, UsageError, WorkbenchError
 from lab.files import without_nan
 from lab.training.draws import subset
 from metrics.comparison import FEWEST, Comparison, Predictions, compare

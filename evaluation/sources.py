@@ -1,7 +1,7 @@
 """Images by reference: a folder, a zip archive, an .npz, an image set, or a GAN, by folder or weights."""
 
 import hashlib
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,10 @@ from imagesets._spec import OWN
 from lab import registry
 from lab.cells import layout
 from lab.cells.folder import CellFolder
-from lab.errors import UsageError, WorkbenchError
+from lab.errors import Say, UsageError, WorkbenchError
 from lab.files import expanded
 from outside.files import LABELS, archive_of_arrays, array_of
 
-Say = Callable[[str], None]
 KINDS = "a folder or .zip of images, an .npz, an image set, or the folder or a .safetensors of a GAN's training"
 WEIGHTS = ".safetensors"
 ARRAYS = ("images", "arr_0", "x")

@@ -9,15 +9,15 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from gans._labels import Scored
+from lab.training.maps import points_of
 from snnl_core import SoftNearestNeighborLoss, gather_with_grad
-
-Scored = tuple[Tensor, dict[str, Tensor]]
 
 
 def snnl(real: Tensor, fake: Tensor) -> Tensor:
     """The soft nearest neighbor loss of points (b, ...) at its best temperature: about ln 2 where they are mixed."""
     with torch.autocast(real.device.type, enabled=False):
-        points = torch.cat([_flat(real), _flat(fake)])
+        points = torch.cat([points_of(real), points_of(fake)])
         sides = torch.arange(len(points), device=points.device) // len(real)
         loss: Tensor = SoftNearestNeighborLoss(gather=True)(points, sides)
     return loss
@@ -36,7 +36,7 @@ def neighbor_losses(real: Tensor, fake: Tensor, temperature: float) -> tuple[Ten
     points.
     """
     with torch.autocast(real.device.type, enabled=False):
-        points = torch.cat([gather_with_grad(_flat(side)) for side in (real, fake)])
+        points = torch.cat([gather_with_grad(points_of(side)) for side in (real, fake)])
         n = len(points) // 2
         points = points - points[:n].mean(0)
         squares = points.square().sum(1)
@@ -65,8 +65,3 @@ class Remembering(nn.Module):
                 return scored
         self._passed.append((x, self.discriminator(x)))
         return self._passed[-1][1]
-
-
-def _flat(x: Tensor) -> Tensor:
-    """Points (b, d); maps in the order of memory, which distances do not depend on."""
-    return (x.permute(0, 2, 3, 1) if x.ndim == 4 else x).flatten(1).float()

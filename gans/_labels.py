@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from lab.training.draws import random_generator
 
 Scored = tuple[Tensor, dict[str, Tensor]]
+"""What a discriminator gives for images: scores (b,), and features (b, ...) by layer."""
 
 
 class Labelled(nn.Module):

@@ -6,7 +6,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,7 +19,7 @@ from imagesets._spec import Spec as Spec
 from imagesets._spec import to_float as to_float
 from imagesets._spec import to_uint8 as to_uint8
 from lab import registry
-from lab.errors import UsageError, WorkbenchError, first_line, unknown_name
+from lab.errors import Say, UsageError, WorkbenchError, check_known, first_line
 from lab.files import expanded
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def settle(
     follow_links: bool = False,
     stretch: bool | tuple[int, int] = False,
     title: str | None = None,
-    say: Callable[[str], None] = lambda text: None,
+    say: Say = lambda text: None,
 ) -> str:
     """The name by which cells know an image set: `folder:PATH` and `zip:PATH` are decoded and become `images:KEY`.
 
@@ -213,8 +213,7 @@ def load(name: str, split: str, *, root: Path, download: bool = True) -> ImageSe
         WorkbenchError: the data are not there and cannot be downloaded, or are damaged.
     """
     source = _source(name, root)
-    if split not in source.SPEC.splits:
-        raise unknown_name(f"split of {name}", split, source.SPEC.splits)
+    check_known(f"split of {name}", [split], source.SPEC.splits)
     try:
         found: ImageSet = source.load(root, split, download)
     except (WorkbenchError, ImportError):

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, field_validator
 
-from lab.errors import UsageError, unknown_name
+from lab.errors import UsageError, check_known
 
 HIDDEN: dict[str, Any] = {"option": False}
 """`json_schema_extra` of a field that is no option of a command."""
@@ -52,9 +52,7 @@ class Config(BaseModel):
         Raises:
             UsageError: a value is impossible or a key is unknown; the message names the key and the reason.
         """
-        unknown = sorted(set(values) - set(cls.model_fields))
-        if unknown:
-            raise unknown_name("setting", unknown[0], cls.model_fields)
+        check_known("setting", sorted(values), cls.model_fields)
         try:
             return cls.model_validate(values)
         except ValidationError as error:
@@ -99,6 +97,5 @@ def with_preset(cls: type[Config], presets: dict[str, dict[str, Any]], preset: s
     Raises:
         UsageError: the preset is unknown, or a value is impossible.
     """
-    if preset not in presets:
-        raise unknown_name("preset", preset, presets)
+    check_known("preset", [preset], presets)
     return cls.parse({**presets[preset], **given})._asked_for(given)

@@ -2,9 +2,11 @@
 
 import difflib
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 
+Say = Callable[[str], None]
+"""Tells people a line."""
 MANY = 12
 """Of more names than these, only the nearest are listed."""
 NO_MEMORY = "There is not enough memory for this. Ask for less: a smaller batch, width, size or n, or fewer --jobs."
@@ -43,8 +45,15 @@ def unknown_name(what: str, name: str, known: Iterable[str]) -> UsageError:
     return UsageError(f"Unknown {what} {name!r}{hint} Known{' among others' * (len(choices) > MANY)}: {known_ones}.")
 
 
+def check_known(what: str, names: Iterable[str], known: Collection[str]) -> None:
+    """Raise that error for the first of some names that is not among `known`."""
+    for name in names:
+        if name not in known:
+            raise unknown_name(what, name, known)
+
+
 @contextmanager
-def telling(whose: object, say: Callable[[str], None]) -> Iterator[None]:
+def telling(whose: object, say: Say) -> Iterator[None]:
     """What the engine refuses or warns of, told in the name of `whose`, and in the command line's words.
 
     Raises:

@@ -18,7 +18,7 @@ from typing import Any
 from pydantic import AfterValidator
 
 from lab.config import Config
-from lab.errors import WorkbenchError, unknown_name
+from lab.errors import WorkbenchError, check_known
 
 ROOT = Path(__file__).resolve().parent.parent
 KINDS = {
@@ -56,8 +56,7 @@ def entries(kind: str, having: str | None = None) -> list[Entry]:
     Raises:
         UsageError: there is no such folder.
     """
-    if kind not in KINDS:
-        raise unknown_name("kind", kind, KINDS)
+    check_known("kind", [kind], KINDS)
     files = sorted(path for path in folder_of(kind).glob("*.py") if not path.name.startswith("_"))
     folders = (path for path in folder_of(kind).glob("*/__init__.py") if not path.parent.name.startswith("_"))
     found = {path.stem: path for path in files} | {path.parent.name: path for path in folders}
@@ -82,8 +81,7 @@ def check(kind: str, name: str, having: str | None = None) -> str:
     if having is None and kind in KINDS and NAME.fullmatch(name) and _file_of(kind, name) is not None:
         return name  # plans ask for the same few names, for each of their cells
     known = [entry.name for entry in entries(kind, having)]
-    if name not in known:
-        raise unknown_name(KINDS[kind], name, known)
+    check_known(KINDS[kind], [name], known)
     return name
 
 

@@ -31,6 +31,12 @@ def check_sets(real: Tensor, generated: Tensor) -> None:
         check_finite(points)
 
 
+def check_same_shape(real: Tensor, generated: Tensor) -> None:
+    """Raise ValueError unless both sets have as many points, of the same shape."""
+    if real.shape != generated.shape:
+        raise ValueError(f"real {tuple(real.shape)} and generated {tuple(generated.shape)} must have the same shape.")
+
+
 def need(what: str, needed: int, n: int, why: str = "") -> None:
     """Raise LeftOutError, naming the measure, unless the smaller set has as many points, n, as are needed."""
     if n < needed:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from metrics import diversity, frechet, histogram, kernel, manifolds, sliced
 from metrics._arguments import Row
-from metrics._sets import LeftOutError, check_sets, need, row
+from metrics._sets import LeftOutError, check_same_shape, check_sets, need, row
 from metrics.memorization import TrainingNeighbors, TrainingSet, gaps, training_neighbors
 from metrics.neighborhoods import Neighborhoods
 from metrics.real_generated import entangle, entanglement_rows, joined, one_nn_rows
@@ -89,8 +89,7 @@ def compare(
         LeftOutError: a set has one point alone.
     """
     check_sets(real, generated)
-    if real.shape != generated.shape:
-        raise ValueError(f"real {tuple(real.shape)} and generated {tuple(generated.shape)} must have the same shape.")
+    check_same_shape(real, generated)
     need("a comparison", FEWEST, len(real))
     near = Neighborhoods.of(real, generated)
     found = _compare(near, real_labels, predicted, sharded)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lab.processes import part
 from metrics._arguments import Row
-from metrics._sets import row
+from metrics._sets import check_same_shape, row
 from snnl_core import Entanglement, GroupEntanglement, entanglement
 from snnl_core.distributed import gather
 from snnl_core.neighbors import nearest_neighbors
@@ -33,8 +33,7 @@ def measure(real: Tensor, generated: Tensor, real_labels: Tensor | None = None) 
     Raises:
         ValueError: the two sets differ in number or shape.
     """
-    if real.shape != generated.shape:
-        raise ValueError(f"real {tuple(real.shape)} and generated {tuple(generated.shape)} must have the same shape.")
+    check_same_shape(real, generated)
     points, side = joined(real, generated)
     found = entangle(points, side, real_labels)
     return [*entanglement_rows(found), *_neighbor_rows(points, side, len(real))]

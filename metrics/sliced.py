@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lab.training.draws import random_generator
 from metrics._arguments import Row
-from metrics._sets import check_sets, row
+from metrics._sets import check_same_shape, check_sets, row
 from snnl_core.distances import full_precision
 
 DIRECTIONS = 1000
@@ -45,8 +45,7 @@ def mean_transport(real: Tensor, generated: Tensor) -> float:
         ValueError: shapes differ, or a row is not finite.
     """
     check_sets(real, generated)
-    if real.shape != generated.shape:
-        raise ValueError(f"real {tuple(real.shape)} and generated {tuple(generated.shape)} must have the same shape.")
+    check_same_shape(real, generated)
     dtype = torch.promote_types(real.dtype, torch.float32)
     center = real.to(dtype).mean(0)
     draw = random_generator(0, "directions")

@@ -46,14 +46,9 @@ def measure(
         TypeError: p-values are not floating.
         ValueError: no p-value, one outside [0, 1], or an impossible level, probability or n_calibration.
     """
-    shares = empirical_distribution(p_values, levels).tolist()
-    rows: list[Row] = []
-    for level, share in zip(levels, shares, strict=True):
-        low, high = band(level, len(p_values), n_calibration, probability)
-        rows.append(
-            {"metric": "p_at_most", "level": level, "value": share, "low": low, "high": high, "n": len(p_values)}
-        )
-    return rows
+    shares, n = empirical_distribution(p_values, levels).tolist(), len(p_values)
+    bands = (band(level, n, n_calibration, probability) for level in levels)
+    return [_row(level, share, *ends, n) for level, share, ends in zip(levels, shares, bands, strict=True)]
 
 
 def resampled(
@@ -86,26 +81,21 @@ def resampled(
     if not 1 <= n_calibration < len(scores) or repeats < 2:
         sizes = f"n_calibration = {n_calibration}, repeats = {repeats}"
         raise ValueError(f"{sizes}: of {len(scores)} scores some must calibrate and some be left, twice at least.")
-    found = []
+    splits = []
     for _ in range(repeats):
         order = torch.randperm(len(scores), generator=generator, device="cpu").to(scores.device)
         chosen, rest = scores[order[:n_calibration]], scores[order[n_calibration:]]
         calibration = Calibration(chosen, torch.zeros_like(chosen, dtype=torch.int64), 1)
         p_values = calibration.p_values(rest[:, None], mode, uniform=uniform(len(rest), generator))
-        found.append(empirical_distribution(p_values[:, 0], levels))
-    means = torch.stack(found)
-    half = float(stats.t.ppf((1 + PROBABILITY) / 2, repeats - 1)) * means.std(0) / math.sqrt(repeats)
-    return [
-        {
-            "metric": "p_at_most",
-            "level": level,
-            "value": value,
-            "low": value - width,
-            "high": value + width,
-            "n": repeats,
-        }
-        for level, value, width in zip(levels, means.mean(0).tolist(), half.tolist(), strict=True)
-    ]
+        splits.append(empirical_distribution(p_values[:, 0], levels))
+    shares = torch.stack(splits)
+    half = float(stats.t.ppf((1 + PROBABILITY) / 2, repeats - 1)) * shares.std(0) / math.sqrt(repeats)
+    found = zip(levels, shares.mean(0).tolist(), half.tolist(), strict=True)
+    return [_row(level, value, value - width, value + width, repeats) for level, value, width in found]
+
+
+def _row(level: float, value: float, low: float, high: float, n: int) -> Row:
+    return {"metric": "p_at_most", "level": level, "value": value, "low": low, "high": high, "n": n}
 
 
 def empirical_distribution(p_values: Tensor, levels: Sequence[float]) -> Tensor:

@@ -1,6 +1,6 @@
 """Deep k-nearest neighbours of features that were not made here: from files of points by layer, with labels."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lab.errors import WorkbenchError, telling
+from lab.errors import Say, WorkbenchError, telling
 from lab.processes import part
 from lab.training.draws import random_generator
 from metrics import validity
@@ -19,8 +19,6 @@ from snnl_core.conformal import Mode
 from snnl_core.distances import Distance
 from snnl_core.distributed import gather
 from snnl_core.layers import check_layers, fingerprints
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -65,9 +63,9 @@ class Credibility:
         """A row for each point: its number, prediction, true label where it is known, credibility and confidence."""
         columns = {"prediction": self.found.labels, "label": self.labels}
         columns |= {"credibility": self.found.credibility, "confidence": self.found.confidence}
-        values = [values.tolist() for values in columns.values() if values is not None]
-        names = [name for name, values in columns.items() if values is not None]
-        return [{"input": i, **dict(zip(names, row, strict=True))} for i, row in enumerate(zip(*values, strict=True))]
+        known = {name: values.tolist() for name, values in columns.items() if values is not None}
+        rows = enumerate(zip(*known.values(), strict=True))
+        return [{"input": i, **dict(zip(known, row, strict=True))} for i, row in rows]
 
     def plain(self) -> dict[str, Any]:
         """As JSON-ready values."""

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lab.errors import unknown_name
+from lab.errors import check_known
 from outside.torchvision import copy_of
 
 Hook = Callable[[str, Any], None]
@@ -68,9 +68,7 @@ def check_layers(called: Sequence[str], names: Iterable[str]) -> list[str]:
         UsageError: one is not; the message tells the nearest.
     """
     chosen = list(dict.fromkeys(names))
-    for name in chosen:
-        if name not in called:
-            raise unknown_name("layer", name, called)
+    check_known("layer", chosen, called)
     return chosen
 
 

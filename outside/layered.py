@@ -2,7 +2,7 @@
 
 import re
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -10,12 +10,11 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from lab.errors import NO_MEMORY, UsageError, WorkbenchError, first_line, out_of_memory
+from lab.errors import NO_MEMORY, Say, UsageError, WorkbenchError, first_line, out_of_memory
 from outside import hooks, own
 from outside import torchvision as networks
 
 Normalize = Literal["imagenet", "none"]
-Say = Callable[[str], None]
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of ImageNet's red, green and blue in [0, 1], with which torchvision's weights were trained."""
 COLOURS = 3

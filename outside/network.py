@@ -1,6 +1,6 @@
 """Measuring a network that was not made here: its layers' entanglement on an image set."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import imagesets
-from lab.errors import UsageError, WorkbenchError
+from lab.errors import Say, UsageError, WorkbenchError
 from lab.files import without_nan
 from lab.machine import check_device, resolve_device
 from lab.pace import paced
@@ -68,7 +68,7 @@ def measure_network(
     out: Path | None = None,
     network: nn.Module | None = None,
     sharded: bool = False,
-    say: Callable[[str], None] = lambda text: None,
+    say: Say = lambda text: None,
 ) -> NetworkEntanglement:
     """The entanglement of every layer of a network made elsewhere, in float32, on random images of a split.
 
@@ -172,7 +172,7 @@ def measure_layers(
     max_features: int = MAX_FEATURES,
     seed: int = 0,
     batch: int = BATCH,
-    say: Callable[[str], None] = lambda text: None,
+    say: Say = lambda text: None,
 ) -> list[LayerEntanglement]:
     """The entanglement of every layer of a network in memory, in evaluation mode, where its weights are.
 

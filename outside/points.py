@@ -1,6 +1,5 @@
 """Measuring features that were not made here: the entanglement of points and labels in a file."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lab.errors import WorkbenchError, telling
+from lab.errors import Say, WorkbenchError, telling
 from lab.files import without_nan
 from lab.pace import passes
 from lab.processes import part
@@ -63,7 +62,7 @@ def measure_file(
     distance: Distance = "sqeuclidean",
     anchors: int | None = None,
     sharded: bool = False,
-    say: Callable[[str], None] = lambda text: None,
+    say: Say = lambda text: None,
 ) -> PointsEntanglement:
     """The entanglement of the arrays `x` (n, ...) and `labels` (n,) of an .npz or .safetensors file.
 

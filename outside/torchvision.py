@@ -14,7 +14,7 @@ import torchvision
 from torch import Tensor, nn
 from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
 
-from lab.errors import first_line, unknown_name
+from lab.errors import check_known, first_line
 from lab.training.draws import derive_seed
 from outside.weights import fit_weights, weights_for
 
@@ -31,8 +31,7 @@ def construct(name: str, **settings: Any) -> nn.Module:
         UsageError: the name is unknown.
     """
     known = torchvision.models.list_models(module=torchvision.models)
-    if name not in known:
-        raise unknown_name("network of torchvision", name, known)
+    check_known("network of torchvision", [name], known)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # two networks announce other random weights
         network: nn.Module = torchvision.models.get_model(name, weights=None, **settings)
@@ -111,9 +110,7 @@ def check_layers(network: nn.Module, names: Iterable[str]) -> list[str]:
     paths = [node.split(".") for node in _nodes(network)]
     known = {".".join(path[: i + 1]) for path in paths for i in range(len(path))}
     chosen = list(dict.fromkeys(names))
-    for name in chosen:
-        if name not in known:
-            raise unknown_name("layer", name, known)
+    check_known("layer", chosen, known)
     return chosen
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from snnl_core.distances import Distance, prepare
+from snnl_core.distances import Distance, check_distance
 from snnl_core.plain import refuse_transforms
 from snnl_core.rounding import LEAST, factor_of, fits, sizes
 
@@ -60,9 +60,9 @@ class Rows:
         """
         refuse_transforms("a search for neighbours", "search for each set by itself")
         largest = check_rows(x).to(wide(x.dtype))
-        prepare(x[:0], distance)  # which knows the distances
+        check_distance(distance)
         if distance == "cosine":
-            return cls(x, _unit(x, largest))
+            return cls(x, _cosine_scale(x, largest))
         size, reach = sizes(largest)
         if not fits(reach, x.shape[1], largest.dtype):
             largest = largest.double()
@@ -105,7 +105,7 @@ class Rows:
         return torch.linalg.vector_norm(x, dim=2).square_() + 0.5 * (scale == 0)
 
 
-def _unit(x: Tensor, largest: Tensor) -> Tensor:
+def _cosine_scale(x: Tensor, largest: Tensor) -> Tensor:
     """sqrt(1/2) / |x| (n,) of points whose largest absolute values are known (n,); 0 where that is no normal number."""
     largest = largest.masked_fill(largest < torch.finfo(largest.dtype).tiny, math.inf)
     size, scale = max(1, CHUNK // max(1, x.shape[1])), torch.empty_like(largest)

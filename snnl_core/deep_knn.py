@@ -29,7 +29,7 @@ from snnl_core.layers import (
     warn_of_few_directions,
     warn_of_zeros,
 )
-from snnl_core.parts import Alone, InParts
+from snnl_core.parts import Alone, Checked, InParts
 from snnl_core.prediction import DeepKNNPrediction
 
 
@@ -118,11 +118,11 @@ class DeepKNN:
         """
         return self._fit(lambda: self._rows(features, labels))
 
-    def _rows(self, features: Mapping[str, Tensor], labels: Tensor) -> tuple[Layers, Tensor]:
+    def _rows(self, features: Mapping[str, Tensor], labels: Tensor) -> Checked:
         layers = check_layers(features, self.distance)
         return layers, check_labels(labels, count(layers))
 
-    def _fit(self, check: Callable[[], tuple[Layers, Tensor]]) -> "DeepKNN":
+    def _fit(self, check: Callable[[], Checked]) -> "DeepKNN":
         """Take the rows that a check gives, or refuse what it refuses."""
         bank, own = self._parts.check(check, k=self.k, distance=self.distance)
         everyone = self._parts.gather(own).cpu()
@@ -163,7 +163,7 @@ class DeepKNN:
         self._need_fit()
         fitted = None if allow_overlap else self._parts.gather(fingerprints(self._bank))
 
-        def check() -> tuple[Layers, Tensor]:
+        def check() -> Checked:
             layers = check_layers(features, self.distance, self._sizes)
             codes = self._code(check_labels(labels, count(layers)))
             if fitted is not None:
@@ -206,7 +206,7 @@ class DeepKNN:
             raise ValueError("there are no calibration scores: call calibrate first.")
         check_mode(self.mode)
 
-        def check() -> tuple[Layers, Tensor]:
+        def check() -> Checked:
             layers = check_layers(features, self.distance, self._sizes)
             if logits is not None:
                 check_logits(logits, (count(layers), len(self.classes)))
@@ -246,7 +246,7 @@ class DeepKNN:
                 and labels do not match, are of no row, or are no numbers of neighbours and of fitted labels.
         """
 
-        def check() -> tuple[Layers, Tensor]:
+        def check() -> Checked:
             check_keys("state", state, ("k", "distance", "features", "labels", "calibration"))
             for name, own in (("k", self.k), ("distance", self.distance)):
                 if state[name] != own:
@@ -254,14 +254,14 @@ class DeepKNN:
             return self._rows(state["features"], state["labels"])
 
         found = copy(self)._fit(check)
+        calibrated = state["calibration"] is not None
 
-        def check_calibration() -> tuple[Layers, Tensor]:
-            if state["calibration"] is not None:
+        def check_calibration() -> Checked:
+            if calibrated:
                 most = len(found.layers) * self.k
                 found._calibration = Calibration.of(state["calibration"], len(found.classes), most)
             return found._bank, found._labels
 
-        calibrated = state["calibration"] is not None
         self._parts.check(check_calibration, **{"whether they are calibrated": calibrated})
         vars(self).update(vars(found))
 

@@ -8,6 +8,7 @@ import imagesets
 from lab import registry
 from lab.cells.folder import CellFolder
 from lab.config import Config
+from lab.errors import Say
 from lab.training.compute import Compute
 from tasks import train_classifier
 
@@ -41,7 +42,7 @@ class ImageStudy(Config):
         """The settings that were asked for, unlike those of a preset or a default."""
         return self.model_fields_set
 
-    def fitted(self, data: Path, say: Callable[[str], None]) -> Self:
+    def fitted(self, data: Path, say: Say) -> Self:
         """The settings with what the images allow in place of what nobody asked for; each change is told."""
         found = {name: fit for name, fit in self.fitting(data).items() if name not in self.asked}
         for name, (value, why) in found.items():

@@ -9,8 +9,10 @@ from pydantic import AfterValidator, Field
 from classifiers._config import Supervision, TrainingConfig
 from imagesets import Name
 from lab import registry
+from lab.cells.cell import Cell
 from lab.config import Assignments, assigned
 from studies._config import Fitting, TrainingStudy, fitting_training
+from tasks import train_classifier
 
 
 def _without_baseline(alphas: tuple[float, ...]) -> tuple[float, ...]:
@@ -78,3 +80,13 @@ class Entangled(Recipe):
         "disentangles them; the baseline, 0, always runs",
     )
     seeds: int = Field(ge=1, le=1000, description="how many seeds (0, 1, ...), the same for every alpha")
+
+    def trainings(self, data: Path) -> list[Cell[TrainingConfig]]:
+        """The cells that train the baseline and every alpha with every seed, by seed.
+
+        Raises:
+            UsageError: an unknown name, an impossible setting, or too few images.
+            WorkbenchError: a user's own images are not below `data`.
+        """
+        grid = ((seed, alpha) for seed in range(self.seeds) for alpha in (0.0, *self.alphas))
+        return [train_classifier.cell(self.training(self.imageset, alpha, seed), data) for seed, alpha in grid]

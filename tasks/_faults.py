@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AfterValidator
 
-from lab.errors import unknown_name
+from lab.errors import check_known
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -57,8 +57,7 @@ def check(name: str) -> str:
     Raises:
         UsageError: it is not; the message tells the nearest that is.
     """
-    if name not in FAULTS:
-        raise unknown_name("fault", name, FAULTS)
+    check_known("fault", [name], FAULTS)
     return name
 
 

@@ -9,7 +9,7 @@ from pydantic import AfterValidator
 import imagesets
 from lab import registry
 from lab.cells.folder import CellFolder
-from lab.errors import WorkbenchError, unknown_name
+from lab.errors import WorkbenchError, check_known
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -71,8 +71,7 @@ def check(name: str) -> str:
         UsageError: it is not; the message tells the nearest that is.
     """
     known = [entry.name for entry in registry.entries("imagesets")]
-    if name not in MADE and name not in known:
-        raise unknown_name("foreign set", name, [*MADE, *known])
+    check_known("foreign set", [name], [*MADE, *known])
     return name
 
 

@@ -129,10 +129,8 @@ class Trained:
         source = imagesets.load(run.imageset, "train", **folder.data)
         images, labels = draw(folder, run.imageset, "test", n, 0)
         assert labels is not None, "a classifier was trained on them"
-        parts, snapshot = (
-            split(len(source), config, run.validation, run.seed),
-            snapshots(training.path, "classifier")[-1],
-        )
+        parts = split(len(source), config, run.validation, run.seed)
+        snapshot = snapshots(training.path, "classifier")[-1]
         network = load_classifier(snapshot, run).to(evaluation_device(training))
         return cls(run, network, source, parts, images, labels, {**run.about, **snapshot.when, "split": "test"})
 

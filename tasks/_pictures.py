@@ -58,10 +58,8 @@ def keep_curves(
             kept[f"{space}/{name}"] = torch.histc(values.double(), BINS, 0, 1)
     found = seen[""].found
     confidences = {name: (view.confidence, view.choice == labels) for name, view in views.items()}
-    for name, (confidence, right) in {
-        **confidences,
-        "credibility": (found.credibility, found.labels == labels),
-    }.items():
+    confidences["credibility"] = found.credibility, found.labels == labels
+    for name, (confidence, right) in confidences.items():
         table, risk = reliability_table(confidence, right), risk_coverage_curve(confidence, right)
         kept[f"reliability/{name}"] = torch.stack([table.confidence, table.accuracy, table.count.double()], 1)
         kept[f"risk/{name}"] = _thinned(torch.stack([risk.coverage, risk.risk], 1))

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 import imagesets
-from imagesets import ImageSet, Name, Spec
-from lab.cells.cell import Cell
+from imagesets import ImageSet
 from lab.cells.folder import CellFolder
-from lab.config import Config as Settings
 from lab.errors import UsageError
 from tasks import _power as power
 from tasks import _spaces as spaces
+from tasks._images import Compared
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,20 +31,12 @@ VALUES = "values.npz"
 """The file with the value of every measure in every draw, by `side/metric`."""
 
 
-class Resampling(Settings):
+class Resampling(Compared):
     """What is drawn, how often, and where it is compared."""
 
-    imageset: Name = Field(description="image set")
-    spec: Spec | None = Field(None, description="what the image set holds, where it is a user's own")
-    n: int = Field(ge=2, description="images a side")
     space: spaces.Kind = Field("pixels", description="the feature space")
     draws: int = Field(ge=3, description="draws on which a power is reported")
     training: int = Field(10_000, ge=2, description="random training images that may be copied, or all there are")
-
-    @property
-    def spec_of_images(self) -> Spec:
-        """What the image set holds."""
-        return self.spec or imagesets.spec(self.imageset, Path())
 
     @property
     def about(self) -> dict[str, Any]:
@@ -155,8 +146,3 @@ def in_all(found: list[dict[power.Key, float]]) -> dict[power.Key, list[float]]:
 def named(values: Mapping[power.Key, Any]) -> dict[str, Any]:
     """The same by `side/metric`, as files name them."""
     return {"/".join(key): value for key, value in values.items()}
-
-
-def needs_of(space: spaces.Where) -> tuple[Cell[Any], ...]:
-    """The cell whose network the space is of."""
-    return (space,) if isinstance(space, Cell) else ()

@@ -48,6 +48,11 @@ def kind_of(space: Where) -> Kind:
     return KINDS[space.task] if isinstance(space, Cell) else "pixels"
 
 
+def needs_of(space: Where) -> tuple[Cell[Any], ...]:
+    """The cell whose network the space is of; none for pixels."""
+    return (space,) if isinstance(space, Cell) else ()
+
+
 def versions(task: str) -> dict[str, int]:
     """The versions of what decides a comparison."""
     return registry.versions(f"tasks/{task}", "snnl_core")

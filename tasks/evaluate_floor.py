@@ -5,25 +5,20 @@ from pathlib import Path
 from pydantic import Field
 
 import imagesets
-from imagesets import Name, Spec
 from lab.cells.cell import Cell
 from lab.cells.folder import CellFolder
-from lab.config import Config as Settings
 from lab.errors import UsageError
 from tasks import _spaces as spaces
-from tasks._images import KEPT, keep_real
+from tasks._images import KEPT, Compared, keep_real
 
 VERSION = 1
 SPLITS = ("test", "train")
 """Where both halves are from: the first split that is large enough, held-out images first."""
 
 
-class Config(Settings):
+class Config(Compared):
     """What is compared, where, and how often."""
 
-    imageset: Name = Field(description="image set")
-    spec: Spec | None = Field(None, description="what the image set holds, where it is a user's own")
-    n: int = Field(ge=2, description="images a side")
     space: spaces.Kind = Field("pixels", description="the feature space")
     draws: int = Field(5, ge=1, description="disjoint pairs of disjoint halves, or as many as there are images for")
 
@@ -34,7 +29,7 @@ class Config(Settings):
         Raises:
             UsageError: none is large enough.
         """
-        held = (self.spec or imagesets.spec(self.imageset, Path())).n
+        held = self.spec_of_images.n
         for split in SPLITS:
             if held.get(split, 0) >= 2 * self.n:
                 return split
@@ -56,7 +51,7 @@ def cell(images: str, n: int, data: Path, space: spaces.Where = "pixels") -> Cel
         config,
         spaces.versions("evaluate-floor"),
         imagesets.fingerprint(images, data),
-        needs=(space,) if isinstance(space, Cell) else (),
+        needs=spaces.needs_of(space),
         cost=config.draws * (0.5 + 2 * (n / 1000) ** 2) + 5,
     )
 

@@ -55,7 +55,7 @@ def cell(training: Cell[train_gan.Config], n: int, space: spaces.Where = "pixels
         f"evaluate-{training.label}",
         Config(n=n, space=spaces.kind_of(space), seed=run.seed),
         spaces.versions("evaluate-gan"),
-        needs=(training, space) if isinstance(space, Cell) and space != training else (training,),
+        needs=(training, *(need for need in spaces.needs_of(space) if need != training)),
         cost=len(run.kept_at) * (0.5 + 4 * (n / 1000) ** 2) + 10,
     )
 

@@ -58,7 +58,7 @@ def cell(null: Cell[measure_null.Config], fault: str, space: spaces.Where, data:
         Config.parse({**resampling.settings_of(images, n, space, data), **own}),
         spaces.versions("measure-fault"),
         imagesets.fingerprint(images, data),
-        needs=(null, *resampling.needs_of(space)),
+        needs=(null, *spaces.needs_of(space)),
         cost=resampling.cost(n, with_training * draws * len(amounts)) + 5,
     )
 

@@ -44,7 +44,7 @@ def cell(
         Config.parse({**resampling.settings_of(images, n, space, data), **own}),
         spaces.versions("measure-null"),
         imagesets.fingerprint(images, data),
-        needs=resampling.needs_of(space),
+        needs=spaces.needs_of(space),
         cost=resampling.cost(n, 2.3 * (draws + null_draws)) + 10,
     )
 

@@ -5,22 +5,17 @@ from pathlib import Path
 from pydantic import Field
 
 import imagesets
-from imagesets import Name, Spec
 from lab import registry
 from lab.cells.cell import Cell
 from lab.cells.folder import CellFolder
-from lab.config import Config as Settings
-from tasks._images import draw, keep_real
+from tasks._images import Compared, draw, keep_real
 
 VERSION = 1
 
 
-class Config(Settings):
+class Config(Compared):
     """What is measured, and how often."""
 
-    imageset: Name = Field(description="image set")
-    spec: Spec | None = Field(None, description="what the image set holds, where it is a user's own")
-    n: int = Field(ge=2, description="images a side")
     draws: int = Field(8, ge=1, description="random draws of each")
 
 

@@ -1,6 +1,5 @@
 """Train a classifier on the train split of an image set, with equation (3) where alpha is not 0."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import imagesets
@@ -9,7 +8,7 @@ from classifiers._images import check_classes
 from lab import registry
 from lab.cells.cell import Cell
 from lab.cells.folder import CellFolder
-from lab.errors import UsageError
+from lab.errors import Say, UsageError
 
 VERSION = 1
 FOLLOWING = "snnl classifier evaluate {}"
@@ -56,7 +55,7 @@ def fitting(config: Config, n: int, whose: str, apart: int = 1) -> dict[str, tup
     return found
 
 
-def fitted(config: Config, data: Path, say: Callable[[str], None]) -> Config:
+def fitted(config: Config, data: Path, say: Say) -> Config:
     """The settings with what the images allow in place of what nobody asked for; each change is told."""
     n, settings = imagesets.spec(config.imageset, data).n["train"], config.settings
     asked = config.model_fields_set | settings.model_fields_set

@@ -1,6 +1,5 @@
 """Train a GAN on the train split of an image set."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import imagesets
@@ -8,6 +7,7 @@ from gans._config import TrainingConfig as Config
 from lab import registry
 from lab.cells.cell import Cell
 from lab.cells.folder import CellFolder
+from lab.errors import Say
 from lab.processes import rank
 from tasks import _spaces
 from tasks._schedule import quadratic
@@ -47,7 +47,7 @@ def cell(config: Config, data: Path) -> Cell[Config]:
     )
 
 
-def fitted(config: Config, data: Path, say: Callable[[str], None]) -> Config:
+def fitted(config: Config, data: Path, say: Say) -> Config:
     """The settings: images are shown again and again, so any number of them will do."""
     return config
 

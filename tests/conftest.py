@@ -221,7 +221,7 @@ def redrawn(once):
         (published,) = (ROOT / "results" / "studies").glob(f"*/{name}")
 
         def make(home):
-            for path in (published, *(ROOT / "results" / "cells" / cell for cell in read_study(published)[2])):
+            for path in (published, *(ROOT / "results" / "cells" / cell for cell in read_study(published).cells)):
                 shutil.copytree(path, home / path.relative_to(ROOT / "results"))
             folder = home / published.relative_to(ROOT / "results")
             done = CliRunner().invoke(command, [str(folder), "--svg-only", "--json"])

@@ -42,6 +42,7 @@ def preset(config, values):
 PARABOLA = Searchable(Settings, space, cells, score, preset)
 
 
-def run(runs, trials=6, jobs=1, config=None, searchable=PARABOLA, study="parabola", **more):
-    places = {"runs": runs, "data": Path("data"), "local": LOCAL, "place": Place(jobs=jobs)}
-    return search.search(study, searchable, config or Settings(), trials=trials, **places, **more)
+def run(runs, trials=6, jobs=1, config=None, searchable=PARABOLA, study="parabola", folder=None, **more):
+    places = {"runs": runs, "data": Path("data"), "folder": folder, "place": Place(jobs=jobs)}
+    searching = search.plan_search(study, searchable, config or Settings(), **places)
+    return search.search(searching, trials=trials, local=LOCAL, **more)

@@ -2,7 +2,6 @@
 
 import contextlib
 import statistics
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial, reduce
 from pathlib import Path
@@ -14,7 +13,7 @@ from imagesets._own.layout import Layout, check_size
 from imagesets._own.listing import Listing
 from imagesets._own.manifest import Facts, Manifest, content_key
 from imagesets._spec import SIZES, Spec
-from lab.errors import WorkbenchError
+from lab.errors import Say, WorkbenchError
 from lab.pace import paced
 
 SAMPLED = 32
@@ -60,7 +59,7 @@ class Work:
     layout: Layout
     root: Path
     wanted: Wanted
-    say: Callable[[str], None]
+    say: Say
 
     @property
     def bytes_each(self) -> np.ndarray:

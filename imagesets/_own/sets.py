@@ -11,7 +11,6 @@
 """
 
 import statistics
-from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -29,7 +28,7 @@ from imagesets._own.source import list_images, place_of
 from imagesets._own.summary import summary
 from imagesets._spec import OWN, ImageSet, Spec
 from lab import locks
-from lab.errors import WorkbenchError
+from lab.errors import Say, WorkbenchError
 from lab.files import atomic_write, read_object
 from lab.hashing import content_hash
 
@@ -39,7 +38,7 @@ if TYPE_CHECKING:
 WAITING = "Waiting for another process that decodes these images."
 
 
-def prepare(name: str, root: Path, wanted: Wanted, title: str | None, say: Callable[[str], None]) -> str:
+def prepare(name: str, root: Path, wanted: Wanted, title: str | None, say: Say) -> str:
     """Decode `folder:PATH` or `zip:PATH` to below `root`, unless that has been done: `images:KEY`.
 
     The set is called by the title, or by the name of its folder or archive, from now on.

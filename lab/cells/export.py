@@ -1,18 +1,18 @@
 """Copying finished work without its weights, to be kept and shared."""
 
 import shlex
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from lab.cells import layout
 from lab.cells.folder import CellFolder
 from lab.cells.kept import check_kept
-from lab.cells.record import IDENTITY, published_in, read_search, read_study, search_in
-from lab.errors import UsageError, WorkbenchError
+from lab.cells.record import IDENTITY, read_search, read_study, search_in
+from lab.errors import Say, UsageError, WorkbenchError
 from lab.files import atomic_write, write_json
 
 
-def export(folder: Path, target: Path, say: Callable[[str], None] = lambda text: None) -> Path:
+def export(folder: Path, target: Path, say: Say = lambda text: None) -> Path:
     """Copy a finished cell, or a study or a search and its finished cells, below `target`; from there a report is drawn
     anew, and a search goes on.
 
@@ -31,8 +31,9 @@ def export(folder: Path, target: Path, say: Callable[[str], None] = lambda text:
     """
     if layout.is_study(folder):
         whole = folder.resolve()
+        record = read_study(whole)
         copied = layout.study(target, whole.parent.name, whole.name)
-        _export_cells(whole, read_study(whole)[2], target, published_in(whole), say)
+        _export_cells(whole, record.cells, target, record.shipped, say)
         _copy(whole, copied, layout.KEPT_OF_STUDY)
         return copied
     if layout.is_search(folder):
@@ -45,8 +46,8 @@ def export(folder: Path, target: Path, say: Callable[[str], None] = lambda text:
     return _export_cell(folder.resolve(), target)
 
 
-def _export_search(folder: Path, target: Path, say: Callable[[str], None]) -> Path:
-    copied, names = layout.search(target, folder.parent.name or "root", folder.name), read_search(folder)[1]
+def _export_search(folder: Path, target: Path, say: Say) -> Path:
+    copied, names = layout.search(target, folder.parent.name or "root", folder.name), read_search(folder).cells
     about = {name: value for name, value in (search_in(folder) or {}).items() if name != layout.RUNS}
     there = search_in(copied) or {}
     told = {"study", IDENTITY} & about.keys() & there.keys()  # older plans tell less
@@ -59,9 +60,7 @@ def _export_search(folder: Path, target: Path, say: Callable[[str], None]) -> Pa
     return copied
 
 
-def _export_cells(
-    folder: Path, names: list[str], target: Path, published: Collection[str], say: Callable[[str], None]
-) -> None:
+def _export_cells(folder: Path, names: list[str], target: Path, published: Collection[str], say: Say) -> None:
     """Copy the finished cells of a study or a search, and say how many are not, but for those that ship with the
     code: from there the report of the copy takes them again."""
     root = layout.root_of(folder)

@@ -7,7 +7,8 @@ from pathlib import Path
 from lab import files, locks
 from lab.cells import layout
 from lab.cells.failure import read_failure
-from lab.cells.record import read_search, read_study
+from lab.cells.record import read_study
+from lab.cells.runs import cells_of
 from lab.errors import DivergedError, WorkbenchError
 
 BARE = {layout.CONFIG, layout.PLAN, layout.SEARCH, layout.ENVIRONMENT, layout.EVENTS, layout.FAILED, layout.LOCK}
@@ -47,7 +48,7 @@ def _wanted(root: Path) -> Iterator[str]:
     for study in layout.studies(root):
         if locks.is_at_work(study):
             with suppress(WorkbenchError):  # what cannot be read goes on with nothing
-                yield from read_study(study)[2]
+                yield from read_study(study).cells
 
 
 def _drop(folder: Path) -> None:
@@ -64,8 +65,7 @@ def _drop(folder: Path) -> None:
 def _is_queued(folder: Path) -> bool:
     """Whether cells of a study or of a search were put into a queue, where they may be still."""
     try:
-        names = read_search(folder)[1] if layout.is_search(folder) else read_study(folder)[2]
-        return any((layout.cell(layout.root_of(folder), name) / layout.JOB).exists() for name in names)
+        return any((cell / layout.JOB).exists() for cell in cells_of(folder))
     except WorkbenchError:  # it is a cell's folder
         return False
 

@@ -12,7 +12,7 @@ import os
 import re
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, Field
 
@@ -75,13 +75,33 @@ class _Record(BaseModel, strict=True):
     local: _Local
 
 
-class _Plan(BaseModel, strict=True):
-    """The shape of a study's plan."""
+class PlanRecord(BaseModel, strict=True):
+    """What the plan of a study or of a search says: which study it is of, and the names of its cells."""
 
     study: str
     cells: list[Name]
+
+
+class StudyRecord(PlanRecord):
+    """What a study's folder says.
+
+    Attributes:
+        settings: as plain values.
+        names: what people call what the cells know by keys, by the key.
+        published: the names of the cells that were planned as those that ship with the code; older plans do not say.
+    """
+
+    settings: dict[str, Any]
     names: dict[str, str] = {}
     published: list[Name] | None = None
+
+    @property
+    def shipped(self) -> list[str]:
+        """The names of the cells that may be those that ship with the code; of an older plan, all."""
+        return self.cells if self.published is None else self.published
+
+
+PlanT = TypeVar("PlanT", bound=PlanRecord)
 
 
 def record_of(cell: Cell, local: dict[str, Any]) -> dict[str, Any]:
@@ -135,8 +155,8 @@ def recorded_cell(folder: Path, settings: type[ConfigT]) -> Cell[ConfigT]:
     return cell
 
 
-def read_study(folder: Path) -> tuple[str, dict[str, Any], list[str]]:
-    """The study that a folder is of, its settings as plain values, and the names of its cells.
+def read_study(folder: Path) -> StudyRecord:
+    """What a study's folder says.
 
     Raises:
         UsageError: it is no study's folder, or its plan or its settings are damaged.
@@ -146,27 +166,11 @@ def read_study(folder: Path) -> tuple[str, dict[str, Any], list[str]]:
     if not is_study(folder):
         raise UsageError(f"{folder} is no study's folder; one looks like runs/studies/NAME/HASH.")
     found, settings = (_of_study(folder / name) for name in (PLAN, CONFIG))
-    study, cells = plan_of(found, folder / PLAN)
-    return study, settings, cells
+    return _plan_of(StudyRecord, {**found, "settings": settings}, folder / PLAN)
 
 
-def names_in(folder: Path) -> dict[str, str]:
-    """What people call what the cells of a study know by keys, by the key."""
-    return _plan_in(folder).names
-
-
-def published_in(folder: Path) -> list[str]:
-    """The names of a study's cells that were planned as those that ship with the code; of an older plan, of all."""
-    plan = _plan_in(folder)
-    return plan.cells if plan.published is None else plan.published
-
-
-def _plan_in(folder: Path) -> _Plan:
-    return _Plan.model_validate(_of_study(folder / PLAN))
-
-
-def read_search(folder: Path) -> tuple[str, list[str]]:
-    """The study whose settings a search's folder is of, and the names of its cells.
+def read_search(folder: Path) -> PlanRecord:
+    """What the plan in a search's folder says.
 
     Raises:
         UsageError: it is no search's folder, or its plan is damaged.
@@ -178,7 +182,7 @@ def read_search(folder: Path) -> tuple[str, list[str]]:
         raise UsageError(f"{folder} is no search's folder; one looks like runs/searches/NAME/HASH.")
     if RUNS in found and named_by(folder) is None:
         raise _broken(folder / SEARCH)
-    return plan_of(found, folder / SEARCH)
+    return _plan_of(PlanRecord, found, folder / SEARCH)
 
 
 def search_in(folder: Path) -> dict[str, Any] | None:
@@ -189,19 +193,19 @@ def search_in(folder: Path) -> dict[str, Any] | None:
     return None
 
 
-def plan_of(found: dict[str, Any], file: Path) -> tuple[str, list[str]]:
-    """The study and the names of the cells, from what the plan in a file holds.
+def _plan_of(kind: type[PlanT], found: dict[str, Any], file: Path) -> PlanT:
+    """What the plan in a file holds.
 
     Raises:
         UsageError: it is damaged.
     """
     try:
-        plan = _Plan.model_validate(found)
+        plan = kind.model_validate(found)
         if len({*plan.cells}) < len(plan.cells):
             raise ValueError("a cell is there twice")
     except ValueError as error:
         raise _broken(file) from error
-    return plan.study, plan.cells
+    return plan
 
 
 def _of_study(file: Path) -> dict[str, Any]:

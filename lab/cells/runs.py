@@ -151,6 +151,16 @@ def show_run(folder: Path) -> dict[str, Any]:
     return {**runs.summary(run), **about, "files": files}
 
 
+def cells_of(folder: Path) -> list[Path]:
+    """The folders of the cells of a study or of a search.
+
+    Raises:
+        WorkbenchError: it is the folder of neither, or is damaged.
+    """
+    plan = read_search(folder) if layout.is_search(folder) else read_study(folder)
+    return [layout.cell(layout.root_of(folder), name) for name in plan.cells]
+
+
 def size_text(size: int) -> str:
     """A number of bytes as people read it: `532 B`, `1.4 MB`."""
     value, units = float(size), ["B", "kB", "MB", "GB", "TB"]
@@ -167,11 +177,11 @@ def _open(kind: str, folders: Iterable[Path]) -> Iterator[Run]:
             continue
         try:
             if kind == "study":
-                study, _, needs = read_study(path)
-                yield Run(kind, path, tuple(needs), {"study": study})
+                study = read_study(path)
+                yield Run(kind, path, tuple(study.cells), {"study": study.study, "settings": study.settings})
             elif kind == "search":
-                study, needs = read_search(path)
-                yield Run(kind, path, tuple(needs), {"study": study})
+                search = read_search(path)
+                yield Run(kind, path, tuple(search.cells), {"study": search.study})
             else:
                 record = read_record(path)
                 yield Run(kind, path, tuple(record["needs_folders"]), record)
@@ -196,8 +206,7 @@ def _of_cell(runs: Runs, run: Run) -> dict[str, Any]:
 
 
 def _of_study(runs: Runs, run: Run) -> dict[str, Any]:
-    study, settings, _ = read_study(run.path)
-    return {"study": study, "settings": settings, "needs": _states(runs, run)}
+    return {**run.record, "needs": _states(runs, run)}
 
 
 def _of_search(runs: Runs, run: Run) -> dict[str, Any]:

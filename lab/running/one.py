@@ -64,7 +64,7 @@ def do_folder(path: Path, seconds: float | None = None, *, shown: bool = True) -
         WorkbenchError: it is no cell's folder, or a cell that it needs is not finished.
     """
     folder = CellFolder(path)
-    for need in (path.parent / name for name in folder.record["needs_folders"]):
+    for need in schedule.needs_of(folder):
         if not layout.is_done(need):
             raise WorkbenchError(f"{path} needs {need}, which is not finished: do that first.")
     with ExitStack() as showing:

@@ -10,7 +10,7 @@ from lab.errors import UsageError
 from lab.reporting.report import Report, Section
 from lab.reporting.tables import Entry, Rows, Table, columns, mean_entry
 from lab.reporting.verdicts import Verdict
-from lab.studying.study import judged
+from lab.studying.drawing import judged
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,7 +67,7 @@ def compare(one: Path, other: Path) -> Comparison:
         UsageError: they are of two studies.
         WorkbenchError: a folder is no study's.
     """
-    study, theirs = (read_study(folder)[0] for folder in (one, other))
+    study, theirs = (read_study(folder).study for folder in (one, other))
     if study != theirs:
         raise UsageError(f"{one} is a run of {study} and {other} one of {theirs}: name two runs of one study.")
     found = [judged(folder) for folder in (one, other)]

@@ -25,14 +25,14 @@ from lab.cells.folder import CellFolder
 from lab.cells.fresh import dropped_if_bare
 from lab.cells.record import IDENTITY
 from lab.config import Config
-from lab.errors import DivergedError, WorkbenchError
+from lab.errors import DivergedError, Say, WorkbenchError
 from lab.files import atomic_write, explaining, write_json
 from lab.hashing import content_hash
 from lab.reporting.tables import Table, columns
 from lab.running.place import SLOTS, Place
 from lab.running.schedule import Outcome
 from lab.studying.journal import Journal, check_optuna
-from lab.studying.plan import Plan, plan_cells
+from lab.studying.plan import plan_cells
 from lab.studying.preset import write_preset
 from lab.studying.search_folder import check_same, entered
 from lab.studying.shared import SharedTrials
@@ -54,11 +54,31 @@ class Trial:
 
 @dataclass(frozen=True)
 class Searching:
-    """What a search is to do: its folder, that of the runs, what is searched, its identity, the cells of a trial, cells
-    at a time."""
+    """A search that is planned.
 
-    folder: Path
+    Attributes:
+        study: the study's name.
+        searchable: what it says of its search.
+        config: the search's settings.
+        runs: the runs folder.
+        data: the folder of the data.
+        folder: the search's own.
+        named: whether people have named that.
+        place: where cells are done.
+        space: what is searched.
+        identity: what tells it from other searches.
+        example: the cells of a trial.
+        slots: cells at a time.
+    """
+
+    study: str
+    searchable: Searchable
+    config: Config
     runs: Path
+    data: Path
+    folder: Path
+    named: bool
+    place: Place
     space: Space
     identity: dict[str, Any]
     example: list[Cell[Any]]
@@ -74,6 +94,14 @@ class Searching:
         """How many trials the folder tells of."""
         table = self.folder / layout.TRIALS
         return max(0, len(table.read_text(encoding="utf-8").splitlines()) - 1) if table.is_file() else 0
+
+    def values(self, proposed: dict[str, Any]) -> Values:
+        """The settings that Optuna's values mean."""
+        return {name: part.value(proposed[name]) for name, part in self.space.items()}
+
+    def cells(self, proposed: dict[str, Any]) -> list[Cell[Any]]:
+        """The cells that try them."""
+        return self.searchable.cells(self.config, self.values(proposed), self.data)
 
 
 @dataclass(frozen=True)
@@ -111,32 +139,20 @@ class Found:
 
 
 def search(
-    study: str,
-    searchable: Searchable,
-    config: Config,
+    searching: Searching,
     *,
     trials: int,
-    runs: Path,
-    data: Path,
     local: dict[str, Any],
-    folder: Path | None = None,
-    place: Place = SLOTS,
     storage: str | None = None,
     planned: Callable[[Iterable[Path]], None] = lambda cells: None,
-    say: Callable[[str], None] = lambda text: None,
+    say: Say = lambda text: None,
 ) -> Found:
     """Try settings until there are `trials` trials, or go on with a search, and write the best as a preset file.
 
     Args:
-        study: the study's name.
-        searchable: what it says of its search.
-        config: the search's settings.
+        searching: what is searched, and where.
         trials: how many trials there are to be in all, those of earlier commands included.
-        runs: the runs folder.
-        data: the folder of the data.
         local: what cells' folders say beside what decides their results.
-        folder: the search's folder; None for one that is named by what is searched.
-        place: where cells are done.
         storage: the URL of a database from which several workers take trials; None for a journal in the folder.
         planned: is told the folders of the cells that are to be done, before they are.
         say: is told of each trial.
@@ -147,47 +163,41 @@ def search(
         WorkbenchError: a cell failed, another process is at work in the folder, or its journal is damaged.
     """
     check_optuna()
-    searching = plan_search(study, searchable, config, runs=runs, data=data, folder=folder, place=place)
-    named, folder, space = folder is not None, searching.folder, searching.space
-    parts = {name: part.distribution() for name, part in space.items()}
-    with dropped_if_bare([folder]), explaining(folder), entered(folder, named=named, alone=storage is None):
-        check_same(folder, searching.identity)
-        trying = (
-            SharedTrials(storage, searching.identity, parts) if storage else Journal(folder, searching.identity, parts)
-        )
-
-        def cells_of(proposed: Iterable[dict[str, Any]]) -> list[Cell[Any]]:
-            return [cell for raw in proposed for cell in searchable.cells(config, _values(space, raw), data)]
-
+    folder, identity = searching.folder, searching.identity
+    parts = {name: part.distribution() for name, part in searching.space.items()}
+    with dropped_if_bare([folder]), explaining(folder), entered(folder, named=searching.named, alone=storage is None):
+        check_same(folder, identity)
+        trying = SharedTrials(storage, identity, parts) if storage else Journal(folder, identity, parts)
         with closing(trying.rounds(trials, searching.together)) as rounds:
             for proposed in rounds:
-                _note(searching, study, cells_of(trying.whole()))
-                tried = {number: _values(space, raw) for number, raw in proposed.items()}
-                wanted = {number: searchable.cells(config, one, data) for number, one in tried.items()}
-                plan = plan_cells(study, config, chain.from_iterable(wanted.values()), runs)
-                planned(layout.cell(runs, cell.folder_name) for cell in plan.to_do)
-                scores = _scores(searchable, plan, wanted, local=local, place=place)
-                for number, score in scores.items():
+                _note(searching, trying)
+                for number, score in _scores(searching, proposed, local, planned).items():
                     trying.tell(number, score)
-                    _keep(Found(study, folder, _trials(trying, space)), searchable, config)
-                    words = ", ".join(f"{name} {value}" for name, value in tried[number].items())
+                    _keep(searching, trying)
+                    tried = searching.values(proposed[number])
+                    words = ", ".join(f"{name} {value}" for name, value in tried.items())
                     say(f"trial {number + 1} ({len(trying.told())} of {trials}): {words}: {score:.4f}")
-        found = Found(study, folder, _trials(trying, space))
-        _keep(found, searchable, config)  # a command that was killed may have told the last trial and no more
+        found = _keep(searching, trying)  # a command that was killed may have told the last trial and no more
         if found.trials:
-            _note(searching, study, cells_of(trying.whole()))  # the folder may have moved, and others have told more
+            _note(searching, trying)  # the folder may have moved, and others have told more
             layout.mark(folder, {})
     return found
 
 
 def _scores(
-    searchable: Searchable, plan: Plan, wanted: Mapping[int, list[Cell[Any]]], *, local: dict[str, Any], place: Place
+    searching: Searching,
+    proposed: Mapping[int, dict[str, Any]],
+    local: dict[str, Any],
+    planned: Callable[[Iterable[Path]], None],
 ) -> dict[int, float]:
-    """The scores of trials by their cells, all of which are in the plan, and are done side by side."""
+    """The scores of trials by number, whose cells are done side by side."""
+    wanted = {number: searching.cells(raw) for number, raw in proposed.items()}
+    plan = plan_cells(searching.study, searching.config, chain.from_iterable(wanted.values()), searching.runs)
+    planned(layout.cell(plan.runs, cell.folder_name) for cell in plan.to_do)
     paths = {number: [layout.cell(plan.runs, cell.folder_name) for cell in some] for number, some in wanted.items()}
     with dropped_if_bare(chain.from_iterable(paths.values())):
-        outcome = do_cells(plan, local=local, place=place)
-        return {number: _score(searchable, outcome, some) for number, some in paths.items()}
+        outcome = do_cells(plan, local=local, place=searching.place)
+        return {number: _score(searching.searchable, outcome, some) for number, some in paths.items()}
 
 
 def plan_search(
@@ -200,7 +210,16 @@ def plan_search(
     folder: Path | None = None,
     place: Place = SLOTS,
 ) -> Searching:
-    """What a search is of, and where, as `search` takes its arguments; nothing is written.
+    """Plan a search; nothing is written.
+
+    Args:
+        study: the study's name.
+        searchable: what it says of its search.
+        config: the search's settings.
+        runs: the runs folder.
+        data: the folder of the data.
+        folder: the search's folder; None for one that is named by what is searched.
+        place: where cells are done.
 
     Raises:
         UsageError: a setting is impossible.
@@ -214,8 +233,9 @@ def plan_search(
         "code": content_hash([[dict(cell.versions), cell.data] for cell in example]),
     }
     slots = place.jobs or (TOGETHER if place.queues else plan_cells(study, config, example, runs).places)
-    folder = folder or layout.search(runs, study, content_hash(identity)[:8])
-    return Searching(folder, runs, space, identity, example, slots)
+    own = folder or layout.search(runs, study, content_hash(identity)[:8])
+    named = folder is not None
+    return Searching(study, searchable, config, runs, data, own, named, place, space, identity, example, slots)
 
 
 def _score(searchable: Searchable, outcome: Outcome, paths: Sequence[Path]) -> float:
@@ -231,29 +251,25 @@ def _score(searchable: Searchable, outcome: Outcome, paths: Sequence[Path]) -> f
     return 0.0 if failed else searchable.score([CellFolder(path) for path in paths])
 
 
-def _note(searching: Searching, study: str, asked: Iterable[Cell[Any]]) -> None:
+def _note(searching: Searching, trying: Journal | SharedTrials) -> None:
     """Write down the cells of the trials so far, and where they are, so that whoever looks at the search finds them.
 
     A search that lies in its folder of runs is found there, too, and nobody removes a cell that it needs. From the runs
     no way leads to a search elsewhere: its cells can be removed as those of nobody.
     """
     layout.unmark(searching.folder)
+    asked = chain.from_iterable(map(searching.cells, trying.whole()))
     names = [cell.folder_name for cell in with_needs(asked)]
     about = {IDENTITY: content_hash(searching.identity), **layout.naming(searching.folder, searching.runs)}
-    write_json(searching.folder / layout.SEARCH, {"study": study, "cells": names, **about})
+    write_json(searching.folder / layout.SEARCH, {"study": searching.study, "cells": names, **about})
 
 
-def _keep(found: Found, searchable: Searchable, config: Config) -> None:
+def _keep(searching: Searching, trying: Journal | SharedTrials) -> Found:
     """Write the best settings and the table of trials, if there is a trial."""
-    if found.trials:
-        write_preset(found.preset, found.study, searchable.preset(config, found.best.values))
+    trials = [Trial(number, searching.values(raw), score) for number, raw, score in trying.told()]
+    found = Found(searching.study, searching.folder, trials)
+    if trials:
+        write_preset(found.preset, found.study, searching.searchable.preset(searching.config, found.best.values))
         heading, *rows = found.rows()
         atomic_write(found.folder / layout.TRIALS, Table("trials", "", columns(*heading), rows).to_csv())
-
-
-def _values(space: Space, proposed: dict[str, Any]) -> Values:
-    return {name: part.value(proposed[name]) for name, part in space.items()}
-
-
-def _trials(trying: Journal | SharedTrials, space: Space) -> list[Trial]:
-    return [Trial(number, _values(space, raw), score) for number, raw, score in trying.told()]
+    return found

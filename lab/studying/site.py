@@ -11,14 +11,14 @@ from pathlib import Path
 
 from lab import machine
 from lab.cells import layout
-from lab.cells.record import names_in, read_study
+from lab.cells.record import read_study
 from lab.errors import WorkbenchError
 from lab.files import atomic_write
 from lab.pace import paced
 from lab.reporting.page import SITE, check_place, render
 from lab.reporting.report import Figure
 from lab.reporting.verdicts import Verdict
-from lab.studying.study import draw_into
+from lab.studying.drawing import draw_into
 
 
 @dataclass(frozen=True)
@@ -108,12 +108,12 @@ def _drawn(folders: Sequence[Path], site: Path) -> Iterable[Entry]:
 
 
 def _entry(folder: Path, site: Path) -> Entry:
-    study, settings, _ = read_study(folder)
-    place = f"reports/{study}-{folder.name}"
+    record = read_study(folder)
+    place = f"reports/{record.study}-{folder.name}"
     report, verdicts = draw_into(folder, site / place, ("svg",), f"../../{SITE}")
-    keys, names = settings.get("imagesets") or [settings.get("imageset") or "none"], names_in(folder)
+    keys = record.settings.get("imagesets") or [record.settings.get("imageset") or "none"]
     figures = [item.name for section in report.sections for item in section.items if isinstance(item, Figure)]
     picture = f"{place}/figures/{figures[0]}.svg" if figures else ""
     page = f"{place}/report.html"
-    images = tuple(names.get(key, key) for key in map(str, keys))
-    return Entry(study, folder.name, report.title, report.question, images, verdicts, page, picture)
+    images = tuple(record.names.get(key, key) for key in map(str, keys))
+    return Entry(record.study, folder.name, report.title, report.question, images, verdicts, page, picture)

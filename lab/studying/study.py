@@ -1,11 +1,10 @@
-"""Running a study: do the cells that are left, and draw the report from the table and the artifacts."""
+"""Running a study: do the cells that are left, and have the report drawn."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lab import locks, machine, registry
 from lab.cells import layout
@@ -13,47 +12,15 @@ from lab.cells.cell import Cell
 from lab.cells.failure import Failure, failure_of
 from lab.cells.folder import CellFolder
 from lab.cells.fresh import dropped_if_bare
-from lab.cells.record import names_in, published_in, read_study
-from lab.config import Config
-from lab.errors import UsageError, WorkbenchError, first_line
-from lab.files import explaining, remove_leftovers, replacing, write_json
-from lab.reporting import glossary, provenance
-from lab.reporting.naming import renamed
-from lab.reporting.report import FORMATS, Report, write_report
-from lab.reporting.verdicts import Claim, Verdict, judge
+from lab.errors import WorkbenchError
+from lab.files import explaining, write_json
+from lab.reporting.report import FORMATS
 from lab.running import schedule, timing
 from lab.running.place import SLOTS, Place
 from lab.running.progress import Display
 from lab.running.schedule import Outcome
-from lab.studying.collect import Collected, collect
-from lab.studying.command import command_of
+from lab.studying.drawing import Result, draw_study
 from lab.studying.plan import Plan
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a study came to: its report, its table, its verdicts, and the fate of its cells."""
-
-    study: str
-    folder: Path
-    report: Path
-    verdicts: Sequence[Verdict]
-    cells: dict[str, int]
-    failed: dict[str, str]
-
-    def plain(self) -> dict[str, Any]:
-        """The result as JSON-ready values."""
-        return {
-            "study": self.study,
-            "folder": str(self.folder),
-            "report": str(self.report),
-            "table": str(self.folder / layout.TABLE),
-            "verdicts": [verdict.plain() for verdict in self.verdicts],
-            "cells": self.cells,
-        }
 
 
 def run_study(
@@ -138,129 +105,6 @@ def _create(plan: Plan, local: dict[str, Any]) -> tuple[dict[CellFolder, Cell[An
     return folders, damaged
 
 
-def draw_study(
-    folder: Path,
-    *,
-    counts: dict[str, int] | None = None,
-    failed: dict[str, str] | None = None,
-    formats: Sequence[str] = FORMATS,
-) -> Result:
-    """Draw a study's report anew from its cells' rows and artifacts.
-
-    Args:
-        folder: the study's.
-        counts: what a command that did cells says of them; None where none did.
-        failed: the cells that failed in that command, and why; others may have failed before, or are damaged.
-        formats: of the figures' files.
-
-    Raises:
-        WorkbenchError: the folder is no study's.
-    """
-    name, config, names = _read(folder)
-    with explaining(folder), locks.exclusive(folder / layout.LOCK):
-        remove_leftovers(folder)
-        found = _collected(folder, name, names)
-        told = {cell: str(failure) for cell, failure in found.absent.items() if failure} | (failed or {})
-        missing = [f"{cell}: {told.get(cell, 'not done yet')}" for cell in found.absent]
-        _, verdicts, page = _draw(folder, name, config, found, missing, folder, formats)
-        if missing:
-            layout.unmark(folder)
-        else:
-            layout.mark(folder, {})
-    counts = counts or {"total": len(names), "run": 0, "cached": len(found.cells)}
-    return Result(name, folder, page, verdicts, {**counts, "failed": len(told)}, told)
-
-
-def draw_into(
-    folder: Path, target: Path, formats: Sequence[str] = FORMATS, home: str = ""
-) -> tuple[Report, list[Verdict]]:
-    """Draw a study's report into another folder, with figures in some formats; its own is left as it is.
-
-    `home` is the way from there to the page that leads to it, if there is one.
-
-    Raises:
-        WorkbenchError: the folder is no study's, or cannot be drawn.
-    """
-    name, config, names = _read(folder)
-    found = _collected(folder, name, names)
-    target.mkdir(parents=True, exist_ok=True)
-    missing = [f"{cell}: not there" for cell in found.absent]
-    report, verdicts, _ = _draw(folder, name, config, found, missing, target, formats, home)
-    return report, verdicts
-
-
-@dataclass(frozen=True)
-class Judged:
-    """A study as its cells' rows have it: its name, its settings, its table and its verdicts."""
-
-    study: str
-    config: Config
-    table: "pd.DataFrame"
-    verdicts: list[Verdict]
-
-
-def judged(folder: Path, wanted: Callable[[Claim], bool] = lambda claim: True) -> Judged:
-    """A study by its folder, with the verdicts on the claims that are wanted, from the cells that are finished.
-
-    Nothing is drawn, and where no claim is wanted no row is read.
-
-    Raises:
-        WorkbenchError: the folder is no study's, or its cells hold something else than it needs.
-    """
-    name, config, names = _read(folder)
-    claims = [claim for claim in registry.load("studies", name).claims(config) if wanted(claim)]
-    table = _collected(folder, name, names if claims else []).table
-    with _telling_of_strange_cells(folder):
-        return Judged(name, config, table, [judge(claim, claim.effect(table)) for claim in claims])
-
-
-def _collected(folder: Path, study: str, names: Sequence[str]) -> Collected:
-    """What there is of the cells of a study's folder."""
-    return collect(study, names, layout.root_of(folder), published_in(folder))
-
-
-def _draw(
-    folder: Path,
-    study: str,
-    config: Config,
-    found: Collected,
-    missing: list[str],
-    target: Path,
-    formats: Sequence[str],
-    home: str = "",
-) -> tuple[Report, list[Verdict], Path]:
-    module, cells, table = registry.load("studies", study), found.cells, found.table
-    with replacing(target / layout.TABLE) as aside:
-        table.to_csv(aside, index=False)
-    with _telling_of_strange_cells(folder):
-        report: Report = module.report(config, table, cells)
-        name = f"{study}/{folder.resolve().name}"
-        report.sections.append(provenance.section(command_of(study, config), name, config, table, cells))
-        report.sections.append(glossary.section(report))
-        names = names_in(folder)
-        verdicts = [renamed(judge(claim, claim.effect(table)), names) for claim in module.claims(config)]
-        report = renamed(report, names)
-        return report, verdicts, write_report(report, verdicts, missing, target, formats, home)
-
-
-@contextmanager
-def _telling_of_strange_cells(folder: Path) -> Iterator[None]:
-    """Whatever cells of strangers hold, drawing it ends in one line.
-
-    Raises:
-        WorkbenchError: what was done in the block failed, of other things than the disk.
-    """
-    try:
-        yield
-    except (WorkbenchError, OSError):
-        raise
-    except Exception as error:
-        raise WorkbenchError(
-            f"{folder} cannot be drawn from what its cells hold ({type(error).__name__}: {first_line(error)}). Have "
-            "cells that were changed made anew; --traceback tells where."
-        ) from error
-
-
 @contextmanager
 def _begun(plan: Plan) -> Iterator[None]:
     """Write down what is to be done; while the block runs, nobody removes the study or its cells.
@@ -286,13 +130,3 @@ def _kept(plan: Plan) -> Iterator[None]:
             write_json(plan.folder / layout.CONFIG, plan.config.plain())
             write_json(plan.folder / layout.PLAN, record)
         yield
-
-
-def _read(folder: Path) -> tuple[str, Config, list[str]]:
-    """The study that a folder is of, its settings, and the names of its cells."""
-    name, settings, cells = read_study(folder)
-    module = registry.load("studies", name)
-    try:
-        return name, module.Config.parse(settings), cells
-    except UsageError as error:
-        raise UsageError(f"{folder / layout.CONFIG}: {error}") from error

@@ -1,4 +1,4 @@
-"""Maps of convolutions, handed on to what takes them in another order."""
+"""Maps of convolutions, handed on to what takes them in another order, or as points."""
 
 import torch
 from torch import Tensor
@@ -14,3 +14,8 @@ def channels_last_gradient(maps: Tensor) -> Tensor:
     if maps.requires_grad and maps.is_contiguous(memory_format=last) and not torch.compiler.is_compiling():
         maps.register_hook(lambda gradient: gradient.contiguous(memory_format=last))
     return maps
+
+
+def points_of(features: Tensor) -> Tensor:
+    """Features (b, ...) as points (b, d) in float32; maps in the order of memory, which distances do not depend on."""
+    return (features.permute(0, 2, 3, 1) if features.ndim == 4 else features).flatten(1).float()

@@ -41,7 +41,7 @@ from studies.calibration.effects import (
     separation,
 )
 from studies.calibration.report import report
-from tasks import _foreign, attack_credibility, measure_credibility, train_classifier
+from tasks import _foreign, attack_credibility, measure_credibility
 from tasks._attacks import Attacks
 from tasks._neighbors import FEWEST_VALIDATION, Searching
 
@@ -130,11 +130,7 @@ def plan(config: Config, data: Path) -> list[Cell]:
         for name in usual:
             if reasons[name]:
                 print(f"{name} {reasons[name]}: left out of the foreign sets.", file=sys.stderr)
-    trainings = [
-        train_classifier.cell(config.training(config.imageset, alpha, seed), data)
-        for seed in range(config.seeds)
-        for alpha in (0.0, *config.alphas)
-    ]
+    trainings = config.trainings(data)
     measured = [
         measure_credibility.cell(training, config.measuring(foreign, training.config.seed), data)
         for training in trainings

@@ -6,9 +6,8 @@ from functools import cache
 from pathlib import Path
 
 from lab.cells import layout
-from lab.cells.record import names_in
 from lab.reporting.verdicts import Verdict
-from lab.studying.study import judged
+from lab.studying.drawing import judged
 from studies._config import ImageStudy
 
 FINDINGS = {
@@ -47,8 +46,7 @@ def verdicts_in(results: Path) -> dict[int, list[Tested]]:
     for folder in filter(layout.is_study, layout.studies(results)):  # a report that was drawn may outlast its study
         study = judged(folder, lambda claim: claim.finding > 0)
         sets = study.config.images if isinstance(study.config, ImageStudy) else ()
-        names = names_in(folder)
-        images = ", ".join(names.get(one, one) for one in sets)
+        images = ", ".join(study.names.get(one, one) for one in sets)
         for verdict in study.verdicts:
             known = found[verdict.claim.finding]
             if not any(one.verdict == verdict and one.images == images for one in known):

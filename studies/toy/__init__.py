@@ -14,6 +14,7 @@ What it costs: less than a minute on two processor cores (preset laptop); there 
     python cli.py study toy --modes-temperature 1
 """
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,9 @@ from pydantic import Field
 
 from lab.cells.cell import Cell
 from lab.errors import UsageError
-from lab.reporting.statistics import OF_SHARES, paired_by_seed
 from lab.reporting.verdicts import Claim
-from studies.toy.report import at_end, at_start, report
+from studies.toy.effects import fall, modes_kept, rise
+from studies.toy.report import report
 from tasks import descend
 
 __all__ = ["PRESETS", "Config", "claims", "plan", "report"]
@@ -68,33 +69,21 @@ def claims(config: Config) -> list[Claim]:
             "entanglement at the start minus at the end, paired by seed",
             SCORE_MARGIN,
             "exceeds",
-            lambda table: paired_by_seed(
-                at_start(table, "random-minimise", "entanglement"),
-                at_end(table, "random-minimise", "entanglement"),
-                within=OF_SHARES,
-            ),
+            partial(fall, name="random-minimise", metric="entanglement"),
         ),
         Claim(
             "Maximising the loss mixes random points further than chance does.",
             "share of points whose nearest neighbour is of their class, start minus end, paired by seed",
             NEIGHBOR_MARGIN,
             "exceeds",
-            lambda table: paired_by_seed(
-                at_start(table, "random-maximise", "one_nn_accuracy"),
-                at_end(table, "random-maximise", "one_nn_accuracy"),
-                within=OF_SHARES,
-            ),
+            partial(fall, name="random-maximise", metric="one_nn_accuracy"),
         ),
         Claim(
             "Maximising the loss mixes classes that lie apart.",
             "entanglement at the end minus at the start, paired by seed",
             SCORE_MARGIN,
             "exceeds",
-            lambda table: paired_by_seed(
-                at_end(table, "apart-maximise", "entanglement"),
-                at_start(table, "apart-maximise", "entanglement"),
-                within=OF_SHARES,
-            ),
+            partial(rise, name="apart-maximise", metric="entanglement"),
         ),
         Claim(
             "Minimising the loss keeps the two modes of a class further apart than a triplet loss does.",
@@ -102,8 +91,6 @@ def claims(config: Config) -> list[Claim]:
             "minimised loss minus triplet loss, paired by seed",
             MODES_MARGIN,
             "exceeds",
-            lambda table: paired_by_seed(
-                at_end(table, "modes-minimise", "mode_distance"), at_end(table, "modes-triplet", "mode_distance")
-            ),
+            modes_kept,
         ),
     ]

@@ -3,12 +3,12 @@
 from typing import TYPE_CHECKING, Any
 
 from lab.cells.folder import CellFolder
-from lab.cells.rows import pick
 from lab.files import read_arrays
 from lab.reporting.report import Report, Section
-from lab.reporting.statistics import POSITIVE, SHARE, Range, first_by_seed, last_by_seed
+from lab.reporting.statistics import POSITIVE, SHARE, Range
 from lab.reporting.tables import Table, columns, mean_entry, seed_table
 from studies.toy import figures
+from studies.toy.effects import at_end, at_start
 from tasks import descend
 
 if TYPE_CHECKING:
@@ -54,16 +54,6 @@ def report(config: "Config", table: "pd.DataFrame", artifacts: list[CellFolder])
             *([] if table.empty else _measured(table, artifacts)),
         ],
     )
-
-
-def at_start(table: "pd.DataFrame", name: str, metric: str, kind: str = "toy") -> "pd.Series[float]":
-    """A measure of a descent before the first step, by seed."""
-    return first_by_seed(pick(table, kind=kind, setting=name, metric=metric))
-
-
-def at_end(table: "pd.DataFrame", name: str, metric: str, kind: str = "toy") -> "pd.Series[float]":
-    """A measure of a descent after the last step, by seed."""
-    return last_by_seed(pick(table, kind=kind, setting=name, metric=metric))
 
 
 def _measured(table: "pd.DataFrame", cells: list[CellFolder]) -> list[Section]:

@@ -28,7 +28,7 @@ from studies._config import BF16, Fitting, fitting_n
 from studies._recipe import Entangled
 from studies.transfer.effects import ATTACK, clustering, to_the_baseline, within
 from studies.transfer.report import report
-from tasks import train_classifier, transfer_attacks
+from tasks import transfer_attacks
 
 __all__ = ["PRESETS", "Config", "claims", "plan", "report"]
 
@@ -93,11 +93,7 @@ def plan(config: Config, data: Path) -> list[Cell]:
         UsageError: an unknown name, an impossible setting, or too few images.
         WorkbenchError: a user's own images are not below `data`.
     """
-    trainings = [
-        train_classifier.cell(config.training(config.imageset, alpha, seed), data)
-        for seed in range(config.seeds)
-        for alpha in (0.0, *config.alphas)
-    ]
+    trainings = config.trainings(data)
     return [
         transfer_attacks.cell(
             source,

@@ -7,7 +7,7 @@ import pytest
 from commands._printing import print_result
 from lab.reporting.statistics import Estimate
 from lab.reporting.verdicts import Claim, judge
-from lab.studying.study import Result
+from lab.studying.drawing import Result
 
 CLAIM = Claim("It rises.", "end minus start", 0.1, "exceeds", lambda table: None)
 

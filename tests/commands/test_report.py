@@ -9,7 +9,7 @@ from commands import report
 from lab.reporting.statistics import Estimate
 from lab.reporting.verdicts import Claim, judge
 from lab.studying.compare import Comparison
-from lab.studying.study import Result
+from lab.studying.drawing import Result
 
 
 def test_two_runs_are_compared_in_the_order_of_the_line_and_their_page_lies_in_the_first(monkeypatch, tmp_path, capsys):

@@ -9,7 +9,7 @@ from lab.files import write_json
 from lab.reporting.statistics import Estimate, mean_interval
 from lab.reporting.verdicts import Claim, judge
 from lab.studying import compare
-from lab.studying.study import Judged
+from lab.studying.drawing import Judged
 
 
 def table(*rows):
@@ -27,8 +27,8 @@ def runs(tmp_path, monkeypatch):
     early = [{**row, "value": row["value"] + (0.5 if row["step"] == 9 else 7)} for row in fid]
     size, alone = {"metric": "parameters", "seed": 0, "value": 5.0}, {"metric": "kid", "seed": 0, "value": 1.0}
     found = {
-        "one": Judged("x", Config(), table(*fid, size, alone), [verdict("a", 0.5), verdict("b", 0.5)]),
-        "two": Judged("x", Config(), table(*early, {**size, "value": 5.1}), [verdict("a", 0.0)]),
+        "one": Judged("x", Config(), table(*fid, size, alone), [verdict("a", 0.5), verdict("b", 0.5)], {}),
+        "two": Judged("x", Config(), table(*early, {**size, "value": 5.1}), [verdict("a", 0.0)], {}),
     }
     for name in found:
         (tmp_path / name).mkdir()

@@ -7,7 +7,7 @@ from lab.cells import layout
 from lab.cells.export import export
 from lab.cells.folder import CellFolder
 from lab.cells.kept import PNG
-from lab.cells.record import published_in
+from lab.cells.record import read_study
 from lab.errors import WorkbenchError
 from lab.files import write_json
 from lab.studying.collect import collect
@@ -42,9 +42,9 @@ def test_an_export_tells_cells_that_ship_with_the_code_apart(tmp_path, monkeypat
     write_json(folder / "plan.json", {"study": "s", "cells": named, "published": published})
     copied = export(folder, tmp_path / "kept", said.append)
     assert said == [words.format(tmp_path / "runs")]
-    assert published_in(copied) == published and len(collect("s", named, tmp_path / "kept", published).cells) == len(
-        {*named} & {TRAIN.folder_name, *published}
-    )
+    assert read_study(copied).shipped == published and len(
+        collect("s", named, tmp_path / "kept", published).cells
+    ) == len({*named} & {TRAIN.folder_name, *published})
 
 
 def full(*writing):

@@ -71,7 +71,7 @@ def test_links_of_peoples_are_nothing_to_a_search_and_its_own_files_are_none(tmp
     if hasattr(os, "mkfifo"):
         os.mkfifo(mine / "pipe")
     found = run(tmp_path / "runs", trials=1, folder=mine)
-    assert read_search(mine)[0] == "parabola" and show_run(mine)["state"] == "done"
+    assert read_search(mine).study == "parabola" and show_run(mine)["state"] == "done"
     assert export(mine, tmp_path / "kept").is_dir() and len(found.trials) == 1
     for name in ("search.json", "journal.log", "trials.csv", "preset.json", "DONE", "lock"):
         data = (mine / name).read_bytes() if (mine / name).exists() else b""
@@ -244,7 +244,7 @@ def test_what_other_workers_are_at_is_noted_too(tmp_path):
     places = {"folder": tmp_path / "shared", "storage": url, "runs": tmp_path / "runs", "trials": 3}
 
     def stop(text):
-        noted.append(set(read_search(tmp_path / "shared")[1]))
+        noted.append(set(read_search(tmp_path / "shared").cells))
         raise KeyboardInterrupt
 
     def planned(cells):
@@ -256,4 +256,6 @@ def test_what_other_workers_are_at_is_noted_too(tmp_path):
     run(**places, planned=planned)
     first, seen_by_the_other = noted
     assert len(first) == 1 and len(seen_by_the_other) == 2 and first < seen_by_the_other
-    assert set(read_search(tmp_path / "shared")[1]) == {path.name for path in (tmp_path / "runs" / "cells").iterdir()}
+    assert set(read_search(tmp_path / "shared").cells) == {
+        path.name for path in (tmp_path / "runs" / "cells").iterdir()
+    }

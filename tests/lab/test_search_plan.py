@@ -24,10 +24,10 @@ def test_a_torn_plan_of_a_search_is_mended_by_the_same_command(tmp_path):
     with pytest.raises(UsageError, match="is no search's folder"):
         read_search(mine)
     run(tmp_path / "runs", trials=1, folder=mine)
-    assert len(read_search(mine)[1]) == 1, "though nothing is left to do"
+    assert len(read_search(mine).cells) == 1, "though nothing is left to do"
     (mine / "search.json").write_text('{"study"')
     run(tmp_path / "runs", trials=2, folder=mine)
-    assert len(read_search(mine)[1]) == 2
+    assert len(read_search(mine).cells) == 2
 
 
 def test_without_a_damaged_journal_the_same_command_goes_on(tmp_path):

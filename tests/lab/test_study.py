@@ -21,7 +21,7 @@ from lab.reporting.provenance import section
 from lab.reporting.report import Report
 from lab.running import schedule
 from lab.running.schedule import Outcome
-from lab.studying import study
+from lab.studying import drawing, study
 from lab.studying.plan import Plan, Planned, plan_cells, plan_study
 
 TRAIN = made("train", "train", {"seed": 0, "precision": "bf16", "device": "auto"}, cost=10)
@@ -218,7 +218,7 @@ def test_a_report_is_drawn_by_who_holds_the_folder_and_without_what_killed_ones_
         return Report("Title", "Question?", [])
 
     monkeypatch.setattr(Module, "report", report)
-    study.draw_study(plan.folder)
+    drawing.draw_study(plan.folder)
     assert held == [True] and not left.exists() and not locks.is_locked(plan.folder)
 
 
@@ -229,7 +229,7 @@ def test_a_study_that_lost_a_cell_is_not_done_any_more(places, monkeypatch):
     study.run_study(plan, local={})
     assert (plan.folder / "DONE").exists()
     (train.path / "DONE").unlink()
-    study.draw_study(plan.folder)
+    drawing.draw_study(plan.folder)
     assert not (plan.folder / "DONE").exists()
 
 
@@ -242,10 +242,10 @@ def test_a_report_counts_as_failed_what_has_failed(places):
     folder.mkdir(parents=True)
     write_json(folder / layout.CONFIG, {})
     write_json(folder / layout.PLAN, {"study": "x", "cells": [TRAIN.folder_name, MEASURE.folder_name]})
-    assert study.draw_study(folder).cells == {"total": 2, "run": 0, "cached": 1, "failed": 0}
+    assert drawing.draw_study(folder).cells == {"total": 2, "run": 0, "cached": 1, "failed": 0}
     assert "not done yet" in (folder / "report.html").read_text(encoding="utf-8")
     keep_failure(left.path, Failure("error", "no luck"))
-    assert study.draw_study(folder).cells["failed"] == 1
+    assert drawing.draw_study(folder).cells["failed"] == 1
     assert "no luck" in (folder / "report.html").read_text(encoding="utf-8")
 
 
@@ -258,7 +258,7 @@ def measure_again(places, monkeypatch, *, published):
     monkeypatch.setattr(schedule, "do", lambda folders, *_, **__: Outcome(done=[finish(TRAIN, runs).path]))
     plan = plan_study("x", Settings(), DATA, runs, published=published)
     study.run_study(plan, local={}, progress=False)
-    return plan.folder, study.draw_study(plan.folder)
+    return plan.folder, drawing.draw_study(plan.folder)
 
 
 def test_what_ships_takes_no_place_of_a_failure_where_it_was_not_asked_for(places, monkeypatch):
@@ -276,7 +276,7 @@ def test_of_an_older_plan_all_that_ships_will_do(places, monkeypatch):
     folder, _ = measure_again(places, monkeypatch, published=False)
     plan = read_object(folder / layout.PLAN)
     write_json(folder / layout.PLAN, {key: value for key, value in plan.items() if key != "published"})
-    assert study.draw_study(folder).cells["cached"] == 2
+    assert drawing.draw_study(folder).cells["cached"] == 2
 
 
 def test_a_study_is_at_work_from_its_plan_to_its_report(places, monkeypatch):

@@ -46,11 +46,11 @@ def test_the_claims_of_published_studies_are_those_that_were_stated_before_they_
     """Word for word, with their margins; a plan keeps them. What is claimed otherwise now, is claimed of other runs."""
     checked = []
     for folder in filter(layout.is_study, layout.studies(layout.PUBLISHED)):
-        name, settings, _ = read_study(folder)
-        module = registry.load("studies", name)
-        now = [claim.plain() for claim in module.claims(module.Config.parse(settings))]
+        record = read_study(folder)
+        module = registry.load("studies", record.study)
+        now = [claim.plain() for claim in module.claims(module.Config.parse(record.settings))]
         assert now == read_object(folder / layout.PLAN)["claims"], folder
-        checked += [name] * len(now)
+        checked += [record.study] * len(now)
     assert {*checked} == {*NAMES} - {"paper", "toy"}
 
 

@@ -10,7 +10,7 @@ from lab.cells.rows import build_table
 from lab.config import with_preset
 from lab.reporting.statistics import Estimate
 from lab.reporting.verdicts import judge
-from lab.studying.study import Judged
+from lab.studying.drawing import Judged
 from studies import calibration, paper
 from studies.paper import findings
 from studies.paper.findings import FINDINGS, outcome, verdicts_in
@@ -75,7 +75,7 @@ def test_a_verdict_that_two_studies_share_is_told_once(monkeypatch, tmp_path):
         (tmp_path / "studies" / "calibration" / name / "plan.json").write_text('{"study": "calibration", "cells": []}')
     (tmp_path / "studies" / "calibration" / "drawn").mkdir()  # what git leaves of a study that is no longer there
     monkeypatch.setattr(
-        findings, "judged", lambda folder, wanted: Judged("calibration", config, None, [found[folder.name]])
+        findings, "judged", lambda folder, wanted: Judged("calibration", config, None, [found[folder.name]], {})
     )
     told = verdicts_in(tmp_path)[6]
     assert [(one.study, one.images) for one in told] == [("calibration/a", "digits"), ("calibration/c", "digits")]

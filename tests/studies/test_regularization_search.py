@@ -12,6 +12,7 @@ from lab.running.executors import here, slots
 from lab.running.place import Place
 from lab.studying.plan import study_config
 from lab.studying.preset import read_preset
+from lab.studying.search import plan_search
 from lab.studying.search import search as run_search
 from studies import classifier_regularization as study
 from studies.classifier_regularization import search
@@ -119,8 +120,9 @@ def no_test_images(monkeypatch):
 @pytest.mark.usefixtures("no_test_images")
 def test_tuning_reads_no_test_images_and_its_preset_is_a_study(tmp_path):
     config = Search.parse({"seeds": 2, "epochs": 1, "settings": TINY, "precision": "float32", "device": "cpu"})
-    places = {"runs": tmp_path, "data": tmp_path, "local": LOCAL}
-    found = run_search("classifier-regularization", study.SEARCH, config, trials=2, place=Place(jobs=1), **places)
+    places = {"runs": tmp_path, "data": tmp_path, "place": Place(jobs=1)}
+    planned = plan_search("classifier-regularization", study.SEARCH, config, **places)
+    found = run_search(planned, trials=2, local=LOCAL)
     assert all(0 < trial.score < 1 for trial in found.trials)
     trained = [CellFolder(path) for path in (tmp_path / "cells").iterdir()]
     assert len(trained) == 4

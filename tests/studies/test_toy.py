@@ -16,7 +16,7 @@ from lab.errors import UsageError
 from lab.reporting.report import write_report
 from lab.reporting.verdicts import judge
 from studies import toy
-from studies.toy.report import at_end, at_start
+from studies.toy.effects import at_end, at_start
 from tasks import descend
 
 LOCAL = {"data": "nowhere", "download": False}

@@ -20,12 +20,12 @@ def settings(study="classifier-regularization", config=None, **more):
 
 def begun(study):
     """A search that was begun in the folder `mine`."""
-    from lab.studying.search import search
+    from lab.studying.search import plan_search, search
     from studies.classifier_regularization import SEARCH
 
     config = SEARCH.settings.parse({"epochs": 9})
     places = {"runs": Path("runs"), "data": Path("data"), "folder": Path("mine")}
-    search(study, SEARCH, config, trials=0, local={}, **places)
+    search(plan_search(study, SEARCH, config, **places), trials=0, local={})
 
 
 @situation("settings that are no JSON")

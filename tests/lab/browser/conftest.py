@@ -78,12 +78,12 @@ def published(redrawn, name):
 def with_classes(home, classes, folder):
     """The smoke study's report, drawn for an image set with these classes."""
     from imagesets import digits
-    from lab.studying import study
+    from lab.studying import drawing
 
     shutil.copytree(home / "my runs", folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(digits, "SPEC", Spec(1, 16, tuple(classes), ("train", "test"), digits.SPEC.n))
-        return study.draw_study(next((folder / "studies").glob("*/*")), formats=("svg",)).report
+        return drawing.draw_study(next((folder / "studies").glob("*/*")), formats=("svg",)).report
 
 
 def many_rows():
