@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from snnl_core.distances import Distance, check_distance
+from snnl_core.float64 import where_float64_is
 from snnl_core.plain import refuse_transforms
 from snnl_core.rounding import LEAST, factor_of, fits, sizes
 
@@ -59,6 +60,7 @@ class Rows:
             ValueError: a row is not finite, squares are too large or small for float64, or the distance is unknown.
         """
         refuse_transforms("a search for neighbours", "search for each set by itself")
+        x = where_float64_is(x)
         largest = check_rows(x).to(wide(x.dtype))
         check_distance(distance)
         if distance == "cosine":

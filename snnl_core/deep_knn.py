@@ -109,7 +109,8 @@ class DeepKNN:
 
         Args:
             features: floating tensors (n, ...) by layer, flattened; not copied, so that they can be memory maps, and
-                must not be written to. They may lie on another device than what is predicted.
+                must not be written to. They may lie on another device than what is predicted; from one without float64
+                they are copied to the processor, where predictions lie then.
             labels: (n,), any integers.
 
         Raises:

@@ -19,6 +19,7 @@ from snnl_core.distances import (
     prepare,
 )
 from snnl_core.distributed import agree
+from snnl_core.float64 import where_float64_is
 from snnl_core.measurement import Entanglement, measure
 from snnl_core.pairs import Progress, all_pairs
 from snnl_core.plain import refuse_transforms
@@ -49,7 +50,7 @@ def entanglement(
 
     Points of float32 may be as small or as large as that is. They are measured in float32, and once more in float64
     where float32 cannot hold their distances: where some lie far off, or classes differ by little beside something
-    else. Where float64 cannot either, it warns.
+    else. Where float64 cannot either, it warns. Points on a device without float64 are measured on the processor.
 
     Args:
         x: points (n, ...), floating and finite; flattened to (n, d).
@@ -132,7 +133,7 @@ def _some(anchors: Anchors, size: int, generator: torch.Generator) -> Anchors:
 
 def _checked(x: Tensor, labels: Tensor, groups: Tensor | None, fewest: int) -> tuple[Tensor, Tensor, Tensor]:
     """Points (n, d), at least so many and all finite, their labels and their groups (n,), negative for none."""
-    points, labels = check_points(x, labels, fewest)
+    points, labels = map(where_float64_is, check_points(x, labels, fewest))
     check_finite(points)
     return points, labels, torch.full_like(labels, -1) if groups is None else _check_groups(groups, labels)
 

@@ -36,8 +36,9 @@ def nearest_neighbors(
             memory may be that of files (`torch.from_file`, or a writable `numpy.memmap` by `torch.from_numpy`).
 
     Returns:
-        Distances (q, k), in at least float32, and positions among the points (q, k), on the queries' device. Copies of
-        a point count as neighbours at distance 0; of points equally near, the first ones are taken, in order.
+        Distances (q, k), in at least float32, and positions among the points (q, k), on the queries' device, or
+        on the processor if that has no float64. Copies of a point count as neighbours at distance 0; of points equally
+        near, the first ones are taken, in order.
 
     Raises:
         TypeError: queries or points are no floating tensors.

@@ -177,8 +177,8 @@ class _Search:
 
     def _tiles(self) -> Iterator[tuple[slice, int, Tensor]]:
         """|b|^2 - 2ab of some queries a and the points b from a position on; infinite where there is no point."""
-        height, width = (CUDA_ROWS, CUDA_COLUMNS) if self.x.is_cuda else (ROWS, COLUMNS)
-        if not self.x.is_cuda and products.way() == products.ONEDNN:
+        height, width = (ROWS, COLUMNS) if self.x.is_cpu else (CUDA_ROWS, CUDA_COLUMNS)
+        if self.x.is_cpu and products.way() == products.ONEDNN:
             height = min(height, ONEDNN_ROWS)
         n, d = len(self.bank), self.x.shape[1]
         width = -(-max(1, min(width, CHUNK // max(1, d), n)) // GROUP) * GROUP

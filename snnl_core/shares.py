@@ -37,7 +37,7 @@ def in_order(
         pairs: how many pairs of points the items have, in all, times how often each is looked at; in many dimensions
             a pair may count as several.
     """
-    threads = 1 if like.is_cuda else torch.get_num_threads()
+    threads = torch.get_num_threads() if like.is_cpu else 1
     workers = min(threads, pairs // PAIRS)
     if workers < 2:
         here = room()

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from snnl_core.anchors import Anchors
+from snnl_core.float64 import in_float64, where_float64_is
 from snnl_core.masses import Masses
 
 BETA_LIMIT = 1e4
@@ -109,7 +110,7 @@ class _Groups:
     @cached_property
     def sizes(self) -> Tensor:
         """How many members each group has (g,)."""
-        return self.members.sum(0)
+        return where_float64_is(self.members.sum(0))
 
     def losses(self, grid: list[float]) -> Tensor:
         """Mean loss of each group (k, g) at inverse temperatures that all share; NaN for an empty one."""
@@ -130,10 +131,11 @@ class _Groups:
 
     def means(self, values: Tensor, groups: Tensor) -> Tensor:
         """Means of values (k, p, a) over the members of each group (k, g); NaN for an empty one."""
-        totals = torch.zeros(len(values), self.count + 1, dtype=torch.float64, device=values.device)
+        each = in_float64(values.flatten(1))
+        totals = each.new_zeros(len(values), self.count + 1)
         # Those of no group are counted behind the last one.
         places = self._places if groups is self.groups else groups.remainder(self.count + 1)
-        totals.index_add_(1, places.flatten(), values.flatten(1).double())
+        totals.index_add_(1, places.flatten().to(each.device), each)
         return self.anchors.agreed(self.anchors.total(totals[:, :-1]) / self.sizes)
 
     def _partitions(self, active: list[bool]) -> Tensor:
@@ -287,7 +289,7 @@ def _without_doubt(sample: _Groups, bottoms: list[list[_Search]], grid: list[flo
 
 def _errors(sample: _Groups, betas: list[float]) -> list[float]:
     """The standard error of each group's mean loss at its own beta."""
-    losses = sample.at(betas, sample.groups, 1).losses().double()
+    losses = in_float64(sample.at(betas, sample.groups, 1).losses())
     mean, square = sample.means(torch.stack([losses, losses.square()]), sample.groups)
     return ((square - mean.square()).clamp_min(0) / sample.sizes).sqrt().tolist()  # type: ignore[no-any-return]
 

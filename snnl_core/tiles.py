@@ -87,13 +87,13 @@ class Points:
 
 def tile_size(x: Tensor) -> tuple[int, int]:
     """Rows and entries of a tile, at most: the same in every process, so that they agree on what the tiles are."""
-    return (CUDA_ROWS, CUDA_ROWS**2) if x.device.type == "cuda" else (ROWS, ENTRIES)
+    return (ROWS, ENTRIES) if x.is_cpu else (CUDA_ROWS, CUDA_ROWS**2)
 
 
 def _widest(rows: int, x: Tensor) -> int:
     """Columns of a tile with so many rows, at most."""
     width = max(1, tile_size(x)[1] // rows)
-    return width if x.is_cuda else min(width, max(NARROWEST, PANEL // max(1, x.shape[1])))
+    return min(width, max(NARROWEST, PANEL // max(1, x.shape[1]))) if x.is_cpu else width
 
 
 def _blocks(codes: Tensor, rows: int, fewest: float) -> Iterator[Block]:

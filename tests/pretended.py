@@ -18,6 +18,8 @@ CPU, GPU = torch.device("cpu"), torch.device("meta")
 aten = torch.ops.aten
 BETWEEN = {aten._to_copy, aten.copy_, aten.copy}
 """What takes tensors from one device to another."""
+MISSING: set[torch.dtype] = set()
+"""What the GPU does not compute in."""
 INDEXING = {aten.index, aten.index_put, aten.index_put_, aten._index_put_impl_}
 """What takes positions on the processor, too, of a GPU's tensor."""
 
@@ -57,8 +59,8 @@ class _Made(TorchDispatchMode):
 
 
 @contextmanager
-def pretended_gpu():
-    """There is one meanwhile, and GPU is its device: `tensor.to(GPU)` brings a tensor there."""
+def pretended_gpu(missing=()):
+    """There is one meanwhile, and GPU is its device: `tensor.to(GPU)` brings a tensor there, but for missing dtypes."""
     autocast, tensor = torch.autocast, torch.tensor
 
     def told(*data, device=None, **kind):
@@ -73,6 +75,7 @@ def pretended_gpu():
         mock.patch.object(torch, "autocast", known),
         mock.patch.object(torch, "tensor", told),
         mock.patch.object(Tensor, "is_meta", False),  # theirs have numbers
+        mock.patch(f"{__name__}.MISSING", {*missing}),
         _Made(),
     ):
         yield
@@ -92,7 +95,13 @@ def _computed(function, arguments, settings):
     if function._schema.is_mutable and not function._schema.name.startswith("aten::_foreach"):
         target = settings["out"] if "out" in settings else arguments[0]
         return target
-    return tree_map(lambda each: Held(each) if made_there and isinstance(each, Tensor) else each, found)
+    return tree_map(lambda each: _there(each) if made_there and isinstance(each, Tensor) else each, found)
+
+
+def _there(tensor):
+    if tensor.dtype in MISSING:
+        raise TypeError(f"this GPU has no {tensor.dtype}.")
+    return Held(tensor)
 
 
 def _refuse_strangers(packet, arguments, tensors):
