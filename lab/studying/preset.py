@@ -37,7 +37,8 @@ def read_preset(path: Path, study: str, settings: type[Config]) -> dict[str, Any
 def _read(path: Path, study: str) -> tuple[str, dict[str, Any]]:
     """The study that a file is of, and its settings."""
     if path.name == CONFIG and is_study(path.parent):
-        return read_study(path.parent)[:2]
+        record = read_study(path.parent)
+        return record.study, record.settings
     try:
         found = read_object(path)
     except (OSError, ValueError) as error:

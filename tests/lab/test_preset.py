@@ -107,4 +107,4 @@ def test_the_settings_of_a_published_study_plan_its_cells(tmp_path):
     folder = layout.PUBLISHED / "studies" / "gan-entanglement" / "cda2ce9b"
     config = plan.study_config("gan-entanglement", "smoke", {}, folder / "config.json")
     planned = plan.plan_study("gan-entanglement", config, tmp_path, tmp_path)
-    assert [cell.cell.folder_name for cell in planned.cells] == read_study(folder)[2]
+    assert [cell.cell.folder_name for cell in planned.cells] == read_study(folder).cells
