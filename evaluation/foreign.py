@@ -97,8 +97,7 @@ class _Shown:
         return f"{'' if self.size is None else f'@{self.size}'}{'' if self.normalize == 'none' else ',imagenet'}"
 
     def __call__(self, images: Tensor) -> Tensor:
-        channels, side = images.shape[1:3]
-        return prepare(imagesets.to_float(images), self.size or side, self.normalize, self.channels or channels)
+        return prepare(imagesets.to_float(images), self.size, self.normalize, self.channels or images.shape[1])
 
 
 def _space(

@@ -50,10 +50,10 @@ def usual(model: str, normalize: Normalize | None, channels: int) -> tuple[Norma
     return chosen, COLOURS if foreign or chosen == "imagenet" else channels
 
 
-def prepare(images: Tensor, size: int, normalize: Normalize, channels: int = COLOURS) -> Tensor:
-    """Images (b, c, h, w) in [-1, 1] in the asked-for number of channels, size and range."""
+def prepare(images: Tensor, size: int | None, normalize: Normalize, channels: int = COLOURS) -> Tensor:
+    """Images (b, c, h, w) in [-1, 1] in the asked-for number of channels, side (None for their own) and range."""
     x = images.add(1).div(2).expand(-1, channels, -1, -1)
-    if size != x.shape[-1]:
+    if size is not None and x.shape[2:] != (size, size):
         x = nn.functional.interpolate(x, size=(size, size), mode="bilinear", antialias=True)
     if normalize == "none":
         return x

@@ -165,6 +165,8 @@ def test_the_output_of_a_network_of_ones_own_is_the_features(random_images, tmp_
     images = random_images(5)
     space = called(f"{tmp_path / 'net.py'}:Halves", tmp_path)
     torch.testing.assert_close(space.see(images).features, images.flatten(1)[:, :4] / 510)
+    wide = random_images(5)[:, :, :6]
+    torch.testing.assert_close(space.see(wide).features, wide.flatten(1)[:, :4] / 510)
     traced = tmp_path / "net.pt"
     torch.jit.trace(nn.Flatten(), torch.zeros(2, 1, 16, 16)).save(traced)
     torch.testing.assert_close(called(traced, tmp_path).see(images).features, images.flatten(1) / 255)
