@@ -1,8 +1,10 @@
 """Feature spaces of networks made elsewhere: torchvision's, a user's own, and the Inception network of FID."""
 
 import io
+import sys
 import warnings
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -114,8 +116,9 @@ def _space(
 
     def read(images: Tensor) -> Seen:
         try:
-            found = output(shown(images))
-        except Exception as error:  # code of others raises errors of every kind
+            with redirect_stdout(sys.stderr):
+                found = output(shown(images))
+        except (Exception, SystemExit) as error:  # code of others raises errors of every kind
             shape = " x ".join(map(str, images.shape[1:]))
             raise failing(f"{kind} fails on images of {shape}", error) from error
         if not isinstance(found, Tensor) or not found.is_floating_point() or found.shape[:1] != images.shape[:1]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from lab.errors import UsageError, WorkbenchError, first_line, unknown_name
 from lab.training.draws import derive_seed
@@ -30,7 +31,7 @@ def build(reference: str, weights: Path | None, seed: int) -> nn.Module:
 
     Raises:
         UsageError: the reference is neither, or the name is unknown.
-        WorkbenchError: the file cannot be run or builds no module, or the weights do not fit.
+        WorkbenchError: the file cannot be run or builds no module, or one without values, or the weights do not fit.
     """
     if reference.startswith(torchvision.SCHEME):
         return torchvision.build(reference, weights, seed)
@@ -49,6 +50,10 @@ def build(reference: str, weights: Path | None, seed: int) -> nn.Module:
             network = getattr(module, name)()
     if not isinstance(network, nn.Module):
         raise WorkbenchError(f"{reference} builds no torch.nn.Module but {_kind(network)}.")
+    for key, tensor in (*network.named_parameters(), *network.named_buffers()):
+        if is_lazy(tensor) or tensor.is_meta:
+            problem = f"{key} has no values when it is built, as of a lazy module or on the device meta"
+            raise WorkbenchError(f"{reference}: {problem}.")
     if weights is not None:
         fit_weights(network, weights_for(network, weights), f"{weights} does not fit {name}")
     return network.float().eval()

@@ -1,6 +1,7 @@
 """Feature spaces: what they are called, what they give, and what they leave alone."""
 
 import sys
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -170,6 +171,16 @@ def test_the_output_of_a_network_of_ones_own_is_the_features(random_images, tmp_
     traced = tmp_path / "net.pt"
     torch.jit.trace(nn.Flatten(), torch.zeros(2, 1, 16, 16)).save(traced)
     torch.testing.assert_close(called(traced, tmp_path).see(images).features, images.flatten(1) / 255)
+
+
+@pytest.mark.parametrize("name, words", [("Halves", ""), ("Leaves", r"net.py:Leaves fails on .*: SystemExit: enough")])
+def test_what_a_network_of_ones_own_prints_as_it_looks_is_no_result(random_images, tmp_path, capsys, name, words):
+    leaves = "\n\nclass Leaves(Halves):\n    def forward(self, x):\n        raise SystemExit('enough')\n"
+    (tmp_path / "net.py").write_text(NETWORK.replace("return", "print('no result'); return") + leaves)
+    space = called(f"{tmp_path / 'net.py'}:{name}", tmp_path)
+    with pytest.raises(WorkbenchError, match=words) if words else nullcontext():
+        space.see(random_images(5))
+    assert not capsys.readouterr().out
 
 
 @pytest.mark.parametrize("edited", ["net.py", "beside.py"])

@@ -101,6 +101,39 @@ class Functional(nn.Module):
     def forward(self, x):
         return self.fc(self.body(x))
 """
+OF_LOOSE_TONGUE = """
+from contextlib import suppress
+
+
+class Talks(Net):
+    def forward(self, x):
+        print("this is no result", tuple(x.shape))
+        return super().forward(x)
+
+
+class TalksAndBends(Bends):
+    def forward(self, x):
+        print("this is no result")
+        return super().forward(x)
+
+
+class Leaves(Net):
+    def forward(self, x):
+        raise SystemExit("enough")
+
+
+class Lazy(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.LazyLinear(CLASSES)
+
+    def forward(self, x):
+        return self.fc(x.flatten(1))
+
+
+def meta():
+    return Net().to("meta")
+"""
 
 
 @pytest.fixture
@@ -149,6 +182,28 @@ def test_a_network_of_ones_own_on_digits_is_the_engine_on_its_features(file, tmp
     (row,) = measure_network(f"{file}:Bends", "digits", layers=["fc"], **asked, **settings).layers
     (other,) = layers.measure({"fc": expected["fc"]}, digits.labels[chosen], seed=5, **asked)
     assert (row.n_valid, row.loss) == (20, pytest.approx(other.loss, rel=1e-3)) and row.stderr > 0
+
+
+@pytest.mark.parametrize("name", ["Talks", "TalksAndBends"])
+def test_what_a_network_prints_as_it_runs_is_no_result(file, tmp_path, capsys, name):
+    (tmp_path / "net.py").write_text(f"{FILE}\n{OF_LOOSE_TONGUE}")
+    measure_network(f"{file}:{name}", "digits", data=tmp_path, n=20, device="cpu")
+    said = capsys.readouterr()
+    assert not said.out and "this is no result" in said.err
+
+
+@pytest.mark.parametrize(
+    "name, words",
+    [
+        ("Leaves", r"fails on images of 16 x 16 pixels: SystemExit: enough \(.*net\.py, line \d+\)\.$"),
+        ("Lazy", r"Lazy: fc\.weight has no values when it is built, as of a lazy module or on the device meta\.$"),
+        ("meta", r"meta: body\.conv\.weight has no values when it is built"),
+    ],
+)
+def test_what_cannot_be_run_as_it_is_built_is_refused(file, tmp_path, name, words):
+    (tmp_path / "net.py").write_text(f"{FILE}\n{OF_LOOSE_TONGUE}")
+    with pytest.raises(WorkbenchError, match=words):
+        measure_network(f"{file}:{name}", "digits", data=tmp_path, n=20, device="cpu")
 
 
 def test_colours_are_ones_own_unless_they_are_normalised(file, tmp_path):
