@@ -12,6 +12,7 @@ from lab.errors import UsageError, WorkbenchError
 from lab.training.draws import subset
 from metrics import layers
 from outside import hooks, own
+from outside.files import read_layers
 from outside.layered import extractor, prepare, run
 from outside.network import extract, measure_network
 from snnl_core import entanglement
@@ -204,6 +205,21 @@ def test_what_cannot_be_run_as_it_is_built_is_refused(file, tmp_path, name, word
     (tmp_path / "net.py").write_text(f"{FILE}\n{OF_LOOSE_TONGUE}")
     with pytest.raises(WorkbenchError, match=words):
         measure_network(f"{file}:{name}", "digits", data=tmp_path, n=20, device="cpu")
+
+
+def test_a_layer_that_is_called_as_the_labels_is_not_lost_among_what_is_kept(file, tmp_path):
+    renamed = FILE.replace("self.fc", "self.labels")
+    (tmp_path / "net.py").write_text(renamed)
+    measure = partial(
+        measure_network, f"{file}:Net", "digits", data=tmp_path, n=20, out=tmp_path / "a.npz", device="cpu"
+    )
+    with pytest.raises(
+        UsageError, match=r"a\.npz: the array labels is of labels, and a layer is called so: name others"
+    ):
+        measure()
+    assert not (tmp_path / "a.npz").exists()
+    measure(layers=["act"])
+    assert read_layers(tmp_path / "a.npz")[0].keys() == {"act"}
 
 
 def test_colours_are_ones_own_unless_they_are_normalised(file, tmp_path):
