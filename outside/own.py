@@ -6,7 +6,7 @@ Such a file is run, with all that it imports, as `python FILE.py` would run it.
 import contextlib
 import importlib.util
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -22,6 +22,12 @@ from outside.weights import fit_weights, weights_for
 
 MODULE = "_network_of_ones_own"
 """What a user's file is called among the modules that are loaded."""
+ROOT = Path(__file__).resolve().parent.parent
+OURS = {
+    *("attacks", "classifiers", "cli", "commands", "evaluation", "gans", "imagesets", "lab", "metrics", "outside"),
+    *("snnl_core", "studies", "tasks"),
+}
+"""What the workbench's own modules are called, and what lies beside a user's file may be, too, as `metrics.py`."""
 
 
 def build(reference: str, weights: Path | None, seed: int) -> nn.Module:
@@ -83,14 +89,24 @@ def _run(file: Path) -> ModuleType:
 
 @contextlib.contextmanager
 def _beside(file: Path) -> Iterator[None]:
-    """What lies beside the file can be imported, and what it prints goes to stderr, away from results."""
-    place = str(file.resolve().parent)
-    sys.path.insert(0, place)
+    """What lies beside the file can be imported, whatever its name, and what it prints goes to stderr."""
+    place = file.resolve().parent
+    same = {one for one in OURS if (place / f"{one}.py").is_file() or (place / one / "__init__.py").is_file()}
+    theirs = same if place != ROOT else set[str]()
+    ours = _forgotten(theirs)
+    sys.path.insert(0, str(place))
     try:
         with contextlib.redirect_stdout(sys.stderr):
             yield
     finally:
-        sys.path.remove(place)
+        sys.path.remove(str(place))
+        _forgotten(theirs)
+        sys.modules.update(ours)
+
+
+def _forgotten(names: Collection[str]) -> dict[str, ModuleType]:
+    """The modules of these names, with those in them, which are no more among those that are loaded."""
+    return {name: sys.modules.pop(name) for name in [*sys.modules] if name.partition(".")[0] in names}
 
 
 @contextlib.contextmanager

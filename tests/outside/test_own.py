@@ -1,6 +1,7 @@
 """Networks of a user's own: built by a file, cut into layers by torch.fx or by hooks, and what is refused."""
 
 import sys
+import tomllib
 from functools import partial
 
 import pytest
@@ -220,6 +221,32 @@ def test_a_layer_that_is_called_as_the_labels_is_not_lost_among_what_is_kept(fil
     assert not (tmp_path / "a.npz").exists()
     measure(layers=["act"])
     assert read_layers(tmp_path / "a.npz")[0].keys() == {"act"}
+
+
+@pytest.mark.parametrize("name", ["metrics", "cli", "lab"])
+def test_what_lies_beside_the_file_may_be_called_as_what_is_in_the_workbench(file, tmp_path, name):
+    """As `metrics.py`: it is the file's, and ours stay ours."""
+    loaded = {module: sys.modules.get(module) for module in (name, "metrics.layers", "lab.errors")}
+    (tmp_path / "net.py").write_text(FILE.replace("from beside", f"from {name}"))
+    (tmp_path / f"{name}.py").write_text("CLASSES = 7")
+    assert own.build(f"{file}:Net", None, 0).fc.out_features == 7
+    assert {module: sys.modules.get(module) for module in loaded} == loaded
+    (tmp_path / f"{name}.py").write_text("CLASSES = 1 / 0")
+    with pytest.raises(WorkbenchError, match=r"net\.py fails when it is run: ZeroDivisionError"):
+        own.build(f"{file}:Net", None, 0)
+    assert {module: sys.modules.get(module) for module in loaded} == loaded
+
+
+def test_a_file_in_the_workbench_itself_imports_what_is_loaded(monkeypatch, tmp_path):
+    monkeypatch.setattr(own, "ROOT", tmp_path)
+    (tmp_path / "metrics.py").write_text("1 / 0")
+    (tmp_path / "net.py").write_text("from torch import nn\nfrom metrics import layers\nNet = nn.Identity\n")
+    assert isinstance(own.build(f"{tmp_path / 'net.py'}:Net", None, 0), nn.Identity)
+
+
+def test_the_names_of_the_workbench_are_its_packages():
+    project = tomllib.loads((own.ROOT / "pyproject.toml").read_text())["tool"]
+    assert {*project["mypy"]["packages"]} == own.OURS
 
 
 def test_colours_are_ones_own_unless_they_are_normalised(file, tmp_path):
