@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 import imagesets
+from evaluation import sources
 from evaluation.sources import Images, apart, conformed, open_images
 from lab.errors import UsageError, WorkbenchError
 
@@ -39,6 +40,13 @@ def test_a_folder_and_an_archive_are_opened_whole_and_in_their_own_size(random_i
         found = opened(reference, tmp_path)
         assert as_set(found.images) == as_set(images)
         assert found.labels is None and found.labelled is None and found.trained is None
+
+
+def test_larger_images_are_decoded_to_the_largest_side(random_images, tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "LARGEST", 20)
+    write(random_images(12, 3, 25), tmp_path / "mine")
+    assert opened(tmp_path / "mine", tmp_path).shape == (3, 20, 20)
+    assert opened(tmp_path / "mine", tmp_path, size=25).shape == (3, 25, 25)
 
 
 def test_a_folder_with_splits_has_images_that_were_trained_on(random_images, tmp_path):

@@ -42,6 +42,8 @@ def test_latex_escapes_its_special_characters():
 
 def test_latex_has_no_sign_that_its_usual_fonts_lack():
     """Arrows end its run, and of <, > and | it shows others."""
+    every = Table("t", "", [Column("a")], [["$5 & #1 {x} ~ ^ \\"]]).to_latex()
+    assert r"\$5 \& \#1 \{x\} \textasciitilde{} \textasciicircum{} \textbackslash{} \\" in every
     found = Table("t", "", [Column("P(p <= 0.01)", "lower")], [["FID ↓"], ["a > b | c"], ["entanglement ↑"]]).to_latex()
     assert r"P(p \textless{}= 0.01) \\" in found and r"FID $\downarrow$ \\" in found
     assert r"a \textgreater{} b \textbar{} c \\" in found and r"entanglement $\uparrow$ \\" in found
