@@ -135,6 +135,10 @@ class Lazy(nn.Module):
 
 def meta():
     return Net().to("meta")
+
+
+def half():
+    return Net().half()
 """
 
 
@@ -192,6 +196,12 @@ def test_what_a_network_prints_as_it_runs_is_no_result(file, tmp_path, capsys, n
     measure_network(f"{file}:{name}", "digits", data=tmp_path, n=20, device="cpu")
     said = capsys.readouterr()
     assert not said.out and "this is no result" in said.err
+
+
+def test_networks_are_measured_in_float32_whatever_they_are_built_in(file, tmp_path):
+    (tmp_path / "net.py").write_text(f"{FILE}\n{OF_LOOSE_TONGUE}")
+    tensors = own.build(f"{file}:half", None, 0).state_dict()
+    assert {tensor.dtype for tensor in tensors.values()} == {torch.float32, torch.int64}
 
 
 @pytest.mark.parametrize(

@@ -112,6 +112,13 @@ def test_what_torch_wraps_by_itself_loads(tmp_path):
     assert all(torch.equal(value, plain()[name]) for name, value in fresh.state_dict().items())
 
 
+def test_an_average_that_is_the_network_itself_keeps_its_counter(tmp_path):
+    mean, fresh = AveragedModel(network(1)), AveragedModel(network())
+    mean.n_averaged += 7
+    fit_weights(fresh, weights_for(fresh, save(mean.state_dict(), tmp_path / "a.pth")), "no")
+    assert fresh.n_averaged == 7 and torch.equal(fresh.module.stem.weight, mean.module.stem.weight)
+
+
 @pytest.mark.parametrize("ending", ["pth", "safetensors"])
 @pytest.mark.parametrize(
     "state, names",
