@@ -13,7 +13,7 @@ import imagesets
 import snnl_core
 from classifiers._config import TrainingConfig
 from classifiers._snapshots import load_classifier
-from evaluation import spaces
+from evaluation import foreign, spaces
 from evaluation.named import space_called
 from evaluation.spaces import Seen, of_network, pixels, points
 from evaluation.trained import classifier_space, discriminator_space
@@ -249,6 +249,21 @@ def test_inception_is_torch_fidelitys_with_the_weights_of_a_file(random_images, 
     space, images = called("inception", tmp_path, weights=weights), random_images(1)
     assert torch.equal(torch.get_rng_state(), before)
     torch.testing.assert_close(space.see(images).features, network(images.expand(-1, 3, -1, -1))[0])
+
+
+def test_colours_come_to_inception_in_their_order(random_images):
+    colour, grey = random_images(2, 3), random_images(2)
+    assert torch.equal(foreign._in_colours(colour), colour)
+    assert torch.equal(foreign._in_colours(grey), grey.repeat(1, 3, 1, 1))
+
+
+def test_layers_and_names_of_weights_tell_what_is_kept_apart(random_images, tmp_path):
+    images, seen = random_images(3), [torch.zeros(3, 1), torch.ones(3, 1)]
+    for layer, found in zip("ab", seen, strict=True):
+        space = of_network("one", nn.Identity(), lambda _, found=found: Seen(found), layer=layer)
+        assert torch.equal(space.see_once(images, tmp_path).features, found)
+    one, other = nn.ModuleDict({"a": nn.ReLU(), "b": nn.PReLU()}), nn.ModuleDict({"a": nn.PReLU(), "b": nn.ReLU()})
+    assert spaces.digest(one) != spaces.digest(other)
 
 
 def test_inception_without_weights_says_what_to_do(tmp_path, monkeypatch):
