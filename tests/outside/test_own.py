@@ -1,7 +1,6 @@
 """Networks of a user's own: built by a file, cut into layers by torch.fx or by hooks, and what is refused."""
 
 import sys
-import tomllib
 from functools import partial
 
 import pytest
@@ -13,7 +12,6 @@ from lab.errors import UsageError, WorkbenchError
 from lab.training.draws import subset
 from metrics import layers
 from outside import hooks, own
-from outside.files import read_layers
 from outside.layered import extractor, prepare, run
 from outside.network import extract, measure_network
 from snnl_core import entanglement
@@ -103,43 +101,6 @@ class Functional(nn.Module):
     def forward(self, x):
         return self.fc(self.body(x))
 """
-OF_LOOSE_TONGUE = """
-from contextlib import suppress
-
-
-class Talks(Net):
-    def forward(self, x):
-        print("this is no result", tuple(x.shape))
-        return super().forward(x)
-
-
-class TalksAndBends(Bends):
-    def forward(self, x):
-        print("this is no result")
-        return super().forward(x)
-
-
-class Leaves(Net):
-    def forward(self, x):
-        raise SystemExit("enough")
-
-
-class Lazy(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.fc = nn.LazyLinear(CLASSES)
-
-    def forward(self, x):
-        return self.fc(x.flatten(1))
-
-
-def meta():
-    return Net().to("meta")
-
-
-def half():
-    return Net().half()
-"""
 
 
 @pytest.fixture
@@ -188,75 +149,6 @@ def test_a_network_of_ones_own_on_digits_is_the_engine_on_its_features(file, tmp
     (row,) = measure_network(f"{file}:Bends", "digits", layers=["fc"], **asked, **settings).layers
     (other,) = layers.measure({"fc": expected["fc"]}, digits.labels[chosen], seed=5, **asked)
     assert (row.n_valid, row.loss) == (20, pytest.approx(other.loss, rel=1e-3)) and row.stderr > 0
-
-
-@pytest.mark.parametrize("name", ["Talks", "TalksAndBends"])
-def test_what_a_network_prints_as_it_runs_is_no_result(file, tmp_path, capsys, name):
-    (tmp_path / "net.py").write_text(f"{FILE}\n{OF_LOOSE_TONGUE}")
-    measure_network(f"{file}:{name}", "digits", data=tmp_path, n=20, device="cpu")
-    said = capsys.readouterr()
-    assert not said.out and "this is no result" in said.err
-
-
-def test_networks_are_measured_in_float32_whatever_they_are_built_in(file, tmp_path):
-    (tmp_path / "net.py").write_text(f"{FILE}\n{OF_LOOSE_TONGUE}")
-    tensors = own.build(f"{file}:half", None, 0).state_dict()
-    assert {tensor.dtype for tensor in tensors.values()} == {torch.float32, torch.int64}
-
-
-@pytest.mark.parametrize(
-    "name, words",
-    [
-        ("Leaves", r"fails on images of 16 x 16 pixels: SystemExit: enough \(.*net\.py, line \d+\)\.$"),
-        ("Lazy", r"Lazy: fc\.weight has no values when it is built, as of a lazy module or on the device meta\.$"),
-        ("meta", r"meta: body\.conv\.weight has no values when it is built"),
-    ],
-)
-def test_what_cannot_be_run_as_it_is_built_is_refused(file, tmp_path, name, words):
-    (tmp_path / "net.py").write_text(f"{FILE}\n{OF_LOOSE_TONGUE}")
-    with pytest.raises(WorkbenchError, match=words):
-        measure_network(f"{file}:{name}", "digits", data=tmp_path, n=20, device="cpu")
-
-
-def test_a_layer_that_is_called_as_the_labels_is_not_lost_among_what_is_kept(file, tmp_path):
-    renamed = FILE.replace("self.fc", "self.labels")
-    (tmp_path / "net.py").write_text(renamed)
-    measure = partial(
-        measure_network, f"{file}:Net", "digits", data=tmp_path, n=20, out=tmp_path / "a.npz", device="cpu"
-    )
-    with pytest.raises(
-        UsageError, match=r"a\.npz: the array labels is of labels, and a layer is called so: name others"
-    ):
-        measure()
-    assert not (tmp_path / "a.npz").exists()
-    measure(layers=["act"])
-    assert read_layers(tmp_path / "a.npz")[0].keys() == {"act"}
-
-
-@pytest.mark.parametrize("name", ["metrics", "cli", "lab"])
-def test_what_lies_beside_the_file_may_be_called_as_what_is_in_the_workbench(file, tmp_path, name):
-    """As `metrics.py`: it is the file's, and ours stay ours."""
-    loaded = {module: sys.modules.get(module) for module in (name, "metrics.layers", "lab.errors")}
-    (tmp_path / "net.py").write_text(FILE.replace("from beside", f"from {name}"))
-    (tmp_path / f"{name}.py").write_text("CLASSES = 7")
-    assert own.build(f"{file}:Net", None, 0).fc.out_features == 7
-    assert {module: sys.modules.get(module) for module in loaded} == loaded
-    (tmp_path / f"{name}.py").write_text("CLASSES = 1 / 0")
-    with pytest.raises(WorkbenchError, match=r"net\.py fails when it is run: ZeroDivisionError"):
-        own.build(f"{file}:Net", None, 0)
-    assert {module: sys.modules.get(module) for module in loaded} == loaded
-
-
-def test_a_file_in_the_workbench_itself_imports_what_is_loaded(monkeypatch, tmp_path):
-    monkeypatch.setattr(own, "ROOT", tmp_path)
-    (tmp_path / "metrics.py").write_text("1 / 0")
-    (tmp_path / "net.py").write_text("from torch import nn\nfrom metrics import layers\nNet = nn.Identity\n")
-    assert isinstance(own.build(f"{tmp_path / 'net.py'}:Net", None, 0), nn.Identity)
-
-
-def test_the_names_of_the_workbench_are_its_packages():
-    project = tomllib.loads((own.ROOT / "pyproject.toml").read_text())["tool"]
-    assert {*project["mypy"]["packages"]} == own.OURS
 
 
 def test_colours_are_ones_own_unless_they_are_normalised(file, tmp_path):
