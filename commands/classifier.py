@@ -1,6 +1,6 @@
 """Train a classifier, entangle its hidden layers, evaluate it, attack it, and ask which images support it."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from commands import _options as options
 from commands._entries import print_entries
 from commands._printing import print_json, print_rows, print_table, say
 from commands._train import train_group
-from imagesets import SOURCES, load, settle
+from imagesets import SOURCES, load, settle, spec
 from lab.cells.cell import Cell
 from lab.cells.folder import CellFolder
 from lab.cells.fresh import dropped_if_bare
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 SHOWN = 5
 """How many neighbours of an image are printed for each layer."""
+TOLD = 3
+"""Of how many classes it is told that they are called otherwise."""
 ATTACKS, EPS = ("pgd", "noise"), ("0.03", "0.1", "0.3")
 BANK = "Training images to search.  [default: 10000, or all there are]"
 NEIGHBORS = "Neighbours in each hidden layer.  [default: 75, or all there are]"
@@ -168,6 +170,8 @@ def evaluate(
     if images or skip_bad or follow_links:
         images = _settled(images or training.config.imageset, training, root, skip_bad, follow_links)
     cell = evaluate_classifier.cell(training, root, asked.splits, images)
+    if images:
+        tell_of_names(training.config.spec_of_images.classes, spec(images, root).classes)
     beside, local = folder.resolve().parent, {"data": str(root), "download": download}
     with dropped_if_bare([beside / cell.folder_name]):
         done = do_folder(CellFolder.create(cell, beside, local).path)
@@ -176,6 +180,14 @@ def evaluate(
         by_split.setdefault(row["split"], {"split": row["split"], "n": row["n"]})[row["metric"]] = row["value"]
     print_rows(["split", "accuracy", "nll", "ece", "n"], list(by_split.values()))
     print_json({"folder": str(done.path), "splits": by_split}, as_json)
+
+
+def tell_of_names(own: Sequence[str], others: Sequence[str]) -> None:
+    """Warn of a network's classes that are called otherwise in the images that it is evaluated on."""
+    pairs = [f"{one} is {other}" for one, other in zip(own, others, strict=True) if one != other]
+    if pairs:
+        told = ", ".join([*pairs[:TOLD], *(["..."] if len(pairs) > TOLD else [])])
+        say(f"Warning: classes are matched by their order, not by name: {told}")
 
 
 def _nearest(found: "Exemplars") -> Iterator[list[str]]:

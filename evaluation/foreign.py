@@ -1,8 +1,10 @@
 """Feature spaces of networks made elsewhere: torchvision's, a user's own, and the Inception network of FID."""
 
 import io
+import sys
 import warnings
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -96,8 +98,7 @@ class _Shown:
         return f"{'' if self.size is None else f'@{self.size}'}{'' if self.normalize == 'none' else ',imagenet'}"
 
     def __call__(self, images: Tensor) -> Tensor:
-        channels, side = images.shape[1:3]
-        return prepare(imagesets.to_float(images), self.size or side, self.normalize, self.channels or channels)
+        return prepare(imagesets.to_float(images), self.size, self.normalize, self.channels or images.shape[1])
 
 
 def _space(
@@ -114,8 +115,9 @@ def _space(
 
     def read(images: Tensor) -> Seen:
         try:
-            found = output(shown(images))
-        except Exception as error:  # code of others raises errors of every kind
+            with redirect_stdout(sys.stderr):
+                found = output(shown(images))
+        except (Exception, SystemExit) as error:  # code of others raises errors of every kind
             shape = " x ".join(map(str, images.shape[1:]))
             raise failing(f"{kind} fails on images of {shape}", error) from error
         if not isinstance(found, Tensor) or not found.is_floating_point() or found.shape[:1] != images.shape[:1]:

@@ -13,6 +13,7 @@ from evaluation.sources import Images, digests
 from evaluation.spaces import Seen, Space
 from lab.errors import Say, UsageError, WorkbenchError
 from lab.files import without_nan
+from lab.reporting.tables import UNKNOWN, Entry
 from lab.training.draws import subset
 from metrics.comparison import FEWEST, Comparison, Predictions, compare
 from metrics.memorization import TrainingSet
@@ -79,12 +80,17 @@ class ImagesComparison:
         return len(self.real)
 
     @property
-    def rows(self) -> list[dict[str, str]]:
-        """A row for each measure that is of no class, as people read it: its value, the floor's, and the gap."""
+    def entries(self) -> list[dict[str, Entry]]:
+        """A row for each measure that is of no class: its value, the floor's, and the gap; or dashes."""
         return [
-            {"measure": SHOWN.get(metric, metric), "side": side, **_digits(value, self._floor(metric, side), gap)}
+            {"measure": SHOWN.get(metric, metric), "side": side, **_known(value, self._floor(metric, side), gap)}
             for metric, side, value, gap in self._values()
         ]
+
+    @property
+    def rows(self) -> list[dict[str, str]]:
+        """The entries as people read them."""
+        return as_read(self.entries)
 
     def _values(self) -> Iterator[tuple[str, str, float, float | None]]:
         for row in self.found.rows:
@@ -245,9 +251,14 @@ def _naming(what: str) -> Iterator[None]:
         raise WorkbenchError(f"{what}: {error}") from error
 
 
-def _digits(value: float, floor: float | None, gap: float | None) -> dict[str, str]:
+def as_read(entries: Sequence[dict[str, Entry]]) -> list[dict[str, str]]:
+    """Rows of entries as people read them: numbers with four digits."""
+    return [{name: f"{x:.4g}" if isinstance(x, float) else str(x) for name, x in row.items()} for row in entries]
+
+
+def _known(value: float, floor: float | None, gap: float | None) -> dict[str, Entry]:
     numbers = {"value": value, "floor": floor, "gap": gap}
-    return {name: "-" if number is None else f"{number:.4g}" for name, number in numbers.items()}
+    return {name: UNKNOWN if number is None else number for name, number in numbers.items()}
 
 
 def _size(real: Images, generated: Images, asked: int | None) -> int:

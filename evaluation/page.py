@@ -48,7 +48,7 @@ def report(found: ImagesComparison) -> Report:
 
 def _table(found: ImagesComparison) -> Table:
     headers = [Column("measure"), Column("side"), Column("value"), Column("floor"), Column("gap")]
-    rows = [[*row.values()] for row in found.rows]
+    rows = [[*row.values()] for row in found.entries]
     caption = (
         f"Every measure, n = {found.n} a side; floor: the same real images against {found.n} others; gap: against "
         "held-out images minus against training ones. _low and _high end a 95 % interval, _stderr is a standard error."

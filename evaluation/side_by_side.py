@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from evaluation.measured import ImagesComparison
+from evaluation.measured import ImagesComparison, as_read
 from evaluation.page import READING
 from gans._trained import Trained
 from lab.errors import UsageError
 from lab.reporting.pictures import sheet
 from lab.reporting.report import Gallery, GalleryRow, Picture, Report, Section
-from lab.reporting.tables import Column, Table
+from lab.reporting.tables import UNKNOWN, Column, Entry, Table
 
 GRID = 64
 """Images of each that the page shows."""
@@ -32,18 +32,23 @@ class SideBySide:
         return next(iter(self.found.values()))
 
     @property
-    def rows(self) -> list[dict[str, str]]:
-        """A row for each measure: its side, the value of each GAN, and the floor."""
+    def entries(self) -> list[dict[str, Entry]]:
+        """A row for each measure: its side, the value of each GAN, and the floor; a dash for what is not there."""
         tables = {
-            name: {(row["measure"], row["side"]): row for row in found.rows} for name, found in self.found.items()
+            name: {(row["measure"], row["side"]): row for row in found.entries} for name, found in self.found.items()
         }
         measures = dict.fromkeys(key for table in tables.values() for key in table)
-        rows = []
+        rows: list[dict[str, Entry]] = []
         for key in measures:
-            values = {name: table[key]["value"] if key in table else "-" for name, table in tables.items()}
+            values = {name: table[key]["value"] if key in table else UNKNOWN for name, table in tables.items()}
             floor = next(table[key]["floor"] for table in tables.values() if key in table)
             rows.append({"measure": key[0], "side": key[1], **values, "floor": floor})
         return rows
+
+    @property
+    def rows(self) -> list[dict[str, str]]:
+        """The entries as people read them."""
+        return as_read(self.entries)
 
     @property
     def notes(self) -> list[str]:
@@ -81,7 +86,7 @@ class SideBySide:
         )
 
     def _table(self) -> Table:
-        rows = self.rows
+        rows = self.entries
         caption = f"Every measure, n = {self.first.n} a side; floor: the same real images against others of theirs."
         return Table("measures", caption, [Column(header) for header in rows[0]], [[*row.values()] for row in rows])
 

@@ -122,12 +122,13 @@ def open_images(
     if not reference:  # which would be the folder where the command is
         raise UsageError(f"No place is named: name {KINDS}.")
     path = expanded(reference)
-    if (path.is_dir() and layout.is_cell(path)) or (path.is_file() and path.suffix == WEIGHTS):
+    ending = path.suffix.lower() if path.is_file() else ""
+    if (path.is_dir() and layout.is_cell(path)) or ending == WEIGHTS:
         return generated(_opened(path), count, seed=seed, data=data, download=download)
-    if path.suffix == ".npz" and path.is_file():
+    if ending == ".npz":
         return _of_arrays(reference, path)
     known = [entry.name for entry in registry.entries("imagesets")]
-    if path.exists() and reference not in known:
+    if reference not in known and (path.is_dir() or ending == ".zip"):
         reference = f"{'folder' if path.is_dir() else 'zip'}:{path}"
     elif reference not in known and not reference.startswith((*SOURCES, OWN)):
         raise UsageError(f"{reference} is no images: name {KINDS}. Image sets: {', '.join(known)}.")
@@ -228,9 +229,14 @@ def _of_arrays(given: str, path: Path) -> Images:
     pixels = _channels_first(images, f"{path}: {name}")
     if labels is None:
         return Images(given, pixels)
-    whole = labels.astype(np.int64) if labels.dtype.kind in "iu" else None
-    if whole is None or whole.shape != (len(pixels),) or (whole < 0).any():
-        raise WorkbenchError(f"{path}: labels must be whole numbers from 0, one an image, not {labels.shape}.")
+    expected = f"{path}: labels must be whole numbers from 0, one an image"
+    if labels.dtype.kind not in "biuf" or labels.shape != (len(pixels),):
+        raise WorkbenchError(f"{expected}, not {labels.dtype} {labels.shape}.")
+    with np.errstate(invalid="ignore"):
+        whole = labels.astype(np.int64)
+    bad = labels[(whole != labels) | (whole < 0)]
+    if len(bad):
+        raise WorkbenchError(f"{expected}, not {bad[0]:g}.")
     classes = int(whole.max()) + 1
     names = map(str, range(classes)) if classes <= MOST_CLASSES else ()
     return Images(given, pixels, torch.from_numpy(whole), tuple(names))

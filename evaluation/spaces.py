@@ -25,7 +25,7 @@ from metrics.comparison import Predictions
 from snnl_core.distributed import gather
 from snnl_core.pooling import pool_maps
 
-VERSION = 1
+VERSION = 2
 """Raised when features of the same weights change, for whatever reason that is not in the engine or in the network."""
 BATCH = 250
 MAX_FEATURES = 512

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 LABELS = "labels"
 NUMBERED = "np.unique(names, return_inverse=True)[1] numbers names"
+EXACT = 2.0**53
+"""Below it float64 holds every whole number."""
 
 
 def read_points(path: Path) -> tuple[Tensor, Tensor]:
@@ -67,10 +69,11 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
 
 def _arrays(path: Path, expected: str, wanted: Collection[str] | None) -> tuple[list[str], dict[str, Tensor]]:
     """The names of all arrays of a file, and those that are wanted; None for all."""
-    if path.suffix not in {".npz", ".safetensors"}:
+    kind = path.suffix.lower()
+    if kind not in {".npz", ".safetensors"}:
         raise UsageError(f"{path}: expected a file .npz or .safetensors with {expected}.")
     with reading(path, "an archive of arrays"):
-        if path.suffix == ".safetensors":
+        if kind == ".safetensors":
             tensors = load_file(path)
             return list(tensors), tensors
         with archive_of_arrays(path) as found:
@@ -81,23 +84,33 @@ def _arrays(path: Path, expected: str, wanted: Collection[str] | None) -> tuple[
 def _tensor(name: str, array: np.ndarray) -> Tensor:
     if array.dtype.kind not in "biufc":
         raise ValueError(f"{name} must be numbers, not {array.dtype}; {NUMBERED}")
-    return torch.from_numpy(np.ascontiguousarray(array, array.dtype.newbyteorder("=")))
+    if not hasattr(torch, array.dtype.name):
+        raise ValueError(f"{name} is {array.dtype}, and torch has no numbers of more than 64 bits; save it as float64")
+    return torch.from_numpy(np.asarray(array, array.dtype.newbyteorder("="), order="C"))
 
 
 def _floating(path: Path, name: str, x: Tensor, labels: Tensor | None) -> Tensor:
-    """The array `name` in floating numbers, if it has a row for each label: float64 for integers, which it holds."""
+    """The array `name` in floating numbers, if it has a row for each label: float64 for integers that this holds."""
     if x.ndim < 1 or (labels is not None and (labels.ndim != 1 or len(x) != len(labels))):
         with_labels = "" if labels is None else f" and labels {tuple(labels.shape)}"
         expected = "" if labels is None else " and labels (n,)"
         raise WorkbenchError(f"{path}: {name} is {tuple(x.shape)}{with_labels}; expected {name} (n, ...){expected}.")
     if x.is_complex() or (labels is not None and labels.is_complex()):
         raise WorkbenchError(f"{path}: {name} and labels must be real numbers, not complex ones.")
-    return x if x.is_floating_point() else x.double()
+    if not x.shape[1:].numel():
+        raise WorkbenchError(f"{path}: {name} is {tuple(x.shape)}: it has no features.")
+    if x.is_floating_point():
+        return x
+    wide = x.double()
+    if (wide.abs() >= EXACT).any():
+        raise WorkbenchError(f"{path}: {name} has integers of 2^53 or more, which float64 would round: shift them.")
+    return wide
 
 
 def _whole(labels: Tensor, path: Path) -> Tensor:
     bad = torch.zeros_like(labels, dtype=torch.bool)
     if labels.is_floating_point():
+        labels = labels.double()  # of 8 bits none can be rounded
         bad = (labels != labels.round()) | ~(labels.abs() < 2.0**63)
     elif labels.dtype == torch.uint64:
         bad = labels.long() < 0

@@ -1,7 +1,8 @@
 """Layers of networks that torch.fx cannot trace: the outputs of their modules, by forward hooks."""
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from functools import partial
 from typing import Any
 
@@ -38,7 +39,8 @@ def called(network: nn.Module, x: Tensor) -> list[str]:
     """The modules that a network calls for x, each once, in the order in which they are done."""
     found: dict[str, None] = {}
     names = [name for name, _ in network.named_modules() if name]
-    with _hooked(network, names, lambda name, _: found.update({name: None})):
+    hooked = _hooked(network, names, lambda name, _: found.update({name: None}))
+    with redirect_stdout(sys.stderr), hooked:
         network(x)
     return list(found)
 

@@ -1,8 +1,10 @@
 """Foreign networks in the form of our own ones: images in [-1, 1] as they take them, and their layers by name."""
 
 import re
+import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -49,10 +51,10 @@ def usual(model: str, normalize: Normalize | None, channels: int) -> tuple[Norma
     return chosen, COLOURS if foreign or chosen == "imagenet" else channels
 
 
-def prepare(images: Tensor, size: int, normalize: Normalize, channels: int = COLOURS) -> Tensor:
-    """Images (b, c, h, w) in [-1, 1] in the asked-for number of channels, size and range."""
+def prepare(images: Tensor, size: int | None, normalize: Normalize, channels: int = COLOURS) -> Tensor:
+    """Images (b, c, h, w) in [-1, 1] in the asked-for number of channels, side (None for their own) and range."""
     x = images.add(1).div(2).expand(-1, channels, -1, -1)
-    if size != x.shape[-1]:
+    if size is not None and x.shape[2:] != (size, size):
         x = nn.functional.interpolate(x, size=(size, size), mode="bilinear", antialias=True)
     if normalize == "none":
         return x
@@ -68,17 +70,20 @@ def run(network: nn.Module, batch: Tensor) -> Any:
 def differentiable(network: nn.Module, batch: Tensor) -> Any:
     """What a foreign network gives for prepared images, with gradients where they are asked for.
 
+    What it prints goes to stderr, away from results.
+
     Raises:
         UsageError: it takes no images of this shape.
         WorkbenchError: it fails for another reason.
     """
     try:
-        return network(batch)
-    except Exception as error:  # code of others raises errors of every kind
+        with redirect_stdout(sys.stderr):
+            return network(batch)
+    except (Exception, SystemExit) as error:  # code of others raises errors of every kind
         raise failing(f"The network fails on images of {batch.shape[-1]} x {batch.shape[-1]} pixels", error) from error
 
 
-def failing(problem: str, error: Exception) -> WorkbenchError:
+def failing(problem: str, error: Exception | SystemExit) -> WorkbenchError:
     """The error of a network whose code raised one: it proposes colours or another size where the images do not fit,
     else it tells where in the code it arose."""
     if out_of_memory(error):

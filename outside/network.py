@@ -128,6 +128,8 @@ def measure_network(
     shown = paced(batches, -(-len(own_ones) // BATCH), "batches")
     found, labels = extract(layered, shown, most, place), images.labels[own_ones]
     if out:
+        if LABELS in found:
+            raise UsageError(f"{out}: the array labels is of labels, and a layer is called so: name others.")
         _write(out, {**found, LABELS: labels.to(place)}, sharded)
     rows = measure(found, labels, distance=distance, anchors=anchors, seed=seed, sharded=sharded)
     try:

@@ -6,13 +6,14 @@ Such a file is run, with all that it imports, as `python FILE.py` would run it.
 import contextlib
 import importlib.util
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from lab.errors import UsageError, WorkbenchError, first_line, unknown_name
 from lab.training.draws import derive_seed
@@ -21,6 +22,12 @@ from outside.weights import fit_weights, weights_for
 
 MODULE = "_network_of_ones_own"
 """What a user's file is called among the modules that are loaded."""
+ROOT = Path(__file__).resolve().parent.parent
+OURS = {
+    *("attacks", "classifiers", "cli", "commands", "evaluation", "gans", "imagesets", "lab", "metrics", "outside"),
+    *("snnl_core", "studies", "tasks"),
+}
+"""What the workbench's own modules are called, and what lies beside a user's file may be, too, as `metrics.py`."""
 
 
 def build(reference: str, weights: Path | None, seed: int) -> nn.Module:
@@ -30,7 +37,7 @@ def build(reference: str, weights: Path | None, seed: int) -> nn.Module:
 
     Raises:
         UsageError: the reference is neither, or the name is unknown.
-        WorkbenchError: the file cannot be run or builds no module, or the weights do not fit.
+        WorkbenchError: the file cannot be run or builds no module, or one without values, or the weights do not fit.
     """
     if reference.startswith(torchvision.SCHEME):
         return torchvision.build(reference, weights, seed)
@@ -49,6 +56,10 @@ def build(reference: str, weights: Path | None, seed: int) -> nn.Module:
             network = getattr(module, name)()
     if not isinstance(network, nn.Module):
         raise WorkbenchError(f"{reference} builds no torch.nn.Module but {_kind(network)}.")
+    for key, tensor in (*network.named_parameters(), *network.named_buffers()):
+        if is_lazy(tensor) or tensor.is_meta:
+            problem = f"{key} has no values when it is built, as of a lazy module or on the device meta"
+            raise WorkbenchError(f"{reference}: {problem}.")
     if weights is not None:
         fit_weights(network, weights_for(network, weights), f"{weights} does not fit {name}")
     return network.float().eval()
@@ -78,14 +89,24 @@ def _run(file: Path) -> ModuleType:
 
 @contextlib.contextmanager
 def _beside(file: Path) -> Iterator[None]:
-    """What lies beside the file can be imported, and what it prints goes to stderr, away from results."""
-    place = str(file.resolve().parent)
-    sys.path.insert(0, place)
+    """What lies beside the file can be imported, whatever its name, and what it prints goes to stderr."""
+    place = file.resolve().parent
+    same = {one for one in OURS if (place / f"{one}.py").is_file() or (place / one / "__init__.py").is_file()}
+    theirs = same if place != ROOT else set[str]()
+    ours = _forgotten(theirs)
+    sys.path.insert(0, str(place))
     try:
         with contextlib.redirect_stdout(sys.stderr):
             yield
     finally:
-        sys.path.remove(place)
+        sys.path.remove(str(place))
+        _forgotten(theirs)
+        sys.modules.update(ours)
+
+
+def _forgotten(names: Collection[str]) -> dict[str, ModuleType]:
+    """The modules of these names, with those in them, which are no more among those that are loaded."""
+    return {name: sys.modules.pop(name) for name in [*sys.modules] if name.partition(".")[0] in names}
 
 
 @contextlib.contextmanager

@@ -3,8 +3,10 @@
 A layer is a node of the network's graph, which is a single operation, or a module, which stands for its last node.
 """
 
+import sys
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -91,9 +93,10 @@ def untraceable(network: nn.Module, x: Tensor) -> str:
     """Why torch.fx cannot trace a network, in a few words; empty where it can, which is tried on images x."""
     training = network.training
     try:
-        last = _nodes(network)[-1]
-        traced = copying_extractor(network, {last: last})(x)[last]
-        same = torch.allclose(traced, network(x), rtol=1e-3, atol=1e-5, equal_nan=True)
+        with redirect_stdout(sys.stderr):
+            last = _nodes(network)[-1]
+            traced = copying_extractor(network, {last: last})(x)[last]
+            same = torch.allclose(traced, network(x), rtol=1e-3, atol=1e-5, equal_nan=True)
     except Exception as error:  # tracing runs code of others with stand-ins for tensors
         return first_line(error)
     finally:

@@ -6,6 +6,7 @@ file is read as tensors with dotted names, and the part of it is taken whose nam
 """
 
 import pickle
+import warnings
 from argparse import Namespace
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -68,6 +69,11 @@ def fit_weights(network: nn.Module, weights: Mapping[str, Tensor], problem: str)
             for key, value in own.items()
             if key in weights and weights[key].shape != value.shape
         ],
+        "of another kind": [
+            f"{key}, {_kind(weights[key])}"
+            for key, value in own.items()
+            if key in weights and _kind(weights[key]) != _kind(value)
+        ],
     }
     told = [f"{len(names)} {fault} ({_some(names)})" for fault, names in faults.items() if names]
     if told:
@@ -82,11 +88,13 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         WorkbenchError: the file cannot be read, or holds no tensors.
     """
     with reading(path, "weights"):
-        if path.suffix == ".safetensors":
+        if path.suffix.lower() == ".safetensors":
             return load_file(path)
         path.open("rb").close()  # what may not be read is told as such
         try:
-            with torch.serialization.safe_globals([Namespace]):  # which scripts save beside weights; it runs nothing
+            safe = torch.serialization.safe_globals([Namespace])  # which scripts save beside weights; it runs nothing
+            with safe, warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of scripts and sparse tensors, which are told of otherwise
                 found = torch.load(path, map_location="cpu", weights_only=True)
         except pickle.UnpicklingError as error:
             raise WorkbenchError(f"{path} is no plain state dict: save model.state_dict() alone.") from error
@@ -127,6 +135,17 @@ def _plain(name: str) -> str:
 
 def _last(name: str) -> str:
     return name.rpartition(".")[2]
+
+
+def _kind(tensor: Tensor) -> str:
+    """What of a tensor keeps it from being copied to one that is otherwise."""
+    kinds = {
+        "complex": tensor.is_complex(),
+        "sparse": tensor.layout != torch.strided,
+        "quantized": tensor.is_quantized,
+        "without values": tensor.is_meta,
+    }
+    return " and ".join(kind for kind, there in kinds.items() if there) or "plain"
 
 
 def _deciding(names: Iterable[str]) -> set[str]:

@@ -40,7 +40,7 @@ def cell(
 ) -> Cell[Config]:
     """Evaluate a training cell on splits of its image set.
 
-    Of another image set, `images`, which must be of as many classes, only the test split is taken.
+    Of another image set, `images`, which must be of as many classes, in the same order, only the test split is taken.
 
     Raises:
         UsageError: there is no such split, nothing in it, or the network does not take such images.
@@ -95,9 +95,15 @@ def run(folder: CellFolder) -> None:
 
 
 def _check_other(built: Spec, shown: Spec, images: str, splits: Sequence[str]) -> None:
-    """Raise UsageError unless a network takes the images of another set, of which only the test split is asked for."""
+    """Raise UsageError unless a network takes the images of another set, whose classes of the same names have the same
+    numbers, and of which only the test split is asked for.
+    """
     check_shown(built, shown, images)
     if len(built.classes) != len(shown.classes):
         raise UsageError(f"The network tells {len(built.classes)} classes apart; {images} has {len(shown.classes)}.")
+    for theirs, name in enumerate(shown.classes):
+        if name in built.classes and (own := built.classes.index(name)) != theirs:
+            numbers = f"its number {theirs}, and the network's number {own}"
+            raise UsageError(f"The class {name!r} of {images} is {numbers}: bring them in one order.")
     if set(splits) != {"test"}:
         raise UsageError(f"Of {images}, which it was not trained on, only the test split can be evaluated.")

@@ -18,7 +18,9 @@ Rows = list[list[Entry]]
 LATEX = str.maketrans(
     {sign: f"\\{sign}" for sign in "&%$#_{}"}
     | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"}
+    | {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "↑": r"$\uparrow$", "↓": r"$\downarrow$"}
 )
+UNKNOWN = "-"
 LONG = 30
 """Rows that a page shows unasked."""
 LEAST = 1e-6
@@ -71,12 +73,16 @@ class Table:
         return "\n".join([*top, *(rf"{line} \\" for line in body), r"\bottomrule", r"\end{tabular}", ""])
 
     def to_csv(self) -> str:
-        """The table as CSV; a column with estimates becomes four: value, low, high, n."""
+        """The table as CSV; a column with estimates becomes four: value, low, high, n; a dash among numbers is nan."""
+        of_numbers = [_of_numbers([row[i] for row in self.rows]) for i in range(len(self.columns))]
         wide = [any(isinstance(row[i], Estimate) for row in self.rows) for i in range(len(self.columns))]
         header: list[str] = []
         for column, is_wide in zip(self.columns, wide, strict=True):
             header += [column.header, *(f"{column.header} {part}" for part in ("low", "high", "n") if is_wide)]
-        lines = [[part for entry, w in zip(row, wide, strict=True) for part in _parts(entry, w)] for row in self.rows]
+        lines = [
+            [part for entry, *kind in zip(row, wide, of_numbers, strict=True) for part in _parts(entry, *kind)]
+            for row in self.rows
+        ]
         buffer = io.StringIO()
         csv.writer(buffer, lineterminator="\n").writerows([header, *lines])
         return buffer.getvalue()
@@ -90,7 +96,7 @@ def columns(*headers: str, better: Better = "") -> list[Column]:
 def mean_entry(values: "pd.Series[float]", within: Range = ANY) -> Estimate | str:
     """The mean of values in a range with its interval, NaN left out; a dash where nothing is known."""
     known = values.dropna()
-    return mean_interval(known, within=within) if len(known) else "-"
+    return mean_interval(known, within=within) if len(known) else UNKNOWN
 
 
 def seed_rows(values: "Sequence[pd.Series[float]]") -> Rows:
@@ -124,7 +130,7 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
 
 def number(value: float) -> str:
     """Three decimals, or a dash for what is no number."""
-    return "-" if math.isnan(value) else f"{value:z.3f}"
+    return UNKNOWN if math.isnan(value) else f"{value:z.3f}"
 
 
 def sort_key(entry: Entry) -> str:
@@ -139,9 +145,17 @@ def _digits(value: float) -> str:
     return f"{value:.2g}" if hidden else number(value)
 
 
-def _parts(entry: Entry, wide: bool) -> list[object]:
+def _of_numbers(entries: Sequence[Entry]) -> bool:
+    """Whether a column is of numbers, but for what is unknown."""
+    texts = [entry for entry in entries if isinstance(entry, str)]
+    return len(texts) < len(entries) and {*texts} <= {UNKNOWN}
+
+
+def _parts(entry: Entry, wide: bool, of_numbers: bool) -> list[object]:
     if isinstance(entry, Estimate):
         return [entry.value, entry.low, entry.high, entry.n]
+    if of_numbers and entry == UNKNOWN:
+        return [math.nan] * (4 if wide else 1)
     return [entry, "", "", ""] if wide else [entry]
 
 

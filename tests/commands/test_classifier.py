@@ -11,7 +11,7 @@ from PIL import Image
 
 import imagesets
 from classifiers._trained import trained_here
-from commands.classifier import evaluate
+from commands.classifier import evaluate, tell_of_names
 from lab.errors import WorkbenchError
 from lab.training.draws import carve
 
@@ -142,3 +142,11 @@ def test_a_classifier_and_its_neighbours_are_attacked(snnl, trained, tmp_path):
 def test_the_help_says_in_words_what_alpha_does(snnl):
     text = " ".join(snnl("classifier", "train", "cnn", "--help").stdout.split())
     assert "negative entangles the classes there, as in the paper; positive disentangles them" in text
+
+
+def test_classes_of_other_names_are_told(capsys):
+    tell_of_names([*"abc"], [*"abc"])
+    assert not capsys.readouterr().err
+    tell_of_names(["a", "b", "c", "d", "e"], ["a", "two", "three", "four", "five"])
+    told = "Warning: classes are matched by their order, not by name: b is two, c is three, d is four, ...\n"
+    assert capsys.readouterr().err == told

@@ -1,5 +1,6 @@
 """Comparisons of images: the floor, what is warned of, and what is left out."""
 
+import csv
 import json
 import math
 from dataclasses import replace
@@ -119,6 +120,9 @@ def test_the_page_shows_figures_and_the_images_that_say_most(whole, tmp_path):
     assert page.count("data:image/png") == 2 * 2 * 10 + 2 * 10
     table = (tmp_path / "tables" / "measures.csv").read_text().splitlines()
     assert table[0] == "measure,side,value,floor,gap" and len(table) == len(whole.rows) + 1
+    ours = {(row["metric"], row["side"]): row["value"] for row in whole.found.rows if not row["group"]}
+    told = {(measure, side): float(value) for measure, side, value, *_ in csv.reader(table[1:])}
+    assert told["fid", "joint"] == ours["fid", "joint"] and told["kid", "joint"] == ours["kid", "joint"], "every digit"
 
 
 def test_copies_are_called_so_and_nothing_else_is(whole):

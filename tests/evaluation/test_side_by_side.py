@@ -55,6 +55,8 @@ def test_the_table_has_every_measure_of_each_and_the_floor(found):
         for row in one.rows:
             mine = rows[row["measure"], row["side"]]
             assert (mine[name], mine["floor"]) == (row["value"], row["floor"])
+        told = {(row["measure"], row["side"]): row[name] for row in both.entries}
+        assert told["fid", "joint"] == one.found.value("fid"), "every digit"
 
 
 def test_a_measure_that_one_of_them_lacks_is_a_dash(found):

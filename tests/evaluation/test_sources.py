@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 import imagesets
+from evaluation import sources
 from evaluation.sources import Images, apart, conformed, open_images
 from lab.errors import UsageError, WorkbenchError
 
@@ -39,6 +40,13 @@ def test_a_folder_and_an_archive_are_opened_whole_and_in_their_own_size(random_i
         found = opened(reference, tmp_path)
         assert as_set(found.images) == as_set(images)
         assert found.labels is None and found.labelled is None and found.trained is None
+
+
+def test_larger_images_are_decoded_to_the_largest_side(random_images, tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "LARGEST", 20)
+    write(random_images(12, 3, 25), tmp_path / "mine")
+    assert opened(tmp_path / "mine", tmp_path).shape == (3, 20, 20)
+    assert opened(tmp_path / "mine", tmp_path, size=25).shape == (3, 25, 25)
 
 
 def test_a_folder_with_splits_has_images_that_were_trained_on(random_images, tmp_path):
@@ -188,6 +196,9 @@ def test_grey_is_luminance_and_colour_is_grey_repeated(random_images):
     assert (inside.int() - 63).abs().max() < 16, "no pixel is passed over"
 
 
+FLAT = np.zeros((4, 8, 8), np.uint8)
+
+
 @pytest.mark.parametrize(
     "arrays, message",
     [
@@ -200,6 +211,13 @@ def test_grey_is_luminance_and_colour_is_grey_repeated(random_images):
             {"images": np.zeros((4, 8, 8), np.uint8), "labels": np.full(4, 2**63, np.uint64)},
             "labels must be whole numbers from 0",
         ),
+        (
+            {"images": FLAT, "labels": np.array([0, 1, -3, 1])},
+            "labels must be whole numbers from 0, one an image, not -3.",
+        ),
+        ({"images": FLAT, "labels": np.array([0, 1, 2.5, 1])}, "from 0, one an image, not 2.5."),
+        ({"images": FLAT, "labels": np.array([0, 1, np.nan, 1])}, "from 0, one an image, not nan."),
+        ({"images": FLAT, "labels": np.array([*"abca"])}, "from 0, one an image, not <U1 (4,)."),
     ],
 )
 def test_arrays_that_are_no_images_are_refused(arrays, message, tmp_path):
@@ -207,6 +225,26 @@ def test_arrays_that_are_no_images_are_refused(arrays, message, tmp_path):
     with pytest.raises(WorkbenchError) as caught:
         opened(tmp_path / "mine.npz", tmp_path)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["images.npy", "images.csv", "images.tar.gz", "photo.png", "noending"])
+def test_a_file_that_is_neither_an_archive_of_images_nor_of_arrays_is_no_images(name, tmp_path):
+    (tmp_path / name).write_bytes(b"something else")
+    with pytest.raises(UsageError, match=rf"{name} is no images: name a folder or \.zip of images, an \.npz"):
+        opened(tmp_path / name, tmp_path)
+
+
+def test_endings_of_archives_are_taken_in_any_case(random_images, tmp_path):
+    images = random_images(12, 3, 25)
+    with (tmp_path / "MINE.NPZ").open("wb") as file:
+        np.savez(file, images=images.numpy(), labels=np.arange(12) % 3 + 0.0)
+    found = opened(tmp_path / "MINE.NPZ", tmp_path)
+    assert torch.equal(found.images, images) and found.labels.tolist() == [0, 1, 2] * 4
+    write(images, tmp_path / "mine")
+    with zipfile.ZipFile(tmp_path / "MINE.ZIP", "w") as archive:
+        for path in (tmp_path / "mine").iterdir():
+            archive.write(path, path.name)
+    assert as_set(opened(tmp_path / "MINE.ZIP", tmp_path).images) == as_set(images)
 
 
 def test_what_is_no_images_is_refused(classifier, folder_of, tmp_path):

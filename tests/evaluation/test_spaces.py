@@ -1,6 +1,7 @@
 """Feature spaces: what they are called, what they give, and what they leave alone."""
 
 import sys
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ import imagesets
 import snnl_core
 from classifiers._config import TrainingConfig
 from classifiers._snapshots import load_classifier
-from evaluation import spaces
+from evaluation import foreign, spaces
 from evaluation.named import space_called
 from evaluation.spaces import Seen, of_network, pixels, points
 from evaluation.trained import classifier_space, discriminator_space
@@ -165,9 +166,21 @@ def test_the_output_of_a_network_of_ones_own_is_the_features(random_images, tmp_
     images = random_images(5)
     space = called(f"{tmp_path / 'net.py'}:Halves", tmp_path)
     torch.testing.assert_close(space.see(images).features, images.flatten(1)[:, :4] / 510)
+    wide = random_images(5)[:, :, :6]
+    torch.testing.assert_close(space.see(wide).features, wide.flatten(1)[:, :4] / 510)
     traced = tmp_path / "net.pt"
     torch.jit.trace(nn.Flatten(), torch.zeros(2, 1, 16, 16)).save(traced)
     torch.testing.assert_close(called(traced, tmp_path).see(images).features, images.flatten(1) / 255)
+
+
+@pytest.mark.parametrize("name, words", [("Halves", ""), ("Leaves", r"net.py:Leaves fails on .*: SystemExit: enough")])
+def test_what_a_network_of_ones_own_prints_as_it_looks_is_no_result(random_images, tmp_path, capsys, name, words):
+    leaves = "\n\nclass Leaves(Halves):\n    def forward(self, x):\n        raise SystemExit('enough')\n"
+    (tmp_path / "net.py").write_text(NETWORK.replace("return", "print('no result'); return") + leaves)
+    space = called(f"{tmp_path / 'net.py'}:{name}", tmp_path)
+    with pytest.raises(WorkbenchError, match=words) if words else nullcontext():
+        space.see(random_images(5))
+    assert not capsys.readouterr().out
 
 
 @pytest.mark.parametrize("edited", ["net.py", "beside.py"])
@@ -236,6 +249,21 @@ def test_inception_is_torch_fidelitys_with_the_weights_of_a_file(random_images, 
     space, images = called("inception", tmp_path, weights=weights), random_images(1)
     assert torch.equal(torch.get_rng_state(), before)
     torch.testing.assert_close(space.see(images).features, network(images.expand(-1, 3, -1, -1))[0])
+
+
+def test_colours_come_to_inception_in_their_order(random_images):
+    colour, grey = random_images(2, 3), random_images(2)
+    assert torch.equal(foreign._in_colours(colour), colour)
+    assert torch.equal(foreign._in_colours(grey), grey.repeat(1, 3, 1, 1))
+
+
+def test_layers_and_names_of_weights_tell_what_is_kept_apart(random_images, tmp_path):
+    images, seen = random_images(3), [torch.zeros(3, 1), torch.ones(3, 1)]
+    for layer, found in zip("ab", seen, strict=True):
+        space = of_network("one", nn.Identity(), lambda _, found=found: Seen(found), layer=layer)
+        assert torch.equal(space.see_once(images, tmp_path).features, found)
+    one, other = nn.ModuleDict({"a": nn.ReLU(), "b": nn.PReLU()}), nn.ModuleDict({"a": nn.PReLU(), "b": nn.ReLU()})
+    assert spaces.digest(one) != spaces.digest(other)
 
 
 def test_inception_without_weights_says_what_to_do(tmp_path, monkeypatch):

@@ -47,6 +47,16 @@ def test_unknown_names_and_splits(tmp_path):
         imagesets.load("digits", "tset", root=tmp_path)
 
 
+@pytest.mark.parametrize("asked", [{"size": 8}, {"size": 32}, {"channels": 3}])
+def test_a_set_of_one_size_is_not_asked_for_in_another(tmp_path, asked):
+    ((option, value),) = asked.items()
+    with pytest.raises(
+        UsageError, match=rf"digits has {option} \d+; --{option} {value} is for folder:PATH and zip:PATH"
+    ):
+        imagesets.settle("digits", tmp_path, **asked)
+    assert imagesets.settle("digits", tmp_path, size=16, channels=1) == "digits"
+
+
 def test_the_folder_of_the_data(monkeypatch, tmp_path):
     monkeypatch.delenv("SNNL_DATA", raising=False)
     assert str(imagesets.data_root(None)) == "data"

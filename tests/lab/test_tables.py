@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from lab.reporting.statistics import SHARE, Estimate, mean_interval
-from lab.reporting.tables import Column, Table, aligned, mean_entry, seed_rows, seed_table, sort_key, text
+from lab.reporting.tables import Column, Table, aligned, columns, mean_entry, seed_rows, seed_table, sort_key, text
 
 TABLE = Table(
     "final",
@@ -38,6 +38,26 @@ def test_latex_escapes_its_special_characters():
     assert r"measure \& more & dcgan & n \\" in found
     assert r"50\% of\_it & 0.512 {\small [0.400, 0.600] ($n=5$)} & 3 \\" in found
     assert found.count(r"\toprule") == found.count(r"\bottomrule") == 1
+
+
+def test_latex_has_no_sign_that_its_usual_fonts_lack():
+    """Arrows end its run, and of <, > and | it shows others."""
+    every = Table("t", "", [Column("a")], [["$5 & #1 {x} ~ ^ \\"]]).to_latex()
+    assert r"\$5 \& \#1 \{x\} \textasciitilde{} \textasciicircum{} \textbackslash{} \\" in every
+    found = Table("t", "", [Column("P(p <= 0.01)", "lower")], [["FID ↓"], ["a > b | c"], ["entanglement ↑"]]).to_latex()
+    assert r"P(p \textless{}= 0.01) \\" in found and r"FID $\downarrow$ \\" in found
+    assert r"a \textgreater{} b \textbar{} c \\" in found and r"entanglement $\uparrow$ \\" in found
+
+
+def test_in_csv_a_column_of_numbers_holds_no_dash():
+    """Else whoever reads it has a column of texts; a column of texts keeps it."""
+    rows = [[0.5, Estimate(1.5, 1, 2, 3), 3, "x", "-"], ["-", "-", "-", "-", "blind"]]
+    found = Table("t", "", columns("share", "mean", "n", "name", "seen"), rows)
+    read = pd.read_csv(io.StringIO(found.to_csv()), keep_default_na=False, na_values=["nan"])
+    assert [read[name].dtype.kind for name in ("share", "mean", "mean low", "mean n", "n")] == [*"fffff"]
+    assert read.loc[1, ["share", "mean", "mean low", "mean n", "n"]].isna().all()
+    assert [*read["name"]] == ["x", "-"] and [*read["seen"]] == ["-", "blind"]
+    assert found.to_markdown().splitlines()[-1] == "| - | - | - | - | blind |"
 
 
 def test_sorting_is_by_the_number():

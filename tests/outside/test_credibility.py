@@ -65,6 +65,16 @@ def test_files_of_points_give_what_counting_gives(tmp_path):
     assert [row["label"] for row in plain["inputs"]] == LABELS[inputs].tolist()
 
 
+def test_labels_are_names_whatever_numbers_they_are(tmp_path):
+    usual = measure_credibility(*files(tmp_path), k=K)
+    names = np.array([-7, 10**12, 10**15])[LABELS]
+    found = measure_credibility(
+        *files(tmp_path, **{name: {"labels": names[part]} for name, part in PARTS.items()}), k=K
+    )
+    assert found.validity == usual.validity and found.summary == usual.summary
+    assert [row["prediction"] for row in found.inputs] == [names[row["prediction"]] for row in usual.inputs]
+
+
 def test_labels_of_inputs_may_be_missing_and_files_of_another_kind(tmp_path):
     expected = measure_credibility(*files(tmp_path), k=K)
     for name, part in PARTS.items():

@@ -40,6 +40,8 @@ def test_images_are_repeated_resized_and_normalised():
     plain = prepare(grey, 2, "none")
     assert torch.equal(plain, (grey.expand(1, 3, 2, 2) + 1) / 2)
     assert prepare(grey, 5, "none").shape == (1, 3, 5, 5)
+    wide = grey.view(1, 1, 1, 4)
+    assert prepare(wide, 4, "none").shape == (1, 3, 4, 4) and prepare(wide, None, "none").shape == (1, 3, 1, 4)
     red = prepare(grey, 2, "imagenet")[0, 0]
     torch.testing.assert_close(red, (plain[0, 0] - 0.485) / 0.229)
     green, blue = prepare(grey, 2, "imagenet")[0, 1:]

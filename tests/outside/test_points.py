@@ -16,6 +16,8 @@ from snnl_core import entanglement
 
 X = np.random.default_rng(0).normal(size=(30, 2, 3)).astype(np.float32)
 LABELS = np.arange(30) % 3
+LONG = LABELS.astype(np.longdouble)
+"""Of 80 bits or more, but where it is float64."""
 
 
 @pytest.mark.parametrize("kind", [np.float16, np.float64, ">f4", np.uint8, np.int64])
@@ -84,6 +86,10 @@ def test_separated_points_score_0_and_copies_1_and_json_has_no_infinity(tmp_path
         ({"x": X.astype(object), "labels": LABELS}, "cannot be read as an archive of arrays"),
         ({"x": X[:1], "labels": LABELS[:1]}, "n = 1"),
         ({"x": X[:0], "labels": LABELS[:0]}, "n = 0"),
+        ({"x": X[:, :0], "labels": LABELS}, "x is (30, 0, 3): it has no features."),
+        ({"x": 3.0, "labels": LABELS}, "x is () and labels (30,); expected x (n, ...) and labels (n,)"),
+        *([({"x": LONG, "labels": LABELS}, "x is float128, and torch has no")] if LONG.itemsize > 8 else []),
+        *([({"x": X, "labels": LONG}, "labels is float128, and torch has no")] if LONG.itemsize > 8 else []),
     ],
 )
 def test_arrays_that_do_not_fit(tmp_path, arrays, words):
@@ -106,6 +112,27 @@ def test_integers_are_measured_as_their_float64(tmp_path, kind):
     assert whole["score"] == wide["score"] == pytest.approx(0, abs=1e-6)
     layers, _ = read_layers(tmp_path / "whole.npz")
     assert layers["x"].dtype == torch.float64
+
+
+@pytest.mark.parametrize("far", [2**53, -(2**62), np.uint64(2**63)])
+def test_integers_that_float64_would_round_are_refused(tmp_path, far):
+    near = np.arange(30)[:, None].astype(type(far))
+    np.savez(tmp_path / "a.npz", x=near + far, labels=LABELS)
+    for read in (read_points, read_layers):
+        with pytest.raises(WorkbenchError, match=r"a.npz: x has integers of 2\^53 or more, which float64 would"):
+            read(tmp_path / "a.npz")
+    np.savez(tmp_path / "a.npz", x=near + (2**53 - 30), labels=LABELS)
+    assert np.array_equal(np.diff(read_points(tmp_path / "a.npz")[0][:, 0]), np.ones(29))
+
+
+def test_labels_of_8_bits_and_names_in_capitals(tmp_path):
+    x, labels = torch.from_numpy(X), torch.from_numpy(LABELS)
+    save_file({"x": x, "labels": labels.to(torch.float8_e4m3fn)}, tmp_path / "A.SafeTensors")
+    with (tmp_path / "A.NPZ").open("wb") as file:
+        np.savez(file, x=X, labels=LABELS)
+    for name in ("A.SafeTensors", "A.NPZ"):
+        found = read_points(tmp_path / name)
+        assert torch.equal(found[0], x) and torch.equal(found[1], labels)
 
 
 def test_a_file_that_float32_cannot_hold_is_measured_in_float64(tmp_path):

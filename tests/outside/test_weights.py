@@ -112,6 +112,13 @@ def test_what_torch_wraps_by_itself_loads(tmp_path):
     assert all(torch.equal(value, plain()[name]) for name, value in fresh.state_dict().items())
 
 
+def test_an_average_that_is_the_network_itself_keeps_its_counter(tmp_path):
+    mean, fresh = AveragedModel(network(1)), AveragedModel(network())
+    mean.n_averaged += 7
+    fit_weights(fresh, weights_for(fresh, save(mean.state_dict(), tmp_path / "a.pth")), "no")
+    assert fresh.n_averaged == 7 and torch.equal(fresh.module.stem.weight, mean.module.stem.weight)
+
+
 @pytest.mark.parametrize("ending", ["pth", "safetensors"])
 @pytest.mark.parametrize(
     "state, names",
@@ -144,6 +151,32 @@ def test_what_does_not_fit_is_told_in_the_networks_names(tmp_path, wrap):
     )
     with pytest.raises(WorkbenchError, match=f"^no: of its tensors, {words}"):
         fit_weights(net, weights_for(net, path), "no")
+
+
+@pytest.mark.parametrize(
+    "kind, of",
+    [("complex", lambda x: x + 0j), ("sparse", torch.Tensor.to_sparse), ("without values", lambda x: x.to("meta"))],
+)
+def test_tensors_that_cannot_be_the_networks_are_of_another_kind(tmp_path, kind, of):
+    net, path = network(), save({**plain(), "norm.bias": of(plain()["norm.bias"])}, tmp_path / "a.pth")
+    before = net.norm.bias.clone()
+    with pytest.raises(WorkbenchError, match=rf"^no: of its tensors, 1 of another kind \(norm.bias, {kind}\)\.$"):
+        fit_weights(net, weights_for(net, path), "no")
+    assert torch.equal(net.norm.bias, before)
+
+
+def test_endings_are_taken_in_any_case(tmp_path):
+    save_file(plain(), tmp_path / "A.SafeTensors")
+    assert torch.equal(weights_for(network(), tmp_path / "A.SafeTensors")["stem.weight"], plain()["stem.weight"])
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning")
+def test_a_script_is_no_file_of_weights_and_nothing_else_is_said(tmp_path, recwarn):
+    torch.jit.trace(nn.ReLU(), torch.zeros(2)).save(tmp_path / "net.pt")
+    recwarn.clear()
+    with pytest.raises(WorkbenchError, match=r"net\.pt is no file of weights, or a damaged one"):
+        weights_for(network(), tmp_path / "net.pt")
+    assert not recwarn.list
 
 
 def test_nothing_but_tensors_is_unpickled(tmp_path):

@@ -207,6 +207,12 @@ def test_another_image_set_must_be_of_such_images_and_as_many_classes(trained, m
     monkeypatch.setattr(mnist, "SPEC", Spec(**{**vars(digits.SPEC), "classes": digits.SPEC.classes[:5]}))
     with pytest.raises(UsageError, match="tells 10 classes apart; mnist has 5"):
         evaluate_classifier.cell(planned, tmp_path, images="mnist")
+    turned = (*digits.SPEC.classes[1:], "0")
+    monkeypatch.setattr(mnist, "SPEC", Spec(**{**vars(digits.SPEC), "classes": turned}))
+    with pytest.raises(
+        UsageError, match="The class '1' of mnist is its number 0, and the network's number 1: bring them in"
+    ):
+        evaluate_classifier.cell(planned, tmp_path, images="mnist")
     monkeypatch.setattr(mnist, "SPEC", digits.SPEC)
     with pytest.raises(UsageError, match="Of mnist, which it was not trained on, only the test split"):
         evaluate_classifier.cell(planned, tmp_path, ("test", "train"), "mnist")

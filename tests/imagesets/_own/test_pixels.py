@@ -128,6 +128,12 @@ def test_the_square_at_the_centre_is_taken(shape):
     assert (pixels(encoded(Image.fromarray(image))) == image[top : top + 16, left : left + 16]).all()
 
 
+@pytest.mark.parametrize("side", [11, 24])
+def test_images_are_resized_by_lanczos(side):
+    image = Image.fromarray(RANDOM.integers(0, 256, (side, side, 3), dtype=np.uint8))
+    assert (pixels(encoded(image)) == np.asarray(image.resize((16, 16), Image.Resampling.LANCZOS))).all()
+
+
 def test_large_images_are_averaged_and_not_picked_from():
     board = np.indices((512, 512)).sum(0) % 2 * 255  # one pixel black, the next white
     for format in ("PNG", "JPEG"):

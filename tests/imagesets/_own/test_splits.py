@@ -6,6 +6,7 @@ import zipfile
 import numpy as np
 import pytest
 
+from imagesets._own.classes import one_spelling
 from lab.errors import WorkbenchError
 
 
@@ -184,6 +185,12 @@ def test_within_a_split_case_tells_classes_apart(opened, tree):
         opened(tree({"train/Cat": 2, "train/CAT": 2, "test/cat": 2}, "several"))
 
 
+def test_which_class_is_meant_is_asked_from_either_side_and_letters_that_are_two_in_capitals_are_known(tmp_path):
+    with pytest.raises(WorkbenchError, match=r"which class of those to train on, 'Cat', is 'CAT' or 'cat'\?"):
+        one_spelling(["Cat"], ["cat", "CAT"], tmp_path)
+    assert one_spelling(["Straße"], ["STRASSE"], tmp_path) == {"Straße": "Straße", "STRASSE": "Straße"}
+
+
 def test_classes_that_a_split_lacks_are_named(opened, tree):
     found = opened(tree({"train/a": 3, "train/bird": 3, "test/a": 3, "test/birds": 3}))
     assert "No images to train on are of birds." in found.said and "No images held out are of bird." in found.said
@@ -193,6 +200,8 @@ def test_held_out_files_that_are_trained_on_are_told(opened, tree):
     folder = tree({"train/a": 4, "test/a": 3})
     (folder / "test" / "a" / "00.bmp").write_bytes((folder / "train" / "a" / "02.bmp").read_bytes())
     assert opened(folder).said[-1] == "1 of the held-out files are, byte for byte, among those to train on."
+    (folder / "test" / "a" / "01.bmp").write_bytes((folder / "train" / "a" / "02.bmp").read_bytes())
+    assert opened(folder).said[-1] == "2 of the held-out files are, byte for byte, among those to train on."
 
 
 def test_many_classes_are_not_all_named(opened, tree):

@@ -1,0 +1,142 @@
+"""What the code of a user's network does beside giving numbers: it prints, imports, leaves, and names layers."""
+
+import sys
+import tomllib
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+
+from lab.errors import UsageError, WorkbenchError
+from outside import own
+from outside.files import read_layers
+from outside.network import measure_network
+
+FILE = """
+from torch import nn
+
+from beside import CLASSES
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.act, self.fc = nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Linear(4, CLASSES)
+
+    def forward(self, x):
+        return self.fc(self.act(self.conv(x)).mean((2, 3)))
+
+
+class Bends(Net):
+    def forward(self, x):
+        return super().forward(x if x.sum() > 0 else -x)
+
+
+class Talks(Net):
+    def forward(self, x):
+        print("this is no result", tuple(x.shape))
+        return super().forward(x)
+
+
+class TalksAndBends(Bends):
+    def forward(self, x):
+        print("this is no result")
+        return super().forward(x)
+
+
+class Leaves(Net):
+    def forward(self, x):
+        raise SystemExit("enough")
+
+
+class Lazy(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.LazyLinear(CLASSES)
+
+    def forward(self, x):
+        return self.fc(x.flatten(1))
+
+
+def meta():
+    return Net().to("meta")
+
+
+def half():
+    return Net().half()
+"""
+
+
+@pytest.fixture
+def file(tmp_path):
+    (tmp_path / "net.py").write_text(FILE)
+    (tmp_path / "beside.py").write_text("CLASSES = 10")
+    yield str(tmp_path / "net.py")
+    sys.modules.pop("beside", None)
+
+
+@pytest.mark.parametrize("name", ["Talks", "TalksAndBends"])
+def test_what_a_network_prints_as_it_runs_is_no_result(file, tmp_path, capsys, name):
+    measure_network(f"{file}:{name}", "digits", data=tmp_path, n=20, device="cpu")
+    said = capsys.readouterr()
+    assert not said.out and "this is no result" in said.err
+
+
+def test_networks_are_measured_in_float32_whatever_they_are_built_in(file, tmp_path):
+    tensors = own.build(f"{file}:half", None, 0).state_dict()
+    assert {tensor.dtype for tensor in tensors.values()} == {torch.float32}
+
+
+@pytest.mark.parametrize(
+    "name, words",
+    [
+        ("Leaves", r"fails on images of 16 x 16 pixels: SystemExit: enough \(.*net\.py, line \d+\)\.$"),
+        ("Lazy", r"Lazy: fc\.weight has no values when it is built, as of a lazy module or on the device meta\.$"),
+        ("meta", r"meta: conv\.weight has no values when it is built"),
+    ],
+)
+def test_what_cannot_be_run_as_it_is_built_is_refused(file, tmp_path, name, words):
+    with pytest.raises(WorkbenchError, match=words):
+        measure_network(f"{file}:{name}", "digits", data=tmp_path, n=20, device="cpu")
+
+
+def test_a_layer_that_is_called_as_the_labels_is_not_lost_among_what_is_kept(file, tmp_path):
+    renamed = FILE.replace("self.fc", "self.labels")
+    (tmp_path / "net.py").write_text(renamed)
+    measure = partial(
+        measure_network, f"{file}:Net", "digits", data=tmp_path, n=20, out=tmp_path / "a.npz", device="cpu"
+    )
+    with pytest.raises(
+        UsageError, match=r"a\.npz: the array labels is of labels, and a layer is called so: name others"
+    ):
+        measure()
+    assert not (tmp_path / "a.npz").exists()
+    measure(layers=["act"])
+    assert read_layers(tmp_path / "a.npz")[0].keys() == {"act"}
+
+
+@pytest.mark.parametrize("name", ["metrics", "cli", "lab"])
+def test_what_lies_beside_the_file_may_be_called_as_what_is_in_the_workbench(file, tmp_path, name):
+    """As `metrics.py`: it is the file's, and ours stay ours."""
+    loaded = {module: sys.modules.get(module) for module in (name, "metrics.layers", "lab.errors")}
+    (tmp_path / "net.py").write_text(FILE.replace("from beside", f"from {name}"))
+    (tmp_path / f"{name}.py").write_text("CLASSES = 7")
+    assert own.build(f"{file}:Net", None, 0).fc.out_features == 7
+    assert {module: sys.modules.get(module) for module in loaded} == loaded
+    (tmp_path / f"{name}.py").write_text("CLASSES = 1 / 0")
+    with pytest.raises(WorkbenchError, match=r"net\.py fails when it is run: ZeroDivisionError"):
+        own.build(f"{file}:Net", None, 0)
+    assert {module: sys.modules.get(module) for module in loaded} == loaded
+
+
+def test_a_file_in_the_workbench_itself_imports_what_is_loaded(monkeypatch, tmp_path):
+    monkeypatch.setattr(own, "ROOT", tmp_path)
+    (tmp_path / "metrics.py").write_text("1 / 0")
+    (tmp_path / "net.py").write_text("from torch import nn\nfrom metrics import layers\nNet = nn.Identity\n")
+    assert isinstance(own.build(f"{tmp_path / 'net.py'}:Net", None, 0), nn.Identity)
+
+
+def test_the_names_of_the_workbench_are_its_packages():
+    project = tomllib.loads((own.ROOT / "pyproject.toml").read_text())["tool"]
+    assert {*project["mypy"]["packages"]} == own.OURS
