@@ -66,6 +66,8 @@ REASONS = {
     "ReqNodeNotAvail": "a node that it asks for is not available",
 }
 """Others, in words."""
+LISTED = re.compile(rf"^(\d+)\|([^|\n]*)\|([^|\n]*)\|(/.*)/{re.escape(JOB)} *$", re.MULTILINE)
+"""The line of a job that does a cell, in the queue, where other lines may be of anything."""
 GONE = re.compile("unable to contact|timed out|connection refused|communication|not respond|temporarily", re.IGNORECASE)
 """What Slurm's commands say where the controller does not answer."""
 LATER = "; squeue --me tells when Slurm answers again, for another try."
@@ -134,11 +136,9 @@ def queue() -> dict[Path, Job]:
     """
     found: dict[Path, Job] = {}
     said = _run("squeue", "--me", "--noheader", "--states=all", "--format=%A|%T|%r|%o")
-    for line in said.splitlines():
-        number, state, reason, script = line.split("|", 3)
-        folder, name = os.path.split(script.strip())
+    for number, state, reason, folder in LISTED.findall(said):
         known = found.get(path := Path(folder))
-        if name == JOB and (known is None or int(known.number) < int(number)):
+        if known is None or int(known.number) < int(number):
             found[path] = Job(number, state, reason)
     return found
 
@@ -241,7 +241,9 @@ def _run(*words: str) -> str:
         WorkbenchError: it fails; the message has its last words.
     """
     try:
-        done = subprocess.run(words, capture_output=True, text=True, timeout=SECONDS, env=_clean(os.environ))
+        done = subprocess.run(
+            words, capture_output=True, text=True, errors="surrogateescape", timeout=SECONDS, env=_clean(os.environ)
+        )  # the paths of one's other jobs may be no text
     except FileNotFoundError:
         raise UsageError(f"There is no {words[0]} here: run this where Slurm's commands are.") from None
     except subprocess.TimeoutExpired:

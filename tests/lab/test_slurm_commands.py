@@ -1,0 +1,51 @@
+"""What Slurm's commands say, as sites have them: by commands of these names that a test has written."""
+
+import os
+from pathlib import Path
+
+import pytest
+from making import fake as cell
+
+from lab.cells.cell import with_needs
+from lab.cells.folder import CellFolder
+from lab.running import slurm
+from lab.running.slurm import Job
+
+LOCAL = {"data": "data", "download": False}
+pytestmark = [
+    pytest.mark.usefixtures("importable"),
+    pytest.mark.skipif(os.name != "posix", reason="writes programs for a POSIX shell"),
+]
+
+
+@pytest.fixture
+def says(monkeypatch, tmp_path):
+    """A function that has a command of Slurm's say something, on stdout or, where it fails, on stderr."""
+    (tmp_path / "bin").mkdir()
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+
+    def write(command, text, code=0):
+        said, program = tmp_path / f"{command} says", tmp_path / "bin" / command
+        said.write_bytes(os.fsencode(text))
+        program.write_text(f"#!/bin/sh\ncat '{said}' >&{1 + bool(code)}\nexit {code}\n")
+        program.chmod(0o755)
+
+    return write
+
+
+def create(tmp_path):
+    (folder,) = [CellFolder.create(one, tmp_path / "cells", LOCAL) for one in with_needs([cell("double", 0)])]
+    return folder
+
+
+OTHERS = ["7|RUNNING|None|/home/me/a\nb/job.sh", "8|RUNNING|None|", "", "CLUSTER: far", "9|RUNNING|None|/lat\udcefn/x"]
+"""Lines of one's other jobs, and of more than one cluster."""
+
+
+def test_cells_are_found_among_whatever_else_is_in_the_queue(says):
+    says(
+        "squeue",
+        "\n".join([*OTHERS, "10|PENDING|(Priority)|/a | b/ü \udcef/job.sh  ", "11|RUNNING|None|/c/job.sh", ""]),
+    )
+    found = {Path("/a | b/ü \udcef"): Job("10", "PENDING", "(Priority)"), Path("/c"): Job("11", "RUNNING", "None")}
+    assert slurm.queue() == found
