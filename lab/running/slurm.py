@@ -68,7 +68,12 @@ REASONS = {
 """Others, in words."""
 LISTED = re.compile(rf"^(\d+)\|([^|\n]*)\|([^|\n]*)\|(/.*)/{re.escape(JOB)} *$", re.MULTILINE)
 """The line of a job that does a cell, in the queue, where other lines may be of anything."""
-GONE = re.compile("unable to contact|timed out|connection refused|communication|not respond|temporarily", re.IGNORECASE)
+NUMBER = re.compile(r"^(\d+)(?:;\S*)?$", re.MULTILINE)
+"""The number of a job that was taken, and, where there are several, its cluster; sites may say more beside it."""
+GONE = re.compile(
+    "unable to contact|timed out|connection re(fus|s)e[dt]|communication|not respond|temporarily|zero bytes|in standby",
+    re.IGNORECASE,
+)
 """What Slurm's commands say where the controller does not answer."""
 LATER = "; squeue --me tells when Slurm answers again, for another try."
 SECONDS = 120.0
@@ -154,12 +159,15 @@ def submit(folder: CellFolder, asked: Asked, after: Iterable[str]) -> str:
     """Put the job of a cell into the queue, to begin once those in `after` have ended well; its number.
 
     Raises:
-        WorkbenchError: Slurm refuses it, or does not answer.
+        WorkbenchError: Slurm refuses it, tells no number, or does not answer.
     """
     script = write_script(folder, asked.setup(folder.task))
     words = ["sbatch", *job_options(folder, after), *asked.options(folder.task), str(script)]
     try:
-        return _run(*words).strip().partition(";")[0]
+        said = _run(*words)
+        if numbers := NUMBER.findall(said):
+            return str(numbers[-1])
+        raise WorkbenchError(f"sbatch tells no job's number: {' '.join(said.split())}")
     except Unreachable:  # which may have taken it
         raise
     except WorkbenchError:

@@ -8,7 +8,9 @@ from making import fake as cell
 
 from lab.cells.cell import with_needs
 from lab.cells.folder import CellFolder
+from lab.errors import WorkbenchError
 from lab.running import slurm
+from lab.running.sbatch import Asked
 from lab.running.slurm import Job
 
 LOCAL = {"data": "data", "download": False}
@@ -49,3 +51,36 @@ def test_cells_are_found_among_whatever_else_is_in_the_queue(says):
     )
     found = {Path("/a | b/ü \udcef"): Job("10", "PENDING", "(Priority)"), Path("/c"): Job("11", "RUNNING", "None")}
     assert slurm.queue() == found
+
+
+@pytest.mark.parametrize("said", ["7\n", "7;far\n", "sbatch: 12 of 500 hours are left\n\n7\n"])
+def test_a_jobs_number_is_found_in_whatever_a_site_says_beside_it(says, tmp_path, said):
+    says("sbatch", said)
+    assert slurm.submit(create(tmp_path), Asked(), []) == "7"
+
+
+def test_an_answer_without_a_number_is_no_jobs(says, tmp_path):
+    """As of an option that has sbatch tell something and do nothing."""
+    says("sbatch", "slurm-wlm 22.05.8\n")
+    folder = create(tmp_path)
+    with pytest.raises(WorkbenchError, match=r"sbatch tells no job's number: slurm-wlm 22\.05\.8"):
+        slurm.submit(folder, Asked.of(["version"], None), [])
+    assert not (folder.path / "job.sh").exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Unable to contact slurm controller (connect failure)",
+        "Socket timed out on send/recv operation",
+        "Zero Bytes were transmitted or received",
+        "Slurm backup controller in standby mode",
+        "Connection reset by peer",
+    ],
+)
+def test_who_does_not_answer_may_have_taken_the_job(says, tmp_path, words):
+    says("sbatch", f"sbatch: error: Batch job submission failed: {words}\n", code=1)
+    folder = create(tmp_path)
+    with pytest.raises(slurm.Unreachable, match=r"submission failed: .*"):
+        slurm.submit(folder, Asked(), [])
+    assert (folder.path / "job.sh").exists(), "by which it is found in the queue"
