@@ -1,7 +1,11 @@
 """Cells as jobs of Slurm: what is asked of it, and what has become of a cell by its folder and by the queue."""
 
+import errno
 import os
 import re
+import shutil
+from contextlib import closing
+from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
@@ -20,6 +24,8 @@ from lab.running.progress import Display
 from lab.running.sbatch import Asked, job_options, write_script
 from lab.running.slurm import Job
 
+SOON = 5.0
+"""Seconds in which a cell ends that is not waited for without end."""
 LOCAL = {"data": "data", "download": False}
 PROFILE = """
 setup = ["module load python"]
@@ -322,6 +328,52 @@ def test_a_job_is_not_put_into_the_queue_twice_when_slurm_does_not_answer(tmp_pa
     queue.becomes |= {"double-0": silence, "double-1": queue.ends("COMPLETED", done=True)}
     outcome = do([lost, other], wait=False)
     assert len(queue.after) == 2 and lost.path in outcome.left
+
+
+@pytest.mark.parametrize(
+    "asked, why", [("release", "launch failed requeued held"), ("cancel", "InvalidAccount"), ("submit", None)]
+)
+def test_what_slurm_refuses_of_one_cell_later_ends_that_and_holds_up_no_other(tmp_path, queue, monkeypatch, asked, why):
+    """To let its job go, to take it back, or to take it again where it was lost."""
+    bad, good = create([cell("double", 0), cell("double", 1)], tmp_path)
+    with closing(Executor()) as place:
+        refused, done = place.submit(bad), place.submit(good)
+        monkeypatch.setattr(slurm, asked, Mock(side_effect=WorkbenchError("Slurm says: Access/permission denied")))
+        queue.ends("COMPLETED", done=True)(good)
+        if why:
+            queue.say(bad, "PENDING", why)
+        else:
+            queue.jobs.pop(bad.path.resolve())
+        assert "permission denied" in str(refused.exception(SOON)) and done.result(SOON) is None
+
+
+def test_a_cell_whose_folder_has_gone_or_cannot_be_read_holds_up_no_other(tmp_path, queue, monkeypatch):
+    gone, away, good = create([cell("double", number) for number in range(3)], tmp_path)
+    iterdir, trouble = Path.iterdir, {away.path.resolve(): OSError(errno.ESTALE, "Stale file handle")}
+
+    def read(path):
+        if path in trouble:
+            raise trouble[path]
+        return iterdir(path)
+
+    monkeypatch.setattr(Path, "iterdir", read)
+    with closing(Executor()) as place:
+        lost, waits, done = (place.submit(folder) for folder in (gone, away, good))
+        shutil.rmtree(gone.path)
+        queue.jobs.pop(gone.path.resolve())
+        for folder in (away, good):
+            queue.ends("COMPLETED", done=True)(folder)
+        assert done.result(SOON) is None and "has gone" in str(lost.exception(SOON)) and not waits.done()
+        trouble.clear()
+        assert waits.result(SOON) is None, "it is looked at again once the disk is back"
+
+
+def test_an_error_that_nobody_foresaw_ends_the_wait(tmp_path, queue, monkeypatch):
+    (folder,) = create([cell("double", 0)], tmp_path)
+    with closing(Executor()) as place:
+        waits = place.submit(folder)
+        monkeypatch.setattr(slurm, "queue", Mock(side_effect=ZeroDivisionError))
+        assert isinstance(waits.exception(SOON), ZeroDivisionError)
 
 
 def test_what_slurm_refuses_fails_at_once_and_nothing_that_needs_it_is_put_there(tmp_path, queue):

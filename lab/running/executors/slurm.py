@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from lab.cells import layout
-from lab.cells.failure import LOST, Failure, forget_failure, keep_failure
+from lab.cells.failure import LOST, Failure, failure_of, forget_failure, keep_failure
 from lab.cells.folder import CellFolder
 from lab.errors import WorkbenchError
 from lab.interrupts import say
@@ -127,6 +127,13 @@ class Executor:
                 self._closed.wait(AGAIN_SECONDS)
 
     def _watch(self) -> None:
+        try:
+            self._look_again_and_again()
+        except Exception as error:  # nobody would look any more, and whoever waits would do so for ever
+            for one in [*self._work.values()]:
+                one.future.set_exception(error)
+
+    def _look_again_and_again(self) -> None:
         pause, heard = SHORTEST, time.monotonic()
         while not self._closed.wait(pause):
             known, taken = self._known, len(self._work)
@@ -141,25 +148,42 @@ class Executor:
             pause = min(1.5 * pause, LONGEST) if still else SHORTEST
 
     def _look(self) -> None:
-        """Look at the queue once, and tell of the cells whose jobs have ended."""
+        """Look at the queue once, and tell of the cells whose jobs have ended.
+
+        Raises:
+            Unreachable: Slurm does not answer.
+            OSError: a cell cannot be read now, which holds up no other.
+        """
         work = [*self._work.items()]  # before the queue, which has all of them then
-        known = self._known = slurm.queue()
+        known, trouble = slurm.queue(), None
+        self._known = known
         for path, one in work:
-            job = known.get(path)
-            one.number = job.number if job else one.number  # another command's, if that was later
-            if job and job.never:
-                slurm.cancel([one.number])
-                self._end(path, Failure(WorkbenchError.kind, f"its job {one.number} {job.never}."))
-            elif job and not job.ended:
-                one.ended = None
-                if job.held:
-                    slurm.release(one.number)
-                if not job.pending and layout.is_done(path):
-                    self._end(path)
-            else:
-                self._judge(path, one, job)
+            try:
+                self._look_at(path, one, known.get(path))
+            except OSError as error:
+                trouble = error
+            except Unreachable:
+                raise
+            except WorkbenchError as error:  # Slurm refuses what this cell needs
+                self._end(path, failure_of(error))
         for path in self._silence.look({path: job for path, job in known.items() if path in self._watched}):
             self._give_up(path, known[path].number)
+        if trouble:
+            raise trouble
+
+    def _look_at(self, path: Path, one: _Work, job: Job | None) -> None:
+        one.number = job.number if job else one.number  # another command's, if that was later
+        if job and job.never:
+            slurm.cancel([one.number])
+            self._end(path, Failure(WorkbenchError.kind, f"its job {one.number} {job.never}."))
+        elif job and not job.ended:
+            one.ended = None
+            if job.held:
+                slurm.release(one.number)
+            if not job.pending and layout.is_done(path):
+                self._end(path)
+        else:
+            self._judge(path, one, job)
 
     def _judge(self, path: Path, one: _Work, job: Job | None) -> None:
         """What has become of a cell whose job is over: its folder says so, or does after a while, or else Slurm."""
@@ -172,7 +196,7 @@ class Executor:
             self._end(path, failure)
         elif time.monotonic() - one.ended < LATE:
             return
-        elif one.lost < LOSSES and self._is_lost(one, job):
+        elif one.lost < LOSSES and path.is_dir() and self._is_lost(one, job):
             self._lost[path] = one.number
             one.number, one.lost, one.ended = self._put(one.folder), one.lost + 1, None
         else:
