@@ -15,6 +15,7 @@ from lab.cells.folder import CellFolder
 from lab.cells.layout import JOB, LOG
 from lab.config import Config
 from lab.errors import UsageError
+from lab.files import atomic_write
 from lab.processes import TORCHRUN
 from lab.running.launch import command
 from lab.running.several import THREADS
@@ -129,7 +130,7 @@ def write_script(folder: CellFolder, setup: Iterable[str]) -> Path:
         *(SHARES if folder.processes > 1 else ()),
         work,
     ]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    atomic_write(path, "\n".join(lines) + "\n")
     return path
 
 

@@ -1,6 +1,8 @@
 """What Slurm's commands say, as sites have them: by commands of these names that a test has written."""
 
+import errno
 import os
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from lab.cells.cell import with_needs
 from lab.cells.folder import CellFolder
 from lab.errors import WorkbenchError
 from lab.running import slurm
+from lab.running.executors.slurm import Executor
 from lab.running.sbatch import Asked
 from lab.running.slurm import Job
 
@@ -84,3 +87,22 @@ def test_who_does_not_answer_may_have_taken_the_job(says, tmp_path, words):
     with pytest.raises(slurm.Unreachable, match=r"submission failed: .*"):
         slurm.submit(folder, Asked(), [])
     assert (folder.path / "job.sh").exists(), "by which it is found in the queue"
+
+
+def test_on_a_full_disk_a_cell_is_not_put_into_the_queue_and_says_so(says, tmp_path, monkeypatch):
+    """Nor is half a script left, by which it would be taken for one that is there."""
+
+    def write(path, data, *others, **more):
+        with path.open("wb") as file:
+            file.write(b"#!/bin")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    for command in ("sbatch", "squeue", "scancel", "scontrol"):
+        says(command, "")
+    folder = create(tmp_path)
+    monkeypatch.setattr(Path, "write_text", write)
+    monkeypatch.setattr(Path, "write_bytes", write)
+    with closing(Executor()) as place:
+        error = place.submit(folder).exception(timeout=5)
+    assert isinstance(error, WorkbenchError) and str(error).startswith("No room for ")
+    assert {path.name for path in folder.path.iterdir()} == {"config.json"}

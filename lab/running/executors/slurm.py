@@ -17,6 +17,7 @@ from lab.cells import layout
 from lab.cells.failure import LOST, Failure, failure_of, forget_failure, keep_failure
 from lab.cells.folder import CellFolder
 from lab.errors import WorkbenchError
+from lab.files import explaining
 from lab.interrupts import say
 from lab.running import slurm
 from lab.running.sbatch import Asked
@@ -85,7 +86,8 @@ class Executor:
             over.set_result(None)
             return over
         try:
-            work = _Work(folder, self._queued(path) or self._put(folder))
+            with explaining(path):
+                work = _Work(folder, self._queued(path) or self._put(folder))
         except WorkbenchError as error:
             over.set_exception(error)
             return over
@@ -159,7 +161,8 @@ class Executor:
         self._known = known
         for path, one in work:
             try:
-                self._look_at(path, one, known.get(path))
+                with explaining(path):
+                    self._look_at(path, one, known.get(path))
             except OSError as error:
                 trouble = error
             except Unreachable:
