@@ -38,7 +38,6 @@ FATES = {
 NEVER = {
     "PartitionTimeLimit": "asks for more time than its partition gives: ask for less by --slurm time=...",
     "PartitionNodeLimit": "asks for more nodes than its partition gives: ask for fewer by --slurm nodes=...",
-    "PartitionInactive": "is for a partition that takes no jobs: name another by --slurm partition=...",
     "BadConstraints": "asks for what no node has: ask for other things by --slurm constraint=... and the like",
     "AccountNotAllowed": "is for a partition that its account may not use: name others by --slurm account=...",
     "InvalidAccount": "is for an account that is not valid: name another by --slurm account=...",
@@ -63,6 +62,7 @@ REASONS = {
     "JobHeldAdmin": "is held by an administrator",
     "Reservation": "waits for its reservation",
     "PartitionDown": "its partition is down",
+    "PartitionInactive": "its partition takes no jobs for now",
     "ReqNodeNotAvail": "a node that it asks for is not available",
 }
 """Others, in words."""

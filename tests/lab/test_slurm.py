@@ -316,6 +316,18 @@ def test_what_can_never_begin_is_taken_back(tmp_path, queue, why, words):
     assert queue.cancelled == ["100"]
 
 
+def test_a_partition_that_an_administrator_has_stopped_for_a_while_is_waited_for(tmp_path, queue):
+    (folder,) = create([cell("double", 0)], tmp_path)
+    with closing(Executor()) as place:
+        waits = place.submit(folder)
+        queue.say(folder, "PENDING", "PartitionInactive")
+        with pytest.raises(TimeoutError):
+            waits.exception(timeout=0.05)
+        assert [*place.waiting.values()] == ["its partition takes no jobs for now"]
+        queue.ends("COMPLETED", done=True)(folder)
+        assert waits.result(SOON) is None and not queue.cancelled
+
+
 def test_a_job_is_not_put_into_the_queue_twice_when_slurm_does_not_answer(tmp_path, queue):
     """It has taken the first one, and said so too late; while it is silent, nothing is given up."""
     lost, other = create([cell("double", 0), cell("double", 1)], tmp_path)
