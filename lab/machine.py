@@ -30,8 +30,11 @@ much of what is free at the end is kept, and pieces from the second size on, the
 
 
 def cores() -> int:
-    """Processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Processor cores that this process may use: of a job of Slurm's, which not every cluster binds to those that it
+    has, no more than they are."""
+    seen = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    given = os.environ.get("SLURM_CPUS_ON_NODE", "")
+    return min(seen, int(given) or seen) if given.isdecimal() else seen
 
 
 def threads(slots: int = 1) -> int:

@@ -52,6 +52,16 @@ def test_a_slot_has_its_share_of_the_cores_but_no_more_threads_than_asked_for(mo
     assert machine.threads(slots) == threads
 
 
+@pytest.mark.parametrize("given, cores", [(None, 8), ("", 8), ("2", 2), ("64", 8), ("0", 8), ("2(x3)", 8)])
+def test_a_job_has_no_more_cores_than_slurm_gave_it(monkeypatch, given, cores):
+    """Where a cluster binds no job to its processors, each sees all those of its node."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda number: {*range(8)}, raising=False)
+    monkeypatch.setenv("SLURM_CPUS_ON_NODE", given or "")
+    if given is None:
+        monkeypatch.delenv("SLURM_CPUS_ON_NODE")
+    assert machine.cores() == cores
+
+
 def test_what_is_asked_for_is_kept():
     assert machine.resolve_device("cuda") == "cuda"
     assert machine.resolve_precision("float32", "cpu") == "float32"
