@@ -26,6 +26,7 @@ OURS = {
     **dict.fromkeys(("job-name", "output", "error", "open-mode"), "its folder names a job and holds its log"),
     **dict.fromkeys(("dependency", "kill-on-invalid-dep"), "the plan says what waits for what"),
     **dict.fromkeys(("ntasks", "ntasks-per-gpu"), "--processes says how many work together"),
+    "clusters": "the queue here is looked at",
     "signal": "a training is told to save",
 }
 """Options of sbatch that are not the user's, and why."""

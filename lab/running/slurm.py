@@ -75,6 +75,9 @@ GONE = re.compile(
     re.IGNORECASE,
 )
 """What Slurm's commands say where the controller does not answer."""
+SHELLS = {"CUDA_VISIBLE_DEVICES", "SBATCH_ARRAY_INX", "SBATCH_CLUSTERS", "SBATCH_ERROR", "SBATCH_WAIT"}
+"""Variables of the submitting shell that would decide in jobs: the GPUs of its machine, where Slurm hands out none, and
+options that are not the user's (`sbatch.OURS`)."""
 LATER = "; squeue --me tells when Slurm answers again, for another try."
 SECONDS = 120.0
 """How long one of Slurm's commands may take."""
@@ -266,6 +269,7 @@ def _run(*words: str) -> str:
 
 
 def _clean(variables: Mapping[str, str]) -> dict[str, str]:
-    """The environment without what would change what is looked at, and, within a job, what is that job's alone."""
+    """The environment without what would change what is looked at, or a job, and, within one, what is that one's."""
     foreign = ("SQUEUE_", "SCANCEL_", *(("SLURM_",) if "SLURM_JOB_ID" in variables else ()))
-    return {name: value for name, value in variables.items() if name == "SLURM_CONF" or not name.startswith(foreign)}
+    kept = {name: value for name, value in variables.items() if name == "SLURM_CONF" or not name.startswith(foreign)}
+    return {name: value for name, value in kept.items() if name not in SHELLS}

@@ -10,7 +10,7 @@ from making import fake as cell
 
 from lab.cells.cell import with_needs
 from lab.cells.folder import CellFolder
-from lab.errors import WorkbenchError
+from lab.errors import UsageError, WorkbenchError
 from lab.running import slurm
 from lab.running.executors.slurm import Executor
 from lab.running.sbatch import Asked
@@ -106,3 +106,16 @@ def test_on_a_full_disk_a_cell_is_not_put_into_the_queue_and_says_so(says, tmp_p
         error = place.submit(folder).exception(timeout=5)
     assert isinstance(error, WorkbenchError) and str(error).startswith("No room for ")
     assert {path.name for path in folder.path.iterdir()} == {"config.json"}
+
+
+def test_what_the_submitting_shell_says_of_what_is_not_the_users_does_not_count(monkeypatch):
+    """An array would be many jobs; who waits would not come back; another cluster has another queue."""
+    ours = {"SBATCH_ARRAY_INX": "1-3", "SBATCH_WAIT": "1", "SBATCH_ERROR": "x", "SBATCH_CLUSTERS": "far"}
+    theirs = {"SBATCH_ACCOUNT": "me", "SBATCH_WAIT_ALL_NODES": "1", "SLURM_CONF": "/etc/slurm.conf"}
+    for name, value in {**ours, **theirs, "CUDA_VISIBLE_DEVICES": "7", "SQUEUE_USERS": "you"}.items():
+        monkeypatch.setenv(name, value)
+    told = dict(line.partition("=")[::2] for line in slurm._run("env").splitlines())
+    assert theirs.items() <= told.items()
+    assert not {*ours, "CUDA_VISIBLE_DEVICES", "SQUEUE_USERS"} & told.keys()
+    with pytest.raises(UsageError, match="clusters is not yours to set"):
+        Asked.of(["clusters=far"], None)
