@@ -388,6 +388,24 @@ def test_an_error_that_nobody_foresaw_ends_the_wait(tmp_path, queue, monkeypatch
         assert isinstance(waits.exception(SOON), ZeroDivisionError)
 
 
+def test_two_commands_that_fill_the_queue_at_once_put_each_cell_there_once(tmp_path, queue, monkeypatch):
+    """The queue is looked at again for what was put there since, and not for each cell that was there some day."""
+    monkeypatch.setattr(executor, "SHORTEST", 60.0)
+    folders = create([cell("double", number) for number in range(3)], tmp_path)
+    os.utime(write_script(folders[2], []), (0, 0))
+    queue.becomes = {folder.label: lambda folder: write_script(folder, []) for folder in folders[:2]}
+    looks, look = [], queue.look
+    monkeypatch.setattr(slurm, "queue", lambda: looks.append(1) or look())
+    with closing(Executor()) as one, closing(Executor()) as other:
+        for place in (one, other):
+            place.submit(folders[0])
+        for place in (other, one):
+            place.submit(folders[1])
+        one.submit(folders[2])
+    assert [*queue.after] == ["100", "101", "102"] and len(looks) == 4
+    assert not [path for folder in folders for path in folder.path.glob("*lock")]
+
+
 def test_what_slurm_refuses_fails_at_once_and_nothing_that_needs_it_is_put_there(tmp_path, queue):
     def refuse(folder):
         raise WorkbenchError("sbatch says: Invalid account or account/partition combination specified")

@@ -9,10 +9,12 @@ import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
+from lab import locks
 from lab.cells import layout
 from lab.cells.failure import LOST, Failure, failure_of, forget_failure, keep_failure
 from lab.cells.folder import CellFolder
@@ -31,6 +33,8 @@ LATE = 10.0
 """Seconds that a shared disk may need to show here what a job wrote elsewhere before it ended."""
 TRIES, AGAIN_SECONDS = 60, 5.0
 """How often a job is put into the queue while Slurm does not answer, and the seconds between."""
+SKEW = 5.0
+"""Seconds by which the clock of a disk may be behind."""
 LOSSES = 3
 """How often a cell is put into the queue again whose job Slurm has lost, or that was at work for Slurm alone."""
 UNANSWERED = 300.0
@@ -66,7 +70,7 @@ class Executor:
         self._watched: set[Path] = set()
         self._lost: dict[Path, str] = {}
         with slurm.last_try():
-            self._known = slurm.queue()
+            self._ask()
         self._work: dict[Path, _Work] = {}
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -101,6 +105,13 @@ class Executor:
         """Look at the queue no more; what is in it goes on."""
         self._closed.set()
 
+    def _ask(self) -> dict[Path, Job]:
+        """What is in the queue now."""
+        begun = time.time()
+        self._known = slurm.queue()
+        self._looked = begun
+        return self._known
+
     def _queued(self, path: Path) -> str | None:
         """The number of the job in the queue that does the cell of a folder."""
         known = self._known.get(path)
@@ -109,24 +120,32 @@ class Executor:
     def _put(self, folder: CellFolder) -> str:
         """Put a cell into the queue, to begin after what it needs; its job's number.
 
-        Where Slurm has not answered, it may have taken the job all the same, which is looked at first then.
+        Where Slurm has not answered, it may have taken the job all the same, and another command may have put one there
+        since the queue was looked at: which is looked at first then.
         """
         path = folder.path.resolve()
         needs = [self._work.get(need.resolve()) for need in needs_of(folder)]
         after = [need.number for need in needs if need]  # Slurm forgets, and does not wait for, those that have ended
         forget_failure(path)
         tries = 0
-        while True:
-            try:
-                if tries:
-                    self._known = slurm.queue()
-                return self._queued(path) or slurm.submit(folder, self._asked, after)
-            except Unreachable:
-                tries += 1
-                if tries == TRIES:
-                    with slurm.last_try():
-                        raise
-                self._closed.wait(AGAIN_SECONDS)
+        with locks.exclusive(path / layout.JOB_LOCK):
+            while True:
+                try:
+                    if tries or self._is_put_since(path):
+                        self._ask()
+                    return self._queued(path) or slurm.submit(folder, self._asked, after)
+                except Unreachable:
+                    tries += 1
+                    if tries == TRIES:
+                        with slurm.last_try():
+                            raise
+                    self._closed.wait(AGAIN_SECONDS)
+
+    def _is_put_since(self, path: Path) -> bool:
+        """Whether a job of a cell may have been put into the queue since that was looked at."""
+        with suppress(FileNotFoundError):
+            return (path / layout.JOB).stat().st_mtime > self._looked - SKEW
+        return False
 
     def _watch(self) -> None:
         try:
@@ -157,8 +176,7 @@ class Executor:
             OSError: a cell cannot be read now, which holds up no other.
         """
         work = [*self._work.items()]  # before the queue, which has all of them then
-        known, trouble = slurm.queue(), None
-        self._known = known
+        known, trouble = self._ask(), None
         for path, one in work:
             try:
                 with explaining(path):
