@@ -4,6 +4,7 @@ import errno
 import os
 import re
 import shutil
+import time
 from contextlib import closing
 from pathlib import Path
 from unittest.mock import Mock
@@ -391,8 +392,9 @@ def test_an_error_that_nobody_foresaw_ends_the_wait(tmp_path, queue, monkeypatch
 def test_two_commands_that_fill_the_queue_at_once_put_each_cell_there_once(tmp_path, queue, monkeypatch):
     """The queue is looked at again for what was put there since, and not for each cell that was there some day."""
     monkeypatch.setattr(executor, "SHORTEST", 60.0)
-    folders = create([cell("double", number) for number in range(3)], tmp_path)
+    folders = create([cell("double", number) for number in range(4)], tmp_path)
     os.utime(write_script(folders[2], []), (0, 0))
+    os.utime(write_script(folders[3], []), (late := time.time() - 2, late))
     queue.becomes = {folder.label: lambda folder: write_script(folder, []) for folder in folders[:2]}
     looks, look = [], queue.look
     monkeypatch.setattr(slurm, "queue", lambda: looks.append(1) or look())
@@ -402,8 +404,45 @@ def test_two_commands_that_fill_the_queue_at_once_put_each_cell_there_once(tmp_p
         for place in (other, one):
             place.submit(folders[1])
         one.submit(folders[2])
-    assert [*queue.after] == ["100", "101", "102"] and len(looks) == 4
+        assert len(looks) == 4
+        one.submit(folders[3])
+    assert [*queue.after] == ["100", "101", "102", "103"] and len(looks) == 5, "the clock of the disk may be behind"
     assert not [path for folder in folders for path in folder.path.glob("*lock")]
+
+
+def test_a_job_that_begins_again_has_its_time_anew_to_be_seen_as_done(tmp_path, queue, monkeypatch):
+    """And a later job of the cell, which another command may have put there, is the one that is told of."""
+    done, failed = create([cell("double", 0), cell("double", 1)], tmp_path)
+    monkeypatch.setattr(executor, "SHORTEST", 60.0)
+    monkeypatch.setattr(executor, "time", clock := Mock(time=Mock(return_value=0.0)))
+    with closing(Executor()) as place:
+        first, second = place.submit(done), place.submit(failed)
+        for seconds, state in ((1, "NODE_FAIL"), (2, "RUNNING"), (1 + executor.LATE, "COMPLETED")):
+            clock.monotonic.return_value = seconds
+            queue.say(done, state)
+            queue.say(failed, state, number="107")
+            place._look()
+        assert not first.done() and not second.done()
+        done.mark_done(1.0)
+        clock.monotonic.return_value += executor.LATE
+        place._look()
+    assert first.result(SOON) is None and "its job 107 ended" in str(second.exception(SOON))
+
+
+def test_the_queue_is_looked_at_less_often_while_nothing_happens_there(queue, monkeypatch):
+    monkeypatch.setattr(executor, "SHORTEST", 1.0)
+    monkeypatch.setattr(executor, "LONGEST", 5.0)
+    place, pauses = Executor(), []
+
+    def wait(pause):
+        pauses.append(pause)
+        if len(pauses) == 7:
+            queue.jobs[Path("other")] = Job("7", "PENDING", "None")
+        return len(pauses) == 9
+
+    place._closed = Mock(wait=wait)
+    place._look_again_and_again()
+    assert pauses == [1.0, 1.5, 2.25, 3.375, 5.0, 5.0, 5.0, 1.0, 1.5]
 
 
 def test_what_slurm_refuses_fails_at_once_and_nothing_that_needs_it_is_put_there(tmp_path, queue):
@@ -450,6 +489,20 @@ def test_a_job_whose_time_is_over_begins_again_if_it_has_come_on(tmp_path, monke
     with pytest.raises(Interrupted), slurm.requeued(folder.path):
         raise Interrupted()  # someone has cancelled it
     assert len(said) == requeued
+
+
+def test_of_several_processes_the_first_one_has_the_job_begin_again(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(slurm, "_run", lambda *words: said.append(words))
+    for name, value in {"SLURM_JOB_ID": "17", "WORLD_SIZE": "2", "RANK": "1", "LOCAL_RANK": "0"}.items():
+        monkeypatch.setenv(name, value)
+    (folder,) = create([cell("goes-on", 1)], tmp_path)
+    for rank in ("1", "0"):
+        monkeypatch.setenv("RANK", rank)
+        with pytest.raises(Interrupted), slurm.requeued(folder.path):
+            (folder.path / "checkpoints" / f"step-{rank}").mkdir(parents=True)
+            raise Interrupted(TIME_OVER[0])
+        assert bool(said) == (rank == "0") and not folder.failure
 
 
 @pytest.mark.parametrize("processes, tasks, to", [(1, "--ntasks=1", "B:"), (3, "--ntasks=3", "")])

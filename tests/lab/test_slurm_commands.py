@@ -43,6 +43,7 @@ def create(tmp_path):
     return folder
 
 
+JOBS = [("9", "FAILED"), ("10", "RUNNING"), ("8", "TIMEOUT")]
 OTHERS = ["7|RUNNING|None|/home/me/a\nb/job.sh", "8|RUNNING|None|", "", "CLUSTER: far", "9|RUNNING|None|/lat\udcefn/x"]
 """Lines of one's other jobs, and of more than one cluster."""
 
@@ -54,6 +55,12 @@ def test_cells_are_found_among_whatever_else_is_in_the_queue(says):
     )
     found = {Path("/a | b/ü \udcef"): Job("10", "PENDING", "(Priority)"), Path("/c"): Job("11", "RUNNING", "None")}
     assert slurm.queue() == found
+
+
+def test_of_a_cells_jobs_the_latest_counts(says):
+    """Slurm lists them in no order, and tells of those that have ended for a while."""
+    says("squeue", "".join(f"{number}|{state}|None|/c/job.sh\n" for number, state in JOBS))
+    assert slurm.queue() == {Path("/c"): Job("10", "RUNNING", "None")}
 
 
 @pytest.mark.parametrize("said", ["7\n", "7;far\n", "sbatch: 12 of 500 hours are left\n\n7\n"])
