@@ -269,6 +269,14 @@ def test_who_could_not_look_has_heard_no_silence(tmp_path, clock):
     assert not looks(watched, 9, jobs(folder)) and looks(watched, 9, jobs(folder))
 
 
+def test_a_job_that_is_gone_is_told_of_again_after_as_much_silence_again(tmp_path, clock):
+    """It takes a while until Slurm has cancelled it."""
+    (folder,) = create([cell("double", 0)], tmp_path)
+    watched = silence.Silence(100)
+    told = [bool(watched.look(jobs(folder))) for _ in range(10)]
+    assert [number for number, one in enumerate(told) if one] == [4, 8]
+
+
 def test_a_cell_that_is_done_needs_no_job_for_long(tmp_path, clock):
     (folder,) = create([cell("double", 0)], tmp_path)
     folder.mark_done(1.0)
@@ -489,6 +497,16 @@ def test_a_job_whose_time_is_over_begins_again_if_it_has_come_on(tmp_path, monke
     with pytest.raises(Interrupted), slurm.requeued(folder.path):
         raise Interrupted()  # someone has cancelled it
     assert len(said) == requeued
+
+
+def test_a_checkpoint_that_was_not_whole_when_the_time_was_over_is_none(tmp_path, monkeypatch):
+    monkeypatch.setattr(slurm, "_run", Mock())
+    monkeypatch.setenv("SLURM_JOB_ID", "17")
+    (folder,) = create([cell("goes-on", 0)], tmp_path)
+    with pytest.raises(Interrupted), slurm.requeued(folder.path):
+        (folder.path / "checkpoints" / ".step-00000001.tmp").mkdir(parents=True)
+        raise Interrupted(TIME_OVER[0])
+    assert folder.failure and not slurm._run.called
 
 
 def test_of_several_processes_the_first_one_has_the_job_begin_again(tmp_path, monkeypatch):

@@ -63,6 +63,15 @@ def test_of_a_cells_jobs_the_latest_counts(says):
     assert slurm.queue() == {Path("/c"): Job("10", "RUNNING", "None")}
 
 
+def test_jobs_that_have_ended_are_not_there_any_more(says, tmp_path):
+    ended, there, never = (tmp_path / name for name in ("ended", "there", "never"))
+    for folder in (ended, there):
+        folder.mkdir()
+        (folder / "job.sh").touch()
+    says("squeue", f"7|COMPLETED|None|{ended}/job.sh\n8|PENDING|Priority|{there}/job.sh\n")
+    assert slurm.live([ended, there, never]) == {there: Job("8", "PENDING", "Priority")}
+
+
 @pytest.mark.parametrize("said", ["7\n", "7;far\n", "sbatch: 12 of 500 hours are left\n\n7\n"])
 def test_a_jobs_number_is_found_in_whatever_a_site_says_beside_it(says, tmp_path, said):
     says("sbatch", said)
