@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from lab import machine
+from lab.errors import WorkbenchError
 
 
 @pytest.mark.parametrize(
@@ -85,6 +86,25 @@ def test_only_the_gpus_that_this_process_may_see_count(monkeypatch, visible, nam
     else:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     assert machine.gpus.__wrapped__() == tuple((name, 9.0) for name in names)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="writes a program for a POSIX shell")
+@pytest.mark.parametrize("does, told", [("exit 9", None), ("exec sleep 60", "nvidia-smi did not answer")])
+def test_a_driver_that_hangs_is_not_taken_for_a_machine_without_gpus(monkeypatch, tmp_path, does, told):
+    """A training would go on for days on the processor of a node with GPUs, and say nothing."""
+    program = tmp_path / "nvidia-smi"
+    program.write_text(f"#!/bin/sh\n{does}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(machine, "PATIENCE", 0.2)
+    if told is None:
+        assert machine.gpus.__wrapped__() == ()
+        return
+    with pytest.raises(WorkbenchError, match=told):
+        machine.gpus.__wrapped__()
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert machine.gpus.__wrapped__() == (), "who wants none does not ask"
 
 
 BUSY, IDLE = "1.00 0.90 0.50 2/123 4567\n", "0.10 0.30 0.50 1/123 4567\n"
