@@ -317,6 +317,19 @@ def test_what_is_in_the_queue_is_found_there_and_what_has_ended_is_put_there_aga
     assert not queue.cancelled, "they go on without this command"
 
 
+def test_who_leaves_the_queue_is_told_what_ended_as_it_was_put_there(tmp_path, queue):
+    """Another command has done a cell since it was planned, and Slurm refuses one."""
+
+    def refuse(folder):
+        raise WorkbenchError("sbatch says: Invalid account or account/partition combination specified")
+
+    done, refused, left = create([cell("double", number) for number in range(3)], tmp_path)
+    done.mark_done(1.0)
+    queue.becomes["double-1"] = refuse
+    outcome = do([done, refused, left], wait=False)
+    assert outcome.done == [done.path] and [*outcome.broken] == [refused.path] and outcome.left == [left.path]
+
+
 @pytest.mark.parametrize("why, words", [("PartitionTimeLimit", "--slurm time="), ("InvalidAccount", "account=")])
 def test_what_can_never_begin_is_taken_back(tmp_path, queue, why, words):
     (folder,) = create([cell("double", 0)], tmp_path)
