@@ -248,7 +248,7 @@ def _run(*words: str) -> str:
 
     Raises:
         UsageError: it is not here.
-        Unreachable: nobody answers.
+        Unreachable: nobody answers, or nobody can be asked now.
         WorkbenchError: it fails; the message has its last words.
     """
     try:
@@ -257,6 +257,8 @@ def _run(*words: str) -> str:
         )  # the paths of one's other jobs may be no text
     except FileNotFoundError:
         raise UsageError(f"There is no {words[0]} here: run this where Slurm's commands are.") from None
+    except BlockingIOError as error:  # this user has as many processes as may be
+        raise Unreachable(f"{words[0]} cannot be run now ({error.strerror}).") from None
     except subprocess.TimeoutExpired:
         raise Unreachable(f"{words[0]} did not answer within {SECONDS:.0f} s.") from None
     if done.returncode:

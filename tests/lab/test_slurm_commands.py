@@ -4,6 +4,7 @@ import errno
 import os
 from contextlib import closing
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from making import fake as cell
@@ -103,6 +104,14 @@ def test_who_does_not_answer_may_have_taken_the_job(says, tmp_path, words):
     with pytest.raises(slurm.Unreachable, match=r"submission failed: .*"):
         slurm.submit(folder, Asked(), [])
     assert (folder.path / "job.sh").exists(), "by which it is found in the queue"
+
+
+def test_where_a_login_node_allows_no_process_more_it_is_tried_again(tmp_path, monkeypatch):
+    """Many people share it, and each may have only so many."""
+    many = BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+    monkeypatch.setattr(slurm.subprocess, "run", Mock(side_effect=many))
+    with pytest.raises(slurm.Unreachable, match=r"sbatch cannot be run now \(Resource temporarily unavailable\)"):
+        slurm.submit(create(tmp_path), Asked(), [])
 
 
 def test_on_a_full_disk_a_cell_is_not_put_into_the_queue_and_says_so(says, tmp_path, monkeypatch):
