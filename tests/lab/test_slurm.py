@@ -381,6 +381,20 @@ def test_what_slurm_refuses_of_one_cell_later_ends_that_and_holds_up_no_other(tm
         assert "permission denied" in str(refused.exception(SOON)) and done.result(SOON) is None
 
 
+def test_who_does_not_answer_refuses_nothing(tmp_path, queue, monkeypatch):
+    (folder,) = create([cell("double", 0)], tmp_path)
+    release = Mock(side_effect=[slurm.Unreachable("scontrol says: Unable to contact slurm controller"), None])
+    monkeypatch.setattr(slurm, "release", release)
+    monkeypatch.setattr(executor, "SHORTEST", 60.0)
+    with closing(Executor()) as place:
+        waits = place.submit(folder)
+        queue.say(folder, "PENDING", "launch failed requeued held")
+        with pytest.raises(slurm.Unreachable):
+            place._look()
+        place._look()
+        assert release.call_count == 2 and not waits.done()
+
+
 def test_a_cell_whose_folder_has_gone_or_cannot_be_read_holds_up_no_other(tmp_path, queue, monkeypatch):
     gone, away, good = create([cell("double", number) for number in range(3)], tmp_path)
     iterdir, trouble = Path.iterdir, {away.path.resolve(): OSError(errno.ESTALE, "Stale file handle")}
