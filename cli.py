@@ -14,6 +14,8 @@ INTERRUPTED = "Interrupted. The same command goes on with what is left; one that
 TO_DO: dict[int | None, str] = {
     errno.ENAMETOOLONG: "Give a shorter name.",
     **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "May this user read and write there?"),
+    **dict.fromkeys((errno.EIO, errno.ESTALE), "The disk did not answer; the same command goes on once it does."),
+    errno.ENOLCK: "This disk has no locks: name a folder on another one. snnl doctor --runs FOLDER tries one.",
 }
 """By the number of an error of the system."""
 

@@ -2,7 +2,7 @@
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +105,7 @@ def _agreed(question: str) -> bool:
 def _print_runs(found: Runs, listed: Sequence[Run]) -> list[dict[str, Any]]:
     """Print some of the runs that were found; their summaries."""
     about = [found.summary(run) for run in listed]
-    jobs = slurm.live(cell.path for cell in found.cells.values())
+    jobs = _jobs(cell.path for cell in found.cells.values())
     for run, told in zip(listed, about, strict=True):
         cells = (
             [run.path] if run.kind == "cell" else [found.cells[name].path for name in run.needs if name in found.cells]
@@ -117,6 +117,15 @@ def _print_runs(found: Runs, listed: Sequence[Run]) -> list[dict[str, Any]]:
     rows = [[run["folder"], _state(run), duration(run["age"]), size_text(run["size"])] for run in about]
     print_table([["folder", "state", "age", "size"], *rows])
     return about
+
+
+def _jobs(cells: Iterable[Path]) -> dict[Path, slurm.Job]:
+    """The jobs in the queue that do cells; folders can be looked at while Slurm is away."""
+    try:
+        return slurm.live(cells)
+    except WorkbenchError as error:
+        say(f"What waits in Slurm's queue is not told: {error}")
+        return {}
 
 
 def _state(run: dict[str, Any]) -> str:

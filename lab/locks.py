@@ -109,5 +109,19 @@ def _is_held(path: Path, *, keep: bool = False) -> bool:
             return False
     except Taken:
         return True
-    except OSError:  # a folder that may not be written to has nobody at work in it
+    except OSError:  # another user's, or on a disk that is read-only here
+        return _is_seen_held(path)
+
+
+def _is_seen_held(path: Path) -> bool:
+    """Whether a lock is held that cannot be taken here: where it can be shared, nobody holds it."""
+    if os.name != "posix":
         return False
+    import fcntl
+
+    with suppress(OSError), path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False

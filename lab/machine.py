@@ -28,10 +28,16 @@ MEMORY = {"MALLOC_TRIM_THRESHOLD_": (-1, 256 << 20), "MALLOC_MMAP_THRESHOLD_": (
 """Variables by which GNU's C library is told what to keep, the numbers of their parameters in malloc.h, and bytes: so
 much of what is free at the end is kept, and pieces from the second size on, the largest that it takes, are not."""
 
+PATIENCE = 60.0
+"""Seconds in which NVIDIA's driver is to tell of the GPUs: where nobody has used them, it begins with each anew."""
+
 
 def cores() -> int:
-    """Processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Processor cores that this process may use: of a job of Slurm's, which not every cluster binds to those that it
+    has, no more than they are."""
+    seen = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    given = os.environ.get("SLURM_CPUS_ON_NODE", "")
+    return min(seen, int(given) or seen) if given.isdecimal() else seen
 
 
 def threads(slots: int = 1) -> int:
@@ -90,15 +96,24 @@ def keep_memory() -> None:
 
 @lru_cache
 def gpus() -> tuple[tuple[str, float], ...]:
-    """(name, compute capability) of each NVIDIA GPU that CUDA_VISIBLE_DEVICES lets this process see."""
+    """(name, compute capability) of each NVIDIA GPU that CUDA_VISIBLE_DEVICES lets this process see.
+
+    Raises:
+        WorkbenchError: the driver does not answer.
+    """
     allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
     if allowed == "":
         return ()
     query = ["nvidia-smi", "--query-gpu=index,uuid,name,compute_cap", "--format=csv,noheader"]
     try:
-        text = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True).stdout
+        text = subprocess.run(query, capture_output=True, text=True, timeout=PATIENCE, check=True).stdout
         cards = [[word.strip() for word in line.split(",")] for line in text.splitlines() if line.strip()]
         there = [(index, uuid, (name, float(capability))) for index, uuid, name, capability in cards]
+    except subprocess.TimeoutExpired:
+        raise WorkbenchError(
+            f"nvidia-smi did not answer within {PATIENCE:.0f} s: take another machine, or, with CUDA_VISIBLE_DEVICES "
+            "set to nothing, go on without GPUs."
+        ) from None
     except (OSError, subprocess.SubprocessError, ValueError):
         return ()
     return tuple(card for _, _, card in there) if allowed is None else tuple(_allowed(allowed, there))

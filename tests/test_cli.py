@@ -180,6 +180,21 @@ def test_a_name_that_is_too_long_and_a_place_that_is_closed_are_not_told_as_want
     assert message == "[Errno 13] Permission denied: 'a'. May this user read and write there?"
 
 
+@pytest.mark.skipif(os.name != "posix", reason="names errors of POSIX systems")
+@pytest.mark.parametrize(
+    "name, to_do",
+    [
+        ("ESTALE", "The disk did not answer; the same command goes on once it does."),
+        ("EIO", "The disk did not answer; the same command goes on once it does."),
+        ("ENOLCK", "This disk has no locks: name a folder on another one. snnl doctor --runs FOLDER tries one."),
+    ],
+)
+def test_a_disk_that_is_away_or_has_no_locks_is_not_told_as_want_of_room(name, to_do):
+    number = getattr(errno, name)
+    message, code = cli._told(OSError(number, os.strerror(number), "a"))
+    assert code == 1 and message == f"[Errno {number}] {os.strerror(number)}: 'a'. {to_do}"
+
+
 @pytest.mark.parametrize("name", ["classifier", "gan", "measure", "runs"])
 def test_the_help_of_a_group_says_what_each_command_does_to_the_end(name):
     group = cli.cli.get_command(click.Context(cli.cli), name)

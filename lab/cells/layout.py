@@ -25,6 +25,8 @@ ENVIRONMENT, EVENTS, ROWS, TABLE = "environment.json", "events.jsonl", "rows.jso
 TIMING = "timing.json"
 DONE, FAILED, TRACEBACK = "DONE", "FAILED", "traceback.txt"
 LOCK, HEARTBEAT, LOG, JOB, JOURNAL = "lock", "heartbeat", "log.txt", "job.sh", "journal.log"
+JOB_LOCK = f"{JOB}.lock"
+"""Held by who puts a cell into a queue."""
 JOURNAL_LOCK = f"{JOURNAL}.lock"
 """Optuna's, a link to the journal; nothing is read or written by it."""
 CHECKPOINTS, SAMPLES, SNAPSHOTS, TRACKERS = "checkpoints", "samples", "snapshots", "trackers"

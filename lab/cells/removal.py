@@ -27,8 +27,9 @@ def to_remove(runs: Runs, folders: Iterable[Path]) -> list[Run]:
         WorkbenchError: a cell is needed by something that stays, or may be, for that cannot be read; or one is at work.
     """
     named = [runs.get(folder) for folder in folders]
+    asked = {run.path for run in named}
     taken = {run.path: run for run in [*named, *_cells_of(runs, named)]}
-    while kept := [run for run in taken.values() if run not in named and _staying(runs, run, taken)]:
+    while kept := [run for run in taken.values() if run.path not in asked and _staying(runs, run, taken)]:
         for run in kept:
             del taken[run.path]
     _refuse_needed(runs, taken)

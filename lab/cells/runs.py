@@ -5,9 +5,11 @@ A study needs the cells of its plan, a search those of its trials, and a cell th
 
 import os
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from stat import S_ISLNK, S_ISREG
 from typing import Any
@@ -94,7 +96,20 @@ class Runs:
 
     def find(self, folder: Path) -> Run | None:
         """The run of a folder; None where it is none in this runs folder."""
-        return next((run for run in self.all if run.path.resolve() == folder.resolve()), None)
+        return self._by_path.get(folder.resolve())
+
+    @cached_property
+    def _by_path(self) -> dict[Path, Run]:
+        return {run.path.resolve(): run for run in self.all}
+
+    @cached_property
+    def _needers(self) -> dict[str, list[Run]]:
+        """What needs each cell, by its name."""
+        found = defaultdict[str, list[Run]](list)
+        for run in self.all:
+            for name in dict.fromkeys(run.needs):
+                found[name].append(run)
+        return found
 
     def state(self, run: Run) -> str:
         """`done`, `running`, `failed` or `unfinished`; `unreadable` where its mark is torn or of another format.
@@ -117,7 +132,7 @@ class Runs:
 
     def needed_by(self, cell: Run) -> list[Run]:
         """What needs a cell."""
-        return [run for run in self.all if cell.kind == "cell" and cell.path.name in run.needs]
+        return [*self._needers.get(cell.path.name, ())] if cell.kind == "cell" else []
 
     def summary(self, run: Run) -> dict[str, Any]:
         """Kind, name, folder, state, age (seconds since the last writing) and size (bytes)."""

@@ -15,6 +15,7 @@ from lab.cells.folder import CellFolder
 from lab.cells.layout import JOB, LOG
 from lab.config import Config
 from lab.errors import UsageError
+from lab.files import atomic_write
 from lab.processes import TORCHRUN
 from lab.running.launch import command
 from lab.running.several import THREADS
@@ -25,6 +26,7 @@ OURS = {
     **dict.fromkeys(("job-name", "output", "error", "open-mode"), "its folder names a job and holds its log"),
     **dict.fromkeys(("dependency", "kill-on-invalid-dep"), "the plan says what waits for what"),
     **dict.fromkeys(("ntasks", "ntasks-per-gpu"), "--processes says how many work together"),
+    "clusters": "the queue here is looked at",
     "signal": "a training is told to save",
 }
 """Options of sbatch that are not the user's, and why."""
@@ -129,7 +131,7 @@ def write_script(folder: CellFolder, setup: Iterable[str]) -> Path:
         *(SHARES if folder.processes > 1 else ()),
         work,
     ]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    atomic_write(path, "\n".join(lines) + "\n")
     return path
 
 

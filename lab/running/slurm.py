@@ -38,7 +38,6 @@ FATES = {
 NEVER = {
     "PartitionTimeLimit": "asks for more time than its partition gives: ask for less by --slurm time=...",
     "PartitionNodeLimit": "asks for more nodes than its partition gives: ask for fewer by --slurm nodes=...",
-    "PartitionInactive": "is for a partition that takes no jobs: name another by --slurm partition=...",
     "BadConstraints": "asks for what no node has: ask for other things by --slurm constraint=... and the like",
     "AccountNotAllowed": "is for a partition that its account may not use: name others by --slurm account=...",
     "InvalidAccount": "is for an account that is not valid: name another by --slurm account=...",
@@ -63,11 +62,22 @@ REASONS = {
     "JobHeldAdmin": "is held by an administrator",
     "Reservation": "waits for its reservation",
     "PartitionDown": "its partition is down",
+    "PartitionInactive": "its partition takes no jobs for now",
     "ReqNodeNotAvail": "a node that it asks for is not available",
 }
 """Others, in words."""
-GONE = re.compile("unable to contact|timed out|connection refused|communication|not respond|temporarily", re.IGNORECASE)
+LISTED = re.compile(rf"^(\d+)\|([^|\n]*)\|([^|\n]*)\|(/.*)/{re.escape(JOB)} *$", re.MULTILINE)
+"""The line of a job that does a cell, in the queue, where other lines may be of anything."""
+NUMBER = re.compile(r"^(\d+)(?:;\S*)?$", re.MULTILINE)
+"""The number of a job that was taken, and, where there are several, its cluster; sites may say more beside it."""
+GONE = re.compile(
+    "unable to contact|timed out|connection re(fus|s)e[dt]|communication|not respond|temporarily|zero bytes|in standby",
+    re.IGNORECASE,
+)
 """What Slurm's commands say where the controller does not answer."""
+SHELLS = {"CUDA_VISIBLE_DEVICES", "SBATCH_ARRAY_INX", "SBATCH_CLUSTERS", "SBATCH_ERROR", "SBATCH_WAIT"}
+"""Variables of the submitting shell that would decide in jobs: the GPUs of its machine, where Slurm hands out none, and
+options that are not the user's (`sbatch.OURS`)."""
 LATER = "; squeue --me tells when Slurm answers again, for another try."
 SECONDS = 120.0
 """How long one of Slurm's commands may take."""
@@ -134,11 +144,9 @@ def queue() -> dict[Path, Job]:
     """
     found: dict[Path, Job] = {}
     said = _run("squeue", "--me", "--noheader", "--states=all", "--format=%A|%T|%r|%o")
-    for line in said.splitlines():
-        number, state, reason, script = line.split("|", 3)
-        folder, name = os.path.split(script.strip())
+    for number, state, reason, folder in LISTED.findall(said):
         known = found.get(path := Path(folder))
-        if name == JOB and (known is None or int(known.number) < int(number)):
+        if known is None or int(known.number) < int(number):
             found[path] = Job(number, state, reason)
     return found
 
@@ -154,12 +162,15 @@ def submit(folder: CellFolder, asked: Asked, after: Iterable[str]) -> str:
     """Put the job of a cell into the queue, to begin once those in `after` have ended well; its number.
 
     Raises:
-        WorkbenchError: Slurm refuses it, or does not answer.
+        WorkbenchError: Slurm refuses it, tells no number, or does not answer.
     """
     script = write_script(folder, asked.setup(folder.task))
     words = ["sbatch", *job_options(folder, after), *asked.options(folder.task), str(script)]
     try:
-        return _run(*words).strip().partition(";")[0]
+        said = _run(*words)
+        if numbers := NUMBER.findall(said):
+            return str(numbers[-1])
+        raise WorkbenchError(f"sbatch tells no job's number: {' '.join(said.split())}")
     except Unreachable:  # which may have taken it
         raise
     except WorkbenchError:
@@ -237,13 +248,17 @@ def _run(*words: str) -> str:
 
     Raises:
         UsageError: it is not here.
-        Unreachable: nobody answers.
+        Unreachable: nobody answers, or nobody can be asked now.
         WorkbenchError: it fails; the message has its last words.
     """
     try:
-        done = subprocess.run(words, capture_output=True, text=True, timeout=SECONDS, env=_clean(os.environ))
+        done = subprocess.run(
+            words, capture_output=True, text=True, errors="surrogateescape", timeout=SECONDS, env=_clean(os.environ)
+        )  # the paths of one's other jobs may be no text
     except FileNotFoundError:
         raise UsageError(f"There is no {words[0]} here: run this where Slurm's commands are.") from None
+    except BlockingIOError as error:  # this user has as many processes as may be
+        raise Unreachable(f"{words[0]} cannot be run now ({error.strerror}).") from None
     except subprocess.TimeoutExpired:
         raise Unreachable(f"{words[0]} did not answer within {SECONDS:.0f} s.") from None
     if done.returncode:
@@ -256,6 +271,7 @@ def _run(*words: str) -> str:
 
 
 def _clean(variables: Mapping[str, str]) -> dict[str, str]:
-    """The environment without what would change what is looked at, and, within a job, what is that job's alone."""
+    """The environment without what would change what is looked at, or a job, and, within one, what is that one's."""
     foreign = ("SQUEUE_", "SCANCEL_", *(("SLURM_",) if "SLURM_JOB_ID" in variables else ()))
-    return {name: value for name, value in variables.items() if name == "SLURM_CONF" or not name.startswith(foreign)}
+    kept = {name: value for name, value in variables.items() if name == "SLURM_CONF" or not name.startswith(foreign)}
+    return {name: value for name, value in kept.items() if name not in SHELLS}

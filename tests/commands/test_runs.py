@@ -12,7 +12,7 @@ from making import made
 from commands import runs, tune
 from lab.cells.folder import CellFolder
 from lab.errors import WorkbenchError
-from lab.running.slurm import Job
+from lab.running.slurm import Job, Unreachable
 
 
 def test_exported_results_are_redrawn_without_the_runs(study, snnl, tmp_path):
@@ -81,6 +81,20 @@ def test_what_waits_in_slurms_queue_is_not_removed(monkeypatch, tmp_path):
     queue.clear()
     runs.command.main(asked, standalone_mode=False)
     assert not folder.exists()
+
+
+def test_folders_are_listed_while_slurm_does_not_answer(monkeypatch, tmp_path):
+    """And not removed, as they may be in its queue."""
+    folder = CellFolder.create(made(), tmp_path / "cells", {}).path
+    silent = mock.Mock(side_effect=Unreachable("squeue says: Unable to contact slurm controller"))
+    monkeypatch.setattr("lab.running.slurm.live", silent)
+    done = CliRunner().invoke(runs.command, ["list", "--runs", str(tmp_path), "--json"])
+    assert done.exit_code == 0, done
+    assert json.loads(done.stdout.splitlines()[-1])["runs"][0]["state"] == "unfinished"
+    assert done.stderr.startswith("What waits in Slurm's queue is not told: squeue says: Unable to contact")
+    with pytest.raises(Unreachable):
+        runs.command.main(["remove", str(folder), "--runs", str(tmp_path), "--yes"], standalone_mode=False)
+    assert folder.exists()
 
 
 def test_what_takes_searches_says_so_and_what_does_not_know_all_of_them_does():

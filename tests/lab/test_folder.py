@@ -4,12 +4,14 @@ import errno
 import json
 import math
 import os
+import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from making import LOCAL, do, made
 
-from lab import registry
+from lab import locks, registry
 from lab.cells import cell, layout, record, work
 from lab.cells.events import last_progress
 from lab.cells.failure import Failure
@@ -293,3 +295,14 @@ def test_where_not_even_the_failure_can_be_written_the_message_is_the_same(tmp_p
     assert folder.failure is None and not folder.done
     do(folder, monkeypatch, lambda cell: None)
     assert folder.done
+
+
+def test_who_makes_a_folder_waits_for_another_who_makes_it(tmp_path):
+    other, path = CellFolder.create(CELL, tmp_path / "other", LOCAL), tmp_path / "cells" / CELL.folder_name
+    path.mkdir(parents=True)
+    with ThreadPoolExecutor(1) as pool, locks.exclusive(path / "lock"):
+        found = pool.submit(CellFolder.create, CELL, path.parent, LOCAL)
+        with pytest.raises(TimeoutError):
+            found.result(timeout=0.1)
+        shutil.copy(other.path / "config.json", path)
+    assert found.result(5).key == CELL.key

@@ -1,9 +1,12 @@
 """Who is at work in a folder."""
 
+import errno
 import os
 import subprocess
 import sys
 from contextlib import ExitStack
+from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from filelock import FileLock, Timeout
@@ -100,6 +103,25 @@ def test_a_look_at_a_folder_of_peoples_leaves_a_free_lock_there(tmp_path):
     with locks.exclusive(tmp_path / "lock"):
         assert locks.is_locked(tmp_path, keep=True)
     assert not locks.is_locked(tmp_path, keep=True) and not (tmp_path / "lock").exists()
+
+
+@POSIX
+def test_a_look_sees_a_lock_whose_file_another_user_alone_may_write(tmp_path, monkeypatch):
+    """It is not theirs to take, and so not to remove where nobody holds it."""
+
+    def refuse(lock, *others):
+        raise PermissionError(errno.EACCES, "Permission denied", lock.lock_file)
+
+    with locks.exclusive(tmp_path / "lock"), locks.at_work(tmp_path), monkeypatch.context() as patch:
+        patch.setattr(FileLock, "acquire", refuse)
+        assert locks.is_locked(tmp_path) and locks.is_at_work(tmp_path)
+    for name in ("lock", "at-work-1"):
+        (tmp_path / name).touch()
+    monkeypatch.setattr(FileLock, "acquire", refuse)
+    assert not locks.is_locked(tmp_path) and not locks.is_at_work(tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
+    monkeypatch.setattr(Path, "open", Mock(side_effect=PermissionError))
+    assert not locks.is_locked(tmp_path)
 
 
 def test_an_error_ends_the_work(tmp_path):

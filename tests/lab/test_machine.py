@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from lab import machine
+from lab.errors import WorkbenchError
 
 
 @pytest.mark.parametrize(
@@ -52,6 +53,16 @@ def test_a_slot_has_its_share_of_the_cores_but_no_more_threads_than_asked_for(mo
     assert machine.threads(slots) == threads
 
 
+@pytest.mark.parametrize("given, cores", [(None, 8), ("", 8), ("2", 2), ("64", 8), ("0", 8), ("2(x3)", 8)])
+def test_a_job_has_no_more_cores_than_slurm_gave_it(monkeypatch, given, cores):
+    """Where a cluster binds no job to its processors, each sees all those of its node."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda number: {*range(8)}, raising=False)
+    monkeypatch.setenv("SLURM_CPUS_ON_NODE", given or "")
+    if given is None:
+        monkeypatch.delenv("SLURM_CPUS_ON_NODE")
+    assert machine.cores() == cores
+
+
 def test_what_is_asked_for_is_kept():
     assert machine.resolve_device("cuda") == "cuda"
     assert machine.resolve_precision("float32", "cpu") == "float32"
@@ -75,6 +86,25 @@ def test_only_the_gpus_that_this_process_may_see_count(monkeypatch, visible, nam
     else:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     assert machine.gpus.__wrapped__() == tuple((name, 9.0) for name in names)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="writes a program for a POSIX shell")
+@pytest.mark.parametrize("does, told", [("exit 9", None), ("exec sleep 60", "nvidia-smi did not answer")])
+def test_a_driver_that_hangs_is_not_taken_for_a_machine_without_gpus(monkeypatch, tmp_path, does, told):
+    """A training would go on for days on the processor of a node with GPUs, and say nothing."""
+    program = tmp_path / "nvidia-smi"
+    program.write_text(f"#!/bin/sh\n{does}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(machine, "PATIENCE", 0.2)
+    if told is None:
+        assert machine.gpus.__wrapped__() == ()
+        return
+    with pytest.raises(WorkbenchError, match=told):
+        machine.gpus.__wrapped__()
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert machine.gpus.__wrapped__() == (), "who wants none does not ask"
 
 
 BUSY, IDLE = "1.00 0.90 0.50 2/123 4567\n", "0.10 0.30 0.50 1/123 4567\n"

@@ -15,7 +15,7 @@ from lab import locks
 from lab.cells import layout, removal
 from lab.cells.export import export
 from lab.cells.folder import CellFolder
-from lab.cells.runs import Runs, show_run, size_text
+from lab.cells.runs import Run, Runs, show_run, size_text
 from lab.errors import UsageError, WorkbenchError
 from lab.registry import ROOT
 
@@ -154,6 +154,33 @@ def test_cells_are_kept_where_something_unreadable_may_need_them(runs, mark):
     assert "measure" in taken(runs, *(runs / "studies" / "s").iterdir(), unreadable.parent)
     other = study(runs, "s/three")
     assert taken(runs, other) == ["s/three"], "it takes no cell"
+
+
+@pytest.mark.parametrize("by_name", [False, True])
+def test_what_is_looked_at_grows_no_faster_than_the_study_that_is_removed(tmp_path, monkeypatch, by_name):
+    """A study of 10,000 cells, or all its folders by name, would take minutes if each were compared with each."""
+    cells = [made(label=f"c{number}") for number in range(40)]
+    for cell in cells:
+        CellFolder.create(cell, tmp_path / "cells", {})
+    folder = study(tmp_path, "s/many", *cells)
+    found, looks = Runs(tmp_path), []
+    for kind, name in ((Run, "needs"), (Run, "__eq__"), (Path, "resolve")):
+        monkeypatch.setattr(kind, name, counted(getattr(kind, name, None), name, looks), raising=False)
+    named = [run.path for run in found.all] if by_name else [folder]
+    assert len(removal.to_remove(found, named)) == 41
+    assert len(looks) < 10 * 41
+
+
+def counted(known, name, looks):
+    """An attribute or a method of a class that notes each look."""
+    if known is None:
+        return property(lambda thing: looks.append(name) or vars(thing)[name])
+
+    def call(thing, *others):
+        looks.append(name)
+        return known(thing, *others)
+
+    return call
 
 
 def test_a_cell_at_work_is_refused(runs):

@@ -3,12 +3,14 @@
 import json
 
 import pytest
-from searching import Settings, run
+from searching import PARABOLA, Settings, run
 
 from lab.cells.export import export
 from lab.cells.record import read_search
 from lab.cells.runs import show_run
 from lab.errors import UsageError, WorkbenchError
+from lab.running.place import Place
+from lab.studying.search import plan_search
 
 pytestmark = pytest.mark.usefixtures("importable", "in_this_process")
 
@@ -121,3 +123,10 @@ def test_another_search_is_known_by_what_is_left_of_the_first(tmp_path, lost):
     with pytest.raises(UsageError, match="holds another search"):
         run(storage=f"sqlite:///{tmp_path / 'trials.db'}", config=Settings(peak=0.2), **where)
     run(**where)
+
+
+@pytest.mark.parametrize("jobs, slots, together", [(None, 8, 4), (3, 3, 1), (1, 1, 1)])
+def test_a_queue_has_eight_cells_of_a_search_at_a_time_unless_it_is_said(tmp_path, jobs, slots, together):
+    place = Place("slurm", jobs)
+    planned = plan_search("s", PARABOLA, Settings(seeds=2), runs=tmp_path, data=tmp_path, place=place)
+    assert (planned.slots, planned.together) == (slots, together) and not list(tmp_path.iterdir())

@@ -1,7 +1,12 @@
 """Cells as jobs of Slurm: what is asked of it, and what has become of a cell by its folder and by the queue."""
 
+import errno
 import os
 import re
+import shutil
+import time
+from contextlib import closing
+from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
@@ -20,6 +25,8 @@ from lab.running.progress import Display
 from lab.running.sbatch import Asked, job_options, write_script
 from lab.running.slurm import Job
 
+SOON = 5.0
+"""Seconds in which a cell ends that is not waited for without end."""
 LOCAL = {"data": "data", "download": False}
 PROFILE = """
 setup = ["module load python"]
@@ -262,6 +269,14 @@ def test_who_could_not_look_has_heard_no_silence(tmp_path, clock):
     assert not looks(watched, 9, jobs(folder)) and looks(watched, 9, jobs(folder))
 
 
+def test_a_job_that_is_gone_is_told_of_again_after_as_much_silence_again(tmp_path, clock):
+    """It takes a while until Slurm has cancelled it."""
+    (folder,) = create([cell("double", 0)], tmp_path)
+    watched = silence.Silence(100)
+    told = [bool(watched.look(jobs(folder))) for _ in range(10)]
+    assert [number for number, one in enumerate(told) if one] == [4, 8]
+
+
 def test_a_cell_that_is_done_needs_no_job_for_long(tmp_path, clock):
     (folder,) = create([cell("double", 0)], tmp_path)
     folder.mark_done(1.0)
@@ -302,12 +317,37 @@ def test_what_is_in_the_queue_is_found_there_and_what_has_ended_is_put_there_aga
     assert not queue.cancelled, "they go on without this command"
 
 
+def test_who_leaves_the_queue_is_told_what_ended_as_it_was_put_there(tmp_path, queue):
+    """Another command has done a cell since it was planned, and Slurm refuses one."""
+
+    def refuse(folder):
+        raise WorkbenchError("sbatch says: Invalid account or account/partition combination specified")
+
+    done, refused, left = create([cell("double", number) for number in range(3)], tmp_path)
+    done.mark_done(1.0)
+    queue.becomes["double-1"] = refuse
+    outcome = do([done, refused, left], wait=False)
+    assert outcome.done == [done.path] and [*outcome.broken] == [refused.path] and outcome.left == [left.path]
+
+
 @pytest.mark.parametrize("why, words", [("PartitionTimeLimit", "--slurm time="), ("InvalidAccount", "account=")])
 def test_what_can_never_begin_is_taken_back(tmp_path, queue, why, words):
     (folder,) = create([cell("double", 0)], tmp_path)
     queue.becomes["double-0"] = queue.ends("PENDING", reason=why)
     assert words in do([folder]).broken[folder.path].message
     assert queue.cancelled == ["100"]
+
+
+def test_a_partition_that_an_administrator_has_stopped_for_a_while_is_waited_for(tmp_path, queue):
+    (folder,) = create([cell("double", 0)], tmp_path)
+    with closing(Executor()) as place:
+        waits = place.submit(folder)
+        queue.say(folder, "PENDING", "PartitionInactive")
+        with pytest.raises(TimeoutError):
+            waits.exception(timeout=0.05)
+        assert [*place.waiting.values()] == ["its partition takes no jobs for now"]
+        queue.ends("COMPLETED", done=True)(folder)
+        assert waits.result(SOON) is None and not queue.cancelled
 
 
 def test_a_job_is_not_put_into_the_queue_twice_when_slurm_does_not_answer(tmp_path, queue):
@@ -322,6 +362,122 @@ def test_a_job_is_not_put_into_the_queue_twice_when_slurm_does_not_answer(tmp_pa
     queue.becomes |= {"double-0": silence, "double-1": queue.ends("COMPLETED", done=True)}
     outcome = do([lost, other], wait=False)
     assert len(queue.after) == 2 and lost.path in outcome.left
+
+
+@pytest.mark.parametrize(
+    "asked, why", [("release", "launch failed requeued held"), ("cancel", "InvalidAccount"), ("submit", None)]
+)
+def test_what_slurm_refuses_of_one_cell_later_ends_that_and_holds_up_no_other(tmp_path, queue, monkeypatch, asked, why):
+    """To let its job go, to take it back, or to take it again where it was lost."""
+    bad, good = create([cell("double", 0), cell("double", 1)], tmp_path)
+    with closing(Executor()) as place:
+        refused, done = place.submit(bad), place.submit(good)
+        monkeypatch.setattr(slurm, asked, Mock(side_effect=WorkbenchError("Slurm says: Access/permission denied")))
+        queue.ends("COMPLETED", done=True)(good)
+        if why:
+            queue.say(bad, "PENDING", why)
+        else:
+            queue.jobs.pop(bad.path.resolve())
+        assert "permission denied" in str(refused.exception(SOON)) and done.result(SOON) is None
+
+
+def test_who_does_not_answer_refuses_nothing(tmp_path, queue, monkeypatch):
+    (folder,) = create([cell("double", 0)], tmp_path)
+    release = Mock(side_effect=[slurm.Unreachable("scontrol says: Unable to contact slurm controller"), None])
+    monkeypatch.setattr(slurm, "release", release)
+    monkeypatch.setattr(executor, "SHORTEST", 60.0)
+    with closing(Executor()) as place:
+        waits = place.submit(folder)
+        queue.say(folder, "PENDING", "launch failed requeued held")
+        with pytest.raises(slurm.Unreachable):
+            place._look()
+        place._look()
+        assert release.call_count == 2 and not waits.done()
+
+
+def test_a_cell_whose_folder_has_gone_or_cannot_be_read_holds_up_no_other(tmp_path, queue, monkeypatch):
+    gone, away, good = create([cell("double", number) for number in range(3)], tmp_path)
+    iterdir, trouble = Path.iterdir, {away.path.resolve(): OSError(errno.ESTALE, "Stale file handle")}
+
+    def read(path):
+        if path in trouble:
+            raise trouble[path]
+        return iterdir(path)
+
+    monkeypatch.setattr(Path, "iterdir", read)
+    with closing(Executor()) as place:
+        lost, waits, done = (place.submit(folder) for folder in (gone, away, good))
+        shutil.rmtree(gone.path)
+        queue.jobs.pop(gone.path.resolve())
+        for folder in (away, good):
+            queue.ends("COMPLETED", done=True)(folder)
+        assert done.result(SOON) is None and "has gone" in str(lost.exception(SOON)) and not waits.done()
+        trouble.clear()
+        assert waits.result(SOON) is None, "it is looked at again once the disk is back"
+
+
+def test_an_error_that_nobody_foresaw_ends_the_wait(tmp_path, queue, monkeypatch):
+    (folder,) = create([cell("double", 0)], tmp_path)
+    with closing(Executor()) as place:
+        waits = place.submit(folder)
+        monkeypatch.setattr(slurm, "queue", Mock(side_effect=ZeroDivisionError))
+        assert isinstance(waits.exception(SOON), ZeroDivisionError)
+
+
+def test_two_commands_that_fill_the_queue_at_once_put_each_cell_there_once(tmp_path, queue, monkeypatch):
+    """The queue is looked at again for what was put there since, and not for each cell that was there some day."""
+    monkeypatch.setattr(executor, "SHORTEST", 60.0)
+    folders = create([cell("double", number) for number in range(4)], tmp_path)
+    os.utime(write_script(folders[2], []), (0, 0))
+    os.utime(write_script(folders[3], []), (late := time.time() - 2, late))
+    queue.becomes = {folder.label: lambda folder: write_script(folder, []) for folder in folders[:2]}
+    looks, look = [], queue.look
+    monkeypatch.setattr(slurm, "queue", lambda: looks.append(1) or look())
+    with closing(Executor()) as one, closing(Executor()) as other:
+        for place in (one, other):
+            place.submit(folders[0])
+        for place in (other, one):
+            place.submit(folders[1])
+        one.submit(folders[2])
+        assert len(looks) == 4
+        one.submit(folders[3])
+    assert [*queue.after] == ["100", "101", "102", "103"] and len(looks) == 5, "the clock of the disk may be behind"
+    assert not [path for folder in folders for path in folder.path.glob("*lock")]
+
+
+def test_a_job_that_begins_again_has_its_time_anew_to_be_seen_as_done(tmp_path, queue, monkeypatch):
+    """And a later job of the cell, which another command may have put there, is the one that is told of."""
+    done, failed = create([cell("double", 0), cell("double", 1)], tmp_path)
+    monkeypatch.setattr(executor, "SHORTEST", 60.0)
+    monkeypatch.setattr(executor, "time", clock := Mock(time=Mock(return_value=0.0)))
+    with closing(Executor()) as place:
+        first, second = place.submit(done), place.submit(failed)
+        for seconds, state in ((1, "NODE_FAIL"), (2, "RUNNING"), (1 + executor.LATE, "COMPLETED")):
+            clock.monotonic.return_value = seconds
+            queue.say(done, state)
+            queue.say(failed, state, number="107")
+            place._look()
+        assert not first.done() and not second.done()
+        done.mark_done(1.0)
+        clock.monotonic.return_value += executor.LATE
+        place._look()
+    assert first.result(SOON) is None and "its job 107 ended" in str(second.exception(SOON))
+
+
+def test_the_queue_is_looked_at_less_often_while_nothing_happens_there(queue, monkeypatch):
+    monkeypatch.setattr(executor, "SHORTEST", 1.0)
+    monkeypatch.setattr(executor, "LONGEST", 5.0)
+    place, pauses = Executor(), []
+
+    def wait(pause):
+        pauses.append(pause)
+        if len(pauses) == 7:
+            queue.jobs[Path("other")] = Job("7", "PENDING", "None")
+        return len(pauses) == 9
+
+    place._closed = Mock(wait=wait)
+    place._look_again_and_again()
+    assert pauses == [1.0, 1.5, 2.25, 3.375, 5.0, 5.0, 5.0, 1.0, 1.5]
 
 
 def test_what_slurm_refuses_fails_at_once_and_nothing_that_needs_it_is_put_there(tmp_path, queue):
@@ -368,6 +524,30 @@ def test_a_job_whose_time_is_over_begins_again_if_it_has_come_on(tmp_path, monke
     with pytest.raises(Interrupted), slurm.requeued(folder.path):
         raise Interrupted()  # someone has cancelled it
     assert len(said) == requeued
+
+
+def test_a_checkpoint_that_was_not_whole_when_the_time_was_over_is_none(tmp_path, monkeypatch):
+    monkeypatch.setattr(slurm, "_run", Mock())
+    monkeypatch.setenv("SLURM_JOB_ID", "17")
+    (folder,) = create([cell("goes-on", 0)], tmp_path)
+    with pytest.raises(Interrupted), slurm.requeued(folder.path):
+        (folder.path / "checkpoints" / ".step-00000001.tmp").mkdir(parents=True)
+        raise Interrupted(TIME_OVER[0])
+    assert folder.failure and not slurm._run.called
+
+
+def test_of_several_processes_the_first_one_has_the_job_begin_again(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(slurm, "_run", lambda *words: said.append(words))
+    for name, value in {"SLURM_JOB_ID": "17", "WORLD_SIZE": "2", "RANK": "1", "LOCAL_RANK": "0"}.items():
+        monkeypatch.setenv(name, value)
+    (folder,) = create([cell("goes-on", 1)], tmp_path)
+    for rank in ("1", "0"):
+        monkeypatch.setenv("RANK", rank)
+        with pytest.raises(Interrupted), slurm.requeued(folder.path):
+            (folder.path / "checkpoints" / f"step-{rank}").mkdir(parents=True)
+            raise Interrupted(TIME_OVER[0])
+        assert bool(said) == (rank == "0") and not folder.failure
 
 
 @pytest.mark.parametrize("processes, tasks, to", [(1, "--ntasks=1", "B:"), (3, "--ntasks=3", "")])

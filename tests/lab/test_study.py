@@ -323,3 +323,19 @@ def test_what_no_report_can_be_drawn_from_is_told_in_one_line(places, monkeypatc
     monkeypatch.setattr(Module, "report", lambda config, table, artifacts: {}["coordinates"])
     with pytest.raises(WorkbenchError, match=r"cannot be drawn from what its cells hold \(KeyError: 'coordinates'\)"):
         study.run_study(plan, local={})
+
+
+@pytest.mark.parametrize("left", [False, True])
+def test_a_study_is_left_in_the_queue_unless_nothing_could_be_put_there(places, monkeypatch, left):
+    runs, _ = places
+    plan = plan_study("study", Settings(), DATA, runs)
+    refused = Failure("error", "sbatch says: Invalid account")
+    paths = [layout.cell(runs, cell.folder_name) for cell in plan.to_do]
+    outcome = Outcome(broken={paths[0]: refused}, left=paths[1:] if left else [])
+    monkeypatch.setattr(study, "do_cells", lambda plan, **more: outcome)
+    if left:
+        assert study.queue_study(plan, local={}, place=study.SLOTS) is outcome and layout.is_study(plan.folder)
+        return
+    with pytest.raises(WorkbenchError, match="Invalid account"):
+        study.queue_study(plan, local={}, place=study.SLOTS)
+    assert not runs.exists()

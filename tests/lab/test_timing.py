@@ -15,6 +15,7 @@ def test_guesses_are_guesses_until_cells_of_each_task_were_timed(tmp_path):
     fresh = timing.read(tmp_path)
     assert not fresh.knows([TRAIN]) and fresh.knows([])
     assert fresh.estimate([TRAIN, MEASURE], 2) == 6 and fresh.estimate([TRAIN, MEASURE], 1) == 12
+    assert fresh.estimate([TRAIN, MEASURE], 8) == 6, "two cells take no more than two slots"
     timing.learn(tmp_path, [(TRAIN, 30.0)])
     known = timing.read(tmp_path)
     assert known.knows([TRAIN]) and not known.knows([TRAIN, MEASURE])

@@ -1,6 +1,7 @@
 """Who does a cell, and what is kept of a failure, where several commands or processes are at it."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -91,6 +92,20 @@ def test_the_library_of_products_is_what_the_work_says_and_else_what_this_proces
 def test_the_environment_tells_the_commit_and_whether_the_code_is_another(monkeypatch, said, told):
     monkeypatch.setattr(environment, "_git", lambda command, *more: said.get(command))
     assert environment.git_state.__wrapped__() == told
+
+
+@pytest.mark.skipif(not shutil.which("git"), reason="there is no git here")
+def test_the_environment_leaves_the_users_checkout_as_it_is(tmp_path, monkeypatch):
+    """Jobs by the hundred look at it, and git locks what it writes, also against the user."""
+    who = ("-c", "user.email=me@here", "-c", "user.name=me")
+    for words in (("init", "-q"), ("add", "a.py"), (*who, "commit", "-qm", "a")):
+        (tmp_path / "a.py").touch()
+        subprocess.run(["git", *words], cwd=tmp_path, check=True)
+    os.utime(tmp_path / "a.py", (0, 0))  # git would write down that it is the same all the same
+    before = (tmp_path / ".git" / "index").stat().st_ino
+    monkeypatch.setattr(environment, "ROOT", tmp_path)
+    assert environment.git_state.__wrapped__()["dirty"] is False
+    assert (tmp_path / ".git" / "index").stat().st_ino == before
 
 
 def several(monkeypatch, rank):

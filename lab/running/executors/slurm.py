@@ -9,14 +9,17 @@ import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
+from lab import locks
 from lab.cells import layout
-from lab.cells.failure import LOST, Failure, forget_failure, keep_failure
+from lab.cells.failure import LOST, Failure, failure_of, forget_failure, keep_failure
 from lab.cells.folder import CellFolder
 from lab.errors import WorkbenchError
+from lab.files import explaining
 from lab.interrupts import say
 from lab.running import slurm
 from lab.running.sbatch import Asked
@@ -30,6 +33,8 @@ LATE = 10.0
 """Seconds that a shared disk may need to show here what a job wrote elsewhere before it ended."""
 TRIES, AGAIN_SECONDS = 60, 5.0
 """How often a job is put into the queue while Slurm does not answer, and the seconds between."""
+SKEW = 5.0
+"""Seconds by which the clock of a disk may be behind."""
 LOSSES = 3
 """How often a cell is put into the queue again whose job Slurm has lost, or that was at work for Slurm alone."""
 UNANSWERED = 300.0
@@ -65,7 +70,7 @@ class Executor:
         self._watched: set[Path] = set()
         self._lost: dict[Path, str] = {}
         with slurm.last_try():
-            self._known = slurm.queue()
+            self._ask()
         self._work: dict[Path, _Work] = {}
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -85,7 +90,8 @@ class Executor:
             over.set_result(None)
             return over
         try:
-            work = _Work(folder, self._queued(path) or self._put(folder))
+            with explaining(path):
+                work = _Work(folder, self._queued(path) or self._put(folder))
         except WorkbenchError as error:
             over.set_exception(error)
             return over
@@ -99,6 +105,13 @@ class Executor:
         """Look at the queue no more; what is in it goes on."""
         self._closed.set()
 
+    def _ask(self) -> dict[Path, Job]:
+        """What is in the queue now."""
+        begun = time.time()
+        self._known = slurm.queue()
+        self._looked = begun
+        return self._known
+
     def _queued(self, path: Path) -> str | None:
         """The number of the job in the queue that does the cell of a folder."""
         known = self._known.get(path)
@@ -107,26 +120,41 @@ class Executor:
     def _put(self, folder: CellFolder) -> str:
         """Put a cell into the queue, to begin after what it needs; its job's number.
 
-        Where Slurm has not answered, it may have taken the job all the same, which is looked at first then.
+        Where Slurm has not answered, it may have taken the job all the same, and another command may have put one there
+        since the queue was looked at: which is looked at first then.
         """
         path = folder.path.resolve()
         needs = [self._work.get(need.resolve()) for need in needs_of(folder)]
         after = [need.number for need in needs if need]  # Slurm forgets, and does not wait for, those that have ended
         forget_failure(path)
         tries = 0
-        while True:
-            try:
-                if tries:
-                    self._known = slurm.queue()
-                return self._queued(path) or slurm.submit(folder, self._asked, after)
-            except Unreachable:
-                tries += 1
-                if tries == TRIES:
-                    with slurm.last_try():
-                        raise
-                self._closed.wait(AGAIN_SECONDS)
+        with locks.exclusive(path / layout.JOB_LOCK):
+            while True:
+                try:
+                    if tries or self._is_put_since(path):
+                        self._ask()
+                    return self._queued(path) or slurm.submit(folder, self._asked, after)
+                except Unreachable:
+                    tries += 1
+                    if tries == TRIES:
+                        with slurm.last_try():
+                            raise
+                    self._closed.wait(AGAIN_SECONDS)
+
+    def _is_put_since(self, path: Path) -> bool:
+        """Whether a job of a cell may have been put into the queue since that was looked at."""
+        with suppress(FileNotFoundError):
+            return (path / layout.JOB).stat().st_mtime > self._looked - SKEW
+        return False
 
     def _watch(self) -> None:
+        try:
+            self._look_again_and_again()
+        except Exception as error:  # nobody would look any more, and whoever waits would do so for ever
+            for one in [*self._work.values()]:
+                one.future.set_exception(error)
+
+    def _look_again_and_again(self) -> None:
         pause, heard = SHORTEST, time.monotonic()
         while not self._closed.wait(pause):
             known, taken = self._known, len(self._work)
@@ -141,25 +169,42 @@ class Executor:
             pause = min(1.5 * pause, LONGEST) if still else SHORTEST
 
     def _look(self) -> None:
-        """Look at the queue once, and tell of the cells whose jobs have ended."""
+        """Look at the queue once, and tell of the cells whose jobs have ended.
+
+        Raises:
+            Unreachable: Slurm does not answer.
+            OSError: a cell cannot be read now, which holds up no other.
+        """
         work = [*self._work.items()]  # before the queue, which has all of them then
-        known = self._known = slurm.queue()
+        known, trouble = self._ask(), None
         for path, one in work:
-            job = known.get(path)
-            one.number = job.number if job else one.number  # another command's, if that was later
-            if job and job.never:
-                slurm.cancel([one.number])
-                self._end(path, Failure(WorkbenchError.kind, f"its job {one.number} {job.never}."))
-            elif job and not job.ended:
-                one.ended = None
-                if job.held:
-                    slurm.release(one.number)
-                if not job.pending and layout.is_done(path):
-                    self._end(path)
-            else:
-                self._judge(path, one, job)
+            try:
+                with explaining(path):
+                    self._look_at(path, one, known.get(path))
+            except OSError as error:
+                trouble = error
+            except Unreachable:
+                raise
+            except WorkbenchError as error:  # Slurm refuses what this cell needs
+                self._end(path, failure_of(error))
         for path in self._silence.look({path: job for path, job in known.items() if path in self._watched}):
             self._give_up(path, known[path].number)
+        if trouble:
+            raise trouble
+
+    def _look_at(self, path: Path, one: _Work, job: Job | None) -> None:
+        one.number = job.number if job else one.number  # another command's, if that was later
+        if job and job.never:
+            slurm.cancel([one.number])
+            self._end(path, Failure(WorkbenchError.kind, f"its job {one.number} {job.never}."))
+        elif job and not job.ended:
+            one.ended = None
+            if job.held:
+                slurm.release(one.number)
+            if not job.pending and layout.is_done(path):
+                self._end(path)
+        else:
+            self._judge(path, one, job)
 
     def _judge(self, path: Path, one: _Work, job: Job | None) -> None:
         """What has become of a cell whose job is over: its folder says so, or does after a while, or else Slurm."""
@@ -172,7 +217,7 @@ class Executor:
             self._end(path, failure)
         elif time.monotonic() - one.ended < LATE:
             return
-        elif one.lost < LOSSES and self._is_lost(one, job):
+        elif one.lost < LOSSES and path.is_dir() and self._is_lost(one, job):
             self._lost[path] = one.number
             one.number, one.lost, one.ended = self._put(one.folder), one.lost + 1, None
         else:
