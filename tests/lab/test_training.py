@@ -216,6 +216,17 @@ def test_tf32_is_for_trainings_that_ask_for_it_and_nothing_is_looked_at_in_it():
         frame.set_gpu_arithmetic()
 
 
+def test_a_training_has_its_own_device_whatever_others_in_its_process_had(monkeypatch):
+    """As those of a study whose cells name one and whose evaluator takes what there is."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr("accelerate.state.check_cuda_p2p_ib_support", lambda: True)
+    devices = "cpu", "cuda", "cpu"
+    try:
+        assert tuple(make_accelerator(device).device.type for device in devices) == devices
+    finally:
+        make_accelerator("cpu")
+
+
 def test_buffers_are_never_written_between_two_passes():
     """On a GPU an error, where a network with BatchNorm passes twice before its gradients are computed."""
     assert make_accelerator("cpu").ddp_handler.broadcast_buffers is False
