@@ -5,7 +5,7 @@ of a GPU's tensors is refused of them: a partner on the processor, unless it is 
 the processor, and to be read as an array. What a GPU computes otherwise, they cannot tell.
 """
 
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from unittest import mock
 
 import torch
@@ -69,12 +69,16 @@ def pretended_gpu():
     def known(kind, *rest, **more):
         return autocast(CPU.type if kind == GPU.type else kind, *rest, **more)
 
+    swaps = torch.__future__.set_swap_module_params_on_conversion
     with (
+        ExitStack() as after,
         mock.patch.object(torch, "autocast", known),
         mock.patch.object(torch, "tensor", told),
         mock.patch.object(Tensor, "is_meta", False),  # theirs have numbers
         _Made(),
     ):
+        after.callback(swaps, torch.__future__.get_swap_module_params_on_conversion())
+        swaps(True)  # a parameter that is taken there is still the one that an optimizer has
         yield
 
 

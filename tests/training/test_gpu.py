@@ -64,10 +64,8 @@ def pretended(monkeypatch):
     for name in ("Adam", "SGD"):
         made = getattr(torch.optim, name)
         monkeypatch.setattr(torch.optim, name, lambda *rest, fused=False, made=made, **more: made(*rest, **more))
-    torch.__future__.set_swap_module_params_on_conversion(True)  # optimizers keep a parameter that is taken there
     with pretended_gpu():
         yield
-    torch.__future__.set_swap_module_params_on_conversion(False)
 
 
 @pytest.mark.parametrize("form", [form for form in FORMS if form != "learned"])  # its hooks do not follow it there
