@@ -20,6 +20,12 @@ BETWEEN = {aten._to_copy, aten.copy_, aten.copy}
 """What takes tensors from one device to another."""
 INDEXING = {aten.index, aten.index_put, aten.index_put_, aten._index_put_impl_}
 """What takes positions on the processor, too, of a GPU's tensor."""
+UNORDERED = {aten.index_add, aten.index_add_, aten.scatter_add, aten.scatter_add_, aten.scatter_reduce, aten.cumsum} | {
+    *(aten.bincount, aten.histc, aten._adaptive_avg_pool2d_backward, aten.upsample_bilinear2d_backward)
+}
+"""What adds a real GPU's numbers in whatever order its threads come, as `torch.use_deterministic_algorithms` tells."""
+CALLED = set()
+"""What was computed with floating numbers since there has been one."""
 
 
 class Held(Tensor):
@@ -69,6 +75,7 @@ def pretended_gpu():
     def known(kind, *rest, **more):
         return autocast(CPU.type if kind == GPU.type else kind, *rest, **more)
 
+    CALLED.clear()
     swaps = torch.__future__.set_swap_module_params_on_conversion
     with (
         ExitStack() as after,
@@ -88,6 +95,7 @@ def _computed(function, arguments, settings):
     device = settings.get("device")
     if packet not in BETWEEN and there:
         _refuse_strangers(packet, arguments, tensors)
+        CALLED.update({packet} if any(tensor.is_floating_point() for tensor in tensors) else ())
     made_there = there if device is None else torch.device(device).type == GPU.type
     if made_there and settings.get("generator") is not None:
         raise RuntimeError(f"{function}: a generator of the processor draws nothing on a GPU.")

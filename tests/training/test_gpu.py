@@ -8,7 +8,7 @@ so its losses may be off by what such weights, in several draws, change them by,
 import pytest
 import torch
 from making import NOWHERE
-from pretended import GPU, pretended_gpu
+from pretended import CALLED, GPU, UNORDERED, pretended_gpu
 from torch.utils._pytree import tree_leaves
 
 import classifiers._loop
@@ -76,6 +76,7 @@ def test_nothing_of_a_step_meets_what_lies_elsewhere(request, form):
     assert found.keys() == expected.keys()
     for key, values in found.items():
         torch.testing.assert_close(values, expected[key], rtol=1e-4, atol=1e-5, equal_nan=True, msg=str(key))
+    assert not CALLED & UNORDERED, "else it would not go on there bit for bit"
 
 
 @pytest.mark.cuda
