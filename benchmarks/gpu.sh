@@ -22,7 +22,10 @@ step() { # BUDGET NAME COMMAND...
     code=$?
     tail -n 30 "$out/$name.txt"
     [ $code -eq 0 ] && return
-    [ $code -ge 124 ] && echo "$name ran out of its $budget s." || echo "$name failed with exit code $code."
+    case $code in
+        124 | 137) echo "$name ran out of its $budget s." ;; # 137 where it had to be killed
+        *) echo "$name failed with exit code $code." ;;
+    esac
     failed=1
 }
 
