@@ -34,6 +34,8 @@ def test_what_was_begun_goes_on_in_the_arithmetic_it_began_with(monkeypatch, tmp
     checkpoint.save(tmp_path / "checkpoints", 4, "key", ("cuda", "bf16"), {})
     with pytest.raises(WorkbenchError, match="begun on a GPU, and there is none here"):
         Compute().arithmetic(tmp_path, "mkl")
+    monkeypatch.setattr(machine, "check_device", lambda device: None)  # torch sees one that nvidia-smi does not show
+    assert Compute().arithmetic(tmp_path, "mkl") == ("cuda", "bf16", "mkl")
 
 
 @pytest.mark.parametrize("settings", [{"precision": "tf32"}, {"sync_batchnorm": True}])
