@@ -87,7 +87,7 @@ class Points:
 
 def tile_size(x: Tensor) -> tuple[int, int]:
     """Rows and entries of a tile, at most: the same in every process, so that they agree on what the tiles are."""
-    return (CUDA_ROWS, CUDA_ROWS**2) if x.device.type == "cuda" else (ROWS, ENTRIES)
+    return (CUDA_ROWS, CUDA_ROWS**2) if x.is_cuda else (ROWS, ENTRIES)
 
 
 def _widest(rows: int, x: Tensor) -> int:

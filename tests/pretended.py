@@ -82,6 +82,7 @@ def pretended_gpu():
         mock.patch.object(torch, "autocast", known),
         mock.patch.object(torch, "tensor", told),
         mock.patch.object(Tensor, "is_meta", False),  # theirs have numbers
+        mock.patch.object(Tensor, "is_cuda", property(lambda self: isinstance(self, Held))),
         _Made(),
     ):
         after.callback(swaps, torch.__future__.get_swap_module_params_on_conversion())
