@@ -24,6 +24,8 @@ UNORDERED = {aten.index_add, aten.index_add_, aten.scatter_add, aten.scatter_add
     *(aten.bincount, aten.histc, aten._adaptive_avg_pool2d_backward, aten.upsample_bilinear2d_backward)
 }
 """What adds a real GPU's numbers in whatever order its threads come, as `torch.use_deterministic_algorithms` tells."""
+REFUSED = {aten.median.dim, aten.nanmedian.dim, aten.kthvalue.default}
+"""What a GPU refuses where a user allows deterministic algorithms alone, and no more: so it is refused here."""
 CALLED = set()
 """What was computed with floating numbers since there has been one."""
 
@@ -97,6 +99,8 @@ def _computed(function, arguments, settings):
     if packet not in BETWEEN and there:
         _refuse_strangers(packet, arguments, tensors)
         CALLED.update({packet} if any(tensor.is_floating_point() for tensor in tensors) else ())
+    if there and function in REFUSED:
+        raise RuntimeError(f"{function} has no deterministic way on a GPU.")
     made_there = there if device is None else torch.device(device).type == GPU.type
     if made_there and settings.get("generator") is not None:
         raise RuntimeError(f"{function}: a generator of the processor draws nothing on a GPU.")
