@@ -4,7 +4,9 @@ import json
 import os
 import re
 import subprocess
+import sys
 import time
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -65,6 +67,15 @@ def test_a_step_that_fails_is_told_of_and_the_others_go_on(tmp_path, code, words
     done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1 and "-m pytest -m cuda" in done.stdout and f"tests {words}" in done.stdout
     assert len(re.findall("ran out" if code == 124 else "failed with", done.stdout)) == done.stdout.count("== ") == 10
+
+
+def test_what_a_measurement_in_a_process_of_its_own_fails_of_is_told(load, monkeypatch, capfd):
+    load("snnl")
+    apart = import_module("_apart")
+    monkeypatch.setattr(apart, "COMMAND", (sys.executable, "-c", "raise SystemExit('CUDA out of memory')"))
+    with pytest.raises(subprocess.CalledProcessError):
+        apart.memory_in_a_process(1, "cpu")
+    assert "CUDA out of memory" in capfd.readouterr().err
 
 
 def test_a_work_that_takes_long_is_not_repeated_as_often_as_a_short_one(load, monkeypatch):
