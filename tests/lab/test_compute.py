@@ -1,5 +1,7 @@
 """Settings of where and how networks are trained."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from lab import machine
@@ -52,5 +54,14 @@ def test_what_only_gpus_do_is_refused_elsewhere(settings, monkeypatch, tmp_path)
 def test_a_plan_may_be_for_a_gpu_that_is_elsewhere(monkeypatch, tmp_path):
     monkeypatch.setattr(machine, "gpus", tuple)
     planned = Compute.parse({"device": "cuda"})
-    with pytest.raises(WorkbenchError, match="sees no CUDA GPU"):
+    with pytest.raises(WorkbenchError, match=r"sees no CUDA GPU.*CUDA_VISIBLE_DEVICES=-1 where"):
         planned.arithmetic(tmp_path, "mkl")
+
+
+def test_a_gpu_that_torch_cannot_use_can_be_hidden_from_all(monkeypatch):
+    """Also where a command has no --device, as those that look at a trained network."""
+    shown = SimpleNamespace(stdout="0, GPU-a, old, 3.5\n")
+    monkeypatch.setattr(machine.subprocess, "run", lambda *words, **settings: shown)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    monkeypatch.setattr(machine, "gpus", machine.gpus.__wrapped__)
+    assert machine.resolve_device("auto") == "cpu"
