@@ -29,7 +29,7 @@ step() { # BUDGET NAME COMMAND...
     failed=1
 }
 
-step 150 tests "$PYTHON" -m pytest -m cuda -p no:cacheprovider tests/snnl_core tests/training
+step 150 tests "$PYTHON" -m pytest -m cuda -p no:cacheprovider tests/snnl_core tests/training tests/attacks
 for part in batch tiles minimum training neighbors memory; do
     step 40 "snnl-$part" "$PYTHON" benchmarks/snnl.py --device cuda --rounds 2 --only $part --json "$out/snnl-$part.json"
 done
