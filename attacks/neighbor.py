@@ -52,7 +52,8 @@ def soft_vote(target: Target, labels: Tensor, temperature: float) -> Objective:
 
     def of(x: Tensor) -> tuple[Tensor, Tensor]:
         distances = neighbors.distances(target.features(x))
-        votes = neighbors.votes([found.detach() for found in distances])
-        return margin(neighbors.soft_votes(distances, temperature), labels), margin(votes, labels)
+        soft, votes = neighbors.soft_votes(distances, temperature), neighbors.votes([d.detach() for d in distances])
+        # The fitted rows, where they are counted, may lie elsewhere than the images.
+        return margin(soft.to(x.device), labels), margin(votes.to(x.device), labels)
 
     return of

@@ -19,7 +19,7 @@ COMMAND = (sys.executable, __file__)
 def memory_in_a_process(n, device, folder=_rounds.ROOT):
     """What `memory` prints of n points with the code in a folder: `input`, `peak` and `seconds`."""
     command = [*COMMAND, "memory", str(n), device, str(folder)]
-    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    return json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
 
 
 def seconds_of_processes(world, n):

@@ -9,7 +9,8 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-PACKAGES = ("click", "faiss", "hypothesis", "pytest", "pytorch_metric_learning", "sklearn", "torch")
+PACKAGES = ("accelerate", "click", "crepes", "faiss", "hypothesis", "pydantic", "pytest", "pytorch_metric_learning")
+PACKAGES += ("sklearn", "torch")
 
 
 def missing():

@@ -88,9 +88,10 @@ def settle():
 
 
 def in_turn(works, rounds, calls=1):
-    """For each round the seconds of a call of each work, by name."""
+    """For each round the seconds of a call of each work, by name; `calls` is how many of each, or of all alike."""
+    calls = calls if isinstance(calls, dict) else dict.fromkeys(works, calls)
     for _ in range(rounds):
-        yield {name: seconds(work, calls) for name, work in works.items()}
+        yield {name: seconds(work, calls[name]) for name, work in works.items()}
 
 
 def median(times, name):

@@ -103,7 +103,7 @@ def shared(ours, theirs):
 def bench_memory(sizes, rounds, device):
     """From images to predictions, in a process of its own: what memory holds above the images."""
     command = [sys.executable, __file__, "--measure-memory", *map(str, sizes)]
-    figures = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    figures = json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
     bank, calibration, test = sizes
     work = f"the same from images, {bank} + {calibration} + {test}"
     yield row(work, figures["seconds"], "MB above them, private", figures["private"], at_most=1536)

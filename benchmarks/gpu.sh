@@ -22,11 +22,14 @@ step() { # BUDGET NAME COMMAND...
     code=$?
     tail -n 30 "$out/$name.txt"
     [ $code -eq 0 ] && return
-    [ $code -ge 124 ] && echo "$name ran out of its $budget s." || echo "$name failed with exit code $code."
+    case $code in
+        124 | 137) echo "$name ran out of its $budget s." ;; # 137 where it had to be killed
+        *) echo "$name failed with exit code $code." ;;
+    esac
     failed=1
 }
 
-step 150 tests "$PYTHON" -m pytest -m cuda -p no:cacheprovider tests/snnl_core tests/training
+step 150 tests "$PYTHON" -m pytest -m cuda -p no:cacheprovider tests/snnl_core tests/training tests/attacks
 for part in batch tiles minimum training neighbors memory; do
     step 40 "snnl-$part" "$PYTHON" benchmarks/snnl.py --device cuda --rounds 2 --only $part --json "$out/snnl-$part.json"
 done

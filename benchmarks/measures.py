@@ -171,7 +171,7 @@ WORKS = {"every_measure": every_measure, "manifolds": manifolds, "by_prdc": by_p
 def peak_of(file, work):
     """How far the memory of a process of its own rises above the points in a work, in MB."""
     command = [sys.executable, __file__, "--measure-memory", str(file), work]
-    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    return float(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
 
 
 def measure_memory(file, work):

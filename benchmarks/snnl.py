@@ -30,6 +30,8 @@ from snnl_core.temperature import minimize
 
 POINTS = 60000
 """Of the set whose memory is measured: as many as MNIST has."""
+SPELL = 0.15
+"""Seconds."""
 BEFORE = None
 """The code of `--before`, or None."""
 
@@ -37,15 +39,15 @@ BEFORE = None
 def ratios(name, arguments, others, rounds):
     """Median time of a work of ours, and the median over rounds of its ratio to each of the others.
 
-    Short work is repeated for 0.15 s at a time, as what ran before leaves its traces in caches and memory.
+    Short work is repeated for a spell at a time, as what ran before leaves its traces in caches and memory.
     """
     works = {"ours": made(name, *arguments), **others}
     if BEFORE is not None:
         works["before"] = BEFORE.work(name, *arguments)
     for each in works.values():
         each()
-    calls = max(1, round(0.15 / _rounds.seconds(works["ours"])))
-    times = list(_rounds.in_turn(works, rounds, calls=calls))
+    calls = {name: max(1, round(SPELL / _rounds.seconds(work))) for name, work in works.items()}
+    times = list(_rounds.in_turn(works, rounds, calls))
     own, found = _rounds.median(times, "ours"), {}
     for other in list(works)[1:]:
         found[other] = _rounds.ratio(times, "ours", other)["median"]

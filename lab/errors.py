@@ -9,6 +9,8 @@ Say = Callable[[str], None]
 """Tells people a line."""
 MANY = 12
 """Of more names than these, only the nearest are listed."""
+OUT_OF_MEMORY = ("DefaultCPUAllocator", "out of memory", "ALLOC_FAILED", "ALLOCATION_FAILED")
+"""Words of torch, CUDA, cuBLAS and cuDNN."""
 NO_MEMORY = "There is not enough memory for this. Ask for less: a smaller batch, width, size or n, or fewer --jobs."
 
 
@@ -72,7 +74,7 @@ def telling(whose: object, say: Say) -> Iterator[None]:
 def out_of_memory(error: BaseException) -> bool:
     """Whether Python, or torch on a processor or a GPU, had no memory left; torch is not imported to be asked."""
     named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-    return named or any(words in str(error) for words in ("DefaultCPUAllocator", "out of memory"))
+    return named or any(words in str(error) for words in OUT_OF_MEMORY)
 
 
 def first_line(error: BaseException) -> str:

@@ -153,7 +153,10 @@ def check_device(device: str) -> None:
     import torch
 
     if not torch.cuda.is_available():
-        raise WorkbenchError("This torch sees no CUDA GPU; use --device cpu, or install a build of torch with CUDA.")
+        raise WorkbenchError(
+            "This torch sees no CUDA GPU: use --device cpu, or CUDA_VISIBLE_DEVICES=-1 where that is no option; or "
+            "install a build of torch with CUDA."
+        )
 
 
 def computes_in_bf16(device: str) -> bool:

@@ -17,6 +17,7 @@ from torch.nn.parameter import is_lazy
 
 from lab.errors import UsageError, WorkbenchError, first_line, unknown_name
 from lab.training.draws import derive_seed
+from lab.training.precision import set_gpu_arithmetic
 from outside import torchvision
 from outside.weights import fit_weights, weights_for
 
@@ -33,7 +34,7 @@ OURS = {
 def build(reference: str, weights: Path | None, seed: int) -> nn.Module:
     """The network `torchvision:NAME`, or what `FILE.py:NAME`, a class or function called without arguments, builds.
 
-    It is in evaluation mode, with the weights of a file or random ones by seed.
+    It is in evaluation mode, with the weights of a file or random ones by seed; GPUs compute in float32 after it.
 
     Raises:
         UsageError: the reference is neither, or the name is unknown.
@@ -54,6 +55,7 @@ def build(reference: str, weights: Path | None, seed: int) -> nn.Module:
             raise unknown_name(f"network of {file}", name, known)
         with _told(f"{reference} fails when it is called without arguments"):
             network = getattr(module, name)()
+    set_gpu_arithmetic()  # whatever the file says
     if not isinstance(network, nn.Module):
         raise WorkbenchError(f"{reference} builds no torch.nn.Module but {_kind(network)}.")
     for key, tensor in (*network.named_parameters(), *network.named_buffers()):

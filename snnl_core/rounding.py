@@ -96,11 +96,19 @@ class Sample:
         if processes > 1:
             some, of = gather(some), gather(of)
             size, largest = gather(some.new_tensor([[size, largest]])).amax(0).tolist()
-        return cls(size, largest, some.median(0).values if len(some) else some.sum(0), _apart(some, of))
+        return cls(size, largest, _middle(some) if len(some) else some.sum(0), _apart(some, of))
 
     def times(self, factor: float) -> "Sample":
         """The same of points that are multiplied by a factor."""
         return Sample(self.size * factor, self.largest * factor, self.center * factor, self.apart * factor**2)
+
+
+def _middle(x: Tensor) -> Tensor:
+    """The median of each column (d,) of points (n, d), of two the lower one."""
+    if x.is_cpu:
+        return x.median(0).values
+    # A GPU has no deterministic median by column, and refuses it where deterministic algorithms alone are allowed.
+    return x.sort(0).values[(len(x) - 1) // 2]
 
 
 def _apart(x: Tensor, labels: Tensor) -> float:

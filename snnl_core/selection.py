@@ -62,7 +62,7 @@ class Smallest:
     def _bounds(self, rows: slice, least: Tensor) -> Tensor:
         """What a value must be below to count (r,); `least` are the groups' minima (r, groups)."""
         bounds, kept = self.bounds[rows], self.values.shape[1]
-        if kept > least.shape[1] or bool(bounds.isfinite().all()):
+        if kept > least.shape[1] or int((least < bounds[:, None]).sum()) <= kept * len(least):
             return bounds
         # So many groups hold a value each up to here: no value above is among the smallest of this tile.
         first = least.topk(kept, 1, largest=False, sorted=False).values.amax(1)  # sooner than by kthvalue

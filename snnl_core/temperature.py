@@ -32,6 +32,8 @@ SAMPLE_A_GROUP, SAMPLE_LIMIT = 64, 4096
 SCALE_PAIRS = 128
 """Distances, for each anchor of the sample, whose median sets the scale."""
 STEPS = 60
+ENTRIES = 1 << 22
+"""Numbers that are parted by groups at a time on a GPU."""
 NEAR = 1e-3
 """Curvatures at places in log(beta) that are nearer to each other tell nothing of how it changes."""
 TRUSTED = 0.5
@@ -131,16 +133,27 @@ class _Groups:
 
     def means(self, values: Tensor, groups: Tensor) -> Tensor:
         """Means of values (k, p, a) over the members of each group (k, g); NaN for an empty one."""
-        each = in_float64(values.flatten(1))
-        totals = each.new_zeros(len(values), self.count + 1)
         # Those of no group are counted behind the last one.
         places = self._places if groups is self.groups else groups.remainder(self.count + 1)
-        totals.index_add_(1, places.flatten().to(each.device), each)
+        each = in_float64(values.flatten(1))
+        totals = _sums(each, places.flatten().to(each.device), self.count + 1)
         return self.anchors.agreed(self.anchors.total(totals[:, :-1]) / self.sizes)
 
     def _partitions(self, active: list[bool]) -> Tensor:
         """Which partitions have an active group (p,)."""
         return (self.members[:, torch.tensor(active, device=self.members.device)] > 0).any(1)
+
+
+def _sums(values: Tensor, places: Tensor, count: int) -> Tensor:
+    """The sums (k, count) of values (k, a) by their places (a,), with the same bits each time."""
+    totals = values.new_zeros(len(values), count)
+    if values.is_cpu:
+        return totals.index_add_(1, places, values)
+    # There index_add_ adds in whatever order the threads of a GPU come.
+    numbers, size = torch.arange(count, device=values.device)[:, None], max(1, ENTRIES // totals.numel())
+    for part, own in zip(values.split(size, 1), places.split(size), strict=True):
+        totals += part[:, None].where(own == numbers, 0.0).sum(2)
+    return totals
 
 
 @dataclass

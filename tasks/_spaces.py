@@ -25,22 +25,24 @@ GUIDE = {**EVALUATOR, "seed": 1}
 """The classifier in whose features a generator is trained: another than that in whose features it is compared."""
 
 
-def evaluator(images: str, data: Path) -> Cell[train_classifier.Config]:
-    """The training of the classifier in whose features an image set is compared unless another is named.
+def evaluator(images: str, data: Path, device: str = "auto") -> Cell[train_classifier.Config]:
+    """The training, on a device, of the classifier in whose features an image set is compared unless another is named.
 
     Raises:
         UsageError: the images have no two classes, or are too few.
     """
-    return train_classifier.cell(train_classifier.Config.parse({**EVALUATOR, "imageset": images}), data)
+    return train_classifier.cell(
+        train_classifier.Config.parse({**EVALUATOR, "imageset": images, "device": device}), data
+    )
 
 
-def guide(images: str, data: Path) -> Cell[train_classifier.Config]:
-    """The training of the classifier in whose features a generator may be trained on an image set.
+def guide(images: str, data: Path, device: str = "auto") -> Cell[train_classifier.Config]:
+    """The training, on a device, of the classifier in whose features a generator may be trained on an image set.
 
     Raises:
         UsageError: the images have no two classes, or are too few.
     """
-    return train_classifier.cell(train_classifier.Config.parse({**GUIDE, "imageset": images}), data)
+    return train_classifier.cell(train_classifier.Config.parse({**GUIDE, "imageset": images, "device": device}), data)
 
 
 def kind_of(space: Where) -> Kind:

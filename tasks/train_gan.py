@@ -41,7 +41,7 @@ def cell(config: Config, data: Path) -> Cell[Config]:
             "tasks/train-gan", f"gans/{config.gan}", *(["snnl_core"] if config.settings.entangles else [])
         ),
         imagesets.fingerprint(config.imageset, data),
-        (_spaces.guide(config.imageset, data),) if config.settings.guided else (),
+        (_spaces.guide(config.imageset, data, config.device),) if config.settings.guided else (),
         processes=config.processes,
         cost=_cost(config),
     )

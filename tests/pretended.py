@@ -5,7 +5,7 @@ of a GPU's tensors is refused of them: a partner on the processor, unless it is 
 the processor, and to be read as an array. What a GPU computes otherwise, they cannot tell.
 """
 
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from unittest import mock
 
 import torch
@@ -22,6 +22,14 @@ MISSING: set[torch.dtype] = set()
 """What the GPU does not compute in."""
 INDEXING = {aten.index, aten.index_put, aten.index_put_, aten._index_put_impl_}
 """What takes positions on the processor, too, of a GPU's tensor."""
+UNORDERED = {aten.index_add, aten.index_add_, aten.scatter_add, aten.scatter_add_, aten.scatter_reduce, aten.cumsum} | {
+    *(aten.bincount, aten.histc, aten._adaptive_avg_pool2d_backward, aten.upsample_bilinear2d_backward)
+}
+"""What adds a real GPU's numbers in whatever order its threads come, as `torch.use_deterministic_algorithms` tells."""
+REFUSED = {aten.median.dim, aten.nanmedian.dim, aten.kthvalue.default}
+"""What a GPU refuses where a user allows deterministic algorithms alone, and no more: so it is refused here."""
+CALLED = set()
+"""What was computed with floating numbers since there has been one."""
 
 
 class Held(Tensor):
@@ -71,13 +79,19 @@ def pretended_gpu(missing=()):
     def known(kind, *rest, **more):
         return autocast(CPU.type if kind == GPU.type else kind, *rest, **more)
 
+    CALLED.clear()
+    swaps = torch.__future__.set_swap_module_params_on_conversion
     with (
+        ExitStack() as after,
         mock.patch.object(torch, "autocast", known),
         mock.patch.object(torch, "tensor", told),
         mock.patch.object(Tensor, "is_meta", False),  # theirs have numbers
         mock.patch(f"{__name__}.MISSING", {*missing}),
+        mock.patch.object(Tensor, "is_cuda", property(lambda self: isinstance(self, Held))),
         _Made(),
     ):
+        after.callback(swaps, torch.__future__.get_swap_module_params_on_conversion())
+        swaps(True)  # a parameter that is taken there is still the one that an optimizer has
         yield
 
 
@@ -87,6 +101,9 @@ def _computed(function, arguments, settings):
     device = settings.get("device")
     if packet not in BETWEEN and there:
         _refuse_strangers(packet, arguments, tensors)
+        CALLED.update({packet} if any(tensor.is_floating_point() for tensor in tensors) else ())
+    if there and function in REFUSED:
+        raise RuntimeError(f"{function} has no deterministic way on a GPU.")
     made_there = there if device is None else torch.device(device).type == GPU.type
     if made_there and settings.get("generator") is not None:
         raise RuntimeError(f"{function}: a generator of the processor draws nothing on a GPU.")

@@ -41,9 +41,12 @@ class Compute(Config):
         begun = checkpoint.arithmetic(folder)
         device = begun.device if begun else machine.resolve_device(self.device)
         self._check_device(device)
-        if begun and device == "cuda" and not machine.gpus():
-            raise WorkbenchError(f"{folder} was begun on a GPU, and there is none here: go on where one is.")
-        machine.check_device(device)
+        try:
+            machine.check_device(device)
+        except WorkbenchError as error:
+            if not begun:
+                raise
+            raise WorkbenchError(f"{folder} was begun on a GPU, and there is none here: go on where one is.") from error
         return begun or Arithmetic(device, machine.resolve_precision(self.precision, device), products)
 
     def check_batch(self, batch: int) -> None:

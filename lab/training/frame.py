@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedDataParallelKwargs
 from torch import Tensor
 
@@ -286,6 +287,7 @@ def make_accelerator(device: str, precision: str = "float32", **trackers: Any) -
     averaging = DistributedDataParallelKwargs(
         broadcast_buffers=False, gradient_as_bucket_view=True, find_unused_parameters=world_size() > 2
     )
+    AcceleratorState._reset_state(reset_partial_state=True)  # else the device of a process's first training stays
     return Accelerator(mixed_precision="no", cpu=device == "cpu", kwargs_handlers=[averaging], **trackers)
 
 

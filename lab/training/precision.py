@@ -29,6 +29,9 @@ def set_gpu_arithmetic(*, tf32: bool = False) -> None:
     Unasked, torch rounds products of convolutions to TF32, and cuDNN sums their gradients in another order each time.
     """
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
+    for kind in (getattr(torch.backends.cudnn, name, None) for name in ("conv", "rnn")):
+        if hasattr(kind, "fp32_precision"):  # in a newer torch they else follow what others say of all products
+            kind.fp32_precision = "tf32" if tf32 else "ieee"  # type: ignore[union-attr]
     torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
 
 

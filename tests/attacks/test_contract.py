@@ -1,5 +1,7 @@
 """Every attack keeps the contract."""
 
+from copy import deepcopy
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -134,6 +136,18 @@ def test_the_seed_decides_and_batches_do_not(name, norm):
     torch.testing.assert_close(first, found[:3], rtol=0, atol=1e-9)
     if name in ("noise", "pgd", "square"):
         assert not torch.equal(attacked(name, target, x, labels, config, seed=4), found)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_on_a_gpu_it_finds_the_same_images(gpu, name):
+    """The fitted rows lie on the processor, as those of a trained classifier do."""
+    few = {"steps": 1, "restarts": 1, "queries": 6}
+    (x, labels), target, config = images_of(4, 2), trained(), config_of(name, few, norm="l2", eps=1.0)
+    expected = attacked(name, target, x, labels, config)
+    there = Target(deepcopy(target.network).to(gpu), target.knn)
+    found = attacked(name, there, x.to(gpu), labels.to(gpu), config)
+    assert found.device.type == gpu.type
+    torch.testing.assert_close(found.cpu(), expected, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,5 +1,7 @@
 """Settings of where and how networks are trained."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from lab import machine
@@ -34,6 +36,8 @@ def test_what_was_begun_goes_on_in_the_arithmetic_it_began_with(monkeypatch, tmp
     checkpoint.save(tmp_path / "checkpoints", 4, "key", ("cuda", "bf16"), {})
     with pytest.raises(WorkbenchError, match="begun on a GPU, and there is none here"):
         Compute().arithmetic(tmp_path, "mkl")
+    monkeypatch.setattr(machine, "check_device", lambda device: None)  # torch sees one that nvidia-smi does not show
+    assert Compute().arithmetic(tmp_path, "mkl") == ("cuda", "bf16", "mkl")
 
 
 @pytest.mark.parametrize("settings", [{"precision": "tf32"}, {"sync_batchnorm": True}])
@@ -50,5 +54,14 @@ def test_what_only_gpus_do_is_refused_elsewhere(settings, monkeypatch, tmp_path)
 def test_a_plan_may_be_for_a_gpu_that_is_elsewhere(monkeypatch, tmp_path):
     monkeypatch.setattr(machine, "gpus", tuple)
     planned = Compute.parse({"device": "cuda"})
-    with pytest.raises(WorkbenchError, match="sees no CUDA GPU"):
+    with pytest.raises(WorkbenchError, match=r"sees no CUDA GPU.*CUDA_VISIBLE_DEVICES=-1 where"):
         planned.arithmetic(tmp_path, "mkl")
+
+
+def test_a_gpu_that_torch_cannot_use_can_be_hidden_from_all(monkeypatch):
+    """Also where a command has no --device, as those that look at a trained network."""
+    shown = SimpleNamespace(stdout="0, GPU-a, old, 3.5\n")
+    monkeypatch.setattr(machine.subprocess, "run", lambda *words, **settings: shown)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    monkeypatch.setattr(machine, "gpus", machine.gpus.__wrapped__)
+    assert machine.resolve_device("auto") == "cpu"

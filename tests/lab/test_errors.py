@@ -26,6 +26,8 @@ def test_of_many_names_the_nearest_twelve_are_listed_and_of_few_all():
         (type("OutOfMemoryError", (RuntimeError,), {})("CUDA"), True),
         (RuntimeError("CUDA error: out of memory"), True),
         (RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"), True),
         (RuntimeError("shapes differ"), False),
     ],
 )

@@ -240,6 +240,19 @@ def test_slots_part_the_gpus(monkeypatch, jobs, visible, shares):
     assert [gpus_of(slot, jobs) for slot in range(jobs)] == shares
 
 
+@pytest.mark.parametrize("visible", [None, "0,1"])
+def test_slots_see_what_this_process_sees_where_nvidia_smi_shows_no_gpu(monkeypatch, visible):
+    """As in many containers: torch may see one all the same."""
+    monkeypatch.setattr(machine, "gpus", tuple)
+    variables = {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}
+    monkeypatch.setattr(os, "environ", {**variables})
+    for name in ("share_threads", "end_with"):
+        monkeypatch.setattr(slots.launch if name == "share_threads" else slots.several, name, lambda _: None)
+    monkeypatch.setattr(slots, "TERMINAL", ())
+    slots._prepare_worker(1, gpus_of(0, 2))
+    assert os.environ == variables
+
+
 def test_a_cell_that_another_command_works_on_does_not_hold_up_the_others(tmp_path, importable):
     cells = [cell("double", number) for number in range(3)]
     folders = [CellFolder.create(one, tmp_path, LOCAL) for one in cells]

@@ -216,6 +216,31 @@ def test_tf32_is_for_trainings_that_ask_for_it_and_nothing_is_looked_at_in_it():
         frame.set_gpu_arithmetic()
 
 
+@pytest.mark.skipif(not hasattr(torch.backends, "fp32_precision"), reason="an older torch has the older switches alone")
+@pytest.mark.parametrize("owner", [torch.backends, torch.backends.cudnn], ids=["all", "cudnn"])
+def test_what_code_of_others_says_of_all_products_does_not_reach_convolutions(owner):
+    """Such as a file that builds a user's own network, and is run before that is measured."""
+    before = owner.fp32_precision
+    try:
+        owner.fp32_precision = "tf32"
+        frame.set_gpu_arithmetic()
+        assert torch.backends.cudnn.conv.fp32_precision == torch.backends.cudnn.rnn.fp32_precision == "ieee"
+        assert not torch.backends.cudnn.allow_tf32 and torch.backends.cuda.matmul.fp32_precision == "ieee"
+    finally:
+        owner.fp32_precision = before
+
+
+def test_a_training_has_its_own_device_whatever_others_in_its_process_had(monkeypatch):
+    """As those of a study whose cells name one and whose evaluator takes what there is."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr("accelerate.state.check_cuda_p2p_ib_support", lambda: True)
+    devices = "cpu", "cuda", "cpu"
+    try:
+        assert tuple(make_accelerator(device).device.type for device in devices) == devices
+    finally:
+        make_accelerator("cpu")
+
+
 def test_buffers_are_never_written_between_two_passes():
     """On a GPU an error, where a network with BatchNorm passes twice before its gradients are computed."""
     assert make_accelerator("cpu").ddp_handler.broadcast_buffers is False

@@ -10,6 +10,7 @@ from torch import nn
 import imagesets
 from lab.errors import UsageError, WorkbenchError
 from lab.training.draws import subset
+from lab.training.precision import set_gpu_arithmetic
 from metrics import layers
 from outside import hooks, own
 from outside.layered import extractor, prepare, run
@@ -174,6 +175,20 @@ def test_weights_and_random_weights_by_seed(file, tmp_path):
     assert torch.equal(own.build(f"{file}:Net", tmp_path / "a.pth", 0).fc.weight, other.fc.weight)
     with pytest.raises(WorkbenchError, match=r"a.pth does not fit colour: of its tensors, 1 of another shape"):
         own.build(f"{file}:colour", tmp_path / "a.pth", 0)
+
+
+def test_what_a_file_says_of_products_on_a_gpu_does_not_reach_what_is_measured(tmp_path):
+    """Scripts that train have this line at their beginning."""
+    file = tmp_path / "fast.py"
+    file.write_text("import torch\ntorch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True\n")
+    with file.open("a") as more:
+        more.write("torch.backends.cudnn.benchmark = True\nNet = torch.nn.Identity\n")
+    try:
+        own.build(f"{file}:Net", None, 0)
+        assert not torch.backends.cuda.matmul.allow_tf32 and not torch.backends.cudnn.allow_tf32
+        assert not torch.backends.cudnn.benchmark
+    finally:
+        set_gpu_arithmetic()
 
 
 def test_outermost_modules_are_parts_and_the_one_with_most_of_them_is_opened():

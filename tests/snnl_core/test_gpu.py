@@ -16,6 +16,7 @@ from snnl_core import (
     kernel,
     nearest_neighbors,
     pairs,
+    temperature,
     tiles,
 )
 from snnl_core import soft_nearest_neighbor_loss as snnl
@@ -34,6 +35,7 @@ def path(request, monkeypatch):
     monkeypatch.setattr(pairs, "SMALL", N if request.param == "direct" else 0)
     for name, size in (("ROWS", 24), ("CUDA_ROWS", 24), ("ENTRIES", 576)):
         monkeypatch.setattr(tiles, name, size)
+    monkeypatch.setattr(temperature, "ENTRIES", 4000)
     if request.param == "tiles":
         monkeypatch.setattr(kernel, "ROOM", {torch.float32: -1.0, torch.float64: -1.0})
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.neighbors import NearestNeighbors
 
-from snnl_core import nearest_neighbors, search
+from snnl_core import nearest_neighbors, search, selection
 from snnl_core.selection import Smallest
 
 
@@ -192,3 +192,19 @@ def test_what_has_no_distances_is_refused():
         nearest_neighbors(points.long(), points.long(), 1)
     with pytest.raises(ValueError, match="unknown distance 'l1'"):
         nearest_neighbors(points, points, 1, distance="l1")
+
+
+def test_points_in_the_order_of_their_classes_are_passed_over_as_others_are(monkeypatch):
+    """Where a tile holds the first near points of its queries, all of it is below what they have had so far."""
+    for name, size in (("ROWS", 32), ("ONEDNN_ROWS", 32), ("COLUMNS", 256)):
+        monkeypatch.setattr(search, name, size)
+    found, below = [], selection._below
+    monkeypatch.setattr(selection, "_below", lambda *given: found.append(below(*given)) or found[-1])
+    draw = torch.Generator().manual_seed(0)
+    points = torch.randn(512, 8, generator=draw, dtype=torch.float64) + 20 * (torch.arange(512) // 256)[:, None]
+    queries = torch.randn(32, 8, generator=draw, dtype=torch.float64) + 20
+    distances, positions = nearest_neighbors(queries, points, 3)
+    expected = torch.cdist(queries, points).square().topk(3, largest=False)
+    assert torch.equal(positions, expected.indices)
+    torch.testing.assert_close(distances, expected.values)
+    assert max(len(values) for _, _, values in found) <= 256 * len(queries) // 4

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from gans._config import TrainingConfig
+from lab.cells.cell import with_needs
 from lab.cells.rows import build_table
 from lab.config import with_preset
 from lab.errors import UsageError
@@ -40,6 +41,16 @@ def config(study, **given):
 def gan_row(measure, value, model="dcgan", seed=0, step=1, space="pixels", **more):
     about = {"kind": "gan", "split": "test", "metric": measure.metric, "side": measure.side, "group": ""}
     return {**about, "model": model, "seed": seed, "step": step, "kimg": step, "space": space, "value": value, **more}
+
+
+@pytest.mark.parametrize("study", [gan_architectures, gan_objective])
+def test_the_classifiers_are_trained_where_the_gans_are(study):
+    """On a processor where that is asked for, as many cells side by side as it has cores, whatever GPU is there."""
+    cells = with_needs(study.plan(config(study, device="cpu"), Path("nowhere")))
+    assert {(cell.task, cell.config.device) for cell in cells if hasattr(cell.config, "device")} == {
+        ("train-gan", "cpu"),
+        ("train-classifier", "cpu"),
+    }
 
 
 def test_every_training_is_evaluated_in_every_space_beside_its_floor():

@@ -58,7 +58,7 @@ class Executor:
 class _Slot:
     """One worker process, started when first used and again after it died."""
 
-    def __init__(self, threads: int, gpus: str) -> None:
+    def __init__(self, threads: int, gpus: str | None) -> None:
         self._settings = (threads, gpus)
         self._pool: ProcessPoolExecutor | None = None
         self.work: Future[None] | None = None
@@ -93,17 +93,23 @@ class _Slot:
                 os.kill(self._pid.result(), number)
 
 
-def gpus_of(slot: int, count: int) -> str:
-    """The share of one of `count` slots of the GPUs that this process may see, as CUDA_VISIBLE_DEVICES names them."""
+def gpus_of(slot: int, count: int) -> str | None:
+    """The share of one of `count` slots of the GPUs that this process may see, as CUDA_VISIBLE_DEVICES names them.
+
+    None where nvidia-smi shows none, and nothing is named: torch may see some all the same.
+    """
     visible = len(machine.gpus())
     allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if not visible:
+        return allowed
     names = allowed.split(",")[:visible] if allowed else [str(number) for number in range(visible)]
-    return ",".join(names[slot::count] or names[slot % max(1, visible) :][:1])
+    return ",".join(names[slot::count] or names[slot % visible :][:1])
 
 
-def _prepare_worker(threads: int, gpus: str) -> None:
+def _prepare_worker(threads: int, gpus: str | None) -> None:
     launch.share_threads(threads)
-    os.environ["CUDA_VISIBLE_DEVICES"] = gpus
+    if gpus is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpus
     for number in TERMINAL:  # it goes to all processes; the one that started them tells them what to do
         signal.signal(number, signal.SIG_IGN)
     several.end_with(os.getppid())
