@@ -23,6 +23,8 @@ WRAPPERS = {"module", "_orig_mod"}
 """The words that wrappers of torch put anywhere into names."""
 AVERAGED, COUNTER = "n_averaged", "num_batches_tracked"
 """The last words of names of tensors that count, for AveragedModel and BatchNorm, and decide no output."""
+PLAIN = "plain"
+"""A tensor that can be copied to another."""
 SHOWN = 3
 """How many of the tensors that do not fit an error names."""
 
@@ -58,9 +60,12 @@ def fit_weights(network: nn.Module, weights: Mapping[str, Tensor], problem: str)
     """Load weights into a network.
 
     Raises:
-        WorkbenchError: they are not all of its tensors and no others; the message begins with `problem`.
+        WorkbenchError: they are not all of its tensors and no others, or some have numbers that the network's dtype
+            has not, which torch casts in silence (findings/torch-strict-loading-casts-in-silence.sh); the message
+            begins with `problem`.
     """
     own = network.state_dict()
+    fitting = {key: value for key, value in own.items() if key in weights and weights[key].shape == value.shape}
     faults = {
         "missing": [key for key in own if key not in weights and _last(key) != COUNTER],
         "unknown": [key for key in weights if key not in own],
@@ -73,6 +78,11 @@ def fit_weights(network: nn.Module, weights: Mapping[str, Tensor], problem: str)
             f"{key}, {_kind(weights[key])}"
             for key, value in own.items()
             if key in weights and _kind(weights[key]) != _kind(value)
+        ],
+        "of numbers that it cannot hold": [
+            f"{key}, {weights[key].dtype} for {value.dtype}"
+            for key, value in fitting.items()
+            if _kind(weights[key]) == _kind(value) == PLAIN and not _holds(value.dtype, weights[key])
         ],
     }
     told = [f"{len(names)} {fault} ({_some(names)})" for fault, names in faults.items() if names]
@@ -145,7 +155,15 @@ def _kind(tensor: Tensor) -> str:
         "quantized": tensor.is_quantized,
         "without values": tensor.is_meta,
     }
-    return " and ".join(kind for kind, there in kinds.items() if there) or "plain"
+    return " and ".join(kind for kind, there in kinds.items() if there) or PLAIN
+
+
+def _holds(dtype: torch.dtype, values: Tensor) -> bool:
+    """Whether numbers are the same in a dtype, but for rounding to floating ones."""
+    held = values.to(dtype)
+    if dtype.is_floating_point:
+        return torch.equal(held.isfinite(), values.isfinite())
+    return torch.equal(held.to(values.dtype), values)
 
 
 def _deciding(names: Iterable[str]) -> set[str]:

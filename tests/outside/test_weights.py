@@ -165,6 +165,19 @@ def test_tensors_that_cannot_be_the_networks_are_of_another_kind(tmp_path, kind,
     assert torch.equal(net.norm.bias, before)
 
 
+@pytest.mark.parametrize("number, dtype", [(1e6, torch.float16), (0.9, torch.int64), (300, torch.uint8)])
+def test_numbers_that_the_networks_dtype_has_not_are_refused(tmp_path, number, dtype):
+    net = network()
+    net.register_buffer("more", torch.zeros(2, dtype=dtype))
+    state = {**net.state_dict(), "more": torch.tensor([1, number])}
+    with pytest.raises(WorkbenchError, match=r"^no: of its tensors, 1 of numbers that it cannot hold \(more, torch\."):
+        fit_weights(net, weights_for(net, save(state, tmp_path / "a.pth")), "no")
+    assert net.more.tolist() == [0, 0]
+    state["more"] = torch.tensor([1, 2.0 if dtype != torch.float16 else 0.1], dtype=torch.float64)
+    fit_weights(net, weights_for(net, save(state, tmp_path / "a.pth")), "no")
+    assert net.more.tolist() == state["more"].to(dtype).tolist()
+
+
 def test_endings_are_taken_in_any_case(tmp_path):
     save_file(plain(), tmp_path / "A.SafeTensors")
     assert torch.equal(weights_for(network(), tmp_path / "A.SafeTensors")["stem.weight"], plain()["stem.weight"])
