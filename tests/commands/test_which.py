@@ -80,6 +80,7 @@ def test_no_more_is_side_by_side_than_there_is_to_do(monkeypatch, tmp_path):
 def test_a_search_that_has_told_more_trials_has_none_left(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(tune, "takes", lambda cells, slots, runs: f"{len(cells)} in {slots}")
     for told, left in ((3, 2), (9, 0)):
-        searching = SimpleNamespace(space={}, told=told, example=[1, 2], slots=4, folder=Path("search"))
-        tune._print_plan("layers", searching, 5, tmp_path, as_json=False)
+        about = {"study": "layers", "runs": tmp_path, "folder": Path("search")}
+        searching = SimpleNamespace(space={}, told=told, example=[1, 2], slots=4, **about)
+        tune._print_plan(searching, 5, as_json=False)
         assert f"{left} of 5 trials to do in search, of 2 trainings each, {2 * left} in 4." in capsys.readouterr().out
