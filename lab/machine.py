@@ -94,13 +94,29 @@ def keep_memory() -> None:
             mallopt(parameter, size)
 
 
-@lru_cache
 def gpus() -> tuple[tuple[str, float], ...]:
     """(name, compute capability) of each NVIDIA GPU that CUDA_VISIBLE_DEVICES lets this process see.
 
     Raises:
         WorkbenchError: the driver does not answer.
     """
+    found = _shown()
+    if found is None:
+        raise WorkbenchError(
+            f"nvidia-smi did not answer within {PATIENCE:.0f} s: take another machine, or, with CUDA_VISIBLE_DEVICES "
+            "set to nothing, go on without GPUs."
+        )
+    return found
+
+
+def gpu_names() -> list[str]:
+    """Their names, for who only notes them: none, too, where the driver does not answer."""
+    return [name for name, _ in _shown() or ()]
+
+
+@lru_cache
+def _shown() -> tuple[tuple[str, float], ...] | None:
+    """Those GPUs; None where the driver does not answer, which is waited for once."""
     allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
     if allowed == "":
         return ()
@@ -110,10 +126,7 @@ def gpus() -> tuple[tuple[str, float], ...]:
         cards = [[word.strip() for word in line.split(",")] for line in text.splitlines() if line.strip()]
         there = [(index, uuid, (name, float(capability))) for index, uuid, name, capability in cards]
     except subprocess.TimeoutExpired:
-        raise WorkbenchError(
-            f"nvidia-smi did not answer within {PATIENCE:.0f} s: take another machine, or, with CUDA_VISIBLE_DEVICES "
-            "set to nothing, go on without GPUs."
-        ) from None
+        return None
     except (OSError, subprocess.SubprocessError, ValueError):
         return ()
     return tuple(card for _, _, card in there) if allowed is None else tuple(_allowed(allowed, there))

@@ -3,12 +3,17 @@
 import ctypes
 import os
 import re
+import subprocess
+from functools import lru_cache
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 
 from lab import machine
+from lab.cells import environment
 from lab.errors import WorkbenchError
+from lab.running import several, timing
 
 
 @pytest.mark.parametrize(
@@ -74,6 +79,13 @@ def test_the_machine_can_be_described():
     assert isinstance(name, str) and isinstance(flags, frozenset)
 
 
+@pytest.fixture
+def asked_anew(monkeypatch):
+    """nvidia-smi is asked at each look."""
+    monkeypatch.setattr(machine, "_shown", machine._shown.__wrapped__)
+
+
+@pytest.mark.usefixtures("asked_anew")
 @pytest.mark.parametrize(
     "visible, names",
     [(None, "abcd"), ("", ""), ("2", "c"), ("3,0", "da"), ("1,7,0", "b"), ("GPU-cc,GPU-a", "ca"), ("MIG-5", "a")],
@@ -85,9 +97,10 @@ def test_only_the_gpus_that_this_process_may_see_count(monkeypatch, visible, nam
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     else:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert machine.gpus.__wrapped__() == tuple((name, 9.0) for name in names)
+    assert machine.gpus() == tuple((name, 9.0) for name in names)
 
 
+@pytest.mark.usefixtures("asked_anew")
 @pytest.mark.skipif(os.name != "posix", reason="writes a program for a POSIX shell")
 @pytest.mark.parametrize("does, told", [("exit 9", None), ("exec sleep 60", "nvidia-smi did not answer")])
 def test_a_driver_that_hangs_is_not_taken_for_a_machine_without_gpus(monkeypatch, tmp_path, does, told):
@@ -99,12 +112,25 @@ def test_a_driver_that_hangs_is_not_taken_for_a_machine_without_gpus(monkeypatch
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr(machine, "PATIENCE", 0.2)
     if told is None:
-        assert machine.gpus.__wrapped__() == ()
+        assert machine.gpus() == ()
         return
     with pytest.raises(WorkbenchError, match=told):
-        machine.gpus.__wrapped__()
+        machine.gpus()
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert machine.gpus.__wrapped__() == (), "who wants none does not ask"
+    assert machine.gpus() == (), "who wants none does not ask"
+
+
+def test_who_needs_no_gpu_goes_on_where_the_driver_hangs_and_waits_for_it_once(monkeypatch, tmp_path):
+    hangs = Mock(side_effect=subprocess.TimeoutExpired("nvidia-smi", machine.PATIENCE))
+    monkeypatch.setattr(machine.subprocess, "run", hangs)
+    monkeypatch.setattr(environment, "git_state", dict)
+    monkeypatch.setattr(machine, "_shown", lru_cache(machine._shown.__wrapped__))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    several.check_gpus("cpu", 2)
+    assert environment.describe({})["gpus"] == [] and timing.read(tmp_path).machine.endswith("no GPU")
+    assert hangs.call_count == 1
+    with pytest.raises(WorkbenchError, match="did not answer"):
+        several.check_gpus("auto", 2)
 
 
 BUSY, IDLE = "1.00 0.90 0.50 2/123 4567\n", "0.10 0.30 0.50 1/123 4567\n"
