@@ -28,6 +28,8 @@ MEMORY = {"MALLOC_TRIM_THRESHOLD_": (-1, 256 << 20), "MALLOC_MMAP_THRESHOLD_": (
 """Variables by which GNU's C library is told what to keep, the numbers of their parameters in malloc.h, and bytes: so
 much of what is free at the end is kept, and pieces from the second size on, the largest that it takes, are not."""
 
+NONE = ("", "-1")
+"""What CUDA_VISIBLE_DEVICES says where no GPU is to be seen."""
 PATIENCE = 60.0
 """Seconds in which NVIDIA's driver is to tell of the GPUs: where nobody has used them, it begins with each anew."""
 
@@ -103,8 +105,8 @@ def gpus() -> tuple[tuple[str, float], ...]:
     found = _shown()
     if found is None:
         raise WorkbenchError(
-            f"nvidia-smi did not answer within {PATIENCE:.0f} s: take another machine, or, with CUDA_VISIBLE_DEVICES "
-            "set to nothing, go on without GPUs."
+            f"nvidia-smi did not answer within {PATIENCE:.0f} s: take another machine, or go on without GPUs, with "
+            "CUDA_VISIBLE_DEVICES=-1."
         )
     return found
 
@@ -118,7 +120,7 @@ def gpu_names() -> list[str]:
 def _shown() -> tuple[tuple[str, float], ...] | None:
     """Those GPUs; None where the driver does not answer, which is waited for once."""
     allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if allowed == "":
+    if allowed in NONE:
         return ()
     query = ["nvidia-smi", "--query-gpu=index,uuid,name,compute_cap", "--format=csv,noheader"]
     try:
