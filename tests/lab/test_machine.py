@@ -209,7 +209,7 @@ from lab import machine
 {first}
 def step():
     maps = [torch.ones(3 << 20) for _ in range(8)]
-for _ in range(3):
+for _ in range(8):
     step()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 step()
@@ -220,7 +220,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="GNU's C library alone can be told")
 @pytest.mark.parametrize("first", ["machine.keep_memory()", ""], ids=["this process", "one that it starts"])
 def test_what_a_step_frees_the_next_one_finds(python, monkeypatch, first):
-    """96 MB are 24,576 pages of 4 kB, which the step takes anew by default."""
+    """96 MB are 24,576 pages of 4 kB, which each step takes anew by default; the first ones lay the memory out."""
     for name in machine.MEMORY:
         monkeypatch.delenv(name, raising=False)
     if not first:
