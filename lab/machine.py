@@ -28,6 +28,8 @@ MEMORY = {"MALLOC_TRIM_THRESHOLD_": (-1, 256 << 20), "MALLOC_MMAP_THRESHOLD_": (
 """Variables by which GNU's C library is told what to keep, the numbers of their parameters in malloc.h, and bytes: so
 much of what is free at the end is kept, and pieces from the second size on, the largest that it takes, are not."""
 
+NONE = ("", "-1")
+"""What CUDA_VISIBLE_DEVICES says where no GPU is to be seen."""
 PATIENCE = 60.0
 """Seconds in which NVIDIA's driver is to tell of the GPUs: where nobody has used them, it begins with each anew."""
 
@@ -94,15 +96,31 @@ def keep_memory() -> None:
             mallopt(parameter, size)
 
 
-@lru_cache
 def gpus() -> tuple[tuple[str, float], ...]:
     """(name, compute capability) of each NVIDIA GPU that CUDA_VISIBLE_DEVICES lets this process see.
 
     Raises:
         WorkbenchError: the driver does not answer.
     """
+    found = _shown()
+    if found is None:
+        raise WorkbenchError(
+            f"nvidia-smi did not answer within {PATIENCE:.0f} s: take another machine, or go on without GPUs, with "
+            "CUDA_VISIBLE_DEVICES=-1."
+        )
+    return found
+
+
+def gpu_names() -> list[str]:
+    """Their names, for who only notes them: none, too, where the driver does not answer."""
+    return [name for name, _ in _shown() or ()]
+
+
+@lru_cache
+def _shown() -> tuple[tuple[str, float], ...] | None:
+    """Those GPUs; None where the driver does not answer, which is waited for once."""
     allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if allowed == "":
+    if allowed in NONE:
         return ()
     query = ["nvidia-smi", "--query-gpu=index,uuid,name,compute_cap", "--format=csv,noheader"]
     try:
@@ -110,10 +128,7 @@ def gpus() -> tuple[tuple[str, float], ...]:
         cards = [[word.strip() for word in line.split(",")] for line in text.splitlines() if line.strip()]
         there = [(index, uuid, (name, float(capability))) for index, uuid, name, capability in cards]
     except subprocess.TimeoutExpired:
-        raise WorkbenchError(
-            f"nvidia-smi did not answer within {PATIENCE:.0f} s: take another machine, or, with CUDA_VISIBLE_DEVICES "
-            "set to nothing, go on without GPUs."
-        ) from None
+        return None
     except (OSError, subprocess.SubprocessError, ValueError):
         return ()
     return tuple(card for _, _, card in there) if allowed is None else tuple(_allowed(allowed, there))

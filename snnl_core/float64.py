@@ -5,6 +5,9 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+COMPLETE = {"cpu", "cuda"}
+"""Kinds of devices that all have it: they are not tried, as want of memory would look like want of float64."""
+
 
 def in_float64(values: Tensor) -> Tensor:
     """The same numbers in float64, on their device if it has that."""
@@ -18,6 +21,8 @@ def where_float64_is(values: Tensor) -> Tensor:
 
 @lru_cache
 def _has_float64(device: torch.device) -> bool:
+    if device.type in COMPLETE:
+        return True
     try:
         torch.zeros(1, dtype=torch.float64, device=device)
     except (TypeError, RuntimeError):  # MPS raises the one, XPU the other

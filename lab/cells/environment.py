@@ -28,7 +28,7 @@ def describe(config: dict[str, Any]) -> dict[str, Any]:
         "processor": machine.processor()[0] or platform.processor(),
         "cores": machine.cores(),
         "threads": machine.threads(),
-        "gpus": [name for name, _ in machine.gpus()],
+        "gpus": machine.gpu_names(),
         "world_size": world_size(),
         "seed": config.get("seed"),
     }

@@ -65,8 +65,7 @@ def one_of_those() -> Iterator[None]:
 
 def check_gpus(device: str, processes: int) -> None:
     """Raise WorkbenchError unless each of several processes has a GPU of this machine, where they compute on GPUs."""
-    visible = len(machine.gpus())
-    if machine.resolve_device(device) == "cuda" and visible < processes:
+    if machine.resolve_device(device) == "cuda" and (visible := len(machine.gpus())) < processes:
         raise WorkbenchError(f"{processes} processes want a GPU each and {visible} are visible: ask for fewer.")
 
 

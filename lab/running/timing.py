@@ -83,5 +83,5 @@ def learn(runs: Path, done: Iterable[tuple[Cell[Any], float]], beside: float | N
 
 
 def _here() -> str:
-    gpus = ", ".join(name for name, _ in machine.gpus())
+    gpus = ", ".join(machine.gpu_names())
     return f"{machine.processor()[0] or 'a processor'}, {machine.cores()} cores, {gpus or 'no GPU'}"

@@ -63,5 +63,5 @@ def test_a_gpu_that_torch_cannot_use_can_be_hidden_from_all(monkeypatch):
     shown = SimpleNamespace(stdout="0, GPU-a, old, 3.5\n")
     monkeypatch.setattr(machine.subprocess, "run", lambda *words, **settings: shown)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
-    monkeypatch.setattr(machine, "gpus", machine.gpus.__wrapped__)
+    monkeypatch.setattr(machine, "_shown", machine._shown.__wrapped__)
     assert machine.resolve_device("auto") == "cpu"

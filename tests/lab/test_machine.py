@@ -3,12 +3,17 @@
 import ctypes
 import os
 import re
+import subprocess
+from functools import lru_cache
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 
 from lab import machine
+from lab.cells import environment
 from lab.errors import WorkbenchError
+from lab.running import several, timing
 
 
 @pytest.mark.parametrize(
@@ -74,6 +79,13 @@ def test_the_machine_can_be_described():
     assert isinstance(name, str) and isinstance(flags, frozenset)
 
 
+@pytest.fixture
+def asked_anew(monkeypatch):
+    """nvidia-smi is asked at each look."""
+    monkeypatch.setattr(machine, "_shown", machine._shown.__wrapped__)
+
+
+@pytest.mark.usefixtures("asked_anew")
 @pytest.mark.parametrize(
     "visible, names",
     [(None, "abcd"), ("", ""), ("2", "c"), ("3,0", "da"), ("1,7,0", "b"), ("GPU-cc,GPU-a", "ca"), ("MIG-5", "a")],
@@ -85,9 +97,10 @@ def test_only_the_gpus_that_this_process_may_see_count(monkeypatch, visible, nam
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     else:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert machine.gpus.__wrapped__() == tuple((name, 9.0) for name in names)
+    assert machine.gpus() == tuple((name, 9.0) for name in names)
 
 
+@pytest.mark.usefixtures("asked_anew")
 @pytest.mark.skipif(os.name != "posix", reason="writes a program for a POSIX shell")
 @pytest.mark.parametrize("does, told", [("exit 9", None), ("exec sleep 60", "nvidia-smi did not answer")])
 def test_a_driver_that_hangs_is_not_taken_for_a_machine_without_gpus(monkeypatch, tmp_path, does, told):
@@ -99,12 +112,26 @@ def test_a_driver_that_hangs_is_not_taken_for_a_machine_without_gpus(monkeypatch
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr(machine, "PATIENCE", 0.2)
     if told is None:
-        assert machine.gpus.__wrapped__() == ()
+        assert machine.gpus() == ()
         return
     with pytest.raises(WorkbenchError, match=told):
-        machine.gpus.__wrapped__()
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert machine.gpus.__wrapped__() == (), "who wants none does not ask"
+        machine.gpus()
+    for none in ("", "-1"):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", none)
+        assert machine.gpus() == (), "who wants none does not ask"
+
+
+def test_who_needs_no_gpu_goes_on_where_the_driver_hangs_and_waits_for_it_once(monkeypatch, tmp_path):
+    hangs = Mock(side_effect=subprocess.TimeoutExpired("nvidia-smi", machine.PATIENCE))
+    monkeypatch.setattr(machine.subprocess, "run", hangs)
+    monkeypatch.setattr(environment, "git_state", dict)
+    monkeypatch.setattr(machine, "_shown", lru_cache(machine._shown.__wrapped__))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    several.check_gpus("cpu", 2)
+    assert environment.describe({})["gpus"] == [] and timing.read(tmp_path).machine.endswith("no GPU")
+    assert hangs.call_count == 1
+    with pytest.raises(WorkbenchError, match="did not answer"):
+        several.check_gpus("auto", 2)
 
 
 BUSY, IDLE = "1.00 0.90 0.50 2/123 4567\n", "0.10 0.30 0.50 1/123 4567\n"
@@ -182,7 +209,7 @@ from lab import machine
 {first}
 def step():
     maps = [torch.ones(3 << 20) for _ in range(8)]
-for _ in range(3):
+for _ in range(8):
     step()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 step()
@@ -193,7 +220,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="GNU's C library alone can be told")
 @pytest.mark.parametrize("first", ["machine.keep_memory()", ""], ids=["this process", "one that it starts"])
 def test_what_a_step_frees_the_next_one_finds(python, monkeypatch, first):
-    """96 MB are 24,576 pages of 4 kB, which the step takes anew by default."""
+    """96 MB are 24,576 pages of 4 kB, which each step takes anew by default; the first ones lay the memory out."""
     for name in machine.MEMORY:
         monkeypatch.delenv(name, raising=False)
     if not first:

@@ -424,6 +424,18 @@ def test_an_error_that_nobody_foresaw_ends_the_wait(tmp_path, queue, monkeypatch
         assert isinstance(waits.exception(SOON), ZeroDivisionError)
 
 
+def test_after_such_an_error_it_is_looked_for_what_is_put_there_later(tmp_path, queue, monkeypatch):
+    first, last = create([cell("double", 0), cell("double", 1)], tmp_path)
+    queue.becomes["double-1"] = queue.ends("COMPLETED", done=True)
+    with closing(Executor()) as place:
+        broken = place.submit(first)
+        monkeypatch.setattr(slurm, "queue", Mock(side_effect=ZeroDivisionError))
+        assert broken.exception(SOON)
+        place._thread.join(SOON)
+        monkeypatch.setattr(slurm, "queue", queue.look)
+        assert place.submit(last).result(SOON) is None
+
+
 def test_two_commands_that_fill_the_queue_at_once_put_each_cell_there_once(tmp_path, queue, monkeypatch):
     """The queue is looked at again for what was put there since, and not for each cell that was there some day."""
     monkeypatch.setattr(executor, "SHORTEST", 60.0)

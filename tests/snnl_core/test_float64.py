@@ -1,5 +1,7 @@
 """A GPU without float64, as Apple's: the loss trains there, and what is measured comes from the processor."""
 
+from unittest.mock import Mock
+
 import pytest
 import torch
 from pretended import GPU, pretended_gpu
@@ -32,6 +34,11 @@ def test_it_has_none(gpu):
         X.to(gpu).double()
     with pytest.raises(TypeError, match=r"no torch\.float64"):
         torch.zeros(1, dtype=torch.float64, device=gpu)
+
+
+def test_a_gpu_whose_memory_is_full_is_not_taken_for_one_without(monkeypatch):
+    monkeypatch.setattr(torch, "zeros", Mock(side_effect=torch.OutOfMemoryError("CUDA out of memory.")))
+    assert float64._has_float64.__wrapped__(torch.device("cuda"))
 
 
 @pytest.mark.parametrize("distance", ["sqeuclidean", "cosine"])

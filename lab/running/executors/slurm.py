@@ -73,7 +73,7 @@ class Executor:
             self._ask()
         self._work: dict[Path, _Work] = {}
         self._closed = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread: threading.Thread | None = None
 
     @property
     def waiting(self) -> Mapping[Path, str]:
@@ -97,7 +97,8 @@ class Executor:
             return over
         self._work[path] = work
         self._watched |= {path, *(need.resolve() for need in needs_of(folder))}
-        if not self._thread.is_alive():
+        if not (self._thread and self._thread.is_alive()):
+            self._thread = threading.Thread(target=self._watch, daemon=True)
             self._thread.start()
         return work.future
 
@@ -151,8 +152,8 @@ class Executor:
         try:
             self._look_again_and_again()
         except Exception as error:  # nobody would look any more, and whoever waits would do so for ever
-            for one in [*self._work.values()]:
-                one.future.set_exception(error)
+            while self._work:
+                self._work.popitem()[1].future.set_exception(error)
 
     def _look_again_and_again(self) -> None:
         pause, heard = SHORTEST, time.monotonic()
