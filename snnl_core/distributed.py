@@ -99,27 +99,41 @@ def _check_same(said: list[dict[str, object]]) -> None:
                 raise ValueError(f"processes 0 and {rank} differ in {name}: {said[0][name]} and {value}.")
 
 
+def meeting_place(x: Tensor) -> torch.device:
+    """Where processes can exchange a tensor: on its device, or on the GPU, where all that they have is NCCL."""
+    if f"{x.device.type}:" in dist.get_backend_config():
+        return x.device
+    return torch.device("cuda", torch.cuda.current_device())
+
+
 def gather(x: Tensor, rows: list[int] | None = None) -> Tensor:
     """A tensor (n_r, ...) of every process, concatenated in their order; `rows` are the n_r, where they are known."""
     rows = agree(lambda: (x,))[1] if rows is None else rows
-    padded = x.new_zeros(max(rows), *x.shape[1:])
+    padded = x.new_zeros(max(rows), *x.shape[1:], device=meeting_place(x))
     padded[: len(x)] = x
     parts = [torch.empty_like(padded) for _ in rows]
     dist.all_gather(parts, padded)
-    return torch.cat([part[:count] for part, count in zip(parts, rows, strict=True)])
+    return torch.cat([part[:count] for part, count in zip(parts, rows, strict=True)]).to(x.device)
 
 
 def reduced(x: Tensor) -> Tensor:
     """A tensor summed over all processes."""
-    total = x.contiguous().clone()
+    total = x.to(meeting_place(x), copy=True, memory_format=torch.contiguous_format)
     dist.all_reduce(total)
-    return total
+    return total.to(x.device)
+
+
+def of_the_first(x: Tensor) -> Tensor:
+    """The first process's tensor, of the same shape everywhere."""
+    shared = x.to(meeting_place(x)).contiguous()
+    dist.broadcast(shared, 0)
+    return shared.to(x.device)
 
 
 def exchange(x: Tensor, to: int, source: int, shape: tuple[int, ...]) -> Tensor:
     """Send a tensor to one process and get one of a known shape from another, all processes at the same time."""
     # gloo sums what lies on a GPU and hands it to all, but not from one process to another.
-    there = torch.device("cpu") if f"{x.device.type}:gloo" in dist.get_backend_config() else x.device
+    there = torch.device("cpu") if f"{x.device.type}:gloo" in dist.get_backend_config() else meeting_place(x)
     received = torch.empty(shape, dtype=x.dtype, device=there)
     operations = [dist.P2POp(dist.isend, x.to(there).contiguous(), to), dist.P2POp(dist.irecv, received, source)]
     for request in dist.batch_isend_irecv(operations):

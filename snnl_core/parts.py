@@ -10,7 +10,7 @@ from torch import Tensor
 from snnl_core import search
 from snnl_core.approximate import Index
 from snnl_core.bank import Rows
-from snnl_core.distributed import agree, gather
+from snnl_core.distributed import agree, gather, meeting_place, of_the_first
 from snnl_core.layers import Layers
 
 Value = TypeVar("Value")
@@ -68,7 +68,7 @@ class InParts(Alone):
 
     def gather(self, x: Tensor) -> Tensor:
         """The tensor (n, ...) of all processes' rows."""
-        return gather(x.to(_meeting_place(x))).to(x.device)
+        return gather(x)
 
     def place(self, n: int) -> tuple[int, int]:
         """How many rows all processes have, and which of them is the first of these n."""
@@ -77,9 +77,7 @@ class InParts(Alone):
 
     def same(self, x: Tensor) -> Tensor:
         """The first process's tensor, of the same shape everywhere."""
-        shared = x.to(_meeting_place(x)).contiguous()
-        dist.broadcast(shared, 0)
-        return shared.to(x.device)
+        return of_the_first(x)
 
     def search(self, queries: Rows, bank: Rows, k: int, index: Index | None = None) -> tuple[Tensor, Tensor]:
         """Distances and positions (q, k) for this process's queries; each block visits all processes in turn."""
@@ -103,7 +101,7 @@ class InParts(Alone):
         self, owner: int, own: Rows, count: int, bank: Rows, k: int, start: int, dtype: torch.dtype, index: Index | None
     ) -> tuple[Tensor, Tensor] | None:
         """What all processes find for a block of `count` queries of one of them; None for the others."""
-        place = _meeting_place(own.x)
+        place = meeting_place(own.x)
         x, scale = own.x.to(place).contiguous(), own.scale.to(place, dtype)
         if owner != dist.get_rank():
             x, scale = x.new_empty(count, x.shape[1]), scale.new_empty(count)
@@ -128,8 +126,3 @@ class InParts(Alone):
         values = [value] * dist.get_world_size()
         dist.all_gather_object(values, value)
         return values
-
-
-def _meeting_place(x: Tensor) -> torch.device:
-    """Where processes can exchange a tensor: NCCL knows GPUs alone."""
-    return torch.device("cuda", torch.cuda.current_device()) if dist.get_backend() == "nccl" else x.device

@@ -17,7 +17,7 @@ from torch import Tensor
 from snnl_core.anchors import Anchors
 from snnl_core.collecting import class_masses, collect
 from snnl_core.distances import apart, median
-from snnl_core.distributed import exchange, gather, reduced
+from snnl_core.distributed import exchange, gather, of_the_first, reduced
 from snnl_core.masses import Masses
 from snnl_core.pairs import SAMPLED, Progress
 from snnl_core.tiles import Points, Tile, oblong, square
@@ -43,7 +43,7 @@ class _InProcesses(Anchors):
 
     def agreed(self, values: Tensor) -> Tensor:
         """Values that every process has, but for rounding, as the first one has them: all go the same way from here."""
-        return _of_the_first(values)
+        return of_the_first(values)
 
     def union(self, values: Tensor) -> Tensor:
         """The distinct values (k,) of all processes, ascending."""
@@ -271,8 +271,8 @@ class SharedSample(_InProcesses):
     def draw(self, size: int, generator: torch.Generator, groups: Tensor | None = None, each: int = 0) -> Tensor:
         """About so many anchors at random, ascending, the same in every process."""
         picked = super().draw(size, generator, groups, each)
-        count = _of_the_first(picked.new_tensor(len(picked)))
-        return _of_the_first(picked if len(picked) == count else picked.new_empty(int(count)))
+        count = of_the_first(picked.new_tensor(len(picked)))
+        return of_the_first(picked if len(picked) == count else picked.new_empty(int(count)))
 
     def take(self, values: Tensor) -> Tensor:
         """The anchors' part (..., a) of values (..., n) of every process's points."""
@@ -303,11 +303,5 @@ def _scale(points: Points, share: int) -> tuple[float, float]:
     distances = apart(x, differ, other[differ])
     own = points.squares.max() if len(points) else points.x.new_zeros(())
     largest = gather(own[None], [1] * dist.get_world_size()).max()
-    scale = _of_the_first(torch.tensor([median(distances), 4 * float(largest)], dtype=torch.float64, device=x.device))
+    scale = of_the_first(torch.tensor([median(distances), 4 * float(largest)], dtype=torch.float64, device=x.device))
     return float(scale[0]), float(scale[1])
-
-
-def _of_the_first(values: Tensor) -> Tensor:
-    values = values.contiguous()
-    dist.broadcast(values, 0)
-    return values

@@ -20,7 +20,7 @@ from snnl_core import (
     tiles,
 )
 from snnl_core import soft_nearest_neighbor_loss as snnl
-from snnl_core.distributed import exchange
+from snnl_core.distributed import exchange, gather, meeting_place, of_the_first, reduced
 
 N = 40
 LABELS = torch.arange(N) % 4
@@ -264,3 +264,23 @@ def test_gloo_sends_what_lies_on_a_gpu_by_way_of_the_processor(monkeypatch, conf
         received = exchange(X.to(GPU), 1, 1, (3, 6))
     assert received.device == GPU and received.shape == (3, 6)
     assert {x.device.type for x in sent} == {place.replace("cuda", GPU.type)}
+
+
+def test_with_nccl_alone_what_lies_on_the_processor_meets_on_the_gpu(monkeypatch):
+    met: list[torch.Tensor] = []
+    monkeypatch.setattr(dist, "get_backend_config", lambda: f"{GPU.type}:nccl")
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 3)
+    assert meeting_place(X) == torch.device("cuda", 3)
+    monkeypatch.setattr("snnl_core.distributed.meeting_place", lambda x: GPU)
+    monkeypatch.setattr(dist, "all_gather", lambda parts, x: [met.append(x), *(part.copy_(x) for part in parts)])
+    monkeypatch.setattr(dist, "all_reduce", met.append)
+    monkeypatch.setattr(dist, "broadcast", lambda x, source: met.append(x))
+    monkeypatch.setattr(dist, "P2POp", lambda what, x, peer: met.append(x))
+    monkeypatch.setattr(dist, "batch_isend_irecv", lambda operations: [])
+    with pretended_gpu():
+        assert meeting_place(X.to(GPU)) == GPU
+        assert torch.equal(gather(X, [N, N - 1]), torch.cat([X, X[:-1]]))
+        assert torch.equal(reduced(X.T), X.T) and torch.equal(of_the_first(X), X)
+        assert exchange(X, 1, 1, (3, 6)).device.type == "cpu"
+    assert len(met) == 5 and {x.device.type for x in met} == {GPU.type}
+    assert all(x.is_contiguous() for x in met)
