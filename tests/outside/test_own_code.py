@@ -14,7 +14,7 @@ from outside.files import read_layers
 from outside.network import measure_network
 
 FILE = """
-from torch import nn
+from torch import Tensor, nn
 
 from beside import CLASSES
 
@@ -39,6 +39,12 @@ class Talks(Net):
         return super().forward(x)
 
 
+class Greets(Net):
+    def forward(self, x):
+        print("this is no result")
+        return super().forward(x)
+
+
 class TalksAndBends(Bends):
     def forward(self, x):
         print("this is no result")
@@ -48,6 +54,13 @@ class TalksAndBends(Bends):
 class Leaves(Net):
     def forward(self, x):
         raise SystemExit("enough")
+
+
+class LeavesStandIns(Net):
+    def forward(self, x):
+        if not isinstance(x, Tensor):
+            raise SystemExit("this is no tensor")
+        return super().forward(x)
 
 
 class Lazy(nn.Module):
@@ -76,11 +89,18 @@ def file(tmp_path):
     sys.modules.pop("beside", None)
 
 
-@pytest.mark.parametrize("name", ["Talks", "TalksAndBends"])
+@pytest.mark.parametrize("name", ["Talks", "Greets", "TalksAndBends"])
 def test_what_a_network_prints_as_it_runs_is_no_result(file, tmp_path, capsys, name):
     measure_network(f"{file}:{name}", "digits", data=tmp_path, n=20, device="cpu")
     said = capsys.readouterr()
     assert not said.out and "this is no result" in said.err
+
+
+def test_a_network_that_leaves_when_it_is_traced_is_measured_by_hooks(file, tmp_path):
+    said = []
+    found = measure_network(f"{file}:LeavesStandIns", "digits", data=tmp_path, n=20, device="cpu", say=said.append)
+    assert "torch.fx cannot trace it (this is no tensor)" in said[-1]
+    assert [layer.layer for layer in found.layers] == ["conv", "act", "fc"]
 
 
 def test_networks_are_measured_in_float32_whatever_they_are_built_in(file, tmp_path):
