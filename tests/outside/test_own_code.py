@@ -150,6 +150,22 @@ def test_what_lies_beside_the_file_may_be_called_as_what_is_in_the_workbench(fil
     assert {module: sys.modules.get(module) for module in loaded} == loaded
 
 
+@pytest.mark.parametrize("init", [True, False])
+def test_a_folder_of_code_beside_the_file_may_be_called_as_one_of_the_workbench(file, tmp_path, init):
+    """With `__init__.py` or, as many have it, without; a folder of other files is no code."""
+    loaded = {module: sys.modules.get(module) for module in ("metrics", "metrics.layers", "metrics.mine")}
+    (tmp_path / "net.py").write_text("import tasks\n" + FILE.replace("from beside", "from metrics.mine"))
+    (tmp_path / "metrics").mkdir()
+    (tmp_path / "metrics" / "mine.py").write_text("CLASSES = 7")
+    if init:
+        (tmp_path / "metrics" / "__init__.py").touch()
+    (tmp_path / "tasks").mkdir()
+    (tmp_path / "tasks" / "notes.txt").touch()
+    assert own.build(f"{file}:Net", None, 0).fc.out_features == 7
+    assert sys.modules[own.MODULE].tasks.__file__ == str(own.ROOT / "tasks" / "__init__.py")
+    assert {module: sys.modules.get(module) for module in loaded} == loaded
+
+
 def test_a_file_in_the_workbench_itself_imports_what_is_loaded(monkeypatch, tmp_path):
     monkeypatch.setattr(own, "ROOT", tmp_path)
     (tmp_path / "metrics.py").write_text("1 / 0")
