@@ -13,7 +13,7 @@ from evaluation.sources import Images, digests
 from evaluation.spaces import Seen, Space
 from lab.errors import Say, UsageError, WorkbenchError
 from lab.files import without_nan
-from lab.reporting.tables import UNKNOWN, Entry
+from lab.reporting.tables import UNKNOWN, Entry, text
 from lab.training.draws import subset
 from metrics.comparison import FEWEST, Comparison, Predictions, compare
 from metrics.memorization import TrainingSet
@@ -164,8 +164,8 @@ def measure_each(
     n = min(_size(real, side, n) for side in sides)
     where = f"{space.name} {space.layer}".rstrip()
     told = (f"{n} of {len(real)} real and {n} of {len(side)} generated images, in the space {where}." for side in sides)
-    for text in dict.fromkeys(told):
-        say(text)
+    for line in dict.fromkeys(told):
+        say(line)
     drawn = _Real.drawn(real, n, space, seed, runs)
     found = []
     for number, side in enumerate(sides, 1):
@@ -253,7 +253,7 @@ def _naming(what: str) -> Iterator[None]:
 
 def as_read(entries: Sequence[dict[str, Entry]]) -> list[dict[str, str]]:
     """Rows of entries as people read them: numbers with four digits."""
-    return [{name: f"{x:.4g}" if isinstance(x, float) else str(x) for name, x in row.items()} for row in entries]
+    return [{name: text(entry, four_digits=True) for name, entry in row.items()} for row in entries]
 
 
 def _known(value: float, floor: float | None, gap: float | None) -> dict[str, Entry]:

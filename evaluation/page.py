@@ -53,7 +53,7 @@ def _table(found: ImagesComparison) -> Table:
         f"Every measure, n = {found.n} a side; floor: the same real images against {found.n} others; gap: against "
         "held-out images minus against training ones. _low and _high end a 95 % interval, _stderr is a standard error."
     )
-    return Table("measures", caption, headers, rows)
+    return Table("measures", caption, headers, rows, four_digits=True)
 
 
 def _losses(found: ImagesComparison) -> Figure:

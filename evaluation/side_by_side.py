@@ -88,7 +88,8 @@ class SideBySide:
     def _table(self) -> Table:
         rows = self.entries
         caption = f"Every measure, n = {self.first.n} a side; floor: the same real images against others of theirs."
-        return Table("measures", caption, [Column(header) for header in rows[0]], [[*row.values()] for row in rows])
+        headers = [Column(header) for header in rows[0]]
+        return Table("measures", caption, headers, [[*row.values()] for row in rows], four_digits=True)
 
 
 def named(gans: Sequence[Trained]) -> dict[str, Trained]:

@@ -7,6 +7,7 @@ import contextlib
 import importlib.util
 import sys
 from collections.abc import Collection, Iterator
+from importlib.machinery import PathFinder
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -93,9 +94,10 @@ def _run(file: Path) -> ModuleType:
 def _beside(file: Path) -> Iterator[None]:
     """What lies beside the file can be imported, whatever its name, and what it prints goes to stderr."""
     place = file.resolve().parent
-    same = {one for one in OURS if (place / f"{one}.py").is_file() or (place / one / "__init__.py").is_file()}
+    same = {one for one in OURS if (place / f"{one}.py").is_file() or any((place / one).glob("*.py"))}
     theirs = same if place != ROOT else set[str]()
     ours = _forgotten(theirs)
+    sys.modules.update(_folders(place, theirs))
     sys.path.insert(0, str(place))
     try:
         with contextlib.redirect_stdout(sys.stderr):
@@ -104,6 +106,12 @@ def _beside(file: Path) -> Iterator[None]:
         sys.path.remove(str(place))
         _forgotten(theirs)
         sys.modules.update(ours)
+
+
+def _folders(place: Path, names: Collection[str]) -> dict[str, ModuleType]:
+    """The packages of these names without `__init__.py`, which an import would pass over for ours."""
+    found = (PathFinder.find_spec(name, [str(place)]) for name in names)
+    return {spec.name: importlib.util.module_from_spec(spec) for spec in found if spec and spec.origin is None}
 
 
 def _forgotten(names: Collection[str]) -> dict[str, ModuleType]:

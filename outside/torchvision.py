@@ -97,7 +97,7 @@ def untraceable(network: nn.Module, x: Tensor) -> str:
             last = _nodes(network)[-1]
             traced = copying_extractor(network, {last: last})(x)[last]
             same = torch.allclose(traced, network(x), rtol=1e-3, atol=1e-5, equal_nan=True)
-    except Exception as error:  # tracing runs code of others with stand-ins for tensors
+    except (Exception, SystemExit) as error:  # tracing runs code of others with stand-ins for tensors
         return first_line(error)
     finally:
         network.train(training)  # which tracing leaves changed when it fails
@@ -122,7 +122,8 @@ def extractor(network: nn.Module, layers: Mapping[str, str]) -> nn.Module:
 
     No function or module in it works in place: a layer's output would be overwritten by the next before it is read.
     """
-    found: Any = create_feature_extractor(network, return_nodes=dict(layers), suppress_diff_warning=True)
+    with redirect_stdout(sys.stderr):  # what the network prints as it is traced is no result
+        found: Any = create_feature_extractor(network, return_nodes=dict(layers), suppress_diff_warning=True)
     for module in found.modules():
         if getattr(module, "inplace", False):
             module.inplace = False

@@ -45,7 +45,8 @@ class Column:
 class Table:
     """Rows of entries; an `Estimate` shows its value, interval and n.
 
-    A page shows one that is folded when it is asked, as one that is long.
+    A page shows one that is folded when it is asked, as one that is long. Numbers have three decimals, or four digits
+    where small ones count as well.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Table:
     columns: Sequence[Column]
     rows: Sequence[Sequence[Entry]]
     folded: bool = False
+    four_digits: bool = False
 
     @property
     def shut(self) -> bool:
@@ -62,13 +64,13 @@ class Table:
     def to_markdown(self) -> str:
         """The table in Markdown."""
         lines = [[_markdown(column.title) for column in self.columns], ["---"] * len(self.columns)]
-        lines += [[_markdown(text(entry)) for entry in row] for row in self.rows]
+        lines += [[_markdown(text(entry, self.four_digits)) for entry in row] for row in self.rows]
         return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
     def to_latex(self) -> str:
         """The table in LaTeX, for the package booktabs."""
         head = " & ".join(column.header.translate(LATEX) for column in self.columns)
-        body = [" & ".join(_latex(entry) for entry in row) for row in self.rows]
+        body = [" & ".join(_latex(entry, self.four_digits) for entry in row) for row in self.rows]
         top = [rf"\begin{{tabular}}{{{'l' * len(self.columns)}}}", r"\toprule", rf"{head} \\", r"\midrule"]
         return "\n".join([*top, *(rf"{line} \\" for line in body), r"\bottomrule", r"\end{tabular}", ""])
 
@@ -113,12 +115,14 @@ def seed_table(
     return Table(name, caption, columns(*headers, *(f"seed {seed}" for seed in seeds)), rows)
 
 
-def text(entry: Entry) -> str:
-    """An entry as people read it: `0.412 [0.380, 0.444] (n = 5)`."""
+def text(entry: Entry, four_digits: bool = False) -> str:
+    """An entry as people read it: `0.412 [0.380, 0.444] (n = 5)`; numbers by themselves with four digits if asked."""
     if isinstance(entry, Estimate):
         interval = "" if math.isnan(entry.low) else f" [{_digits(entry.low)}, {_digits(entry.high)}]"
         return f"{_digits(entry.value)}{interval} (n = {entry.n})"
-    return _digits(entry) if isinstance(entry, float) else str(entry)
+    if not isinstance(entry, float):
+        return str(entry)
+    return f"{entry:.4g}" if four_digits else _digits(entry)
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:
@@ -163,7 +167,7 @@ def _markdown(words: str) -> str:
     return " ".join(words.replace("|", r"\|").splitlines())
 
 
-def _latex(entry: Entry) -> str:
+def _latex(entry: Entry, four_digits: bool) -> str:
     if isinstance(entry, Estimate) and not math.isnan(entry.low):
         return rf"{_digits(entry.value)} {{\small [{_digits(entry.low)}, {_digits(entry.high)}] ($n={entry.n}$)}}"
-    return text(entry).translate(LATEX)
+    return text(entry, four_digits).translate(LATEX)

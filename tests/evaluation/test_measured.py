@@ -123,6 +123,8 @@ def test_the_page_shows_figures_and_the_images_that_say_most(whole, tmp_path):
     ours = {(row["metric"], row["side"]): row["value"] for row in whole.found.rows if not row["group"]}
     told = {(measure, side): float(value) for measure, side, value, *_ in csv.reader(table[1:])}
     assert told["fid", "joint"] == ours["fid", "joint"] and told["kid", "joint"] == ours["kid", "joint"], "every digit"
+    shown = (tmp_path / "tables" / "measures.md").read_text().splitlines()
+    assert shown[2:] == [f"| {' | '.join(row.values())} |" for row in whole.rows], "as the command prints them"
 
 
 def test_copies_are_called_so_and_nothing_else_is(whole):

@@ -60,6 +60,13 @@ def test_in_csv_a_column_of_numbers_holds_no_dash():
     assert found.to_markdown().splitlines()[-1] == "| - | - | - | - | blind |"
 
 
+def test_where_small_numbers_count_four_digits_are_shown():
+    rows = [["kid", 0.00143, 0.0006], ["fid", 1234.5678, "-"]]
+    found = Table("t", "", columns("measure", "value", "floor"), rows, four_digits=True)
+    assert found.to_markdown().splitlines()[2:] == ["| kid | 0.00143 | 0.0006 |", "| fid | 1235 | - |"]
+    assert r"kid & 0.00143 & 0.0006 \\" in found.to_latex() and "fid,1234.5678,nan" in found.to_csv()
+
+
 def test_sorting_is_by_the_number():
     assert sort_key(Estimate(0.51234, 0.4, 0.6, 5)) == "0.51234"
     assert sort_key(np.float64(0.5)) == "0.5"

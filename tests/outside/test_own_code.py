@@ -14,7 +14,7 @@ from outside.files import read_layers
 from outside.network import measure_network
 
 FILE = """
-from torch import nn
+from torch import Tensor, nn
 
 from beside import CLASSES
 
@@ -39,6 +39,12 @@ class Talks(Net):
         return super().forward(x)
 
 
+class Greets(Net):
+    def forward(self, x):
+        print("this is no result")
+        return super().forward(x)
+
+
 class TalksAndBends(Bends):
     def forward(self, x):
         print("this is no result")
@@ -48,6 +54,13 @@ class TalksAndBends(Bends):
 class Leaves(Net):
     def forward(self, x):
         raise SystemExit("enough")
+
+
+class LeavesStandIns(Net):
+    def forward(self, x):
+        if not isinstance(x, Tensor):
+            raise SystemExit("this is no tensor")
+        return super().forward(x)
 
 
 class Lazy(nn.Module):
@@ -76,11 +89,18 @@ def file(tmp_path):
     sys.modules.pop("beside", None)
 
 
-@pytest.mark.parametrize("name", ["Talks", "TalksAndBends"])
+@pytest.mark.parametrize("name", ["Talks", "Greets", "TalksAndBends"])
 def test_what_a_network_prints_as_it_runs_is_no_result(file, tmp_path, capsys, name):
     measure_network(f"{file}:{name}", "digits", data=tmp_path, n=20, device="cpu")
     said = capsys.readouterr()
     assert not said.out and "this is no result" in said.err
+
+
+def test_a_network_that_leaves_when_it_is_traced_is_measured_by_hooks(file, tmp_path):
+    said = []
+    found = measure_network(f"{file}:LeavesStandIns", "digits", data=tmp_path, n=20, device="cpu", say=said.append)
+    assert "torch.fx cannot trace it (this is no tensor)" in said[-1]
+    assert [layer.layer for layer in found.layers] == ["conv", "act", "fc"]
 
 
 def test_networks_are_measured_in_float32_whatever_they_are_built_in(file, tmp_path):
@@ -127,6 +147,22 @@ def test_what_lies_beside_the_file_may_be_called_as_what_is_in_the_workbench(fil
     (tmp_path / f"{name}.py").write_text("CLASSES = 1 / 0")
     with pytest.raises(WorkbenchError, match=r"net\.py fails when it is run: ZeroDivisionError"):
         own.build(f"{file}:Net", None, 0)
+    assert {module: sys.modules.get(module) for module in loaded} == loaded
+
+
+@pytest.mark.parametrize("init", [True, False])
+def test_a_folder_of_code_beside_the_file_may_be_called_as_one_of_the_workbench(file, tmp_path, init):
+    """With `__init__.py` or, as many have it, without; a folder of other files is no code."""
+    loaded = {module: sys.modules.get(module) for module in ("metrics", "metrics.layers", "metrics.mine")}
+    (tmp_path / "net.py").write_text("import tasks\n" + FILE.replace("from beside", "from metrics.mine"))
+    (tmp_path / "metrics").mkdir()
+    (tmp_path / "metrics" / "mine.py").write_text("CLASSES = 7")
+    if init:
+        (tmp_path / "metrics" / "__init__.py").touch()
+    (tmp_path / "tasks").mkdir()
+    (tmp_path / "tasks" / "notes.txt").touch()
+    assert own.build(f"{file}:Net", None, 0).fc.out_features == 7
+    assert sys.modules[own.MODULE].tasks.__file__ == str(own.ROOT / "tasks" / "__init__.py")
     assert {module: sys.modules.get(module) for module in loaded} == loaded
 
 
