@@ -158,8 +158,8 @@ def search(
         say: is told of each trial.
 
     Raises:
-        UsageError: Optuna is not installed, a setting is impossible, or the folder holds another search, or something
-            else of the names that a search writes.
+        UsageError: Optuna is not installed, or the folder holds another search, or something else of the names that a
+            search writes.
         WorkbenchError: a cell failed, another process is at work in the folder, or its journal is damaged.
     """
     check_optuna()
@@ -210,16 +210,8 @@ def plan_search(
     folder: Path | None = None,
     place: Place = SLOTS,
 ) -> Searching:
-    """Plan a search; nothing is written.
-
-    Args:
-        study: the study's name.
-        searchable: what it says of its search.
-        config: the search's settings.
-        runs: the runs folder.
-        data: the folder of the data.
-        folder: the search's folder; None for one that is named by what is searched.
-        place: where cells are done.
+    """Plan a search of what `Searching` tells, in a folder, or in one that is named by what is searched; nothing is
+    written.
 
     Raises:
         UsageError: a setting is impossible.
