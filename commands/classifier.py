@@ -19,7 +19,7 @@ from lab.cells.folder import CellFolder
 from lab.cells.fresh import dropped_if_bare
 from lab.cells.record import recorded_cell
 from lab.config import assigned
-from lab.errors import UsageError
+from lab.errors import UsageError, first_few
 from lab.running.one import do_folder
 from lab.training.snapshots import snapshots
 from tasks import evaluate_classifier, train_classifier
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 SHOWN = 5
 """How many neighbours of an image are printed for each layer."""
-TOLD = 3
-"""Of how many classes it is told that they are called otherwise."""
 ATTACKS, EPS = ("pgd", "noise"), ("0.03", "0.1", "0.3")
 BANK = "Training images to search.  [default: 10000, or all there are]"
 NEIGHBORS = "Neighbours in each hidden layer.  [default: 75, or all there are]"
@@ -186,8 +184,7 @@ def tell_of_names(own: Sequence[str], others: Sequence[str]) -> None:
     """Warn of a network's classes that are called otherwise in the images that it is evaluated on."""
     pairs = [f"{one} is {other}" for one, other in zip(own, others, strict=True) if one != other]
     if pairs:
-        told = ", ".join([*pairs[:TOLD], *(["..."] if len(pairs) > TOLD else [])])
-        say(f"Warning: classes are matched by their order, not by name: {told}")
+        say(f"Warning: classes are matched by their order, not by name: {first_few(pairs)}")
 
 
 def _nearest(found: "Exemplars") -> Iterator[list[str]]:

@@ -2,7 +2,7 @@
 
 import difflib
 import warnings
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 Say = Callable[[str], None]
@@ -75,6 +75,11 @@ def out_of_memory(error: BaseException) -> bool:
     """Whether Python, or torch on a processor or a GPU, had no memory left; torch is not imported to be asked."""
     named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
     return named or any(words in str(error) for words in OUT_OF_MEMORY)
+
+
+def first_few(names: Sequence[str], most: int = 3) -> str:
+    """Names as a message lists them; of many the first, and dots."""
+    return ", ".join([*names[:most], *(["..."] if len(names) > most else [])])
 
 
 def first_line(error: BaseException) -> str:

@@ -8,7 +8,7 @@ file is read as tensors with dotted names, and the part of it is taken whose nam
 import pickle
 import warnings
 from argparse import Namespace
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from lab.errors import NO_MEMORY, WorkbenchError, out_of_memory
+from lab.errors import NO_MEMORY, WorkbenchError, first_few, out_of_memory
 from outside.files import reading
 
 WRAPPERS = {"module", "_orig_mod"}
@@ -25,8 +25,6 @@ AVERAGED, COUNTER = "n_averaged", "num_batches_tracked"
 """The last words of names of tensors that count, for AveragedModel and BatchNorm, and decide no output."""
 PLAIN = "plain"
 """A tensor that can be copied to another."""
-SHOWN = 3
-"""How many of the tensors that do not fit an error names."""
 
 
 def weights_for(network: nn.Module, path: Path) -> dict[str, Tensor]:
@@ -65,27 +63,23 @@ def fit_weights(network: nn.Module, weights: Mapping[str, Tensor], problem: str)
             begins with `problem`.
     """
     own = network.state_dict()
-    fitting = {key: value for key, value in own.items() if key in weights and weights[key].shape == value.shape}
+    shared = [(key, weights[key], value) for key, value in own.items() if key in weights]
     faults = {
         "missing": [key for key in own if key not in weights and _last(key) != COUNTER],
         "unknown": [key for key in weights if key not in own],
         "of another shape": [
-            f"{key} {tuple(weights[key].shape)} instead of {tuple(value.shape)}"
-            for key, value in own.items()
-            if key in weights and weights[key].shape != value.shape
+            f"{key} {tuple(given.shape)} instead of {tuple(value.shape)}"
+            for key, given, value in shared
+            if given.shape != value.shape
         ],
-        "of another kind": [
-            f"{key}, {_kind(weights[key])}"
-            for key, value in own.items()
-            if key in weights and _kind(weights[key]) != _kind(value)
-        ],
+        "of another kind": [f"{key}, {_kind(given)}" for key, given, value in shared if _kind(given) != _kind(value)],
         "of numbers that it cannot hold": [
-            f"{key}, {weights[key].dtype} for {value.dtype}"
-            for key, value in fitting.items()
-            if _kind(weights[key]) == _kind(value) == PLAIN and not _holds(value.dtype, weights[key])
+            f"{key}, {given.dtype} for {value.dtype}"
+            for key, given, value in shared
+            if _kind(given) == _kind(value) == PLAIN and given.shape == value.shape and not _holds(value.dtype, given)
         ],
     }
-    told = [f"{len(names)} {fault} ({_some(names)})" for fault, names in faults.items() if names]
+    told = [f"{len(names)} {fault} ({first_few(names)})" for fault, names in faults.items() if names]
     if told:
         raise WorkbenchError(f"{problem}: of its tensors, {', '.join(told)}.")
     network.load_state_dict(weights, strict=False)
@@ -172,7 +166,3 @@ def _deciding(names: Iterable[str]) -> set[str]:
 
 def _same(weights: Mapping[str, Tensor], one: Mapping[str, list[str]], other: Mapping[str, list[str]]) -> bool:
     return all(torch.equal(weights[one[name][0]], weights[other[name][0]]) for name in _deciding(one))
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join([*names[:SHOWN], *(["..."] if len(names) > SHOWN else [])])
