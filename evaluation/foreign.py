@@ -1,10 +1,8 @@
 """Feature spaces of networks made elsewhere: torchvision's, a user's own, and the Inception network of FID."""
 
 import io
-import sys
 import warnings
 from collections.abc import Callable
-from contextlib import redirect_stdout
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,7 @@ from lab.errors import UsageError, WorkbenchError, first_line
 from lab.training.tensors import packed
 from outside import own
 from outside import torchvision as networks
-from outside.layered import COLOURS, Normalize, failing, prepare
+from outside.layered import COLOURS, Normalize, prepare, running
 from outside.weights import read_weights
 
 INCEPTION = "inception"
@@ -114,12 +112,8 @@ def _space(
     """The space of what a network gives for images as they are shown to it; the rest is as `of_network` takes it."""
 
     def read(images: Tensor) -> Seen:
-        try:
-            with redirect_stdout(sys.stderr):
-                found = output(shown(images))
-        except (Exception, SystemExit) as error:  # code of others raises errors of every kind
-            shape = " x ".join(map(str, images.shape[1:]))
-            raise failing(f"{kind} fails on images of {shape}", error) from error
+        with running(f"{kind} fails on images of {' x '.join(map(str, images.shape[1:]))}"):
+            found = output(shown(images))
         if not isinstance(found, Tensor) or not found.is_floating_point() or found.shape[:1] != images.shape[:1]:
             raise WorkbenchError(f"{kind} gives no floating tensor with one row an image, so there are no features.")
         return Seen(points(found))

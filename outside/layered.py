@@ -3,8 +3,8 @@
 import re
 import sys
 import traceback
-from collections.abc import Sequence
-from contextlib import redirect_stdout
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -70,20 +70,30 @@ def run(network: nn.Module, batch: Tensor) -> Any:
 def differentiable(network: nn.Module, batch: Tensor) -> Any:
     """What a foreign network gives for prepared images, with gradients where they are asked for.
 
-    What it prints goes to stderr, away from results.
-
     Raises:
         UsageError: it takes no images of this shape.
         WorkbenchError: it fails for another reason.
     """
+    with running(f"The network fails on images of {batch.shape[-1]} x {batch.shape[-1]} pixels"):
+        return network(batch)
+
+
+@contextmanager
+def running(problem: str) -> Iterator[None]:
+    """Code of others runs on images: what it prints goes to stderr, away from results.
+
+    Raises:
+        UsageError: it takes no images of this shape; the message begins with the problem.
+        WorkbenchError: it fails for another reason.
+    """
     try:
         with redirect_stdout(sys.stderr):
-            return network(batch)
+            yield
     except (Exception, SystemExit) as error:  # code of others raises errors of every kind
-        raise failing(f"The network fails on images of {batch.shape[-1]} x {batch.shape[-1]} pixels", error) from error
+        raise _failing(problem, error) from error
 
 
-def failing(problem: str, error: Exception | SystemExit) -> WorkbenchError:
+def _failing(problem: str, error: Exception | SystemExit) -> WorkbenchError:
     """The error of a network whose code raised one: it proposes colours or another size where the images do not fit,
     else it tells where in the code it arose."""
     if out_of_memory(error):
