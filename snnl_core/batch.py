@@ -46,11 +46,12 @@ class Batch(Anchors):
         """All points (n, d) as anchors, of classes (n,), about their mean or another center (d,)."""
         x = x - (x.mean(0) if center is None else center)
         product = products.gram(x)
-        squares = product.diagonal()
+        squares = product.diagonal().clone()
         distances = (squares[:, None] + squares).sub_(product, alpha=2).clamp_min_(0)
-        own = torch.eq(codes[:, None], codes, out=torch.empty_like(distances))
-        others = 1 - own
-        return cls(x, codes, distances, 4 * float(squares.max()), own.fill_diagonal_(0), others)
+        values = _comparable(codes, x.dtype)
+        others = torch.ne(values[:, None], values, out=product)  # the product has served
+        own = torch.sub(1, others).fill_diagonal_(0)
+        return cls(x, codes, distances, 4 * float(squares.max()), own, others)
 
     @property
     def positions(self) -> Tensor:
@@ -169,6 +170,13 @@ class Batch(Anchors):
         stride = self.distances.numel() // sampled | 1  # odd, so as not to stay in some columns
         distances, counted = self.distances.flatten()[::stride], self.others.flatten()[::stride]
         return median(distances[counted > 0]), self.reach
+
+
+def _comparable(codes: Tensor, dtype: torch.dtype) -> Tensor:
+    """Codes as numbers of a dtype where it holds them: a processor compares those five times as fast as integers."""
+    if codes.is_cpu and all(abs(int(end)) <= 1 / torch.finfo(dtype).eps for end in codes.aminmax()):
+        return codes.to(dtype)
+    return codes
 
 
 @dataclass(frozen=True)

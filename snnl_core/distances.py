@@ -4,7 +4,7 @@ import math
 import os
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from operator import index
 from typing import Any, Literal, get_args
 
@@ -125,7 +125,8 @@ def full_precision(device: torch.device) -> Iterator[None]:
     """Matrix products as precise as their numbers, whatever autocast or TF32 the caller has switched on."""
     _INSIDE.enter()
     try:
-        with torch.autocast(device.type, enabled=False):
+        autocast = torch.is_autocast_enabled(device.type)  # most often not, and entering it takes its time
+        with torch.autocast(device.type, enabled=False) if autocast else nullcontext():
             yield
     finally:
         _INSIDE.leave()

@@ -69,21 +69,22 @@ class _Made(TorchDispatchMode):
 @contextmanager
 def pretended_gpu(missing=()):
     """There is one meanwhile, and GPU is its device: `tensor.to(GPU)` brings a tensor there, but for missing dtypes."""
-    autocast, tensor = torch.autocast, torch.tensor
+    tensor = torch.tensor
 
     def told(*data, device=None, **kind):
         """Numbers are brought there: of `meta`, torch would drop them before anyone is asked."""
         there = device is not None and torch.device(device) == GPU
         return tensor(*data, device=CPU, **kind).to(GPU) if there else tensor(*data, device=device, **kind)
 
-    def known(kind, *rest, **more):
-        return autocast(CPU.type if kind == GPU.type else kind, *rest, **more)
+    def known(of_autocast):
+        return lambda kind, *rest, **more: of_autocast(CPU.type if kind == GPU.type else kind, *rest, **more)
 
     CALLED.clear()
     swaps = torch.__future__.set_swap_module_params_on_conversion
     with (
         ExitStack() as after,
-        mock.patch.object(torch, "autocast", known),
+        mock.patch.object(torch, "autocast", known(torch.autocast)),
+        mock.patch.object(torch, "is_autocast_enabled", known(torch.is_autocast_enabled)),
         mock.patch.object(torch, "tensor", told),
         mock.patch.object(Tensor, "is_meta", False),  # theirs have numbers
         mock.patch(f"{__name__}.MISSING", {*missing}),
