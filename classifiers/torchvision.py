@@ -1,7 +1,7 @@
 """Torchvision: any of its classifiers by name (`model`), its weights random.
 
 The features are the outputs of layers of the network's graph: those named in `nodes`, else of its stages, e.g. layer1
-to layer4 of a ResNet, the poolings of VGG, the encoder's layers of a vision transformer (`outside.torchvision.stages`).
+to layer4 of a ResNet, the poolings of VGG, the encoder's layers of a vision transformer (`outside.graph.stages`).
 The networks take three channels: grey images are repeated to three. Those that were made for 224 x 224 shrink small
 images fast, and some cannot take them, which building says. A network with dropout draws it from torch's global
 generator.
@@ -18,7 +18,8 @@ from classifiers._config import ClassifierConfig
 from classifiers._images import check_batch, check_classes
 from imagesets import Spec
 from lab.errors import UsageError, first_line
-from outside import torchvision as networks
+from outside import graph
+from outside.torchvision import construct
 
 VERSION = 1
 CHANNELS = 3
@@ -63,12 +64,12 @@ def build(config: Config, spec: Spec) -> nn.Module:
     """
     check_classes(spec)
     network = _construct(config.model, spec)
-    nodes = networks.check_layers(network, config.nodes) or networks.stages(network)
-    giving_logits = networks.logits(network)
+    layers = graph.layers(network)
+    nodes = layers.checked(config.nodes) or layers.stages
     for node in nodes:
-        if node in giving_logits:
+        if node in layers.logits:
             raise UsageError(f"The node {node!r} gives the logits, which are no hidden layer.")
-    extractor = networks.extractor(network, {**{node: node for node in nodes}, giving_logits[1]: LOGITS})
+    extractor = graph.extractor(network, {**{node: node for node in nodes}, layers.logits[1]: LOGITS})
     return TorchvisionClassifier(extractor, nodes, spec)
 
 
@@ -79,7 +80,7 @@ def _construct(name: str, spec: Spec) -> nn.Module:
     if name.startswith("vit_"):
         settings["image_size"] = spec.size
     try:
-        network = networks.construct(name, **settings)
+        network = construct(name, **settings)
         with torch.no_grad():
             network.eval()(torch.zeros(1, CHANNELS, spec.size, spec.size))
     except (AssertionError, RuntimeError, ValueError) as error:

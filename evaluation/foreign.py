@@ -14,8 +14,7 @@ import imagesets
 from evaluation.spaces import Seen, Space, of_network, points
 from lab.errors import UsageError, WorkbenchError, first_line
 from lab.training.tensors import packed
-from outside import own
-from outside import torchvision as networks
+from outside import graph, own, torchvision
 from outside.layered import COLOURS, Normalize, prepare, running
 from outside.weights import read_weights
 
@@ -35,9 +34,9 @@ def torchvision_space(reference: str, weights: Path | None, size: int | None, no
         UsageError: the name is unknown.
         WorkbenchError: the file is not of weights, or they do not fit.
     """
-    network = networks.build(reference, weights, 0)
-    layer = networks.parts(network)[-2]
-    extractor = networks.copying_extractor(network, {layer: layer})
+    network = torchvision.build(reference, weights, 0)
+    layer = graph.parts(network)[-2]
+    extractor = graph.copying_extractor(network, {layer: layer})
     shown = _Shown(size, normalize or "imagenet", COLOURS)
     code = version("torchvision")
     return _space(reference, extractor, lambda x: extractor(x)[layer], shown, layer=layer, code=code)

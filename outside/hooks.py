@@ -9,8 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lab.errors import check_known
-from outside.torchvision import copy_of
+from outside.layers import Layers, copy_of
 
 Hook = Callable[[str, Any], None]
 
@@ -32,6 +31,12 @@ class Hooked(nn.Module):
         with _hooked(self.network, self.layers, lambda name, output: found.update({name: copy_of(output)})):
             self.network(x)
         return {given: found[name] for name, given in self.layers.items()}
+
+
+def layers(network: nn.Module, x: Tensor) -> Layers:
+    """What can be had of a network, as far as it is called for images x."""
+    names = called(network, x)
+    return Layers(names, parts(names), [], logits(names), partial(Hooked, network))
 
 
 @torch.inference_mode()
@@ -61,17 +66,6 @@ def parts(called: Sequence[str], within: str = "") -> list[str]:
 def logits(called: Sequence[str]) -> tuple[str, str]:
     """The two layers that give the logits: the last part, if there is any, and the whole network, which has no name."""
     return (parts(called) or [""])[-1], ""
-
-
-def check_layers(called: Sequence[str], names: Iterable[str]) -> list[str]:
-    """The names, each once, if they are of modules that are called.
-
-    Raises:
-        UsageError: one is not; the message tells the nearest.
-    """
-    chosen = list(dict.fromkeys(names))
-    check_known("layer", chosen, called)
-    return chosen
 
 
 def _tell(hook: Hook, name: str, module: nn.Module, inputs: Any, output: Any) -> None:

@@ -5,7 +5,6 @@ import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from lab.errors import NO_MEMORY, Say, UsageError, WorkbenchError, first_line, out_of_memory
-from outside import hooks, own
-from outside import torchvision as networks
+from outside import graph, hooks, own
+from outside.torchvision import SCHEME
 
 Normalize = Literal["imagenet", "none"]
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -46,7 +45,7 @@ class Layered(nn.Module):
 
 def usual(model: str, normalize: Normalize | None, channels: int) -> tuple[Normalize, int]:
     """How images are normalised, unless that is given, and the channels a network takes of images that have so many."""
-    foreign = model.startswith(networks.SCHEME)
+    foreign = model.startswith(SCHEME)
     chosen = normalize or ("imagenet" if foreign else "none")
     return chosen, COLOURS if foreign or chosen == "imagenet" else channels
 
@@ -138,31 +137,21 @@ def extractor(
         raise UsageError("--layers needs at least one name.")
     network = getattr(network, "_orig_mod", network)  # what torch.compile gives shows none of its modules
     own.check_logits(model, run(network, images), len(images))
-    reason = networks.untraceable(network, images)
+    reason = graph.untraceable(network, images)
     if reason:
         say(f"{model}: torch.fx cannot trace it ({reason}), so its layers are its modules, by forward hooks.")
-        called = hooks.called(network, images)
-        names = hooks.parts(called) if asked is None else hooks.check_layers(called, asked)
-        last = hooks.logits(called)
-    else:
-        names = _usual(network, hidden) if asked is None else networks.check_layers(network, asked)
-        last = networks.logits(network)
-    giving = partial(hooks.Hooked if reason else networks.copying_extractor, network)
-    if hidden and asked is not None and set(asked) & set(last):
-        raise UsageError(f"Layer {min(set(asked) & set(last))!r} gives the logits and is no hidden layer.")
-    names = [name for name in names if not (hidden and name in last)]
+    layers = hooks.layers(network, images) if reason else graph.layers(network)
+    usual = layers.stages if hidden and len(layers.stages) > 1 else layers.parts
+    names = usual if asked is None else layers.checked(asked)
+    if hidden and asked is not None and set(asked) & set(layers.logits):
+        raise UsageError(f"Layer {min(set(asked) & set(layers.logits))!r} gives the logits and is no hidden layer.")
+    names = [name for name in names if not (hidden and name in layers.logits)]
     if asked is None:
-        found = run(giving({name: name for name in names}), images)
+        found = run(layers.giving({name: name for name in names}), images)
         names = [name for name in names if _is_layer(found[name], len(images))]
     if not names:
         raise WorkbenchError(f"{model} has no module whose output is a tensor with one row an image; see --layers.")
-    return giving({**{name: name for name in names}, **({last[1]: LOGITS} if hidden else {})})
-
-
-def _usual(network: nn.Module, hidden: bool) -> list[str]:
-    """The layers of a network with a graph unless told otherwise."""
-    stages = networks.stages(network) if hidden else []
-    return stages if len(stages) > 1 else networks.parts(network)
+    return layers.giving({**{name: name for name in names}, **({layers.logits[1]: LOGITS} if hidden else {})})
 
 
 def channels_first(name: str, layer: Any, n: int) -> Tensor:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import imagesets
+from imagesets import ImageSet
 from lab.errors import Say, UsageError, WorkbenchError
 from lab.files import without_nan
 from lab.machine import check_device, resolve_device
@@ -77,7 +78,7 @@ def measure_network(
         imageset: grey images are repeated to three channels for networks of torchvision and where they are normalised.
         data: folder of the data sets.
         weights: a file, .safetensors or a state dict of torch; None for random weights.
-        layers: names of nodes or modules; None for `outside.torchvision.parts`, or `outside.hooks.parts`.
+        layers: names of nodes or modules; None for `outside.graph.parts`, or `outside.hooks.parts`.
         n: how many images; None for 1000, or all where there are fewer.
         split: of the image set.
         anchors: estimate from this many random anchors; None for all.
@@ -103,13 +104,7 @@ def measure_network(
     check_device(place)
     set_gpu_arithmetic()
     network = (network or own.build(model, weights, seed)).to(place)
-    images = imagesets.load(imageset, split, root=data, download=download)
-    if images.labels is None:
-        raise WorkbenchError(f"{imageset} has no labels for {split}, so there are no classes to be entangled.")
-    wanted = min(DEFAULT_N, len(images)) if n is None else n
-    with _telling_of_more(imageset, split, data, wanted):
-        chosen = subset(len(images), wanted, seed, "images")
-        check_classes(images.labels[chosen], f"{imageset} ({split})")
+    images, chosen = _choose(imageset, split, n, seed, data=data, download=download)
     if sharded and len(chosen) < world_size():
         raise UsageError(f"{len(chosen)} images cannot be shared by {world_size()} processes: ask for fewer.")
     size, most = size or images.images.shape[-1], max_features or MAX_FEATURES
@@ -126,7 +121,7 @@ def measure_network(
     if max_features:
         _check_channels(run(layered.to(place), first), max_features)
     shown = paced(batches, -(-len(own_ones) // BATCH), "batches")
-    found, labels = extract(layered, shown, most, place), images.labels[own_ones]
+    found, labels = extract(layered, shown, most, place), images.classes(own_ones)
     if out:
         if LABELS in found:
             raise UsageError(f"{out}: the array labels is of labels, and a layer is called so: name others.")
@@ -137,6 +132,25 @@ def measure_network(
     except ValueError as error:
         raise WorkbenchError(f"{model}: {error}") from error
     return NetworkEntanglement(model, imageset, split, len(chosen), seed, done)
+
+
+def _choose(
+    imageset: str, split: str, n: int | None, seed: int, *, data: Path, download: bool
+) -> tuple[ImageSet, Tensor]:
+    """The images of a split, and which n of them are looked at.
+
+    Raises:
+        UsageError: there are fewer.
+        WorkbenchError: they cannot be read, or have no labels, or those chosen are of one class, or each of another.
+    """
+    images = imagesets.load(imageset, split, root=data, download=download)
+    if images.labels is None:
+        raise WorkbenchError(f"{imageset} has no labels for {split}, so there are no classes to be entangled.")
+    wanted = min(DEFAULT_N, len(images)) if n is None else n
+    with _telling_of_more(imageset, split, data, wanted):
+        chosen = subset(len(images), wanted, seed, "images")
+        check_classes(images.labels[chosen], f"{imageset} ({split})")
+    return images, chosen
 
 
 @contextmanager

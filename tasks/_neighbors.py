@@ -98,7 +98,7 @@ def split(n: int, config: Searching, validation: float, seed: int) -> Parts:
 
 
 @dataclass(frozen=True)
-class Trained:
+class Examined:
     """What a cell on a trained classifier looks at: the network as it was at the end, and test images.
 
     Attributes:
@@ -119,7 +119,7 @@ class Trained:
     about: dict[str, Any]
 
     @classmethod
-    def of(cls, folder: CellFolder, config: Searched, n: int) -> "Trained":
+    def of(cls, folder: CellFolder, config: Searched, n: int) -> "Examined":
         """The training that a cell needs, and n test images."""
         from classifiers._snapshots import load_classifier
         from lab.training.frame import evaluation_device
@@ -136,14 +136,10 @@ class Trained:
 
     def observer(self, config: Searched, scratch: Path) -> "Observer":
         """The network with its neighbours, whose files go to `scratch`."""
-        return observer_of(self.network, config, self.source, self.parts, scratch)
+        from classifiers._credibility import Observer
+        from snnl_core import DeepKNN
 
-
-def observer_of(network: "nn.Module", config: Searched, source: "ImageSet", parts: Parts, scratch: Path) -> "Observer":
-    """A trained network with its neighbours, among parts of the train split `source`; its files go to `scratch`."""
-    from classifiers._credibility import Observer
-    from snnl_core import DeepKNN
-
-    observer = Observer(network, DeepKNN(config.k, config.distance), config.max_features, scratch)
-    observer.fit(source.pixels(parts.bank), source.classes(parts.bank))
-    return observer.calibrate(source.pixels(parts.calibration), source.classes(parts.calibration))
+        observer = Observer(self.network, DeepKNN(config.k, config.distance), config.max_features, scratch)
+        bank, calibration = self.parts.bank, self.parts.calibration
+        observer.fit(self.source.pixels(bank), self.source.classes(bank))
+        return observer.calibrate(self.source.pixels(calibration), self.source.classes(calibration))

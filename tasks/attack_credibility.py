@@ -18,7 +18,7 @@ from lab.cells.cell import Cell
 from lab.cells.folder import CellFolder
 from tasks import train_classifier
 from tasks._attacks import CLEAN, Attacking, passes, told, versions
-from tasks._neighbors import Searched, Trained, sizes
+from tasks._neighbors import Examined, Searched, sizes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -64,17 +64,17 @@ def run(folder: CellFolder) -> None:
     from classifiers._features import device_of
 
     config = Config.parse(folder.config)
-    trained = Trained.of(folder, config, config.n)
-    observer, labels, device = trained.observer(config, folder.path), trained.labels, device_of(trained.network)
+    examined = Examined.of(folder, config, config.n)
+    observer, labels, device = examined.observer(config, folder.path), examined.labels, device_of(examined.network)
     target = Target(observer.network, observer.knn, observer.max_features)
-    x, about = (trained.images.float() / 255).to(device), {**trained.about, "kind": "attacked"}
+    x, about = (examined.images.float() / 255).to(device), {**examined.about, "kind": "attacked"}
 
     clean, attacks = observer.see(x), config.attacking()
     for row in _rows(clean, clean, labels):
         folder.row(**about, **told(CLEAN, 0.0), **row)
     for done, (name, settings) in enumerate(attacks):
         folder.event("progress", done=done, total=len(attacks), text=f"{name}, eps {settings.eps:g}")
-        made = attacked(name, target, x, labels.to(device), settings, seed=trained.run.seed)
+        made = attacked(name, target, x, labels.to(device), settings, seed=examined.run.seed)
         for row in _rows(clean, observer.see(made), labels):
             folder.row(**about, **told(name, settings.eps), **row)
 

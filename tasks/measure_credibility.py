@@ -17,7 +17,7 @@ from lab.errors import UsageError
 from tasks import _credibility as measured
 from tasks import _foreign, train_classifier
 from tasks import _pictures as pictures
-from tasks._neighbors import Searched, Searching, Trained, sizes
+from tasks._neighbors import Examined, Searched, Searching, sizes
 
 VERSION = 1
 
@@ -72,16 +72,16 @@ def run(folder: CellFolder) -> None:
     from lab.training.draws import random_generator
 
     config = Config.parse(folder.config)
-    trained = Trained.of(folder, config, config.n)
-    source, parts, seed, labels = trained.source, trained.parts, trained.run.seed, trained.labels
+    examined = Examined.of(folder, config, config.n)
+    source, parts, seed, labels = examined.source, examined.parts, examined.run.seed, examined.labels
     _tell(folder, config, 0, "training images")
-    observer = trained.observer(config, folder.path)
+    observer = examined.observer(config, folder.path)
     scaling = observer.see(source.pixels(parts.scaling)), source.classes(parts.scaling)
     _tell(folder, config, 1, "test images")
-    shown, seen = {"": trained.images}, {"": observer.see(trained.images)}
+    shown, seen = {"": examined.images}, {"": observer.see(examined.images)}
     for done, name in enumerate(config.foreign, 2):
         _tell(folder, config, done, name)
-        shown[name] = _foreign.load(name, trained.images, folder, seed)
+        shown[name] = _foreign.load(name, examined.images, folder, seed)
         seen[name] = observer.see(shown[name])
 
     views = measured.views(seen[""], *scaling)
@@ -92,7 +92,7 @@ def run(folder: CellFolder) -> None:
         *measured.credibility_rows(seen),
         *measured.foreign_rows(scores),
     ):
-        folder.row(**trained.about, **row)
+        folder.row(**examined.about, **row)
     pictures.keep_curves(folder.path, views, seen, scores, labels)
     if config.pictures:
         pictures.keep_map(folder.path, seen, seed)

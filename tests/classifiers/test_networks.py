@@ -7,7 +7,8 @@ from torch.nn import functional as F
 from imagesets import Spec
 from lab import registry
 from lab.errors import UsageError
-from outside.torchvision import construct, stages
+from outside.graph import stages
+from outside.torchvision import construct
 
 
 def build(name, channels=1, size=28, **settings):

@@ -224,7 +224,7 @@ def test_modules_are_called_in_order_and_the_last_call_counts():
     assert torch.equal(found["l"], network.last((x - 1).relu()))
     assert not any(module._forward_hooks for module in network.modules())
     with pytest.raises(UsageError, match="Unknown layer 'lats'; did you mean 'last'"):
-        hooks.check_layers(["first", "last"], ["lats"])
+        hooks.layers(network, x).checked(["lats"])
 
 
 @pytest.mark.parametrize(

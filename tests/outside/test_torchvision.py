@@ -6,6 +6,7 @@ from safetensors.torch import save_file
 from torchvision.models import get_model
 
 from lab.errors import UsageError, WorkbenchError
+from outside import graph
 from outside import torchvision as networks
 from outside.network import extract
 from snnl_core.pooling import pool_maps
@@ -20,7 +21,7 @@ def resnet():
 
 
 def extracted(model, names):
-    return networks.extractor(model, {name: name for name in names})
+    return graph.extractor(model, {name: name for name in names})
 
 
 def hooked(model, names, x):
@@ -40,17 +41,17 @@ def hooked(model, names, x):
 def test_a_network_is_traced_once(monkeypatch):
     """Which takes a second for those of many layers."""
     model = networks.build("torchvision:squeezenet1_1", None, 0)
-    found = networks.parts(model), networks.stages(model), networks.logits(model)
+    found = graph.parts(model), graph.stages(model), graph.logits(model)
     monkeypatch.setattr(networks, "get_graph_node_names", lambda *_, **__: pytest.fail("it was traced again"))
-    assert (networks.parts(model), networks.stages(model), networks.logits(model)) == found
+    assert (graph.parts(model), graph.stages(model), graph.logits(model)) == found
     with pytest.raises(pytest.fail.Exception, match="traced again"):
-        networks.parts(networks.build("torchvision:squeezenet1_1", None, 0))
+        graph.parts(networks.build("torchvision:squeezenet1_1", None, 0))
 
 
 @pytest.mark.parametrize("name", ["resnet18", "densenet121", "squeezenet1_1"])
 def test_layers_are_what_hooks_see(name):
     model = networks.build(f"torchvision:{name}", None, 0)
-    names = networks.parts(model)
+    names = graph.parts(model)
     x = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     seen = hooked(get_twin(model, name), names, x)
     found = extract(extracted(model, names), x.split(3), 512)
@@ -73,13 +74,13 @@ def outline(name):
 
 
 def test_parts_are_modules_and_the_one_with_most_of_the_network_is_opened(resnet):
-    assert networks.parts(resnet) == BLOCKS
-    assert networks.parts(outline("squeezenet1_1")) == [*(f"features.{i}" for i in range(13)), "classifier"]
-    assert networks.parts(outline("vgg11")) == [*(f"features.{i}" for i in range(21)), "avgpool", "classifier"]
+    assert graph.parts(resnet) == BLOCKS
+    assert graph.parts(outline("squeezenet1_1")) == [*(f"features.{i}" for i in range(13)), "classifier"]
+    assert graph.parts(outline("vgg11")) == [*(f"features.{i}" for i in range(21)), "avgpool", "classifier"]
 
 
 def test_a_stage_that_is_most_of_a_deep_network_stays_one_part():
-    assert networks.parts(outline("resnet101")) == BLOCKS
+    assert graph.parts(outline("resnet101")) == BLOCKS
 
 
 STAGES = {
@@ -101,28 +102,28 @@ STAGES = {
 
 @pytest.mark.parametrize("name", STAGES)
 def test_stages(name):
-    assert networks.stages(outline(name)) == STAGES[name]
+    assert graph.stages(outline(name)) == STAGES[name]
 
 
 def test_the_head_and_the_last_node_give_the_logits():
-    assert networks.logits(outline("resnet18")) == ("fc", "fc")
-    assert networks.logits(outline("squeezenet1_1")) == ("classifier", "flatten")
+    assert graph.logits(outline("resnet18")) == ("fc", "fc")
+    assert graph.logits(outline("squeezenet1_1")) == ("classifier", "flatten")
 
 
 @pytest.mark.parametrize("training", [True, False])
 def test_an_extractor_is_in_the_mode_of_its_network_and_works_in_place_nowhere(training):
-    found = networks.extractor(outline("mobilenet_v3_small").train(training), {"features.0": "first"})
+    found = graph.extractor(outline("mobilenet_v3_small").train(training), {"features.0": "first"})
     assert found.training == training
     assert not any(getattr(module, "inplace", False) for module in found.modules())
-    found = networks.extractor(outline("densenet121").train(training), {"classifier": "logits"})
+    found = graph.extractor(outline("densenet121").train(training), {"classifier": "logits"})
     assert not any(node.kwargs.get("inplace") for mode in (True, False) for node in found.train(mode).graph.nodes)
 
 
 def test_layers_by_name(resnet):
     names = ["layer1.0.add", "layer4", "x", "layer4"]
-    assert networks.check_layers(resnet, names) == names[:3]
+    assert graph.layers(resnet).checked(names) == names[:3]
     with pytest.raises(UsageError, match="Unknown layer 'layer5'; did you mean 'layer"):
-        networks.check_layers(resnet, ["layer5"])
+        graph.layers(resnet).checked(["layer5"])
 
 
 def test_random_weights_are_decided_by_the_seed_alone(resnet):
