@@ -83,6 +83,10 @@ def _agreement(found: dict[str, Agreement]) -> Section:
         "Kendall's tau over all checkpoints but the untrained ones, with its 95% interval over trainings drawn with "
         "replacement; n counts the trainings."
     )
-    text = "Each measure is turned so that more is better: 1 is the same order, 0 none in common, -1 the opposite one."
+    text = (
+        "Each measure is turned so that more is better (density, 1-NN accuracy and Vendi score: nearer to real against "
+        "real): 1 is the same order, 0 none in common, -1 the opposite one. Of few trainings the intervals are too "
+        "narrow: of 3 made-up ones they held the true tau in 20% of the cases, of 15 in 80%."
+    )
     table = Table("agreement", caption, columns("space", "measure", "as", "tau"), rows)
     return Section("Do the measures agree?", text, [figures.agreements(found), table])
