@@ -21,9 +21,9 @@ AGREEING = tuple((one, other) for one in (ENTANGLED, GENERATED, REAL) for other 
 READING = (
     "A score of entanglement is the soft nearest neighbor loss between real and generated images at its best "
     "temperature, divided by the value it cannot exceed: 0 for sets that lie apart, 1 for sets that cannot be told "
-    f"apart. {SIDES} docs/measures.md tells of the other measures. Every one is shown in pixels and in the features of "
-    "a small classifier of the same images, beside what other real images give (real against real): no GAN can be "
-    "expected to do better."
+    f"apart. {SIDES} What the other measures are stands below their values, and more of it in docs/measures.md. Every "
+    "one is shown in pixels and in the features of a small classifier of the same images, beside what other real "
+    "images give (real against real): no GAN can be expected to do better."
 )
 
 

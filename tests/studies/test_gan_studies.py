@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from evaluation.meanings import MEANINGS
 from gans._config import TrainingConfig
 from lab.cells.cell import with_needs
 from lab.cells.rows import build_table
@@ -16,7 +17,7 @@ from lab.errors import UsageError
 from lab.reporting.verdicts import judge
 from studies import gan_architectures, gan_objective
 from studies._gan_figures import _places
-from studies._gan_tables import last_and_best, minutes_a_kimg, ranked
+from studies._gan_tables import every_measure, last_and_best, minutes_a_kimg, ranked
 from studies._measures import (
     ENTANGLED,
     FID,
@@ -124,6 +125,9 @@ def test_what_is_best_where_real_images_have_it_has_no_arrow_and_neither_least_n
     )
     assert (last, [one.value for one in ends]) == ("last", [0.25, 0.375, 0.75]) and real.value == 0.5
     assert (best, [one.value for one in tops]) == ("best", [0.52, 0.375, 0.3125])
+    (_, meanings, *_) = every_measure(table, [*told], {"pixels": "pixels"}).items
+    assert [row[0] for row in meanings.rows] == [ENTANGLED.name, nearest.name], "what they are stands in the report"
+    assert {one.metric for one in MEASURES} <= {*MEANINGS}
     without = build_table(rows)
     assert [row[1] for row in last_and_best(without, [*told], "pixels", "pixels").rows] == ["last", "best", "last"]
     assert follows(table, "pixels", ENTANGLED, nearest).value == 1
