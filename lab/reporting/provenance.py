@@ -1,5 +1,6 @@
 """The report's section for reviewers: versions, hardware, times, seeds and parameter counts, made by itself."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -16,8 +17,9 @@ if TYPE_CHECKING:
 
 CITED = """\
 @misc{{snnl-workbench,
+  author = {{{{The SNNL workbench authors}}}},
   title = {{{title}}},
-  note = {{Study {study}, settings and cells {key}, code {commit}}}
+  note = {{Study {study}, settings and cells {key}, code {commit}}}{year}
 }}
 @inproceedings{{frosst2019snnl,
   title = {{Analyzing and Improving Representations with the Soft Nearest Neighbor Loss}},
@@ -25,6 +27,10 @@ CITED = """\
   booktitle = {{International Conference on Machine Learning}},
   year = {{2019}}
 }}"""
+
+
+HASH = re.compile(r"[-:](?=[0-9a-f]+$)")
+"""What comes before the hash in an image set's fingerprint, which so is none of the keys that a page has names for."""
 
 
 def section(command: str, name: str, config: Config, table: "pd.DataFrame", cells: list[CellFolder]) -> Section:
@@ -39,10 +45,12 @@ def _cited(name: str, cells: list[CellFolder]) -> str:
     study, _, key = name.rpartition("/")
     facts = [cell.environment for cell in cells]
     versions = {str(fact.get("packages", {}).get("snnl-workbench") or "") for fact in facts} - {""}
-    commits = {str(fact.get("commit") or "")[:12] for fact in facts} - {""}
+    commits = {f"{fact['commit'][:12]}{'-dirty' * bool(fact.get('dirty'))}" for fact in facts if fact.get("commit")}
     version, commit = (" and ".join(sorted(known)) for known in (versions, commits))
     title = f"SNNL workbench {version}".rstrip()
-    return CITED.format(title=title, study=study, key=key, commit=commit or "unknown")
+    year = max((str(fact.get("started", ""))[:4] for fact in facts), default="")
+    dated = f",\n  year = {{{year}}}" if year else ""
+    return CITED.format(title=title, study=study, key=key, commit=commit or "unknown", year=dated)
 
 
 def _settings(config: Config) -> Table:
@@ -57,8 +65,12 @@ def _environment(cells: list[CellFolder]) -> Table:
         asked = {name: value for name, value in cell.config.items() if name in {"device", "precision"}}
         for name, value in _flat({**asked, **cell.environment}):  # what was `auto` is told by the environment
             facts[name].add(value)
-    rows = [[name, "; ".join(sorted(values))] for name, values in facts.items() if name not in {"started", "seed"}]
-    return Table("environment", "Code, versions and hardware.", columns("what", "value"), rows)
+        facts["versions"] |= {f"{name} {version}" for name, version in cell.versions.items()}
+        facts["images"] |= {HASH.sub(" ", cell.fingerprint)} - {""}
+    own = {"started", "seed"}
+    rows = [[name, "; ".join(sorted(values))] for name, values in facts.items() if values and name not in own]
+    caption = "Code, versions and hardware; images are those of an image set, with a hash of them."
+    return Table("environment", caption, columns("what", "value"), rows)
 
 
 def _work(cells: list[CellFolder]) -> Table:
