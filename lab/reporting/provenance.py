@@ -2,9 +2,10 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from lab.cells.environment import describe
 from lab.cells.folder import CellFolder
 from lab.config import Config
 from lab.pace import duration
@@ -39,6 +40,13 @@ def section(command: str, name: str, config: Config, table: "pd.DataFrame", cell
     lines = [Lines("The command that makes it:", command), Lines("To cite it:", _cited(name, cells))]
     tables = [_settings(config), _environment(cells), _work(cells), _parameters(table)]
     return Section("How it was made", text, [*lines, *tables])
+
+
+def of_now(asked: Mapping[str, object]) -> Section:
+    """The same of what was made just now and is no cell's: what was asked, by name, and the code and the machine."""
+    rows = [[name, value] for name, value in _flat({**asked, **describe({"seed": asked.get("seed")})})]
+    caption = "What was compared, code, versions and hardware."
+    return Section("How it was made", "", [Table("environment", caption, columns("what", "value"), rows)])
 
 
 def _cited(name: str, cells: list[CellFolder]) -> str:
@@ -96,7 +104,7 @@ def _parameters(table: "pd.DataFrame") -> Table:
     return Table("parameters", "Trainable parameters.", columns("model", *networks), lines)
 
 
-def _flat(environment: dict[str, object]) -> Iterable[tuple[str, str]]:
+def _flat(environment: Mapping[str, object]) -> Iterable[tuple[str, str]]:
     for name, value in environment.items():
         if isinstance(value, dict):
             yield from _flat(value)
