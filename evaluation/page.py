@@ -3,6 +3,8 @@
 import numpy as np
 from torch import Tensor
 
+from evaluation.meanings import told
+from evaluation.measured import SHOWN as SHOWN_AS
 from evaluation.measured import ImagesComparison
 from lab.reporting.pictures import png
 from lab.reporting.plots import GREY, PALETTE, legend, new_figure
@@ -18,7 +20,7 @@ READING = (
     "the value that it cannot exceed: 0 for sets that lie apart, 1 for sets that cannot be told apart. A low generated "
     "side means samples bunched together, a low real side means data that the samples do not reach, or samples spread "
     "too far. The floor is what other real images give in place of the generated ones: no generator can be expected to "
-    "do better. docs/measures.md tells of every measure, and what noise does to them."
+    "do better. docs/measures.md tells more of every measure, and what noise does to them."
 )
 
 
@@ -34,7 +36,7 @@ def report(found: ImagesComparison) -> Report:
         question,
         [
             Section("How to read it", "\n\n".join([READING, *found.remarks])),
-            Section("Measures", "", [_table(found)]),
+            Section("Measures", "", [_table(found), _meanings(found)]),
             Section(
                 "Entanglement of single images",
                 "Each image's own loss at the best temperature of all: high where the other side is near, else 0.",
@@ -54,6 +56,11 @@ def _table(found: ImagesComparison) -> Table:
         "held-out images minus against training ones. _low and _high end a 95 % interval, _stderr is a standard error."
     )
     return Table("measures", caption, headers, rows, four_digits=True)
+
+
+def _meanings(found: ImagesComparison) -> Table:
+    metrics = [str(row["metric"]) for row in found.found.rows]
+    return told({metric: [SHOWN_AS.get(metric, metric)] for metric in metrics})
 
 
 def _losses(found: ImagesComparison) -> Figure:

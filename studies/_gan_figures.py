@@ -94,7 +94,8 @@ def places(table: "pd.DataFrame", names: Sequence[str], spaces: dict[str, str]) 
     figure = new_figure(9.0, 0.9 + (0.5 + 0.32 * len(names)) * len(spaces))
     frames = []
     for axis, (title, space) in zip(figure.subplots(len(spaces), 1, squeeze=False)[:, 0], spaces.items(), strict=True):
-        ordered = [measure for measure in MEASURES if measure.better and len(measure.rows(table, space))]
+        shown = [measure for measure in MEASURES if len(measure.rows(table, space))]
+        ordered = [one for one in shown if one.has_best(float(floor_of(one, table, space).mean()))]
         ranks = np.array([_places(measure, table, space, names) for measure in ordered]).T
         axis.imshow(ranks, cmap="Blues_r", vmin=1, vmax=len(names) + 1, aspect="auto")
         for (row, column), rank in np.ndenumerate(ranks):
@@ -146,10 +147,11 @@ def _scale(axis: "Axes", measure: Measure) -> None:
 
 def _places(measure: Measure, table: "pd.DataFrame", space: str, names: Sequence[str]) -> list[float]:
     """The place of each by its mean over seeds at the end; NaN where there is none."""
-    means = [values.mean() for values in measure.ends(table, space, names).values()]
-    sign = -1 if measure.better == "higher" else 1
-    known = sorted(sign * mean for mean in means if not np.isnan(mean))
-    return [np.nan if np.isnan(mean) else 1.0 + known.index(sign * mean) for mean in means]
+    import pandas as pd
+
+    means = pd.Series([values.mean() for values in measure.ends(table, space, names).values()])
+    merits = measure.merit(means, float(floor_of(measure, table, space).mean()))
+    return [*merits.rank(method="min", ascending=False)]
 
 
 def _frame(values: "np.ndarray", rows: Sequence[str], columns: Sequence[str], space: str) -> "pd.DataFrame":

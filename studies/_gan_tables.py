@@ -35,13 +35,15 @@ def last_and_best(table: "pd.DataFrame", names: Sequence[str], space: str, title
         if found.empty:
             continue
         own = [found[found["model"] == name] for name in names]
-        label, floor = f"{measure.name} {SIGNS[measure.better]}".rstrip(), measure.mean(floor_of(measure, table, space))
-        rows.append([label, "last", *(measure.mean(last_by_seed(one)) for one in own), floor])
-        if measure.better:
-            rows.append([label, "best", *(measure.mean(measure.best_by_seed(one)) for one in own), floor])
+        label, floor = f"{measure.name} {SIGNS[measure.better]}".rstrip(), floor_of(measure, table, space)
+        usual, real = float(floor.mean()), measure.mean(floor)
+        rows.append([label, "last", *(measure.mean(last_by_seed(one)) for one in own), real])
+        if measure.has_best(usual):
+            rows.append([label, "best", *(measure.mean(measure.best_by_seed(one, usual)) for one in own), real])
     caption = (
         f"In {title}, against held-out images: mean over seeds with its 95% interval. The best value is picked among "
-        "checkpoints on the same images, and so flatters; the last one is not picked."
+        "checkpoints on the same images, and so flatters; the last one is not picked. Density, 1-NN accuracy and Vendi "
+        "score have no arrow: they are best where real against real has them."
     )
     return Table(f"measures-{title}", caption, columns("measure", "when", *names, "real against real"), rows)
 
@@ -124,16 +126,20 @@ def nearest(evaluations: Mapping[str, CellFolder]) -> Gallery:
     for name, cell in evaluations.items():
         pairs = read_arrays(cell.path / PAIRS).get("memorized")
         if pairs is not None:
-            told = ("generated", "nearest training image")
-            shown = [Picture("", sheet(np.stack(pair), 1), told) for pair in zip(*pairs, strict=True)]
+            names = ("generated", "nearest training image")
+            shown = [Picture("", sheet(np.stack(pair), 1), names) for pair in zip(*pairs, strict=True)]
             rows.append(GalleryRow(name, shown))
     caption = "Most memorised first, first seed: above the generated image, below the nearest training one."
     return Gallery(caption, rows, width=7.0)
 
 
 def every_measure(table: "pd.DataFrame", names: Sequence[str], spaces: Mapping[str, str]) -> Section:
-    """All measures in all spaces, and all seeds."""
+    """All measures in all spaces, what they are, and all seeds."""
+    from evaluation.meanings import told
+
     found = [last_and_best(table, names, space, title) for title, space in spaces.items()]
+    shown = [one for one in MEASURES if any(len(one.rows(table, space)) for space in spaces.values())]
+    found.append(told({one.metric: [other.name for other in shown if other.metric == one.metric] for one in shown}))
     for title, space in spaces.items():
         found += seeds(table, names, space, title)
     return Section("Every measure", "", found)

@@ -23,13 +23,17 @@ SIDES = (
 
 @dataclass(frozen=True)
 class Measure:
-    """A measure of `metrics.comparison`, as rows have it, what people call it, which direction is better, its range."""
+    """A measure of `metrics.comparison`, as rows have it, what people call it, which direction is better, its range.
+
+    Of some neither is: they are best where real images in place of the generated ones have them (`like_real`).
+    """
 
     metric: str
     side: str
     name: str
     better: Better
     within: Range = SHARE
+    like_real: bool = False
 
     def mean(self, values: "pd.Series[float]") -> Estimate | str:
         """The mean of some of its values with its interval; a dash where nothing is known."""
@@ -44,12 +48,23 @@ class Measure:
         rows = self.rows(table, space)
         return {name: last_by_seed(rows[rows["model"] == name]) for name in names}
 
-    def best_by_seed(self, rows: "pd.DataFrame") -> "pd.Series[float]":
-        """The best value of trained generators, by seed; the last one where no direction is better."""
-        if not self.better:
+    def has_best(self, floor: float) -> bool:
+        """Whether one value is better than another, with that of real against real, NaN where there is none."""
+        return bool(self.better) or (self.like_real and not math.isnan(floor))
+
+    def merit(self, values: "pd.Series[float]", floor: float) -> "pd.Series[float]":
+        """The values turned so that more is better; NaN where that takes a floor and there is none."""
+        if self.like_real:
+            return -(values - floor).abs()
+        return values if self.better == "higher" else -values
+
+    def best_by_seed(self, rows: "pd.DataFrame", floor: float = math.nan) -> "pd.Series[float]":
+        """The best value of trained generators, by seed; the last one where none is better than another."""
+        if not self.has_best(floor):
             return last_by_seed(rows)
-        seeds = rows[rows["step"] > 0].groupby("seed")["value"]
-        return seeds.max() if self.better == "higher" else seeds.min()
+        trained = rows[rows["step"] > 0].reset_index(drop=True)
+        best = self.merit(trained["value"], floor).groupby(trained["seed"]).idxmax()
+        return by_seed(trained.loc[best])
 
 
 ENTANGLED = Measure("entanglement", "joint", "joint entanglement", "higher")
@@ -66,11 +81,11 @@ MEASURES = (
     Measure("kid", "joint", "KID", "lower", ANY),
     Measure("sliced_wasserstein", "joint", "sliced Wasserstein", "lower", POSITIVE),
     PRECISION,
-    Measure("density", "generated", "density", "higher", POSITIVE),
+    Measure("density", "generated", "density", "", POSITIVE, like_real=True),
     RECALL,
     Measure("ball_coverage", "real", "coverage", "higher"),
-    Measure("one_nn_accuracy", "joint", "1-NN accuracy", "lower"),
-    Measure("vendi", "generated", "Vendi score", "higher", (1.0, math.inf)),
+    Measure("one_nn_accuracy", "joint", "1-NN accuracy", "", like_real=True),
+    Measure("vendi", "generated", "Vendi score", "", (1.0, math.inf), like_real=True),
     Measure("class_kl", "generated", "KL of classes", "lower", POSITIVE),
     Measure("memorized", "generated", "memorised", ""),
 )

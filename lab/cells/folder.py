@@ -99,6 +99,11 @@ class CellFolder:
         return dict(self.record["identity"]["versions"])
 
     @property
+    def fingerprint(self) -> str:
+        """That of the image set that is read; empty where only other cells are."""
+        return str(self.record["identity"]["data"])
+
+    @property
     def processes(self) -> int:
         """How many processes do the work together."""
         return int(self.record["identity"]["processes"])

@@ -1,9 +1,11 @@
 """The report's section for reviewers: versions, hardware, times, seeds and parameter counts, made by itself."""
 
+import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from lab.cells.environment import describe
 from lab.cells.folder import CellFolder
 from lab.config import Config
 from lab.pace import duration
@@ -16,8 +18,9 @@ if TYPE_CHECKING:
 
 CITED = """\
 @misc{{snnl-workbench,
+  author = {{{{The SNNL workbench authors}}}},
   title = {{{title}}},
-  note = {{Study {study}, settings and cells {key}, code {commit}}}
+  note = {{Study {study}, settings and cells {key}, code {commit}}}{year}
 }}
 @inproceedings{{frosst2019snnl,
   title = {{Analyzing and Improving Representations with the Soft Nearest Neighbor Loss}},
@@ -25,6 +28,10 @@ CITED = """\
   booktitle = {{International Conference on Machine Learning}},
   year = {{2019}}
 }}"""
+
+
+HASH = re.compile(r"[-:](?=[0-9a-f]+$)")
+"""What comes before the hash in an image set's fingerprint, which so is none of the keys that a page has names for."""
 
 
 def section(command: str, name: str, config: Config, table: "pd.DataFrame", cells: list[CellFolder]) -> Section:
@@ -35,14 +42,23 @@ def section(command: str, name: str, config: Config, table: "pd.DataFrame", cell
     return Section("How it was made", text, [*lines, *tables])
 
 
+def of_now(asked: Mapping[str, object]) -> Section:
+    """The same of what was made just now and is no cell's: what was asked, by name, and the code and the machine."""
+    rows = [[name, value] for name, value in _flat({**asked, **describe({"seed": asked.get("seed")})})]
+    caption = "What was compared, code, versions and hardware."
+    return Section("How it was made", "", [Table("environment", caption, columns("what", "value"), rows)])
+
+
 def _cited(name: str, cells: list[CellFolder]) -> str:
     study, _, key = name.rpartition("/")
     facts = [cell.environment for cell in cells]
     versions = {str(fact.get("packages", {}).get("snnl-workbench") or "") for fact in facts} - {""}
-    commits = {str(fact.get("commit") or "")[:12] for fact in facts} - {""}
+    commits = {f"{fact['commit'][:12]}{'-dirty' * bool(fact.get('dirty'))}" for fact in facts if fact.get("commit")}
     version, commit = (" and ".join(sorted(known)) for known in (versions, commits))
     title = f"SNNL workbench {version}".rstrip()
-    return CITED.format(title=title, study=study, key=key, commit=commit or "unknown")
+    year = max((str(fact.get("started", ""))[:4] for fact in facts), default="")
+    dated = f",\n  year = {{{year}}}" if year else ""
+    return CITED.format(title=title, study=study, key=key, commit=commit or "unknown", year=dated)
 
 
 def _settings(config: Config) -> Table:
@@ -57,8 +73,12 @@ def _environment(cells: list[CellFolder]) -> Table:
         asked = {name: value for name, value in cell.config.items() if name in {"device", "precision"}}
         for name, value in _flat({**asked, **cell.environment}):  # what was `auto` is told by the environment
             facts[name].add(value)
-    rows = [[name, "; ".join(sorted(values))] for name, values in facts.items() if name not in {"started", "seed"}]
-    return Table("environment", "Code, versions and hardware.", columns("what", "value"), rows)
+        facts["versions"] |= {f"{name} {version}" for name, version in cell.versions.items()}
+        facts["images"] |= {HASH.sub(" ", cell.fingerprint)} - {""}
+    own = {"started", "seed"}
+    rows = [[name, "; ".join(sorted(values))] for name, values in facts.items() if values and name not in own]
+    caption = "Code, versions and hardware; images are those of an image set, with a hash of them."
+    return Table("environment", caption, columns("what", "value"), rows)
 
 
 def _work(cells: list[CellFolder]) -> Table:
@@ -84,7 +104,7 @@ def _parameters(table: "pd.DataFrame") -> Table:
     return Table("parameters", "Trainable parameters.", columns("model", *networks), lines)
 
 
-def _flat(environment: dict[str, object]) -> Iterable[tuple[str, str]]:
+def _flat(environment: Mapping[str, object]) -> Iterable[tuple[str, str]]:
     for name, value in environment.items():
         if isinstance(value, dict):
             yield from _flat(value)

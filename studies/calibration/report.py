@@ -99,7 +99,10 @@ def _sections(
             "Calibration and accuracy",
             "The neighbours' probabilities are the shares of labels among the neighbours of all layers, with one added "
             "of each. Temperatures are fitted on validation images that neither network nor neighbours were fitted or "
-            "calibrated on. ECE has 15 bins.",
+            "calibrated on. nll: mean negative log-likelihood, in nats. brier: squared distance of the probabilities "
+            "to the class as a corner, summed over classes, 0 to 2. ece: expected calibration error of the largest "
+            "one, 15 bins of equal width, or of equal mass. aurc: area under the risk-coverage curve, the mean over i "
+            "of the share of errors among the i most confident.",
             [
                 *([figures.reliability(curves), figures.risk_coverage(curves)] if curves else []),
                 _prediction_table(table, settings),

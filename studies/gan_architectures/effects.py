@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from lab.reporting.ranks import Agreement, agreement
 from lab.reporting.statistics import Estimate
-from studies._measures import MEASURES, Measure, named_spaces
+from studies._measures import MEASURES, Measure, floor_of, named_spaces
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,16 +30,16 @@ def agreement_in(table: "pd.DataFrame", space: str, measures: Sequence[Measure] 
 
 
 def _checkpoints(table: "pd.DataFrame", space: str, measures: Sequence[Measure]) -> "pd.DataFrame":
-    """A column for each measure that has a better direction, turned so that more is better; indexed by training."""
+    """A column for each measure that has a best value, turned so that more is better; indexed by training."""
     import pandas as pd
 
     columns = {}
     for measure in measures:
         rows = measure.rows(table, space)
         rows = rows[rows["step"] > 0]
-        if measure.better and len(rows):
-            sign = 1 if measure.better == "higher" else -1
-            columns[measure.name] = sign * rows.set_index(["model", "seed", "step"])["value"]
+        floor = float(floor_of(measure, table, space).mean())
+        if measure.has_best(floor) and len(rows):
+            columns[measure.name] = measure.merit(rows.set_index(["model", "seed", "step"])["value"], floor)
     found = pd.DataFrame(columns)
     runs = found.index.droplevel("step") if len(found) else found.index
     return found.set_axis([f"{model} {seed}" for model, seed in runs])

@@ -21,9 +21,9 @@ AGREEING = tuple((one, other) for one in (ENTANGLED, GENERATED, REAL) for other 
 READING = (
     "A score of entanglement is the soft nearest neighbor loss between real and generated images at its best "
     "temperature, divided by the value it cannot exceed: 0 for sets that lie apart, 1 for sets that cannot be told "
-    f"apart. {SIDES} docs/measures.md tells of the other measures. Every one is shown in pixels and in the features of "
-    "a small classifier of the same images, beside what other real images give (real against real): no GAN can be "
-    "expected to do better."
+    f"apart. {SIDES} What the other measures are stands below their values, and more of it in docs/measures.md. Every "
+    "one is shown in pixels and in the features of a small classifier of the same images, beside what other real "
+    "images give (real against real): no GAN can be expected to do better."
 )
 
 
@@ -83,6 +83,10 @@ def _agreement(found: dict[str, Agreement]) -> Section:
         "Kendall's tau over all checkpoints but the untrained ones, with its 95% interval over trainings drawn with "
         "replacement; n counts the trainings."
     )
-    text = "Each measure is turned so that more is better: 1 is the same order, 0 none in common, -1 the opposite one."
+    text = (
+        "Each measure is turned so that more is better (density, 1-NN accuracy and Vendi score: nearer to real against "
+        "real): 1 is the same order, 0 none in common, -1 the opposite one. Of few trainings the intervals are too "
+        "narrow: of 3 made-up ones they held the true tau in 20% of the cases, of 15 in 80%."
+    )
     table = Table("agreement", caption, columns("space", "measure", "as", "tau"), rows)
     return Section("Do the measures agree?", text, [figures.agreements(found), table])

@@ -22,8 +22,9 @@ READING = (
     "Two disjoint draws of held-out images are compared; the second is spoilt. A measure alarms where its value lies "
     "beyond its critical value, the one that draws which are not spoilt exceed in 5% of the cases; those draws are "
     "others than the reported ones. Its power is the share of spoilt draws in which it alarms, with the exact interval "
-    "of Clopper and Pearson: draws take the place of seeds, and all come from the same images. A fault is seen from "
-    "the smallest amount on from which the power stays at 0.8 or more. Measures that are best in the middle (1-NN "
+    "of Clopper and Pearson: draws take the place of seeds, and all come from the same images. The interval is for the "
+    "critical value that was found, and leaves out that another set of draws would have given another. A fault is seen "
+    "from the smallest amount on from which the power stays at 0.8 or more. Measures that are best in the middle (1-NN "
     "accuracy, density, Vendi score, spread, class entropy) alarm on both sides, the others on the worse one."
 )
 TRAINING = (

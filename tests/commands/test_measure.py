@@ -156,6 +156,9 @@ def test_real_and_generated_images_are_compared_in_the_features_of_a_classifier(
     assert set(wanted) <= set(found) and (found["n"], found["layer"]) == (60, "fc2")
     assert found["memorized"] == 1, "they are training images"
     assert (tmp_path / "page" / "report.html").is_file() and "page/report.html" in done.stderr
+    made = (tmp_path / "page" / "tables" / "environment.csv").read_text(encoding="utf-8").splitlines()
+    assert made[:4] == ["what,value", "real,digits", "generated,made.npz", f"space,{found['space']} fc2"]
+    assert {"images a side,60", "seed,0", f"numpy,{np.__version__}"} <= {*made}, "what a methods section needs"
     again = CliRunner().invoke(measure.command, [*asked[:3], "--json"])
     assert json.loads(again.stdout.splitlines()[-1]) == found, "the classifier and the features are found again"
 

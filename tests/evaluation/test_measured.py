@@ -10,6 +10,7 @@ import torch
 
 import imagesets
 from evaluation import measured
+from evaluation.meanings import MEANINGS
 from evaluation.measured import KEYS, measure_images, usual_size
 from evaluation.page import report
 from evaluation.sources import Images
@@ -110,6 +111,16 @@ def test_every_measure_has_a_floor(whole):
     assert len(rows) == len(whole.rows) and ("memorized", "real") not in rows
     assert rows["coverage", "real"]["gap"] != "-" and rows["memorized", "generated"]["floor"] != "-"
     assert rows["coverage_of_classes", "real"]["floor"] != "-"
+
+
+def test_the_page_says_what_every_measure_is_and_where_it_is_best(whole):
+    metrics = {str(row["metric"]) for row in whole.found.rows if not row["group"]}
+    described = {name for name in metrics if not name.endswith(("_gap", "_low", "_high", "_stderr"))}
+    assert described | {"fid_infinity"} == {*MEANINGS}, "which wants two points a feature"
+    (section,) = (one for one in report(whole).sections if one.title == "Measures")
+    shown, meanings = section.items
+    ours = {row[0] for row in shown.rows if not str(row[0]).endswith(("_low", "_high", "_stderr"))}
+    assert {row[0] for row in meanings.rows} == ours and all(len(row) == 3 for row in meanings.rows)
 
 
 def test_the_page_shows_figures_and_the_images_that_say_most(whole, tmp_path):

@@ -1,5 +1,6 @@
 """Which cells of a plan are done, published, or to do; and what a report tells of its making."""
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import ClassVar
@@ -174,6 +175,18 @@ def test_the_section_for_reviewers_shows_what_was_recorded(tmp_path):
     assert "| torch | 2.9 |" in found["environment"] and "| precision | bf16 |" in found["environment"]
     assert "| 0 |" in found["cells"] and "1.5" in found["cells"] and "| 2026-01-02T03:04:05Z |" in found["cells"]
     assert "started" not in found["environment"] and "seed" not in found["environment"], "they are a cell's own"
+    assert "author = {{The SNNL workbench authors}},\n  title" in lines[1].text
+    assert "code abc},\n  year = {2026}\n}" in lines[1].text
+
+
+def test_the_section_for_reviewers_tells_the_images_the_versions_and_code_that_was_changed(tmp_path):
+    cell = dataclasses.replace(TRAIN, versions={"gans/dcgan": 3, "snnl_core": 1}, data="images:5184de4059d0")
+    folder = finish(cell, tmp_path)
+    (folder.path / "environment.json").write_text(json.dumps({"commit": "abc", "dirty": True}))
+    cited, environment = section("snnl study x", "x/1f", Settings(), build_table([]), [folder]).items[1:4:2]
+    assert "code abc-dirty}\n}" in cited.text
+    text = environment.to_markdown()
+    assert "| images | images 5184de4059d0 |" in text and "| versions | gans/dcgan 3; snnl_core 1 |" in text
 
 
 def test_a_study_that_could_not_begin_leaves_nothing(places, monkeypatch):

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from evaluation.meanings import MEANINGS
 from gans._config import TrainingConfig
 from lab.cells.cell import with_needs
 from lab.cells.rows import build_table
@@ -16,7 +17,7 @@ from lab.errors import UsageError
 from lab.reporting.verdicts import judge
 from studies import gan_architectures, gan_objective
 from studies._gan_figures import _places
-from studies._gan_tables import minutes_a_kimg, ranked
+from studies._gan_tables import every_measure, last_and_best, minutes_a_kimg, ranked
 from studies._measures import (
     ENTANGLED,
     FID,
@@ -30,7 +31,7 @@ from studies._measures import (
     floor_told,
     named_spaces,
 )
-from studies.gan_architectures.effects import follows, follows_rather
+from studies.gan_architectures.effects import agreement_in, follows, follows_rather
 from studies.gan_objective.effects import by_what_is_compared, difference, gain
 
 
@@ -102,6 +103,35 @@ def test_best_is_in_the_measures_own_direction_and_of_a_trained_generator():
     assert dict(FID.best_by_seed(rows)) == {0: 2.0, 1: 1.0}
     assert dict(Measure("fid", "joint", "", "higher").best_by_seed(rows)) == {0: 3.0, 1: 1.0}
     assert dict(Measure("fid", "joint", "", "").best_by_seed(rows)) == {0: 3.0, 1: 1.0}
+
+
+def test_what_is_best_where_real_images_have_it_has_no_arrow_and_neither_least_nor_most_is_best():
+    """1-NN accuracy below one half tells of copies, a Vendi score above that of real images of noise."""
+    middle = [one for one in MEASURES if one.like_real]
+    assert [(one.metric, one.better) for one in middle] == [("density", ""), ("one_nn_accuracy", ""), ("vendi", "")]
+    nearest = middle[1]
+    told = {"dcgan": (0.9, 0.52, 0.25), "wgan-gp": (0.125, 0.9, 0.375), "r3gan": (0.3125, 0.9, 0.75)}
+    rows = [
+        gan_row(measure, shown, model=model, step=step)
+        for model, values in told.items()
+        for step, value in enumerate(values, start=1)
+        for measure, shown in ((nearest, value), (ENTANGLED, 1 - abs(value - 0.5)))
+    ]
+    floor = gan_row(nearest, 0.5, seed=0, kind="reference") | {"model": "real"}
+    table = build_table([*rows, floor])
+    assert _places(nearest, table, "pixels", [*told]) == [2, 1, 2]
+    *_, (last, *ends, real), (best, *tops, _) = (
+        row[1:] for row in last_and_best(table, [*told], "pixels", "pixels").rows
+    )
+    assert (last, [one.value for one in ends]) == ("last", [0.25, 0.375, 0.75]) and real.value == 0.5
+    assert (best, [one.value for one in tops]) == ("best", [0.52, 0.375, 0.3125])
+    (_, meanings, *_) = every_measure(table, [*told], {"pixels": "pixels"}).items
+    assert [row[0] for row in meanings.rows] == [ENTANGLED.name, nearest.name], "what they are stands in the report"
+    assert {one.metric for one in MEASURES} <= {*MEANINGS}
+    without = build_table(rows)
+    assert [row[1] for row in last_and_best(without, [*told], "pixels", "pixels").rows] == ["last", "best", "last"]
+    assert follows(table, "pixels", ENTANGLED, nearest).value == 1
+    assert agreement_in(without, "pixels").names == (ENTANGLED.name,)
 
 
 def test_the_floor_of_memorised_images_is_that_of_held_out_ones():
