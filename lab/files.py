@@ -49,7 +49,7 @@ def atomic_write(path: Path, data: str | bytes) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write a value as JSON with sorted keys; NaN and infinities, which JSON lacks, become null."""
     text = json.dumps(without_nan(value), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    atomic_write(path, text + "\n")
+    atomic_write(path, f"{text}\n".encode("utf-8", "backslashreplace"))  # as JSON writes what a path has of no text
 
 
 def read_json(path: Path, problem: str) -> dict[str, Any]:

@@ -84,7 +84,7 @@ def run(count: int, script: Sequence[str], log: Path, *, shown: bool = False) ->
     threads = str(max(1, machine.threads() // count))
     environment = os.environ | dict.fromkeys(THREADS, threads) | {PARENT: str(os.getpid())}
     program = [sys.executable, "-P", torchrun.__file__, str(log), str(count), *script]
-    with log.open("a") as file, raised():
+    with log.open("ab") as file, raised():
         output = None if shown else file
         running = subprocess.Popen(program, stdout=output, stderr=output, start_new_session=True, env=environment)
         try:

@@ -91,6 +91,15 @@ def test_a_slot_has_no_more_threads_than_the_user_asks_for(tmp_path, monkeypatch
     assert values(folders["double-2"])["threads"] == 4
 
 
+def test_what_a_cell_says_is_in_its_log_whatever_letters_it_has(tmp_path, monkeypatch):
+    """Those of a path may be no text, and the system's own encoding may lack some."""
+    monkeypatch.setattr(slots.launch, "work", lambda folder: print("図", os.fsdecode(b"\xff")))
+    monkeypatch.setattr("locale.getencoding", lambda: "ascii")
+    folder = CellFolder.create(cell("double", 1), tmp_path, LOCAL)
+    slots._work(folder.path)
+    assert (folder.path / "log.txt").read_text("utf-8") == "図 \\udcff\n"
+
+
 def test_whatever_a_worker_raises_fails_its_cell_alone(tmp_path):
     cells = [cell("double", number) for number in range(3)]
     folders = [CellFolder.create(one, tmp_path, LOCAL) for one in cells]

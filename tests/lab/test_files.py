@@ -15,6 +15,7 @@ from lab.files import (
     explaining,
     from_json,
     read_arrays,
+    read_object,
     remove,
     remove_leftovers,
     remove_leftovers_of,
@@ -62,6 +63,13 @@ def test_text_and_bytes(tmp_path):
     assert (tmp_path / "file").read_bytes() == "ä".encode()
     atomic_write(tmp_path / "file", b"\xff")
     assert (tmp_path / "file").read_bytes() == b"\xff"
+
+
+def test_json_keeps_a_path_whose_bytes_are_no_text(tmp_path):
+    folder = os.fsdecode("é/".encode() + b"\xff")
+    write_json(tmp_path / "a.json", {"data": folder})
+    assert read_object(tmp_path / "a.json") == {"data": folder}
+    assert "é" in (tmp_path / "a.json").read_text("utf-8")
 
 
 def test_json_has_no_nan(tmp_path):

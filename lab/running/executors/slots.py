@@ -116,5 +116,10 @@ def _prepare_worker(threads: int, gpus: str | None) -> None:
 
 
 def _work(path: Path) -> None:
-    with explaining(path), (path / LOG).open("a") as file, redirect_stdout(file), redirect_stderr(file):
+    with (
+        explaining(path),
+        (path / LOG).open("a", encoding="utf-8", errors="backslashreplace") as file,
+        redirect_stdout(file),
+        redirect_stderr(file),
+    ):
         launch.work(CellFolder(path))
