@@ -36,6 +36,9 @@ def main() -> None:
     Exit codes: 0 done, 1 error, 2 usage, 3 some cells failed; interrupted by a signal, 128 and its number: 129 SIGHUP,
     130 Ctrl-C, 138 SIGUSR1, 143 SIGTERM.
     """
+    if sys.platform == "win32":
+        sys.exit("Error: this runs on Linux and macOS; on Windows, run it within WSL.")
+
     from lab.errors import visible
     from lab.machine import keep_memory, wait_briefly
 
