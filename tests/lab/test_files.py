@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lab import files
 from lab.errors import WorkbenchError
 from lab.files import (
     atomic_write,
@@ -150,6 +151,15 @@ def test_arrays_come_back_by_name_and_no_file_holds_none(tmp_path):
     assert found["x/a"].dtype == np.float64 and found["x/a"].tolist() == [[0, 1, 2], [3, 4, 5]]
     assert found["names"].tolist() == ["one", "two"]
     assert [one.name for one in tmp_path.iterdir()] == ["arrays.npz"]
+
+
+def test_arrays_that_are_far_larger_than_what_cells_keep_are_not_unpacked(tmp_path, monkeypatch):
+    """A few packed bytes may stand for more than there is memory."""
+    monkeypatch.setattr(files, "MOST_BYTES", 1 << 20)
+    write_arrays(tmp_path / "arrays.npz", {"x": np.zeros(2 << 20, np.uint8)})
+    monkeypatch.setattr("zipfile.ZipFile.open", lambda *given, **named: pytest.fail("it is unpacked"))
+    with pytest.raises(WorkbenchError, match="is damaged"):
+        read_arrays(tmp_path / "arrays.npz")
 
 
 def test_arrays_of_python_objects_are_not_read(tmp_path):
