@@ -43,15 +43,18 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def atomic_write(path: Path, data: str | bytes) -> None:
-    """Write text (UTF-8) or bytes to `path`, whole or not at all."""
+    """Write text or bytes to `path`, whole or not at all.
+
+    Text is UTF-8; what a path in it has of no text becomes `\\udcff`, which JSON reads as that again.
+    """
     with replacing(path) as aside:
-        aside.write_bytes(data.encode("utf-8") if isinstance(data, str) else data)
+        aside.write_bytes(data.encode("utf-8", "backslashreplace") if isinstance(data, str) else data)
 
 
 def write_json(path: Path, value: Any) -> None:
     """Write a value as JSON with sorted keys; NaN and infinities, which JSON lacks, become null."""
     text = json.dumps(without_nan(value), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    atomic_write(path, f"{text}\n".encode("utf-8", "backslashreplace"))  # as JSON writes what a path has of no text
+    atomic_write(path, text + "\n")
 
 
 def read_json(path: Path, problem: str) -> dict[str, Any]:

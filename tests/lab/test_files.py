@@ -64,6 +64,8 @@ def test_text_and_bytes(tmp_path):
     assert (tmp_path / "file").read_bytes() == "ä".encode()
     atomic_write(tmp_path / "file", b"\xff")
     assert (tmp_path / "file").read_bytes() == b"\xff"
+    atomic_write(tmp_path / "file", os.fsdecode(b"\xff"))
+    assert (tmp_path / "file").read_text("utf-8") == r"\udcff", "a report tells of a folder whose name is no text"
 
 
 def test_json_keeps_a_path_whose_bytes_are_no_text(tmp_path):
