@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from lab.reporting.statistics import ANY, Estimate, Range, mean_interval
@@ -94,14 +95,14 @@ class Table:
         return buffer.getvalue()
 
 
-def inert(frame: "pd.DataFrame") -> "pd.DataFrame":
-    """A data frame that is to become CSV, in which no text is a formula."""
+def write_csv(frame: "pd.DataFrame", path: Path) -> None:
+    """Write a data frame as CSV, in which no text is a formula; what is no text becomes `\\udcff`."""
     found = frame.rename(columns=_inert)
     for place, kind in enumerate(found.dtypes):
         column = found.iloc[:, place]
         if kind.kind == "O" and any(map(_is_formula, column.unique())):
             found.isetitem(place, column.map(_inert))
-    return found
+    found.to_csv(path, index=False, errors="backslashreplace")
 
 
 def columns(*headers: str, better: Better = "") -> list[Column]:
