@@ -188,7 +188,7 @@ def _inert(entry: object) -> object:
 
 
 def _markdown(words: str) -> str:
-    return " ".join(words.replace("|", r"\|").replace("<", "&lt;").splitlines())
+    return " ".join(words.replace("|", r"\|").replace("<", "&lt;").replace("](", r"]\(").splitlines())
 
 
 def _latex(entry: Entry, four_digits: bool) -> str:

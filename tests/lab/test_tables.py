@@ -85,7 +85,7 @@ def test_no_name_is_a_formula_where_a_spreadsheet_opens_the_csv(tmp_path):
 def test_a_name_at_the_beginning_of_a_row_is_no_option_of_the_line_before():
     found = Table("t", "", [Column("a")], [["[b]"], ["*c"], ["two\n\nlines"]]).to_latex()
     assert r"{[}b] \\" in found and r"{*}c \\" in found and r"two lines \\" in found
-    assert Table("t", "", [Column("a")], [["<b>"]]).to_markdown().endswith("| &lt;b> |\n")
+    assert Table("t", "", [Column("a")], [["<b> [c](d)"]]).to_markdown().endswith("| &lt;b> [c]\\(d) |\n")
 
 
 def test_where_small_numbers_count_four_digits_are_shown():
