@@ -130,7 +130,7 @@ def end_with(parent: int) -> None:
 
 def _watch(parent: int) -> None:
     own = os.getppid()
-    with suppress(ProcessLookupError):
+    with suppress(ProcessLookupError, PermissionError):  # its number is another user's by now
         while os.getppid() == own:
             os.kill(parent, 0)
             time.sleep(0.5)
