@@ -36,6 +36,10 @@ def main() -> None:
     Exit codes: 0 done, 1 error, 2 usage, 3 some cells failed; interrupted by a signal, 128 and its number: 129 SIGHUP,
     130 Ctrl-C, 138 SIGUSR1, 143 SIGTERM.
     """
+    if sys.platform == "win32":
+        sys.exit("Error: this runs on Linux and macOS; on Windows, run it within WSL.")
+
+    from lab.errors import visible
     from lab.machine import keep_memory, wait_briefly
 
     wait_briefly()
@@ -54,8 +58,8 @@ def main() -> None:
     except Exception as error:
         message, code = _told(error)
         if tracing:
-            click.echo("".join(traceback.format_exception(error)), err=True)
-        click.echo("Error: " + " ".join(message.splitlines()), err=True)
+            click.echo(visible("".join(traceback.format_exception(error))), err=True)
+        click.echo("Error: " + visible(" ".join(message.splitlines())), err=True)
     sys.exit(code)
 
 

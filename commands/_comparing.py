@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from evaluation.spaces import Space
 
 FEATURES = (
-    "Where to compare: pixels, inception, torchvision:NAME, FILE.py:NAME, a TorchScript file, or the folder of a "
-    "classifier's or a GAN's training.  [default: a classifier of the images' classes, trained once; else pixels]"
+    "Where to compare: pixels, inception, torchvision:NAME, the folder of a classifier's or a GAN's training, or "
+    "FILE.py:NAME or a TorchScript file, code that you ask to run: take only what you trust.  [default: a classifier "
+    "of the images' classes, trained once; else pixels]"
 )
 WEIGHTS = "Of a network made elsewhere: its .safetensors, or torch state dict."
 N = "How many images a side.  [default: half of the real ones, or all generated ones; at most 10000]"

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lab.errors import visible
+
 if TYPE_CHECKING:
     from lab.cells.cell import Cell
     from lab.cells.folder import CellFolder
@@ -16,7 +18,12 @@ if TYPE_CHECKING:
 
 def say(text: str) -> None:
     """A line on stderr."""
-    click.echo(text, err=True)
+    click.echo(visible(text), err=True)
+
+
+def tell(text: str) -> None:
+    """A line on stdout."""
+    click.echo(visible(text))
 
 
 def takes(cells: "Sequence[Cell[Any]]", slots: int, runs: Path) -> str:
@@ -39,7 +46,7 @@ def print_table(rows: Sequence[Sequence[Any]]) -> None:
     """Rows of words in columns, their heading first."""
     from lab.reporting.tables import aligned
 
-    click.echo(aligned([[str(word) for word in row] for row in rows]))
+    click.echo(aligned([[visible(str(word)) for word in row] for row in rows]))
 
 
 def print_rows(columns: list[str], rows: Sequence[dict[str, Any]]) -> None:

@@ -11,7 +11,7 @@ from attacks._config import Norm, planned
 from commands import Told
 from commands import _options as options
 from commands._entries import print_entries
-from commands._printing import print_json, print_rows, print_table, say
+from commands._printing import print_json, print_rows, print_table, say, tell
 from commands._train import train_group
 from imagesets import SOURCES, load, settle, spec
 from lab.cells.cell import Cell
@@ -86,7 +86,7 @@ def credibility(
     if out:
         write_page(found.report(), out)
     print_rows([*found.rows[0]], found.rows)
-    click.echo(f"\nThe {min(SHOWN, k or SHOWN)} nearest training images, by number and label:")
+    tell(f"\nThe {min(SHOWN, k or SHOWN)} nearest training images, by number and label:")
     print_table([["image", "layer", "nearest"], *_nearest(found)])
     print_json(found.plain(), as_json)
 

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from commands import _options as options
-from commands._printing import print_json
+from commands._printing import print_json, tell
 from lab import machine, registry
 from lab.cells import layout
 from lab.checks import Broken, Warn, finding, machine_checks, nearest
@@ -33,7 +33,7 @@ def command(runs: Path, data: Path, processes: int, as_json: bool, **values: Any
     """Print each finding as soon as its check is done; exits with 1 where something is broken."""
     found = []
     for one in findings(runs, data, processes, options.place_of(values)):
-        click.echo(f"{one['state']:<7}  {one['check']}: {one['text']}")
+        tell(f"{one['state']:<7}  {one['check']}: {one['text']}")
         found.append(one)
     sound = all(one["state"] != "broken" for one in found)
     print_json({"ok": sound, "checks": found}, as_json)

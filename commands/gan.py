@@ -9,7 +9,7 @@ import click
 from commands import Told
 from commands import _options as options
 from commands._comparing import comparing, space_named
-from commands._printing import print_json, print_rows, say
+from commands._printing import print_json, print_rows, say, tell
 from commands._train import train_group
 
 ONE = "Draw this class alone, by name or number, from a conditional GAN.  [default: all classes]"
@@ -43,7 +43,7 @@ def sample(
     kind_of(out)
     gan = open_gan(folder, kimg=kimg, config=config)
     sample(gan, count, out, seed=seed, label=None if label is None else gan.label(label))
-    click.echo(f"{out}: {count} images{gan.when}")
+    tell(f"{out}: {count} images{gan.when}")
 
 
 @command.command()
@@ -62,7 +62,7 @@ def interpolate(
     gan = open_gan(folder, kimg=kimg, config=config)
     shown = interpolations(gan, rows, steps, seed)
     save_grid(shown, out)
-    click.echo(f"{out}: {len(shown)} ways of {steps} images{gan.when}")
+    tell(f"{out}: {len(shown)} ways of {steps} images{gan.when}")
 
 
 @command.command()

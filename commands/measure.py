@@ -9,7 +9,7 @@ import click
 from commands import Told
 from commands import _options as options
 from commands._comparing import comparing, space_named
-from commands._printing import print_json, print_rows, say
+from commands._printing import print_json, print_rows, say, tell
 from commands._sharing import shared
 from lab.processes import rank
 
@@ -81,7 +81,7 @@ def features(file: Path, as_json: bool, **settings: Any) -> None:
     if settings["anchors"]:
         say(f"Standard error of the loss of all, from the choice of anchors: {found.whole.stderr:.3g}.")
     if len(found.classes) <= FEW_CLASSES:
-        click.echo("\nMean softmax mass of a row's anchors on a column's class:")
+        tell("\nMean softmax mass of a row's anchors on a column's class:")
         print_rows(["anchors", *map(str, found.classes)], found.pairs)
     print_json(found.plain(), as_json)
 
@@ -115,7 +115,7 @@ def credibility(out: Path | None, as_json: bool, sharded: bool, **settings: Any)
         ("Each input:", found.inputs if len(found.inputs) <= FEW_INPUTS else []),
     ):
         if rows:
-            click.echo(f"\n{title}")
+            tell(f"\n{title}")
             print_rows([*rows[0]], rows)
     print_json(found.plain(), as_json)
 

@@ -10,7 +10,7 @@ import click
 
 from commands import Told, _site
 from commands import _options as options
-from commands._printing import print_json, print_table, say
+from commands._printing import print_json, print_table, say, tell
 from lab.cells import layout, removal
 from lab.cells.export import export as copy
 from lab.cells.runs import Run, Runs, cells_of, show_run, size_text
@@ -90,7 +90,7 @@ def _cells(folder: Path) -> list[Path]:
 @click.argument("target", type=options.ANY_FOLDER)
 def export(folder: Path, target: Path) -> None:
     """Copy a study's or search's FOLDER and its finished cells, or one finished cell's, without weights, to TARGET."""
-    click.echo(f"{copy(folder, target, say)}")
+    tell(f"{copy(folder, target, say)}")
 
 
 def _agreed(question: str) -> bool:
@@ -138,8 +138,8 @@ def _state(run: dict[str, Any]) -> str:
 def _print_nested(found: dict[str, Any], indent: str = "") -> None:
     for name, value in found.items():
         if isinstance(value, dict) and value:
-            click.echo(f"{indent}{name}:")
+            tell(f"{indent}{name}:")
             _print_nested(value, f"{indent}  ")
         else:
             text = ", ".join(map(str, value)) if isinstance(value, list | dict) else value
-            click.echo(f"{indent}{name}: {'-' if text in (None, '') else text}")
+            tell(f"{indent}{name}: {'-' if text in (None, '') else text}")

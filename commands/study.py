@@ -8,7 +8,7 @@ import click
 
 from commands import _options as options
 from commands._entries import entry_group, help_of, print_entries
-from commands._printing import print_json, print_result, say, takes
+from commands._printing import print_json, print_result, say, takes, tell
 from commands._queue import asking, print_queued
 from imagesets import SOURCES, data_root, titles
 from lab import machine, registry
@@ -107,8 +107,8 @@ def _print_plan(plan: Plan, place: Place, as_json: bool) -> None:
     known = timing.read(plan.runs)
     for planned in plan.cells:
         cost = f"~{duration(known.seconds(planned.cell))}" if planned.state == "to do" else ""
-        click.echo(f"{planned.state:<9}  {planned.cell.folder_name}  {cost}".rstrip())
-    click.echo(_outlook(plan, place))
+        tell(f"{planned.state:<9}  {planned.cell.folder_name}  {cost}".rstrip())
+    tell(_outlook(plan, place))
     cells = [{"cell": planned.cell.folder_name, "state": planned.state} for planned in plan.cells]
     seconds = round(known.estimate(plan.to_do, plan.slots_at(place)))
     print_json({"study": plan.study, "cells": cells, "seconds": seconds}, as_json)

@@ -8,7 +8,7 @@ import click
 
 from commands import _options as options
 from commands._entries import entry_group
-from commands._printing import print_json, print_table, say, takes
+from commands._printing import print_json, print_table, say, takes, tell
 from commands._queue import asking
 from lab import registry
 from lab.studying.search import Searching, plan_search, search
@@ -62,7 +62,7 @@ def _print_plan(searching: Searching, trials: int, as_json: bool) -> None:
     print_table([["setting", "searched"], *([name, part] for name, part in searching.space.items())])
     left, each = max(0, trials - searching.told), len(searching.example)
     time = takes(searching.example * left, searching.slots, searching.runs)
-    click.echo(f"{left} of {trials} trials to do in {searching.folder}, of {each} trainings each, {time}.")
+    tell(f"{left} of {trials} trials to do in {searching.folder}, of {each} trainings each, {time}.")
     space = {name: str(part) for name, part in searching.space.items()}
     print_json({"study": searching.study, "folder": str(searching.folder), "space": space, "trials": left}, as_json)
 

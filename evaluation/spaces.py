@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 import imagesets
 import snnl_core
+from lab.cells import layout
 from lab.files import atomic_write
 from lab.hashing import content_hash
 from lab.processes import part, world_size
@@ -92,7 +93,7 @@ class Space:
             return self.see(images)
         content = hashlib.sha256(images.contiguous().numpy().tobytes()).hexdigest()
         decided = [VERSION, snnl_core.VERSION, self.code, self.name, self.layer]
-        path = runs / FEATURES / f"{content_hash([*decided, list(images.shape), content])}.safetensors"
+        path = layout.own(runs / FEATURES) / f"{content_hash([*decided, list(images.shape), content])}.safetensors"
         kept = _kept(path)
         everywhere = not self.sharded or bool(gather(torch.tensor([kept is not None])).all())
         if kept and everywhere:

@@ -106,7 +106,10 @@ def _of_weights(path: Path, config: Path | None) -> Trained:
     run = TrainingConfig.parse(settings)
     advice = "name another file, or its training's config.json with --config"
     generator = load_generator(Snapshot(path, 0.0, 0), run, advice)
-    return Trained(str(path), generator, run, said.get("kimg"), said.get("seed", settings.get("seed")))
+    kimg, seed = said.get("kimg"), said.get("seed", settings.get("seed"))
+    if not (isinstance(kimg, int | float | None) and isinstance(seed, int | None)):
+        raise UsageError(f"{config or path} does not describe a GAN's training.")
+    return Trained(str(path), generator, run, kimg, seed)
 
 
 def _read(config: Path) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
+
+from pydantic import Field
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,8 +28,8 @@ class Spec:
         stretch: which values of 16 bits became 0 and 255; None where there are none, or their upper 8 bits were kept.
     """
 
-    channels: int
-    size: int
+    channels: Annotated[int, Field(ge=1, le=3)]
+    size: Annotated[int, Field(ge=1)]
     classes: tuple[str, ...]
     splits: tuple[str, ...]
     n: dict[str, int]

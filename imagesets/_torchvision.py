@@ -5,8 +5,9 @@ import hashlib
 import io
 import shutil
 import socket
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from imagesets._spec import ImageSet
 from lab import locks
@@ -14,6 +15,8 @@ from lab.errors import WorkbenchError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+T = TypeVar("T")
 
 
 def load_idx(name: str, root: Path, split: str, download: bool, sha256: dict[str, str] | None = None) -> ImageSet:
@@ -34,30 +37,35 @@ def load_idx(name: str, root: Path, split: str, download: bool, sha256: dict[str
 
 
 def fetch(name: str, root: Path, download: bool, **settings: Any) -> Any:
-    """torchvision's data set `name` from below `root`, downloaded first if it is not there or cannot be read.
+    """torchvision's data set `name` from below `root`, as `read_or_get` has it."""
+    from torchvision import datasets
+
+    make = partial(getattr(datasets, name), **settings)
+    return read_or_get(name, root, partial(make, download=False), partial(make, download=True) if download else None)
+
+
+def read_or_get(name: str, root: Path, read: "Callable[[Path], T]", get: "Callable[[Path], object] | None") -> "T":
+    """What is read below `root`, downloaded first by `get`, if it may be, where it is not there or cannot be read.
 
     Reading takes no lock and writes nothing; a download is locked, so that two processes do not do it at once.
 
     Raises:
         Exception: whatever torchvision meets: `imagesets.load` says what to do.
     """
-    from torchvision import datasets
-
-    make: Callable[..., Any] = getattr(datasets, name)
     try:
-        return make(root, download=False, **settings)
+        return read(root)
     except Exception:
-        if not download:
+        if get is None:
             raise
     root.mkdir(parents=True, exist_ok=True)
     with locks.exclusive(root / f".{name}.lock"):
         with contextlib.suppress(Exception):  # another process may have fetched it meanwhile
-            return make(root, download=False, **settings)
-        _download(lambda folder: make(folder, download=True, **settings), root, root / f".{name}.download")
-    return make(root, download=False, **settings)
+            return read(root)
+        _download(get, root, root / f".{name}.download")
+    return read(root)
 
 
-def _download(into: "Callable[[Path], Any]", root: Path, aside: Path) -> None:
+def _download(into: "Callable[[Path], object]", root: Path, aside: Path) -> None:
     """Download to a folder aside and move it when it is complete, so that a broken one leaves nothing behind."""
     shutil.rmtree(aside, ignore_errors=True)
     try:

@@ -11,6 +11,8 @@ MANY = 12
 """Of more names than these, only the nearest are listed."""
 OUT_OF_MEMORY = ("DefaultCPUAllocator", "out of memory", "ALLOC_FAILED", "ALLOCATION_FAILED")
 """Words of torch, CUDA, cuBLAS and cuDNN."""
+CONTROLS = {code: repr(chr(code))[1:-1] for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n"}
+"""What shows a control character, by its number."""
 NO_MEMORY = "There is not enough memory for this. Ask for less: a smaller batch, width, size or n, or fewer --jobs."
 
 
@@ -80,6 +82,11 @@ def out_of_memory(error: BaseException) -> bool:
 def first_few(names: Sequence[str], most: int = 3) -> str:
     """Names as a message lists them; of many the first, and dots."""
     return ", ".join([*names[:most], *(["..."] if len(names) > most else [])])
+
+
+def visible(text: str) -> str:
+    """A text for a terminal, which would obey control characters in names of strangers, as `\\x1b`; lines stay."""
+    return text.translate(CONTROLS)
 
 
 def first_line(error: BaseException) -> str:

@@ -17,6 +17,8 @@ FULL = {errno.ENOSPC, errno.EDQUOT}
 FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
 DEEPEST = 32
 """Objects and lists within one another in a JSON file: far more than there are in ours."""
+MOST_BYTES = 1 << 32
+"""Of the arrays in one file, unpacked: far more than any cell keeps."""
 ASIDE = r"\.\d+(-[0-9a-f]+)?\.tmp"
 LEFT = re.compile(rf"\..+{ASIDE}|\.step-\d+(\.old)?\.tmp", re.DOTALL)
 """What `replacing` and `lab.training.checkpoint` call what they write aside; whatever else is called so is others'."""
@@ -41,9 +43,12 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def atomic_write(path: Path, data: str | bytes) -> None:
-    """Write text (UTF-8) or bytes to `path`, whole or not at all."""
+    """Write text or bytes to `path`, whole or not at all.
+
+    Text is UTF-8; what a path in it has of no text becomes `\\udcff`, which JSON reads as that again.
+    """
     with replacing(path) as aside:
-        aside.write_bytes(data.encode("utf-8") if isinstance(data, str) else data)
+        aside.write_bytes(data.encode("utf-8", "backslashreplace") if isinstance(data, str) else data)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -117,6 +122,8 @@ def read_arrays(path: Path) -> dict[str, Any]:
         return {}
     try:
         with np.load(path, allow_pickle=False) as found:
+            if sum(member.file_size for member in found.zip.infolist()) > MOST_BYTES:
+                raise ValueError("it unpacks to more than there can be")
             arrays = dict(found)
         if not all(isinstance(array, np.ndarray) for array in arrays.values()):
             raise ValueError("it holds files that are no arrays")

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import NoReturn
 
+from lab.errors import visible
 from lab.processes import lost_another, rank
 
 PATIENCE = 20.0
@@ -105,7 +106,7 @@ def raised() -> Iterator[None]:
 def say(text: str) -> None:
     """A line on stderr, if there still is one."""
     with suppress(OSError, ValueError):
-        print(text, file=sys.stderr, flush=True)
+        print(visible(text), file=sys.stderr, flush=True)
 
 
 def _raise(number: int, frame: FrameType | None) -> NoReturn:

@@ -78,7 +78,8 @@ def check(kind: str, name: str, having: str | None = None) -> str:
     Raises:
         UsageError: it is not; the message tells the nearest that is.
     """
-    if having is None and kind in KINDS and NAME.fullmatch(name) and _file_of(kind, name) is not None:
+    plain = NAME.fullmatch(name) and name == name.lower()  # some disks have a file by its name in capitals, too
+    if having is None and kind in KINDS and plain and _file_of(kind, name) is not None:
         return name  # plans ask for the same few names, for each of their cells
     known = [entry.name for entry in entries(kind, having)]
     check_known(KINDS[kind], [name], known)

@@ -158,6 +158,13 @@ def test_outside_an_environment_one_line_says_how_to_make_one():
     assert "make .venv/installed" in done.stderr and "pip install -e ." in done.stderr
 
 
+def test_windows_itself_is_refused_and_told_of_wsl(monkeypatch):
+    """There, looking whether the process that started one is alive would interrupt that."""
+    monkeypatch.setattr(sys, "platform", "win32")
+    with pytest.raises(SystemExit, match=r"^Error: .* within WSL\.$"):
+        cli.main()
+
+
 def test_a_package_that_is_missing_later_is_told_in_the_same_way(monkeypatch, capsys):
     from lab import registry
 

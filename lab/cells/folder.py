@@ -23,7 +23,7 @@ from lab.cells.failure import Failure, read_failure
 from lab.cells.proofs import hashes_of
 from lab.cells.record import read_record, record_of
 from lab.cells.rows import COLUMNS, read_rows
-from lab.errors import WorkbenchError
+from lab.errors import WorkbenchError, visible
 from lab.files import atomic_write, read_json, write_json
 from lab.hashing import text_hash
 from lab.processes import rank
@@ -186,7 +186,7 @@ class CellFolder:
     def warn(self, text: str) -> None:
         """Tell of something odd that does not end the work: a `warning` event, and a line on stderr."""
         self.event("warning", text=text)
-        print(f"{self.label}: {text}", file=sys.stderr, flush=True)
+        print(visible(f"{self.label}: {text}"), file=sys.stderr, flush=True)
 
     def rows(self) -> list[dict[str, Any]]:
         """The rows written so far; a last line that was cut off in the writing is left out.

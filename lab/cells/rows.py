@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from lab.config import LARGEST_WHOLE
 from lab.files import from_json
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ COLUMNS = tuple(
 
 NUMBERS = frozenset({"seed", "kimg", "step", "value", "n"})
 LARGEST = 1e300
-"""What a number in a row is within; what is not finite is null there."""
+"""What a number in a row is within, unless it is whole; what is not finite is null there."""
 
 
 def read_rows(lines: Sequence[str]) -> list[dict[str, Any]]:
@@ -45,7 +46,8 @@ def _check(row: dict[str, Any]) -> None:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and -LARGEST <= value <= LARGEST
+    limit = LARGEST_WHOLE if isinstance(value, int) else LARGEST
+    return isinstance(value, int | float) and -limit <= value <= limit
 
 
 def build_table(rows: Iterable[dict[str, Any]]) -> "pd.DataFrame":

@@ -1,6 +1,7 @@
 """What people call things in place of the keys by which cells know them, wherever a report shows one."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,27 +18,29 @@ def renamed(shown: ShownT, names: Mapping[str, str]) -> ShownT:
 
     The data beside figures keep the keys, as the table of rows does, and lines to be typed, which names would spoil.
     """
-    return _renamed(shown, names) if names else shown
-
-
-def _renamed(shown: Any, names: Mapping[str, str]) -> Any:
-    if isinstance(shown, str):
-        for key, name in names.items():
-            shown = shown.replace(key, name)
+    keys = sorted(filter(None, names), key=len, reverse=True)  # one may begin as another
+    if not keys:
         return shown
+    anywhere = re.compile("|".join(map(re.escape, keys)))
+    return _renamed(shown, lambda text: anywhere.sub(lambda found: names[found[0]], text))
+
+
+def _renamed(shown: Any, rename: Callable[[str], str]) -> Any:
+    if isinstance(shown, str):
+        return rename(shown)
     if isinstance(shown, list | tuple):
-        return type(shown)(_renamed(part, names) for part in shown)
+        return type(shown)(_renamed(part, rename) for part in shown)
     if isinstance(shown, Lines):
-        return replace(shown, caption=_renamed(shown.caption, names))
+        return replace(shown, caption=_renamed(shown.caption, rename))
     if is_dataclass(shown) and not isinstance(shown, type):
-        return replace(shown, **{field.name: _renamed(getattr(shown, field.name), names) for field in fields(shown)})
+        return replace(shown, **{field.name: _renamed(getattr(shown, field.name), rename) for field in fields(shown)})
     if hasattr(shown, "draw_without_rendering"):
-        _rename_in(shown, names)
+        _rename_in(shown, rename)
     return shown
 
 
-def _rename_in(drawing: "Drawing", names: Mapping[str, str]) -> None:
+def _rename_in(drawing: "Drawing", rename: Callable[[str], str]) -> None:
     from matplotlib.text import Text
 
     for text in drawing.findobj(Text):
-        text.set_text(_renamed(text.get_text(), names))
+        text.set_text(rename(text.get_text()))

@@ -59,7 +59,7 @@ def tiles(path: Path, side: int) -> Images | None:
     """The images (n, c, side, side) of the PNG of a grid without gaps, row by row; None if it is no such grid."""
     from PIL import Image
 
-    with Image.open(path) as grid:
+    with Image.open(path, formats=["PNG"]) as grid:  # by its first bytes Pillow would take it for any other kind
         pixels = np.asarray(grid)
     height, width = pixels.shape[:2]
     if height % side or width % side:

@@ -18,7 +18,7 @@ from lab.reporting.inline import Styles, inlined
 from lab.reporting.page import REPORT, render
 from lab.reporting.pictures import size
 from lab.reporting.plots import STYLE
-from lab.reporting.tables import Table
+from lab.reporting.tables import Table, write_csv
 from lab.reporting.told import marked
 from lab.reporting.verdicts import Verdict
 
@@ -198,7 +198,7 @@ def _write_figure(figure: Figure, folder: Path, formats: Sequence[str], styles: 
             figure.drawing.savefig(buffer, format=kind, metadata=NO_DATES[kind])
             atomic_write(folder / f"{figure.name}.{kind}", buffer.getvalue())
     with replacing(folder / f"{figure.name}.csv") as aside:
-        figure.data.to_csv(aside, index=False)
+        write_csv(figure.data, aside)
     svg = (folder / f"{figure.name}.svg").read_bytes()
     return inlined(svg, figure.caption, told, styles)
 

@@ -3,8 +3,10 @@
 import csv
 import io
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from lab.reporting.statistics import ANY, Estimate, Range, mean_interval
@@ -18,8 +20,11 @@ Rows = list[list[Entry]]
 LATEX = str.maketrans(
     {sign: f"\\{sign}" for sign in "&%$#_{}"}
     | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"}
+    | {"[": "{[}", "*": "{*}"}  # at the beginning of a row they would be options of the line before
     | {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "↑": r"$\uparrow$", "↓": r"$\downarrow$"}
 )
+FORMULA = re.compile(r"[=@\t\r]|[+-](?![-+\d.,\s]*$)")
+"""How a text begins that a spreadsheet takes for a formula, and runs; signs of numbers begin none."""
 UNKNOWN = "-"
 LONG = 30
 """Rows that a page shows unasked."""
@@ -69,7 +74,7 @@ class Table:
 
     def to_latex(self) -> str:
         """The table in LaTeX, for the package booktabs."""
-        head = " & ".join(column.header.translate(LATEX) for column in self.columns)
+        head = " & ".join(_latex(column.header, self.four_digits) for column in self.columns)
         body = [" & ".join(_latex(entry, self.four_digits) for entry in row) for row in self.rows]
         top = [rf"\begin{{tabular}}{{{'l' * len(self.columns)}}}", r"\toprule", rf"{head} \\", r"\midrule"]
         return "\n".join([*top, *(rf"{line} \\" for line in body), r"\bottomrule", r"\end{tabular}", ""])
@@ -78,7 +83,7 @@ class Table:
         """The table as CSV; a column with estimates becomes four: value, low, high, n; a dash among numbers is nan."""
         of_numbers = [_of_numbers([row[i] for row in self.rows]) for i in range(len(self.columns))]
         wide = [any(isinstance(row[i], Estimate) for row in self.rows) for i in range(len(self.columns))]
-        header: list[str] = []
+        header: list[object] = []
         for column, is_wide in zip(self.columns, wide, strict=True):
             header += [column.header, *(f"{column.header} {part}" for part in ("low", "high", "n") if is_wide)]
         lines = [
@@ -86,8 +91,18 @@ class Table:
             for row in self.rows
         ]
         buffer = io.StringIO()
-        csv.writer(buffer, lineterminator="\n").writerows([header, *lines])
+        csv.writer(buffer, lineterminator="\n").writerows([[*map(_inert, line)] for line in (header, *lines)])
         return buffer.getvalue()
+
+
+def write_csv(frame: "pd.DataFrame", path: Path) -> None:
+    """Write a data frame as CSV, in which no text is a formula; what is no text becomes `\\udcff`."""
+    found = frame.rename(columns=_inert)
+    for place, kind in enumerate(found.dtypes):
+        column = found.iloc[:, place]
+        if kind.kind == "O" and any(map(_is_formula, column.unique())):
+            found.isetitem(place, column.map(_inert))
+    found.to_csv(path, index=False, errors="backslashreplace")
 
 
 def columns(*headers: str, better: Better = "") -> list[Column]:
@@ -163,11 +178,20 @@ def _parts(entry: Entry, wide: bool, of_numbers: bool) -> list[object]:
     return [entry, "", "", ""] if wide else [entry]
 
 
+def _is_formula(entry: object) -> bool:
+    return isinstance(entry, str) and FORMULA.match(entry) is not None
+
+
+def _inert(entry: object) -> object:
+    """An entry of a CSV file; a text that would be a formula comes after a quotation mark, as spreadsheets have it."""
+    return f"'{entry}" if _is_formula(entry) else entry
+
+
 def _markdown(words: str) -> str:
-    return " ".join(words.replace("|", r"\|").splitlines())
+    return " ".join(words.replace("|", r"\|").replace("<", "&lt;").replace("](", r"]\(").splitlines())
 
 
 def _latex(entry: Entry, four_digits: bool) -> str:
     if isinstance(entry, Estimate) and not math.isnan(entry.low):
         return rf"{_digits(entry.value)} {{\small [{_digits(entry.low)}, {_digits(entry.high)}] ($n={entry.n}$)}}"
-    return text(entry, four_digits).translate(LATEX)
+    return " ".join(text(entry, four_digits).split()).translate(LATEX)

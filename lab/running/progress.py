@@ -3,7 +3,6 @@
 On a terminal it is animated; elsewhere a line appears every few seconds. Everything goes to stderr.
 """
 
-import sys
 import threading
 import time
 from collections import Counter
@@ -15,6 +14,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from lab.cells.events import last, last_progress
 from lab.cells.folder import CellFolder
+from lab.errors import visible
 from lab.interrupts import say
 from lab.pace import LINE_SECONDS, duration
 from lab.running.schedule import Executor
@@ -77,10 +77,10 @@ class Display:
             self._animate(console)
         else:
             while not self._stop.wait(LINE_SECONDS):
-                print(self._line(), file=sys.stderr, flush=True)
+                say(self._line())
 
     def _animate(self, console: Console) -> None:
-        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"))
+        columns = (_words("{task.description}"), BarColumn(), _words("{task.fields[note]}"))
         with Progress(*columns, console=console, transient=True) as bars:
             whole = bars.add_task("all", total=1.0, note="")
             tasks: dict[CellFolder, TaskID] = {}
@@ -94,7 +94,7 @@ class Display:
                 for folder, event in shown.items():
                     if folder not in tasks:
                         tasks[folder] = bars.add_task(folder.label, total=1.0, note="")
-                    bars.update(tasks[folder], completed=_done(event), note=event.get("text", "starting"))
+                    bars.update(tasks[folder], completed=_done(event), note=visible(event.get("text", "starting")))
 
     def _line(self) -> str:
         active = self._active()
@@ -131,6 +131,10 @@ class Display:
         by_cost, by_pace = (1 - fraction) * cost / self._jobs, elapsed / (fraction or 1.0) - elapsed
         left = (1 - trust) * by_cost + trust * by_pace
         return fraction, f"about {duration(max(1.0 if active else 0.0, left))} left"
+
+
+def _words(text: str) -> TextColumn:
+    return TextColumn(text, markup=False)
 
 
 def _done(event: dict[str, Any]) -> float:

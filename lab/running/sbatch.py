@@ -1,5 +1,6 @@
 """What Slurm is asked for a cell's job: options of sbatch by the user's names, lines of setup, and the script."""
 
+import os
 import re
 import shlex
 import tomllib
@@ -131,7 +132,7 @@ def write_script(folder: CellFolder, setup: Iterable[str]) -> Path:
         *(SHARES if folder.processes > 1 else ()),
         work,
     ]
-    atomic_write(path, "\n".join(lines) + "\n")
+    atomic_write(path, os.fsencode("\n".join(lines) + "\n"))
     return path
 
 

@@ -84,7 +84,7 @@ def run(count: int, script: Sequence[str], log: Path, *, shown: bool = False) ->
     threads = str(max(1, machine.threads() // count))
     environment = os.environ | dict.fromkeys(THREADS, threads) | {PARENT: str(os.getpid())}
     program = [sys.executable, "-P", torchrun.__file__, str(log), str(count), *script]
-    with log.open("a") as file, raised():
+    with log.open("ab") as file, raised():
         output = None if shown else file
         running = subprocess.Popen(program, stdout=output, stderr=output, start_new_session=True, env=environment)
         try:
@@ -130,7 +130,7 @@ def end_with(parent: int) -> None:
 
 def _watch(parent: int) -> None:
     own = os.getppid()
-    with suppress(ProcessLookupError):
+    with suppress(ProcessLookupError, PermissionError):  # its number is another user's by now
         while os.getppid() == own:
             os.kill(parent, 0)
             time.sleep(0.5)

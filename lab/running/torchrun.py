@@ -26,7 +26,10 @@ def main(log: str, processes: str, *script: str) -> int:
     What torchrun says of them goes to the log; they speak where this process would.
     Of those that fail within a second, one that was killed says more than one that lost it or was stopped for it.
     """
-    with Path(log).open("a") as file, redirect_stderr(file):  # before torch is imported, which keeps what it is then
+    with (
+        Path(log).open("a", encoding="utf-8", errors="backslashreplace") as file,
+        redirect_stderr(file),  # before torch is imported, which keeps what it is then
+    ):
         return _run(int(processes), script)
 
 

@@ -17,6 +17,7 @@ from lab.files import explaining, remove_leftovers, replacing
 from lab.reporting import glossary, provenance
 from lab.reporting.naming import renamed
 from lab.reporting.report import FORMATS, Report, write_report
+from lab.reporting.tables import write_csv
 from lab.reporting.verdicts import Claim, Verdict, judge
 from lab.studying.collect import Collected, collect
 from lab.studying.command import command_of
@@ -170,7 +171,7 @@ def _draw(
 ) -> tuple[Report, list[Verdict], Path]:
     config, cells, table, names = study.config, found.cells, found.table, study.record.names
     with replacing(target / layout.TABLE) as aside:
-        table.to_csv(aside, index=False)
+        write_csv(table, aside)
     with _telling_of_strange_cells(study.folder):
         report: Report = study.module.report(config, table, cells)
         title = f"{study.name}/{study.folder.resolve().name}"

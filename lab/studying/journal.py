@@ -188,7 +188,7 @@ def difference(there: dict[str, Any], here: dict[str, Any]) -> str:
     """The first entry in which two searches differ, in words."""
     for name in ("study", "settings", "space"):
         one, other = there.get(name), here[name]
-        if isinstance(one, dict):
+        if isinstance(one, dict) and isinstance(other, dict):
             name = next((key for key in sorted({*one, *other}) if one.get(key) != other.get(key)), name)
             one, other = one.get(name), other.get(name)
         if one != other:

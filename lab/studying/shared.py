@@ -5,6 +5,7 @@ where that stops, another worker tries the same settings again. What is proposed
 """
 
 import json
+import re
 import secrets
 import time
 import warnings
@@ -26,6 +27,8 @@ BEAT, GRACE = 15, 60
 """Seconds between two beats of a heart, and after how many without one its worker is taken for dead."""
 TRIES = 10
 """How often a database is opened that others lay out at the same time."""
+SECRET = re.compile(r"^([\w+.-]+:/*).*@|\?.*", re.DOTALL)
+"""The parts of a database's URL in which a password can be, after its scheme."""
 PAUSE = 5.0
 """Seconds between two looks whether others have ended the trials that they are at work on."""
 
@@ -48,7 +51,7 @@ class SharedTrials:
         with _telling(url), _quietly():
             known = self._begin(url)
         if known not in (None, self._identity):
-            raise UsageError(f"{url} holds another search of that name ({difference(known, self._identity)}).")
+            raise UsageError(f"{_shown(url)} holds another search of that name ({difference(known, self._identity)}).")
 
     def rounds(self, trials: int, together: int) -> Generator[dict[int, dict[str, Any]], None, None]:
         """What this worker is to try next, by number, until so many are told by all; that which it does not tell, or
@@ -153,6 +156,11 @@ def _heart(study: "Study", trial: "Trial") -> Any:
     return get_heartbeat_thread(trial._trial_id, study._storage)
 
 
+def _shown(url: str) -> str:
+    """The URL of a database as messages, which are kept in logs, tell it: without user, password and options."""
+    return url if url.startswith("sqlite") else SECRET.sub(r"\1", url)
+
+
 @contextmanager
 def _quietly() -> Iterator[None]:
     with warnings.catch_warnings():
@@ -172,4 +180,4 @@ def _telling(url: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # drivers raise errors of every kind
-        raise UsageError(f"{url} cannot be opened as a database: {first_line(error)}") from error
+        raise UsageError(f"{_shown(url)} cannot be opened as a database: {first_line(error)}") from error

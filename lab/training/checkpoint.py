@@ -8,7 +8,6 @@ One is written aside and renamed, so a folder with that name is whole; the disk 
 """
 
 import hashlib
-import json
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
@@ -17,8 +16,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lab.cells.layout import CHECKPOINTS
-from lab.errors import WorkbenchError
-from lab.files import sync_file, sync_folder, write_json
+from lab.errors import WorkbenchError, first_few
+from lab.files import read_object, sync_file, sync_folder, write_json
 
 KEPT = 2
 
@@ -93,15 +92,17 @@ def read(path: Path, key: str) -> Checkpoint:
         WorkbenchError: it is damaged, of another cell, or none of ours.
     """
     try:
-        state = json.loads((path / "state.json").read_text(encoding="utf-8"))
+        state = read_object(path / "state.json")
         step, owner, proofs = int(state["step"]), state["key"], dict(state["files"])
         done_with = Arithmetic(*state["arithmetic"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise WorkbenchError(f"{path} is damaged or no checkpoint: it has no readable state.json.") from error
     if owner != key:
         raise WorkbenchError(f"{path} is the checkpoint of another cell ({owner}), not of this one ({key}).")
     if path.name != _name(step):
         raise WorkbenchError(f"{path} is damaged: its state.json tells of step {step}.")
+    if elsewhere := [file for file in proofs if Path(file).name != file]:
+        raise WorkbenchError(f"{path} is damaged: its state.json names files elsewhere: {first_few(elsewhere)}.")
     files = {file: _read_proven(path / file, proof) for file, proof in proofs.items()}
     return Checkpoint(path, step, done_with, files)
 
@@ -110,7 +111,7 @@ def arithmetic(cell: Path) -> Arithmetic | None:
     """That of a cell's newest checkpoint that tells; None where there is none."""
     for path in newest_first(cell / CHECKPOINTS):
         with suppress(OSError, ValueError, KeyError, TypeError):
-            return Arithmetic(*json.loads((path / "state.json").read_text(encoding="utf-8"))["arithmetic"])
+            return Arithmetic(*read_object(path / "state.json")["arithmetic"])
     return None
 
 
@@ -122,12 +123,14 @@ def _proof(data: bytes) -> dict[str, object]:
     return {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 
 
-def _read_proven(path: Path, proof: dict[str, object]) -> bytes:
+def _read_proven(path: Path, proof: object) -> bytes:
+    """The bytes of a file; one of another size is not read, whatever that is."""
     try:
-        data = path.read_bytes()
+        same = isinstance(proof, dict) and path.stat().st_size == proof.get("size")
+        data = path.read_bytes() if same else b""
     except OSError as error:
         raise WorkbenchError(f"{path.parent} is damaged: {path.name} cannot be read.") from error
-    if _proof(data) != proof:
+    if not same or _proof(data) != proof:
         raise WorkbenchError(f"{path.parent} is damaged: {path.name} is not what was saved.")
     return data
 

@@ -32,6 +32,16 @@ def test_exported_results_are_redrawn_without_the_runs(study, snnl, tmp_path):
     assert Path(again["report"]).read_bytes() == (home / result["report"]).read_bytes()
 
 
+def test_what_strangers_called_their_runs_is_shown_and_not_obeyed(tmp_path):
+    name = "a\x1b]0;b\x07"
+    (tmp_path / "cells" / name).mkdir(parents=True)
+    (tmp_path / "cells" / name / "config.json").write_text("")
+    listed = CliRunner().invoke(runs.command, ["list", "--runs", str(tmp_path)])
+    shown = CliRunner().invoke(runs.command, ["show", str(tmp_path / "cells" / name)])
+    for done in (listed, shown):
+        assert "\x1b" not in done.output and r"/a\x1b]0;b\x07" in done.output, done.output
+
+
 def test_runs_are_listed_shown_and_removed(study, snnl, tmp_path):
     import shutil
 

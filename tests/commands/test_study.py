@@ -133,6 +133,7 @@ def test_a_dry_run_tells_what_is_done_and_does_nothing(study, snnl, tmp_path):
 def test_a_plan_for_a_queue_tells_all_the_work_by_the_pace_of_this_machine(study, monkeypatch, capsys):
     """The study that was done here, without a GPU, has taught how long cells of its tasks take."""
     monkeypatch.setattr(machine, "gpus", lambda: ())
+    monkeypatch.setattr("lab.running.slurm.check", lambda: None)  # where no Slurm is, too
     home, *_ = study
     monkeypatch.chdir(home)
     line = ["gan-entanglement", "--preset", "smoke", "--seeds", "3", "--runs", "my runs", "--executor", "slurm"]

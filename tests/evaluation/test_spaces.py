@@ -116,6 +116,14 @@ def test_what_was_seen_is_found_again_by_its_content(random_images, tmp_path):
     assert torch.equal(space.see_once(images, tmp_path).features, first.features) and len(looked) == 6
 
 
+def test_a_link_below_the_runs_is_not_followed_to_keep_what_was_seen(random_images, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "features").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(WorkbenchError, match="features is a link, and is not followed"):
+        space_of(Mixed()).see_once(random_images(3), tmp_path)
+    assert not [*(tmp_path / "elsewhere").iterdir()]
+
+
 def test_a_classifier_gives_its_last_hidden_layer_and_its_choices(classifier, folder_of, digits):
     folder = folder_of(classifier)
     space = classifier_space(folder)

@@ -204,6 +204,13 @@ def test_weights_that_say_nothing_need_the_settings(folders, plain, tmp_path):
         (tmp_path / "config.json").write_text(text)
         with pytest.raises((UsageError, WorkbenchError), match=words):
             open_gan(alone, config=tmp_path / "config.json")
+    about = json.loads(config.read_text())
+    spec = {"channels": -1, "size": 16, "classes": [], "splits": ["test"], "n": {"test": 9}}
+    for changed, words in (({"kimg": "x"}, "does not describe a GAN"), ({"config": {"spec": spec}}, "spec.channels")):
+        told = {**about, **changed, "config": {**about["config"], **changed.get("config", {})}}
+        (tmp_path / "config.json").write_text(json.dumps(told))
+        with pytest.raises(UsageError, match=words):
+            open_gan(alone, config=tmp_path / "config.json")
 
 
 def test_what_belongs_to_folders_is_refused_of_files_and_the_other_way_round(folders, tmp_path):

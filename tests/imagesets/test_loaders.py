@@ -73,6 +73,22 @@ def test_cifar10(tmp_path, monkeypatch):
     assert found.labels.tolist() == [3, 1, 4, 1, 5]
 
 
+def test_of_cifar10_no_other_bytes_are_unpickled_than_those_that_were_proven(tmp_path, monkeypatch):
+    """Whoever may write to a shared folder of data could change a file between the look at it and its reading."""
+    whole = pickle.dumps({"data": np.zeros((1, 3072), np.uint8), "labels": [0]})
+    file = tmp_path / "cifar-10-batches-py" / "test_batch"
+    file.parent.mkdir()
+    file.write_bytes(whole)
+    monkeypatch.setattr(datasets.CIFAR10, "train_list", [])
+    monkeypatch.setattr(datasets.CIFAR10, "test_list", [("test_batch", md5(file))])
+    monkeypatch.setattr(datasets.CIFAR10, "_check_integrity", lambda self: file.write_bytes(b"c") and True)
+    monkeypatch.setattr(pickle, "load", lambda *given, **named: pytest.fail("it is read again"))
+    assert len(imagesets.load("cifar10", "test", root=tmp_path, download=False)) == 1
+    file.write_bytes(whole + b"more")
+    with pytest.raises(WorkbenchError, match="cifar10 is not complete"):
+        imagesets.load("cifar10", "test", root=tmp_path, download=False)
+
+
 def md5(path):
     return hashlib.md5(path.read_bytes()).hexdigest()
 

@@ -54,6 +54,12 @@ def edit(path, **changes):
         (lambda at: edit(at / "state.json", arithmetic="bf16"), "no readable state.json"),
         (lambda at: edit(at / "state.json", step=6), "damaged: its state.json tells of step 6"),
         (lambda at: edit(at / "state.json", key="f" * 16), "the checkpoint of another cell"),
+        (lambda at: edit(at / "state.json", files={"../w": checkpoint._proof(b"")}), "names files elsewhere: ../w"),
+        (lambda at: edit(at / "state.json", files={"/etc/hosts": {}}), "names files elsewhere: /etc/hosts"),
+        (lambda at: edit(at / "state.json", files={"weights": []}), "damaged: weights is not what was saved"),
+        (lambda at: os.truncate(at / "weights", 1 << 36), "damaged: weights is not what was saved"),
+        (lambda at: (at / "state.json").write_text("[" * 100_000), "no readable state.json"),
+        (lambda at: (at / "state.json").write_text('{"step": Infinity}'), "no readable state.json"),
     ],
 )
 def test_what_is_damaged_or_anothers_is_refused(tmp_path, damage, words):

@@ -2,13 +2,17 @@
 
 import pytest
 
-from lab.errors import first_line, out_of_memory, unknown_name
+from lab.errors import first_line, out_of_memory, unknown_name, visible
 
 
 def test_a_long_error_is_cut_to_160_characters():
     assert first_line(ValueError("a\n  b")) == "a b" and first_line(KeyError()) == "KeyError"
     assert first_line(ValueError("x" * 160)) == "x" * 160
     assert first_line(ValueError("x" * 161)) == "x" * 157 + "..."
+
+
+def test_no_name_speaks_to_the_terminal():
+    assert visible("a\x1b]0;b\x07\x9b1m\rc\x7f\n\té 図") == "a\\x1b]0;b\\x07\\x9b1m\\rc\\x7f\n\té 図"
 
 
 def test_of_many_names_the_nearest_twelve_are_listed_and_of_few_all():

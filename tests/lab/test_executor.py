@@ -8,6 +8,7 @@ from concurrent.futures import CancelledError, Future
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from waiting import wait_for
@@ -89,6 +90,15 @@ def test_a_slot_has_no_more_threads_than_the_user_asks_for(tmp_path, monkeypatch
     monkeypatch.setenv("OMP_NUM_THREADS", "")
     folders, _, _ = run([cell("double", 2)], tmp_path, jobs=2)
     assert values(folders["double-2"])["threads"] == 4
+
+
+def test_what_a_cell_says_is_in_its_log_whatever_letters_it_has(tmp_path, monkeypatch):
+    """Those of a path may be no text, and the system's own encoding may lack some."""
+    monkeypatch.setattr(slots.launch, "work", lambda folder: print("図", os.fsdecode(b"\xff")))
+    monkeypatch.setattr("locale.getencoding", lambda: "ascii")
+    folder = CellFolder.create(cell("double", 1), tmp_path, LOCAL)
+    slots._work(folder.path)
+    assert (folder.path / "log.txt").read_text("utf-8") == "図 \\udcff\n"
 
 
 def test_whatever_a_worker_raises_fails_its_cell_alone(tmp_path):
@@ -177,6 +187,16 @@ def test_what_does_not_end_by_itself_is_ended(tmp_path, monkeypatch, times, pati
     folder = CellFolder.create(cell("saves", 600), tmp_path, LOCAL)
     assert not interrupted([folder], 1, times) and not folder.done
     wait_for(lambda: not folder.held, interrupts.PATIENCE / 2)  # when that is over, it ends itself
+
+
+def test_another_process_that_has_the_number_of_a_worker_by_now_is_not_ended(monkeypatch):
+    slot, pool = slots._Slot(1, None), []
+    slot._pool, slot._pid = SimpleNamespace(shutdown=lambda **how: pool.append("shut down")), Future()
+    slot._pid.set_result(os.getppid())
+    monkeypatch.setattr(os, "kill", lambda *given: pytest.fail(f"{given} are ended"))
+    slot.ask_to_end()
+    slot.kill()
+    assert pool == ["shut down"]
 
 
 def test_a_worker_that_someone_else_asks_to_end_has_died(tmp_path):

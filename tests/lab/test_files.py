@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lab import files
 from lab.errors import WorkbenchError
 from lab.files import (
     atomic_write,
     explaining,
     from_json,
     read_arrays,
+    read_object,
     remove,
     remove_leftovers,
     remove_leftovers_of,
@@ -62,6 +64,15 @@ def test_text_and_bytes(tmp_path):
     assert (tmp_path / "file").read_bytes() == "ä".encode()
     atomic_write(tmp_path / "file", b"\xff")
     assert (tmp_path / "file").read_bytes() == b"\xff"
+    atomic_write(tmp_path / "file", os.fsdecode(b"\xff"))
+    assert (tmp_path / "file").read_text("utf-8") == r"\udcff", "a report tells of a folder whose name is no text"
+
+
+def test_json_keeps_a_path_whose_bytes_are_no_text(tmp_path):
+    folder = os.fsdecode("é/".encode() + b"\xff")
+    write_json(tmp_path / "a.json", {"data": folder})
+    assert read_object(tmp_path / "a.json") == {"data": folder}
+    assert "é" in (tmp_path / "a.json").read_text("utf-8")
 
 
 def test_json_has_no_nan(tmp_path):
@@ -142,6 +153,15 @@ def test_arrays_come_back_by_name_and_no_file_holds_none(tmp_path):
     assert found["x/a"].dtype == np.float64 and found["x/a"].tolist() == [[0, 1, 2], [3, 4, 5]]
     assert found["names"].tolist() == ["one", "two"]
     assert [one.name for one in tmp_path.iterdir()] == ["arrays.npz"]
+
+
+def test_arrays_that_are_far_larger_than_what_cells_keep_are_not_unpacked(tmp_path, monkeypatch):
+    """A few packed bytes may stand for more than there is memory."""
+    monkeypatch.setattr(files, "MOST_BYTES", 1 << 20)
+    write_arrays(tmp_path / "arrays.npz", {"x": np.zeros(2 << 20, np.uint8)})
+    monkeypatch.setattr("zipfile.ZipFile.open", lambda *given, **named: pytest.fail("it is unpacked"))
+    with pytest.raises(WorkbenchError, match="is damaged"):
+        read_arrays(tmp_path / "arrays.npz")
 
 
 def test_arrays_of_python_objects_are_not_read(tmp_path):

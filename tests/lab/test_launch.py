@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from unittest import mock
 
 import pytest
 from torch.distributed.elastic.multiprocessing import errors
@@ -19,7 +20,7 @@ from lab.cells.failure import LOST, Failure, keep_failure
 from lab.cells.folder import CellFolder
 from lab.cells.work import work
 from lab.errors import DivergedError, WorkbenchError
-from lab.running import launch, one, schedule, torchrun
+from lab.running import launch, one, schedule, several, torchrun
 from lab.running.executors.slots import Executor as LocalSlots
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -243,6 +244,15 @@ def test_of_two_commands_one_works_and_the_other_finds_it_done(tmp_path):
     said = [one.communicate(timeout=120) for one in both]
     assert [one.returncode for one in both] == [0, 0], said
     assert len(made.rows()) == 1 and made.done
+
+
+@pytest.mark.parametrize("error", [ProcessLookupError, PermissionError])
+def test_a_number_that_is_nobodys_or_another_users_by_now_is_no_command_that_lives(monkeypatch, error):
+    monkeypatch.setattr(os, "kill", mock.Mock(side_effect=error))
+    monkeypatch.setattr(os, "_exit", mock.Mock(side_effect=SystemExit))
+    with pytest.raises(SystemExit):
+        several._watch(1)
+    os._exit.assert_called_once_with(1)
 
 
 def test_processes_end_with_the_command_that_started_them(tmp_path):

@@ -28,6 +28,11 @@ def test_every_text_has_the_name_and_the_data_keep_the_key():
     assert table.rows == [[NAME, estimate, 3]] and gallery.rows[0].images[0].names == (NAME,)
 
 
+def test_names_that_hold_keys_are_taken_as_they_are():
+    """Else some that name one another would grow without end, and the longer of two keys would lose its end."""
+    assert renamed("a b a1", {"a": "b b", "b": "a a", "a1": "c", "": "x"}) == "b b a a c"
+
+
 def test_lines_to_be_typed_keep_the_key():
     """A command takes it; the name, which may have spaces, is no image set's."""
     lines = Lines(f"On {KEY}:", f"snnl study x --imageset {KEY}")

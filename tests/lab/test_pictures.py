@@ -4,7 +4,7 @@ import io
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import EpsImagePlugin, Image, UnidentifiedImageError
 
 from lab.reporting.pictures import GAP, about_square, parted, png, shape, sheet, size
 
@@ -34,6 +34,14 @@ def test_a_grid_of_a_training_is_parted(channels, tmp_path):
     (tmp_path / "grid.png").write_bytes(png(grid))
     assert parted(tmp_path / "grid.png", 4) == sheet(images, 3)
     assert size(parted(tmp_path / "grid.png", 5)) == (12, 8), "it is no grid of such images"
+
+
+def test_a_grid_that_is_no_png_is_not_decoded(tmp_path, monkeypatch):
+    """Pillow goes by a file's first bytes, and would start a program for PostScript."""
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *given, **named: pytest.fail("a program is started"))
+    (tmp_path / "grid.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\n%%EOF\n")
+    with pytest.raises(UnidentifiedImageError):
+        parted(tmp_path / "grid.png", 4)
 
 
 @pytest.mark.parametrize("count, columns", [(0, 1), (1, 1), (2, 2), (4, 2), (5, 3), (64, 8), (65, 9)])

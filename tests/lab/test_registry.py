@@ -56,6 +56,15 @@ def test_a_name_is_that_of_the_list(name):
         registry.load("gans", name)
 
 
+def test_a_disk_that_does_not_tell_capitals_apart_has_no_more_names(monkeypatch):
+    """As macOS has it: one GAN would have several names, and cells of its own by each."""
+    isfile = registry.os.path.isfile
+    monkeypatch.setattr(registry.os.path, "isfile", lambda path: isfile(str(path).lower()))
+    assert registry.check("gans", "dcgan") == "dcgan"
+    with pytest.raises(UsageError, match="Unknown gan 'DCGAN'"):
+        registry.check("gans", "DCGAN")
+
+
 def test_versions():
     assert registry.version("snnl_core") >= 1
     assert registry.versions("gans/wgan-gp", "tasks/train-gan").keys() == {"gans/wgan-gp", "tasks/train-gan"}

@@ -25,6 +25,7 @@ def test_rows_are_read_as_they_were_written():
     [
         *(["", "{", "[]\n", "null\n", '{"metric": "a"} {"metric": "b"}\n', '{"metric": "a"}, {"metric": "b"}\n']),
         *('{"value": "1"}\n', '{"value": NaN}\n', '{"value": 1e999}\n', '{"metric": 3}\n', '{"seed": [1]}\n'),
+        *('{"value": 100000000000000000000}\n', '{"seed": -9223372036854775808}\n'),
         '{"own": ' + "[" * 2000 + "]" * 2000 + "}\n",
     ],
     ids=lambda text: text[:30].strip() or "nothing",

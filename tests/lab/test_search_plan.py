@@ -10,6 +10,7 @@ from lab.cells.record import read_search
 from lab.cells.runs import show_run
 from lab.errors import UsageError, WorkbenchError
 from lab.running.place import Place
+from lab.studying.journal import difference
 from lab.studying.search import plan_search
 
 pytestmark = pytest.mark.usefixtures("importable", "in_this_process")
@@ -17,6 +18,13 @@ pytestmark = pytest.mark.usefixtures("importable", "in_this_process")
 
 def files(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_what_another_journal_says_is_searched_differs_whatever_it_is():
+    here = {"study": "a", "settings": {"b": 1}, "space": {}}
+    assert difference({"study": {"a": 1}}, here) == "study: {'a': 1} there, 'a' here"
+    assert difference({**here, "settings": {"b": 2}}, here) == "b: 2 there, 1 here"
+    assert difference({**here, "settings": [1]}, here) == "settings: [1] there, {'b': 1} here"
 
 
 def test_a_torn_plan_of_a_search_is_mended_by_the_same_command(tmp_path):

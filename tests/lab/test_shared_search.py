@@ -91,6 +91,20 @@ def test_another_search_of_that_name_is_refused_and_a_database_that_is_none_is_t
         SharedTrials(f"sqlite:///{tmp_path}", IDENTITY, SPACE)
 
 
+@pytest.mark.parametrize(
+    "url, shown",
+    [
+        ("mysql://me:hunter2@db.org:1/x?ssl=hunter2", "mysql://db.org:1/x"),
+        ("mysql:me:hun@ter2@db.org/x", "mysql:db.org/x"),
+        ("sqlite:////nowhere/a@b/trials.db", "sqlite:////nowhere/a@b/trials.db"),
+    ],
+)
+def test_a_message_tells_of_a_database_without_the_password(url, shown):
+    with pytest.raises(UsageError) as caught:
+        SharedTrials(url, IDENTITY, SPACE)
+    assert str(caught.value).startswith(f"{shown} cannot be opened") and "hunter2" not in str(caught.value)
+
+
 def test_without_its_driver_it_says_what_to_install(monkeypatch):
     monkeypatch.setattr(shared, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"pip install 'snnl-workbench\[postgres\]'"):

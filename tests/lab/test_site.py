@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -48,6 +49,13 @@ def test_names_are_text(hostile, tmp_path):
     assert facts == [[hostile], [hostile], ["supported"]]
     (policy,) = (one["content"] for one in found.attributes if one.get("http-equiv") == "Content-Security-Policy")
     assert policy.startswith("default-src 'none'; img-src 'self' file: data:;")
+
+
+def test_links_lead_to_a_study_whatever_its_folder_is_called(tmp_path):
+    strange = replace(entry("a", "digits"), report="reports/a-50%?#/report.html", picture="reports/a-50%?#/f.svg")
+    found = Page(write_index([strange], {}, tmp_path).read_text(encoding="utf-8")).attributes
+    assert {one["href"] for one in found if "href" in one} == {"reports/a-50%25%3F%23/report.html"}
+    assert [one["src"] for one in found if "src" in one] == ["reports/a-50%25%3F%23/f.svg"]
 
 
 def test_what_stands_for_and_against_a_claim_is_beside_it(tmp_path):

@@ -436,6 +436,11 @@ def test_after_such_an_error_it_is_looked_for_what_is_put_there_later(tmp_path, 
         assert place.submit(last).result(SOON) is None
 
 
+def test_a_job_finds_a_folder_whose_name_is_no_text(tmp_path):
+    (folder,) = create([cell("double", 1)], tmp_path / os.fsdecode(b"\xff"))
+    assert os.fsencode(folder.path) in write_script(folder, []).read_bytes()
+
+
 def test_two_commands_that_fill_the_queue_at_once_put_each_cell_there_once(tmp_path, queue, monkeypatch):
     """The queue is looked at again for what was put there since, and not for each cell that was there some day."""
     monkeypatch.setattr(executor, "SHORTEST", 60.0)

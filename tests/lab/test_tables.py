@@ -8,7 +8,18 @@ import numpy as np
 import pandas as pd
 
 from lab.reporting.statistics import SHARE, Estimate, mean_interval
-from lab.reporting.tables import Column, Table, aligned, columns, mean_entry, seed_rows, seed_table, sort_key, text
+from lab.reporting.tables import (
+    Column,
+    Table,
+    aligned,
+    columns,
+    mean_entry,
+    seed_rows,
+    seed_table,
+    sort_key,
+    text,
+    write_csv,
+)
 
 TABLE = Table(
     "final",
@@ -58,6 +69,23 @@ def test_in_csv_a_column_of_numbers_holds_no_dash():
     assert read.loc[1, ["share", "mean", "mean low", "mean n", "n"]].isna().all()
     assert [*read["name"]] == ["x", "-"] and [*read["seen"]] == ["-", "blind"]
     assert found.to_markdown().splitlines()[-1] == "| - | - | - | - | blind |"
+
+
+def test_no_name_is_a_formula_where_a_spreadsheet_opens_the_csv(tmp_path):
+    names = ["=1+1", "@a", "\t=a", "+a", "-1+cmd|' /C calc'!A0"]
+    rows = [[name, -0.5] for name in names] + [["-0.003, 0.0", "-"], ["a-b", math.nan]]
+    (header, *_), *found = csv.reader(io.StringIO(Table("t", "", columns("=a", "n"), rows).to_csv()))
+    assert header == "'=a" and [name for name, _ in found] == [*(f"'{name}" for name in names), "-0.003, 0.0", "a-b"]
+    assert [value for _, value in found] == ["-0.5"] * 5 + ["nan"] * 2
+    frame = pd.DataFrame({"group": ["=a", "\udcff", ""], "n": [-1, 2, 3]})
+    write_csv(frame, tmp_path / "a.csv")
+    assert (tmp_path / "a.csv").read_text("utf-8") == "group,n\n'=a,-1\n\\udcff,2\n,3\n" and frame["group"][0] == "=a"
+
+
+def test_a_name_at_the_beginning_of_a_row_is_no_option_of_the_line_before():
+    found = Table("t", "", [Column("a")], [["[b]"], ["*c"], ["two\n\nlines"]]).to_latex()
+    assert r"{[}b] \\" in found and r"{*}c \\" in found and r"two lines \\" in found
+    assert Table("t", "", [Column("a")], [["<b> [c](d)"]]).to_markdown().endswith("| &lt;b> [c]\\(d) |\n")
 
 
 def test_where_small_numbers_count_four_digits_are_shown():

@@ -8,7 +8,7 @@ import signal
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import redirect_stderr, redirect_stdout, suppress
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import ClassVar
 
@@ -90,7 +90,9 @@ class _Slot:
     def _signal(self, number: int) -> None:
         if self._pool is not None:
             with suppress(BrokenProcessPool, ProcessLookupError):
-                os.kill(self._pid.result(), number)
+                worker = self._pid.result()
+                if worker in {child.pid for child in active_children()}:  # else its number may be another's by now
+                    os.kill(worker, number)
 
 
 def gpus_of(slot: int, count: int) -> str | None:
@@ -116,5 +118,10 @@ def _prepare_worker(threads: int, gpus: str | None) -> None:
 
 
 def _work(path: Path) -> None:
-    with explaining(path), (path / LOG).open("a") as file, redirect_stdout(file), redirect_stderr(file):
+    with (
+        explaining(path),
+        (path / LOG).open("a", encoding="utf-8", errors="backslashreplace") as file,
+        redirect_stdout(file),
+        redirect_stderr(file),
+    ):
         launch.work(CellFolder(path))
