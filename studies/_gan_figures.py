@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-LOGARITHMIC = ("fid", "kid", "sliced_wasserstein")
+LOGARITHMIC = ("fid", "kid", "sliced_wasserstein", "vendi")
 """Of untrained generators they are many times what they come to."""
 
 
