@@ -1,4 +1,4 @@
-"""The loss in a loop of one's own: several processes, bf16, and gradients that are summed over micro-batches.
+"""The loss in your own training loop: several processes, bf16, and gradients that are summed over micro-batches.
 
     torchrun --nproc-per-node 2 examples/own_loop.py
 
