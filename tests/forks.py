@@ -13,6 +13,8 @@ import runpy
 import signal
 import subprocess
 import sys
+import threading
+import traceback
 from datetime import timedelta
 from importlib.util import module_from_spec, spec_from_file_location
 from multiprocessing import forkserver, reduction, util
@@ -22,7 +24,7 @@ from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).resolve().parent.parent
 LIBRARIES = """
-accelerate click filelock jinja2 numpy pandas PIL.Image pydantic.dataclasses pydantic.fields pydantic.main
+accelerate click filelock hypothesis jinja2 numpy pandas PIL.Image pydantic.dataclasses pydantic.fields pydantic.main
 pydantic.functional_validators pytest rich.progress safetensors.torch scipy.stats tomllib torch torch._dynamo
 matplotlib.figure matplotlib.backends.backend_agg matplotlib.backends.backend_pdf matplotlib.backends.backend_svg
 sklearn.decomposition sklearn.manifold torchvision.models.feature_extraction
@@ -63,15 +65,32 @@ def no_sync(descriptor):
 
 def run(script, arguments, cwd, variables, timeout):
     """Run a script in a folder, with these variables of the environment alone; the finished process."""
-    with TemporaryDirectory() as said:
-        process = CONTEXT.Process(target=_be, args=(script, arguments, cwd, dict(variables), said))
-        process.start()
-        process.join(timeout)
-        if process.exitcode is None:
-            process.kill()
-            raise subprocess.TimeoutExpired([script, *arguments], timeout)
-        out, err = (Path(said, name).read_text(encoding="utf-8") for name in ("out", "err"))
-    return subprocess.CompletedProcess([script, *arguments], process.exitcode, out, err)
+    return Running(script, arguments, cwd, variables).finished(timeout)
+
+
+class Running:
+    """A script that runs in a folder, with these variables of the environment alone."""
+
+    def __init__(self, script, arguments, cwd, variables):
+        self._words, self._said = [script, *arguments], TemporaryDirectory()
+        given = (script, arguments, cwd, dict(variables), self._said.name)
+        self._process = CONTEXT.Process(target=_be, args=given)
+        self._process.start()
+
+    def finished(self, timeout):
+        """Wait for its end; the finished process."""
+        with self._said as said:
+            self._process.join(timeout)
+            if self._process.exitcode is None:
+                self._process.kill()
+                raise subprocess.TimeoutExpired(self._words, timeout)
+            out, err = (Path(said, name).read_text(encoding="utf-8") for name in ("out", "err"))
+        return subprocess.CompletedProcess(self._words, self._process.exitcode, out, err)
+
+    def kill(self):
+        """End it, if it runs."""
+        self._process.kill()
+        self._process.join()
 
 
 def run_code(code):
@@ -125,7 +144,7 @@ def _be(script, arguments, cwd, variables, said):
         os.dup2(os.open(Path(said, name), os.O_WRONLY | os.O_CREAT), number)
     os.fsync = no_sync
     if METHOD == "forkserver":
-        util.spawnv_passfds = _forked_worker
+        util.spawnv_passfds, subprocess.Popen = _forked_worker, _ForkingPopen
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(variables)
@@ -144,10 +163,7 @@ def _forked_worker(executable, words, descriptors):
         return number
     code = 1
     try:
-        for each in signal.valid_signals():
-            if callable(signal.getsignal(each)):
-                signal.signal(each, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        _forget_signals()
         kept = sorted({0, 1, 2, *map(int, descriptors)})
         for one, next_one in zip(kept, [*kept[1:], os.sysconf("SC_OPEN_MAX")], strict=True):
             os.closerange(one + 1, next_one)
@@ -157,6 +173,67 @@ def _forked_worker(executable, words, descriptors):
     except SystemExit as end:
         code = end.code
     finally:
+        os._exit(code)
+
+
+def _forget_signals():
+    """Have signals do what they do to a new process."""
+    for each in signal.valid_signals():
+        if callable(signal.getsignal(each)):
+            signal.signal(each, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+class _ForkingPopen(subprocess.Popen):
+    """In the place of `subprocess.Popen`: `python SCRIPT ARGUMENT ...` is a fork, and other programs are themselves."""
+
+    def _execute_child(self, args, *settings):
+        words = [args] if isinstance(args, (str, bytes)) else [os.fspath(word) for word in args]
+        program = [word for word in words if word not in ("-P", "-u")]
+        if words[0] != sys.executable or not (program[1:] and program[1].endswith(".py")):
+            super()._execute_child(args, *settings)
+            return
+        cwd, variables, streams, anew = settings[4], settings[5], settings[9:15], settings[20]
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        self.pid = os.fork()
+        if not self.pid:
+            if "-P" not in words:
+                sys.path[0] = str(Path(program[1]).parent)
+            _be_program(program[1:], cwd, variables, (streams[0], streams[3], streams[5]), anew)
+        self._child_created = True
+        self._close_pipe_fds(*streams)
+
+
+def _be_program(words, cwd, variables, streams, anew):
+    """Be `python SCRIPT ARGUMENT ...`, which imports this project's code anew, and end."""
+    code = 1
+    try:
+        if anew:
+            os.setsid()
+        _forget_signals()
+        for number, given in enumerate(streams):
+            if given != -1:
+                os.dup2(given, number)
+        os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+        sys.stdin, sys.stdout, sys.stderr = (os.fdopen(n, mode, closefd=False) for n, mode in enumerate("rww"))
+        os.chdir(cwd or ".")
+        if variables is not None:
+            os.environ.clear()
+            os.environ.update(variables)
+        own = {path.stem for path in ROOT.iterdir()}
+        for name in [name for name in sys.modules if name.partition(".")[0] in own]:
+            del sys.modules[name]
+        sys.argv[:] = words
+        runpy.run_path(words[0], run_name="__main__")
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        threading._shutdown()
+        sys.stdout.flush()
         os._exit(code)
 
 
