@@ -189,8 +189,7 @@ class _ForkingPopen(subprocess.Popen):
 
     def _execute_child(self, args, *settings):
         words = [args] if isinstance(args, (str, bytes)) else [os.fspath(word) for word in args]
-        program = [word for word in words if word not in ("-P", "-u")]
-        if words[0] != sys.executable or not (program[1:] and program[1].endswith(".py")):
+        if words[0] != sys.executable or not _script(words)[0].endswith(".py"):
             super()._execute_child(args, *settings)
             return
         cwd, variables, streams, anew = settings[4], settings[5], settings[9:15], settings[20]
@@ -198,11 +197,40 @@ class _ForkingPopen(subprocess.Popen):
             stream.flush()
         self.pid = os.fork()
         if not self.pid:
-            if "-P" not in words:
-                sys.path[0] = str(Path(program[1]).parent)
-            _be_program(program[1:], cwd, variables, (streams[0], streams[3], streams[5]), anew)
+            _be_program(words, cwd, variables, (streams[0], streams[3], streams[5]), anew)
         self._child_created = True
         self._close_pipe_fds(*streams)
+
+
+class ForkedProgram:
+    """In the place of `subprocess.Popen`, too, in a process that is not fit to be forked: a fork of the clean one."""
+
+    def __init__(self, words, stdout, stderr, env, start_new_session):
+        outputs = (0, *(number if given is None else given.fileno() for number, given in ((1, stdout), (2, stderr))))
+        streams = [_Stream(number) for number in outputs]
+        about = ([*map(str, words)], None, dict(env), streams, start_new_session)
+        self._process = CONTEXT.Process(target=_be_forked_program, args=about)
+        self._process.start()
+        self.terminate, self.kill = self._process.terminate, self._process.kill
+
+    def wait(self, timeout=None):
+        """The code with which it ended."""
+        self._process.join(timeout)
+        if self._process.exitcode is None:
+            raise subprocess.TimeoutExpired("a fork", timeout)
+        return self._process.exitcode
+
+
+def _be_forked_program(*about):
+    """Be a program of which those that it starts are forks, too."""
+    gc.freeze()
+    os.fsync, subprocess.Popen = no_sync, _ForkingPopen
+    _be_program(*about)
+
+
+def _script(words):
+    """Of the command line of Python: the script and its arguments."""
+    return [word for word in words[1:] if word not in ("-P", "-u")] or [""]
 
 
 def _be_program(words, cwd, variables, streams, anew):
@@ -224,8 +252,11 @@ def _be_program(words, cwd, variables, streams, anew):
         own = {path.stem for path in ROOT.iterdir()}
         for name in [name for name in sys.modules if name.partition(".")[0] in own]:
             del sys.modules[name]
-        sys.argv[:] = words
-        runpy.run_path(words[0], run_name="__main__")
+        sys.argv[:] = _script(words)
+        if "-P" not in words:
+            sys.path.insert(0, str(Path(sys.argv[0]).parent))
+        sys.path[1:1] = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+        runpy.run_path(sys.argv[0], run_name="__main__")
         code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
