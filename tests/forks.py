@@ -87,6 +87,10 @@ class Running:
             out, err = (Path(said, name).read_text(encoding="utf-8") for name in ("out", "err"))
         return subprocess.CompletedProcess(self._words, self._process.exitcode, out, err)
 
+    def send_signal(self, number):
+        """Send it a signal."""
+        os.kill(self._process.pid, number)
+
     def kill(self):
         """End it, if it runs."""
         self._process.kill()
@@ -140,6 +144,7 @@ def _be_code(code, variables, streams):
 def _be(script, arguments, cwd, variables, said):
     """Be `python SCRIPT ARGUMENT ...`."""
     gc.freeze()  # looking through the libraries' objects would copy them
+    _forget_signals()
     for name, number in (("out", 1), ("err", 2)):
         os.dup2(os.open(Path(said, name), os.O_WRONLY | os.O_CREAT), number)
     os.fsync = no_sync
