@@ -34,6 +34,8 @@ METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods()
 SHARED = "TESTS_FORK_SERVER"
 """The variable that tells those who test where that one process is."""
 LIMIT = timedelta(seconds=60)
+COMMANDS = {str(ROOT / "cli.py"), str(ROOT / "lab" / "running" / "torchrun.py")}
+"""The scripts that are forks where a fork starts them; benchmarks, for one, measure what a new process takes."""
 CONTEXT = multiprocessing.get_context(METHOD)
 if METHOD == "forkserver":
     CONTEXT.set_forkserver_preload(LIBRARIES)
@@ -190,11 +192,11 @@ def _forget_signals():
 
 
 class _ForkingPopen(subprocess.Popen):
-    """In the place of `subprocess.Popen`: `python SCRIPT ARGUMENT ...` is a fork, and other programs are themselves."""
+    """In the place of `subprocess.Popen`: a command of this project is a fork, and other programs are themselves."""
 
     def _execute_child(self, args, *settings):
         words = [args] if isinstance(args, (str, bytes)) else [os.fspath(word) for word in args]
-        if words[0] != sys.executable or not _script(words)[0].endswith(".py"):
+        if words[0] != sys.executable or _script(words)[0] not in COMMANDS:
             super()._execute_child(args, *settings)
             return
         cwd, variables, streams, anew = settings[4], settings[5], settings[9:15], settings[20]
