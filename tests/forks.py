@@ -97,6 +97,7 @@ class Running:
         """End it, if it runs."""
         self._process.kill()
         self._process.join()
+        self._said.cleanup()
 
 
 def run_code(code):
@@ -262,7 +263,7 @@ def _be_program(words, cwd, variables, streams, anew):
         sys.argv[:] = _script(words)
         if "-P" not in words:
             sys.path.insert(0, str(Path(sys.argv[0]).parent))
-        sys.path[1:1] = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+        sys.path[1:1] = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
         runpy.run_path(sys.argv[0], run_name="__main__")
         code = 0
     except SystemExit as end:
