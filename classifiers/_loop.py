@@ -32,7 +32,7 @@ from lab.cells.folder import CellFolder
 from lab.processes import rank, share, world_size
 from lab.training import frame
 from lab.training.checkpoint import Checkpoint
-from lab.training.draws import batch_indices, carve, derive_seed
+from lab.training.draws import batch_indices, carve, seed_torch
 from lab.training.frame import Curve, Training
 from lab.training.snapshots import snapshot_file
 from lab.training.tensors import save_weights
@@ -166,7 +166,7 @@ def begin(config: TrainingConfig, cell: CellFolder) -> ClassifierTraining:
     products.use(arithmetic.products)
     images = imagesets.load(config.imageset, "train", **cell.data)
     fit, held = carve(len(images), config.validation, config.seed)
-    torch.manual_seed(derive_seed(config.seed, "weights"))
+    seed_torch(config.seed, "weights")
     network: nn.Module = registry.load("classifiers", config.classifier).build(config.settings, config.spec_of_images)
     objective = _objective(config, network, images, fit)
     state = ClassifierState(network, objective, config, accelerator)
@@ -193,7 +193,7 @@ def _objective(config: TrainingConfig, network: nn.Module, images: ImageSet, fit
 def train_step(training: ClassifierTraining) -> None:
     """One update of the network, and of learned temperatures."""
     state, config, settings = training.state, training.config, training.config.settings
-    torch.manual_seed(derive_seed(config.seed, "step", state.step, rank()))  # dropout's, if there is any
+    seed_torch(config.seed, "step", state.step, rank())  # dropout's, if there is any
     picked = training.fit[batch_indices(len(training.fit), settings.batch, config.seed, state.step)]
     pixels = augmented(training.images.pixels(share(picked)), settings.augmentation, config.seed, state.step)
     x = imagesets.to_float(pixels.to(training.accelerator.device)).to(memory_format=torch.channels_last)

@@ -29,7 +29,7 @@ from lab import registry
 from lab.cells.folder import CellFolder
 from lab.processes import share
 from lab.training import frame
-from lab.training.draws import batch_indices, derive_seed, random_generator
+from lab.training.draws import batch_indices, random_generator, seed_torch
 from lab.training.frame import Training
 from lab.training.tensors import save_weights
 from snnl_core import products
@@ -132,7 +132,7 @@ def begin(config: TrainingConfig, cell: CellFolder, guide: nn.Module | None = No
 def train_step(training: GanTraining) -> None:
     """One update of the generator, after `critic_steps` updates of the discriminator, where there is one."""
     state, settings = training.state, training.config.settings
-    torch.manual_seed(derive_seed(training.config.seed, "step", state.step))
+    seed_torch(training.config.seed, "step", state.step)
     losses: dict[str, Tensor] = {}
     for index in range(state.step * settings.critic_steps, (state.step + 1) * settings.critic_steps):
         real = _real(training, index)

@@ -13,7 +13,7 @@ from torch import nn
 from gans._config import TrainingConfig
 from gans._labels import shares_of
 from imagesets import ImageSet
-from lab.training.draws import derive_seed
+from lab.training.draws import seed_torch
 from lab.training.state import TrainingState
 from lab.training.tensors import parameters_of
 
@@ -30,7 +30,7 @@ class GanState(TrainingState):
     ) -> None:
         config, spec = run.settings, run.spec_of_images
         makers = {"generator": gan.Generator, "discriminator": gan.Discriminator}
-        torch.manual_seed(derive_seed(run.seed, "weights"))
+        seed_torch(run.seed, "weights")
         made = {name: make(config, spec) for name, make in makers.items() if make is not None}
         made = {name: network.to(memory_format=torch.channels_last) for name, network in made.items()}
         if run.sync_batchnorm:

@@ -34,7 +34,7 @@ class Config(BaseModel):
     Each field carries a one-line description with its unit: command-line options are made from it.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False)
 
     @field_validator("*")
     @classmethod

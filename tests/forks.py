@@ -13,6 +13,8 @@ import runpy
 import signal
 import subprocess
 import sys
+import threading
+import traceback
 from datetime import timedelta
 from importlib.util import module_from_spec, spec_from_file_location
 from multiprocessing import forkserver, reduction, util
@@ -22,7 +24,7 @@ from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).resolve().parent.parent
 LIBRARIES = """
-accelerate click filelock jinja2 numpy pandas PIL.Image pydantic.dataclasses pydantic.fields pydantic.main
+accelerate click filelock hypothesis jinja2 numpy pandas PIL.Image pydantic.dataclasses pydantic.fields pydantic.main
 pydantic.functional_validators pytest rich.progress safetensors.torch scipy.stats tomllib torch torch._dynamo
 matplotlib.figure matplotlib.backends.backend_agg matplotlib.backends.backend_pdf matplotlib.backends.backend_svg
 sklearn.decomposition sklearn.manifold torchvision.models.feature_extraction
@@ -32,6 +34,8 @@ METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods()
 SHARED = "TESTS_FORK_SERVER"
 """The variable that tells those who test where that one process is."""
 LIMIT = timedelta(seconds=60)
+COMMANDS = {str(ROOT / "cli.py"), str(ROOT / "lab" / "running" / "torchrun.py")}
+"""The scripts that are forks where a fork starts them; benchmarks, for one, measure what a new process takes."""
 CONTEXT = multiprocessing.get_context(METHOD)
 if METHOD == "forkserver":
     CONTEXT.set_forkserver_preload(LIBRARIES)
@@ -63,15 +67,37 @@ def no_sync(descriptor):
 
 def run(script, arguments, cwd, variables, timeout):
     """Run a script in a folder, with these variables of the environment alone; the finished process."""
-    with TemporaryDirectory() as said:
-        process = CONTEXT.Process(target=_be, args=(script, arguments, cwd, dict(variables), said))
-        process.start()
-        process.join(timeout)
-        if process.exitcode is None:
-            process.kill()
-            raise subprocess.TimeoutExpired([script, *arguments], timeout)
-        out, err = (Path(said, name).read_text(encoding="utf-8") for name in ("out", "err"))
-    return subprocess.CompletedProcess([script, *arguments], process.exitcode, out, err)
+    return Running(script, arguments, cwd, variables).finished(timeout)
+
+
+class Running:
+    """A script that runs in a folder, with these variables of the environment alone."""
+
+    def __init__(self, script, arguments, cwd, variables):
+        self._words, self._said = [script, *arguments], TemporaryDirectory()
+        given = (script, arguments, cwd, dict(variables), self._said.name)
+        self._process = CONTEXT.Process(target=_be, args=given)
+        self._process.start()
+
+    def finished(self, timeout):
+        """Wait for its end; the finished process."""
+        with self._said as said:
+            self._process.join(timeout)
+            if self._process.exitcode is None:
+                self._process.kill()
+                raise subprocess.TimeoutExpired(self._words, timeout)
+            out, err = (Path(said, name).read_text(encoding="utf-8") for name in ("out", "err"))
+        return subprocess.CompletedProcess(self._words, self._process.exitcode, out, err)
+
+    def send_signal(self, number):
+        """Send it a signal."""
+        os.kill(self._process.pid, number)
+
+    def kill(self):
+        """End it, if it runs."""
+        self._process.kill()
+        self._process.join()
+        self._said.cleanup()
 
 
 def run_code(code):
@@ -121,11 +147,12 @@ def _be_code(code, variables, streams):
 def _be(script, arguments, cwd, variables, said):
     """Be `python SCRIPT ARGUMENT ...`."""
     gc.freeze()  # looking through the libraries' objects would copy them
+    _forget_signals()
     for name, number in (("out", 1), ("err", 2)):
         os.dup2(os.open(Path(said, name), os.O_WRONLY | os.O_CREAT), number)
     os.fsync = no_sync
     if METHOD == "forkserver":
-        util.spawnv_passfds = _forked_worker
+        util.spawnv_passfds, subprocess.Popen = _forked_worker, _ForkingPopen
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(variables)
@@ -144,10 +171,7 @@ def _forked_worker(executable, words, descriptors):
         return number
     code = 1
     try:
-        for each in signal.valid_signals():
-            if callable(signal.getsignal(each)):
-                signal.signal(each, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        _forget_signals()
         kept = sorted({0, 1, 2, *map(int, descriptors)})
         for one, next_one in zip(kept, [*kept[1:], os.sysconf("SC_OPEN_MAX")], strict=True):
             os.closerange(one + 1, next_one)
@@ -157,6 +181,98 @@ def _forked_worker(executable, words, descriptors):
     except SystemExit as end:
         code = end.code
     finally:
+        os._exit(code)
+
+
+def _forget_signals():
+    """Have signals do what they do to a new process."""
+    for each in signal.valid_signals():
+        if callable(signal.getsignal(each)):
+            signal.signal(each, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+class _ForkingPopen(subprocess.Popen):
+    """In the place of `subprocess.Popen`: a command of this project is a fork, and other programs are themselves."""
+
+    def _execute_child(self, args, *settings):
+        words = [args] if isinstance(args, (str, bytes)) else [os.fspath(word) for word in args]
+        if words[0] != sys.executable or _script(words)[0] not in COMMANDS:
+            super()._execute_child(args, *settings)
+            return
+        cwd, variables, streams, anew = settings[4], settings[5], settings[9:15], settings[20]
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        self.pid = os.fork()
+        if not self.pid:
+            _be_program(words, cwd, variables, (streams[0], streams[3], streams[5]), anew)
+        self._child_created = True
+        self._close_pipe_fds(*streams)
+
+
+class ForkedProgram:
+    """In the place of `subprocess.Popen`, too, in a process that is not fit to be forked: a fork of the clean one."""
+
+    def __init__(self, words, stdout, stderr, env, start_new_session):
+        outputs = (0, *(number if given is None else given.fileno() for number, given in ((1, stdout), (2, stderr))))
+        streams = [_Stream(number) for number in outputs]
+        about = ([*map(str, words)], None, dict(env), streams, start_new_session)
+        self._process = CONTEXT.Process(target=_be_forked_program, args=about)
+        self._process.start()
+        self.terminate, self.kill = self._process.terminate, self._process.kill
+
+    def wait(self, timeout=None):
+        """The code with which it ended."""
+        self._process.join(timeout)
+        if self._process.exitcode is None:
+            raise subprocess.TimeoutExpired("a fork", timeout)
+        return self._process.exitcode
+
+
+def _be_forked_program(*about):
+    """Be a program of which those that it starts are forks, too."""
+    gc.freeze()
+    os.fsync, subprocess.Popen = no_sync, _ForkingPopen
+    _be_program(*about)
+
+
+def _script(words):
+    """Of the command line of Python: the script and its arguments."""
+    return [word for word in words[1:] if word not in ("-P", "-u")] or [""]
+
+
+def _be_program(words, cwd, variables, streams, anew):
+    """Be `python SCRIPT ARGUMENT ...`, which imports this project's code anew, and end."""
+    code = 1
+    try:
+        if anew:
+            os.setsid()
+        _forget_signals()
+        for number, given in enumerate(streams):
+            if given != -1:
+                os.dup2(given, number)
+        os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+        sys.stdin, sys.stdout, sys.stderr = (os.fdopen(n, mode, closefd=False) for n, mode in enumerate("rww"))
+        os.chdir(cwd or ".")
+        if variables is not None:
+            os.environ.clear()
+            os.environ.update(variables)
+        own = {path.stem for path in ROOT.iterdir()}
+        for name in [name for name in sys.modules if name.partition(".")[0] in own]:
+            del sys.modules[name]
+        sys.argv[:] = _script(words)
+        if "-P" not in words:
+            sys.path.insert(0, str(Path(sys.argv[0]).parent))
+        sys.path[1:1] = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+        runpy.run_path(sys.argv[0], run_name="__main__")
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        threading._shutdown()
+        sys.stdout.flush()
         os._exit(code)
 
 

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import click
+import forks
 import pytest
 
 import cli
@@ -90,16 +91,16 @@ def test_a_group_alone_tells_its_commands(snnl):
 def test_ctrl_c_keeps_what_a_training_has_done(tmp_path):
     """Long before a checkpoint is due."""
     train = ["gan", "train", "dcgan", "--kimg", "9000", "--width", "4", "--precision", "float32"]
-    command = [sys.executable, str(ROOT / "cli.py"), *train, "--checkpoint-minutes", "99"]
-    running = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    running = forks.Running(ROOT / "cli.py", [*train, "--checkpoint-minutes", "99"], tmp_path, os.environ)
     deadline = time.monotonic() + 120
     while not (cells := list(tmp_path.glob("runs/cells/*/snapshots"))) and time.monotonic() < deadline:
         time.sleep(0.05)
     running.send_signal(signal.SIGINT)
-    out, err = running.communicate(timeout=60)
+    done = running.finished(60)
+    out, err = done.stdout, done.stderr
     cell = CellFolder(cells[0].parent)
     (point,) = checkpoint.newest_first(cell.path / "checkpoints")
-    assert running.returncode == 130 and not out and not cell.done, err
+    assert done.returncode == 130 and not out and not cell.done, err
     assert checkpoint.read(point, cell.key).step > 0
     told = [line for line in err.splitlines() if "left" not in line or "Interrupted" in line]
     assert told[0] == SAVING and told[1].startswith(f"{cell.label}: saved at ") and " of 9000 kimg." in told[1]
@@ -111,14 +112,14 @@ def test_ctrl_c_keeps_what_a_training_has_done(tmp_path):
 @pytest.mark.usefixtures("heeded")
 def test_an_interrupt_is_130_and_the_same_command_goes_on(snnl, tmp_path):
     arguments = ["study", "toy", "--preset", "smoke", "--seeds", "3", "--jobs", "1", "--svg-only", "--json"]
-    command = [sys.executable, str(ROOT / "cli.py"), *arguments]
-    running = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    running = forks.Running(ROOT / "cli.py", arguments, tmp_path, os.environ)
     deadline = time.monotonic() + 120
     while not list(tmp_path.glob("runs/cells/*/DONE")) and time.monotonic() < deadline:
         time.sleep(0.05)
     running.send_signal(signal.SIGINT)
-    out, err = running.communicate(timeout=60)
-    assert running.returncode == 130, err
+    broken = running.finished(60)
+    out, err = broken.stdout, broken.stderr
+    assert broken.returncode == 130, err
     assert "Interrupted" in err and "Traceback" not in err and not out
     done = snnl(*arguments, cwd=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -4,8 +4,6 @@ SNNL_EVERY_DEATH=1 dies at every file operation.
 """
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import forks
@@ -21,8 +19,7 @@ KILLS = ["--kills", "2", "--only", "dcgan, 2 processes"]
 @pytest.fixture(scope="module", autouse=True)
 def killing():
     """The program that kills, which waits a lot: the other tests come meanwhile."""
-    command = [sys.executable, str(HERE / "kill_resume.py"), *KILLS]
-    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    running = forks.Running(HERE / "kill_resume.py", KILLS, Path.cwd(), os.environ)
     yield running
     running.kill()
 
@@ -34,5 +31,5 @@ def test_a_run_that_died_at_any_file_operation_comes_to_the_right_end(tmp_path):
 
 
 def test_a_command_that_was_killed_goes_on_without_a_bit_of_difference(killing):
-    out, err = killing.communicate(timeout=3600)
-    assert killing.returncode == 0 and out.count("none") == 1, out + err
+    done = killing.finished(3600)
+    assert done.returncode == 0 and done.stdout.count("none") == 1, done.stdout + done.stderr

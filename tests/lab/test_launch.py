@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
 
+import forks
 import pytest
 from torch.distributed.elastic.multiprocessing import errors
 from torch.distributed.launcher import api
@@ -55,8 +56,10 @@ def test_the_processes_of_a_cell_work_together_and_the_first_writes(tmp_path, ca
         (2, "the second process always fails"),
     ],
 )
-def test_one_that_fails_ends_them_all_and_its_reason_is_kept(tmp_path, number, words):
+def test_one_that_fails_ends_them_all_and_its_reason_is_kept(tmp_path, monkeypatch, number, words):
     """The first one fails too, for it lost the second, and may be the first to say so."""
+    forked = SimpleNamespace(Popen=forks.ForkedProgram, TimeoutExpired=subprocess.TimeoutExpired)
+    monkeypatch.setattr(several, "subprocess", forked)
     made = folder(tmp_path, "one-fails", number)
     with pytest.raises(WorkbenchError, match=words) as told:
         launch.work(made)

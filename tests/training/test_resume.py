@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -114,21 +115,27 @@ def whole(made):
     }
 
 
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """A function that gives all that a training comes to which nothing disturbs; each is done once."""
+    return cache(lambda *arguments: whole(train(tmp_path_factory.mktemp("alone"), *arguments)))
+
+
 def warnings(made):
     return [line for line in (made.path / "events.jsonl").read_text().splitlines() if '"warning"' in line]
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_going_on_from_a_checkpoint_changes_no_bit(tmp_path, monkeypatch, form):
+def test_going_on_from_a_checkpoint_changes_no_bit(tmp_path, monkeypatch, undisturbed, form):
     """Rows that were lost since the checkpoint, and rows too many, make no difference."""
-    alone, broken = train(tmp_path / "alone", form, 2, 99), cell(tmp_path / "broken", form, 2)
+    alone, broken = undisturbed(form, 2, 99), cell(tmp_path / "broken", form, 2)
     stop_at(broken, monkeypatch, 5, form)
     broken.keep_rows(broken.rows()[:3])
     stop_at(broken, monkeypatch, 13, form)
     assert not broken.done
     broken.row(metric="from after the checkpoint", value=1.0, step=9)
     assert steps_of(broken, monkeypatch, form) == list(range(13, 2 * FORMS[form].steps))
-    assert whole(broken) == whole(alone)
+    assert whole(broken) == alone
 
 
 def test_temperatures_that_are_infinite_or_not_there_change_nothing(tmp_path, monkeypatch):
@@ -167,8 +174,8 @@ def test_a_step_leaves_no_garbage_in_cycles(tmp_path, monkeypatch, form):
 
 @pytest.mark.usefixtures("heeded")
 @pytest.mark.parametrize("form", ["dcgan", "entangled"])
-def test_a_signal_saves_the_step_at_hand_and_changes_no_bit(tmp_path, monkeypatch, form):
-    alone, broken = train(tmp_path / "alone", form, 2, 99), cell(tmp_path / "broken", form, 2, 99)
+def test_a_signal_saves_the_step_at_hand_and_changes_no_bit(tmp_path, monkeypatch, undisturbed, form):
+    alone, broken = undisturbed(form, 2, 99), cell(tmp_path / "broken", form, 2, 99)
     step = FORMS[form].loop.train_step
     for number, stop in ((signal.SIGINT, 3), (signal.SIGTERM, 11)):
 
@@ -184,7 +191,7 @@ def test_a_signal_saves_the_step_at_hand_and_changes_no_bit(tmp_path, monkeypatc
         assert checkpoint.step_of(newest) == last(broken.path, "stopped")["step"] == stop + 1
         assert not broken.done and not broken.failure
     assert steps_of(broken, monkeypatch, form) == list(range(12, 2 * FORMS[form].steps))
-    assert whole(broken) == whole(alone)
+    assert whole(broken) == alone
 
 
 @pytest.mark.parametrize("form", ["dcgan", "wgan-gp", "plain"])
@@ -270,51 +277,53 @@ def test_it_goes_on_with_the_products_that_it_began_with(tmp_path, monkeypatch, 
 
 
 @pytest.mark.parametrize("damaged, begun", [(1, 5), (2, 0)])
-def test_a_damaged_checkpoint_is_told_of_and_the_one_before_is_taken(tmp_path, monkeypatch, capfd, damaged, begun):
-    alone, broken = train(tmp_path / "alone"), cell(tmp_path / "broken")
+def test_a_damaged_checkpoint_is_told_of_and_the_one_before_is_taken(
+    tmp_path, monkeypatch, undisturbed, capfd, damaged, begun
+):
+    alone, broken = undisturbed(), cell(tmp_path / "broken")
     stop_at(broken, monkeypatch, 6)
     for path in checkpoint.newest_first(broken.path / "checkpoints")[:damaged]:
         damage(path)
     assert steps_of(broken, monkeypatch) == list(range(begun, 10))
-    assert whole(broken) == whole(alone)
+    assert whole(broken) == alone
     assert len(warnings(broken)) == damaged
     assert "step-00000006 is damaged: ema.safetensors is not what was saved. It is skipped." in capfd.readouterr().err
 
 
-def test_a_checkpoint_of_another_config_is_told_of_and_not_taken(tmp_path, monkeypatch, capfd):
-    alone, other = train(tmp_path / "alone"), train(tmp_path / "other", settings={"learning_rate": 1e-3})
+def test_a_checkpoint_of_another_config_is_told_of_and_not_taken(tmp_path, monkeypatch, undisturbed, capfd):
+    alone, other = undisturbed(), train(tmp_path / "other", settings={"learning_rate": 1e-3})
     mine = cell(tmp_path / "mine")
     shutil.copytree(other.path / "checkpoints", mine.path / "checkpoints")
     (mine.path / "checkpoints" / "step-00000099").mkdir()
     assert steps_of(mine, monkeypatch)[0] == 0
-    assert whole(mine) == whole(alone)
+    assert whole(mine) == alone
     said = capfd.readouterr().err
     assert "is the checkpoint of another cell" in said and "no checkpoint: it has no readable state.json" in said
 
 
 @pytest.mark.parametrize("lose", [Path.unlink, lambda path: path.write_bytes(b"damaged")], ids=["removed", "damaged"])
-def test_a_generator_lost_since_is_made_again(tmp_path, monkeypatch, capfd, lose):
-    alone, broken = train(tmp_path / "alone"), cell(tmp_path / "broken")
+def test_a_generator_lost_since_is_made_again(tmp_path, monkeypatch, undisturbed, capfd, lose):
+    alone, broken = undisturbed(), cell(tmp_path / "broken")
     stop_at(broken, monkeypatch, 4)
     lose(snapshots(broken.path, "generator")[-1].path)
     assert steps_of(broken, monkeypatch)[0] == 3
-    assert whole(broken) == whole(alone)
+    assert whole(broken) == alone
     assert "step-00000004 is skipped" in capfd.readouterr().err
 
 
-def test_a_training_that_was_begun_before_there_were_hashes_goes_on(tmp_path, monkeypatch):
+def test_a_training_that_was_begun_before_there_were_hashes_goes_on(tmp_path, monkeypatch, undisturbed):
     """What it had kept by then is taken as it is."""
-    alone, broken = train(tmp_path / "alone"), cell(tmp_path / "broken")
+    alone, broken = undisturbed(), cell(tmp_path / "broken")
     stop_at(broken, monkeypatch, 5)
     newest = checkpoint.read(checkpoint.newest_first(broken.path / "checkpoints")[0], broken.key)
     files = {name: data for name, data in newest.files.items() if name != resume.KEPT}
     checkpoint.save(broken.path / "checkpoints", newest.step, broken.key, newest.arithmetic, files)
     assert steps_of(broken, monkeypatch)[0] == 5
-    assert whole(broken) == whole(alone)
+    assert whole(broken) == alone
 
 
-def test_a_full_disk_ends_a_training_with_one_line_and_it_goes_on(tmp_path, monkeypatch):
-    alone, broken, save = train(tmp_path / "alone"), cell(tmp_path / "broken"), checkpoint.save
+def test_a_full_disk_ends_a_training_with_one_line_and_it_goes_on(tmp_path, monkeypatch, undisturbed):
+    alone, broken, save = undisturbed(), cell(tmp_path / "broken"), checkpoint.save
 
     def full(folder, step, *rest):
         if step == 7:
@@ -326,4 +335,4 @@ def test_a_full_disk_ends_a_training_with_one_line_and_it_goes_on(tmp_path, monk
         work(broken)
     assert "No room" in broken.failure.message
     assert steps_of(broken, monkeypatch) == [6, 7, 8, 9]
-    assert whole(broken) == whole(alone)
+    assert whole(broken) == alone
