@@ -141,8 +141,7 @@ def extractor(
     if reason:
         say(f"{model}: torch.fx cannot trace it ({reason}), so its layers are its modules, by forward hooks.")
     layers = hooks.layers(network, images) if reason else graph.layers(network)
-    usual = layers.stages if hidden and len(layers.stages) > 1 else layers.parts
-    names = usual if asked is None else layers.checked(asked)
+    names = layers.usual(hidden=hidden) if asked is None else layers.checked(asked)
     if hidden and asked is not None and set(asked) & set(layers.logits):
         raise UsageError(f"Layer {min(set(asked) & set(layers.logits))!r} gives the logits and is no hidden layer.")
     names = [name for name in names if not (hidden and name in layers.logits)]

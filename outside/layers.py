@@ -27,6 +27,10 @@ class Layers:
     logits: tuple[str, str]
     giving: Callable[[Mapping[str, str]], nn.Module]
 
+    def usual(self, *, hidden: bool) -> Sequence[str]:
+        """Those that are looked at unless told otherwise: of hidden layers the stages, if there are two or more."""
+        return self.stages if hidden and len(self.stages) > 1 else self.parts
+
     def checked(self, names: Iterable[str]) -> list[str]:
         """The names, each once, if there are such layers.
 

@@ -26,11 +26,12 @@ def test_a_row_is_the_median_of_the_temperatures_that_there_are_and_the_sum_of_c
 def test_each_process_draws_its_own_dropout(monkeypatch):
     seeds, training = [], SimpleNamespace(state=SimpleNamespace(step=3), config=SimpleNamespace(seed=0, settings=None))
 
-    def seeded(seed):
-        seeds.append(seed)
-        raise StopIteration
+    class Seeded:
+        def manual_seed(self, seed):
+            seeds.append(seed)
+            raise StopIteration
 
-    monkeypatch.setattr(torch, "manual_seed", seeded)
+    monkeypatch.setattr(torch, "default_generator", Seeded())
     for rank in (0, 1, 0):
         monkeypatch.setattr(loop, "rank", lambda rank=rank: rank)
         with pytest.raises(StopIteration):

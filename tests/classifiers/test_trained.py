@@ -14,8 +14,7 @@ from classifiers._trained import trained_elsewhere
 from commands.classifier import command
 from evaluation.attacked import _parted
 from lab.errors import UsageError
-from outside import own
-from outside.layered import _usual
+from outside import graph, own
 from outside.torchvision import construct
 
 FILE = """
@@ -64,7 +63,7 @@ def test_a_network_made_elsewhere_gives_its_logits_and_hidden_layers(file, tmp_p
 
 
 def test_layers_are_stages_or_modules_but_the_head_or_those_that_are_named(file, tmp_path):
-    assert _usual(construct("resnet18"), hidden=True) == ["layer1", "layer2", "layer3", "layer4"]
+    assert graph.layers(construct("resnet18")).usual(hidden=True) == ["layer1", "layer2", "layer3", "layer4"]
     named = trained_elsewhere(f"{file}:Net", "digits", data=tmp_path, layers=["pool", "act"], size=8)
     features = named.network(torch.zeros(2, 1, 16, 16))[1]
     assert {layer: x.shape[1:] for layer, x in features.items()} == {"pool": (4, 3, 3), "act": (4, 6, 6)}

@@ -15,6 +15,7 @@ from sklearn.metrics import roc_auc_score
 import imagesets
 from attacks._frame import attacked
 from attacks._target import Target
+from classifiers._credibility import Observer
 from classifiers._snapshots import load_classifier
 from lab.cells.folder import CellFolder
 from lab.cells.rows import build_table, pick
@@ -25,12 +26,13 @@ from lab.reporting.statistics import POSITIVE, SHARE, mean_interval
 from lab.reporting.verdicts import judge
 from lab.training.draws import subset
 from lab.training.snapshots import snapshots
+from snnl_core import DeepKNN
 from studies import calibration
 from studies.calibration import figures
 from studies.calibration.attacked import _gained, _verdict
 from studies.calibration.figures import exemplars
 from tasks import _foreign, attack_credibility, train_classifier
-from tasks._neighbors import observer_of, split
+from tasks._neighbors import split
 
 WITHOUT, ENTANGLED, APART = "alpha=0", "alpha=-0.00658", "alpha=0.00658"
 
@@ -354,7 +356,10 @@ def test_rows_of_attacked_images_are_what_neighbours_say_of_images_attacked_anew
     run, given = train_classifier.Config.parse(training.config), attack_credibility.Config.parse(cell.config)
     network = load_classifier(snapshots(training.path, "classifier")[-1], run)
     train, test = (imagesets.load("digits", split, root=home, download=False) for split in ("train", "test"))
-    observer = observer_of(network, given, train, split(len(train), given, run.validation, 0), tmp_path)
+    parts = split(len(train), given, run.validation, 0)
+    observer = Observer(network, DeepKNN(given.k, given.distance), given.max_features, tmp_path)
+    observer.fit(train.pixels(parts.bank), train.classes(parts.bank))
+    observer.calibrate(train.pixels(parts.calibration), train.classes(parts.calibration))
     picked = subset(len(test), 24, 0, "measured", "test")
     x, labels = test.images[picked].float() / 255, test.labels[picked]
     table, clean = pick(build_table(cell.rows()), kind="attacked"), observer.see(x)
