@@ -23,7 +23,7 @@ LATEX = str.maketrans(
     | {"[": "{[}", "*": "{*}"}  # at the beginning of a row they would be options of the line before
     | {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "↑": r"$\uparrow$", "↓": r"$\downarrow$"}
 )
-FORMULA = re.compile(r"[=@\t\r]|[+-](?![-+\d.,\s]*$)")
+FORMULA = re.compile(r"[=@\t\r]|[+-](?!(?:[-+\d.,\s]|(?<=\d)[eE](?=[-+\d])|inf\b|nan\b)*$)")
 """How a text begins that a spreadsheet takes for a formula, and runs; signs of numbers begin none."""
 UNKNOWN = "-"
 LONG = 30
