@@ -15,7 +15,6 @@ from lab.reporting.tables import Table, columns
 if TYPE_CHECKING:
     import pandas as pd
 
-
 CITED = """\
 @misc{{snnl-workbench,
   author = {{{{The SNNL workbench authors}}}},
@@ -28,10 +27,8 @@ CITED = """\
   booktitle = {{International Conference on Machine Learning}},
   year = {{2019}}
 }}"""
-
-
-HASH = re.compile(r"[-:](?=[0-9a-f]+$)")
-"""What comes before the hash in an image set's fingerprint, which so is none of the keys that a page has names for."""
+HASH = re.compile(r"[-:](?=[0-9a-f]+(;|$))")
+"""What comes before the hash in each of the fingerprints of image sets: without it, a page has no name for any."""
 
 
 def section(command: str, name: str, config: Config, table: "pd.DataFrame", cells: list[CellFolder]) -> Section:
@@ -53,7 +50,7 @@ def _cited(name: str, cells: list[CellFolder]) -> str:
     study, _, key = name.rpartition("/")
     facts = [cell.environment for cell in cells]
     versions = {str(fact.get("packages", {}).get("snnl-workbench") or "") for fact in facts} - {""}
-    commits = {f"{fact['commit'][:12]}{'-dirty' * bool(fact.get('dirty'))}" for fact in facts if fact.get("commit")}
+    commits = {f"{str(fact['commit'])[:12]}{'-dirty' * bool(fact.get('dirty'))}" for fact in facts if fact.get("commit")}
     version, commit = (" and ".join(sorted(known)) for known in (versions, commits))
     title = f"SNNL workbench {version}".rstrip()
     year = max((str(fact.get("started", ""))[:4] for fact in facts), default="")

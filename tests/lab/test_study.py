@@ -187,6 +187,11 @@ def test_the_section_for_reviewers_tells_the_images_the_versions_and_code_that_w
     assert "code abc-dirty}\n}" in cited.text
     text = environment.to_markdown()
     assert "| images | images 5184de4059d0 |" in text and "| versions | gans/dcgan 3; snnl_core 1 |" in text
+    folder = finish(dataclasses.replace(TRAIN, data="images:5184de4059d0;digits-1f;made"), tmp_path)
+    (folder.path / "environment.json").write_text(json.dumps({"commit": 12}))
+    cited, environment = section("snnl study x", "x/1f", Settings(), build_table([]), [folder]).items[1:4:2]
+    assert "code 12}\n}" in cited.text, "what a stranger's says may be anything"
+    assert "| images | images 5184de4059d0;digits 1f;made |" in environment.to_markdown()
 
 
 def test_a_study_that_could_not_begin_leaves_nothing(places, monkeypatch):
