@@ -13,6 +13,7 @@ def test_a_long_error_is_cut_to_160_characters():
 
 def test_no_name_speaks_to_the_terminal():
     assert visible("a\x1b]0;b\x07\x9b1m\rc\x7f\n\té 図") == "a\\x1b]0;b\\x07\\x9b1m\\rc\\x7f\n\té 図"
+    assert visible("a\udcff") == r"a\udcff", "bytes that are no text, which a strict stream refuses"
 
 
 def test_of_many_names_the_nearest_twelve_are_listed_and_of_few_all():
