@@ -50,12 +50,17 @@ def _cited(name: str, cells: list[CellFolder]) -> str:
     study, _, key = name.rpartition("/")
     facts = [cell.environment for cell in cells]
     versions = {str(fact.get("packages", {}).get("snnl-workbench") or "") for fact in facts} - {""}
-    commits = {f"{str(fact['commit'])[:12]}{'-dirty' * bool(fact.get('dirty'))}" for fact in facts if fact.get("commit")}
+    commits = {_commit(fact) for fact in facts} - {""}
     version, commit = (" and ".join(sorted(known)) for known in (versions, commits))
     title = f"SNNL workbench {version}".rstrip()
     year = max((str(fact.get("started", ""))[:4] for fact in facts), default="")
     dated = f",\n  year = {{{year}}}" if year else ""
     return CITED.format(title=title, study=study, key=key, commit=commit or "unknown", year=dated)
+
+
+def _commit(fact: Mapping[str, object]) -> str:
+    commit = str(fact.get("commit") or "")[:12]
+    return f"{commit}-dirty" if commit and fact.get("dirty") else commit
 
 
 def _settings(config: Config) -> Table:

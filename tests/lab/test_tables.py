@@ -78,7 +78,8 @@ def test_no_name_is_a_formula_where_a_spreadsheet_opens_the_csv(tmp_path):
     (header, *_), *found = csv.reader(io.StringIO(Table("t", "", columns("=a", "n"), rows).to_csv()))
     assert header == "'=a" and [name for name, _ in found] == [*(f"'{name}" for name in names), "-0.003, 0.0", "a-b"]
     assert [value for _, value in found] == ["-0.5"] * 5 + ["nan"] * 2
-    assert Table("t", "", columns("a"), [[one] for one in numbers]).to_csv().replace('"', "").split("\n")[1:-1] == numbers
+    _, *found = csv.reader(io.StringIO(Table("t", "", columns("a"), [[one] for one in numbers]).to_csv()))
+    assert found == [[one] for one in numbers]
     assert Table("t", "", columns("a"), [["-e1"], ["-1e"], ["-info"]]).to_csv() == "a\n'-e1\n'-1e\n'-info\n"
     frame = pd.DataFrame({"group": ["=a", "\udcff", ""], "n": [-1, 2, 3]})
     write_csv(frame, tmp_path / "a.csv")
