@@ -9,8 +9,9 @@ import click
 from commands import Told
 from commands import _options as options
 from commands._comparing import comparing, space_named
-from commands._printing import print_json, print_rows, say, tell
+from commands._printing import print_json, print_rows, tell
 from commands._sharing import shared
+from lab.errors import say
 from lab.processes import rank
 
 if TYPE_CHECKING:

@@ -1,9 +1,10 @@
 """Errors that a user can do something about: one line, no traceback, a known exit code."""
 
 import difflib
+import sys
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 Say = Callable[[str], None]
 """Tells people a line."""
@@ -89,6 +90,12 @@ def first_few(names: Sequence[str], most: int = 3) -> str:
 def visible(text: str) -> str:
     """A text for a terminal, with control characters, of which names of strangers may have some, as `\\x1b`."""
     return text.translate(SHOWN)
+
+
+def say(text: str) -> None:
+    """A line on stderr, if there still is one."""
+    with suppress(OSError, ValueError):
+        print(visible(text), file=sys.stderr, flush=True)
 
 
 def first_line(error: BaseException) -> str:

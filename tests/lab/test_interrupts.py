@@ -10,6 +10,7 @@ import time
 import pytest
 
 from lab import interrupts
+from lab.errors import say
 from lab.interrupts import Interrupted, deferred, raised
 
 pytestmark = [pytest.mark.skipif(os.name != "posix", reason="sends POSIX signals"), pytest.mark.usefixtures("heeded")]
@@ -144,4 +145,4 @@ def test_a_line_for_nobody_is_no_error(monkeypatch):
     nobody = io.StringIO()
     nobody.close()
     monkeypatch.setattr(sys, "stderr", nobody)
-    interrupts.say("a line")
+    say("a line")
