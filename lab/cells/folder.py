@@ -99,7 +99,7 @@ class CellFolder:
 
     @property
     def fingerprint(self) -> str:
-        """That of the image set that is read; empty where only other cells are."""
+        """That of the image set that is read, several with `;` between them; empty where only other cells are."""
         return str(self.record["identity"]["data"])
 
     @property

@@ -27,8 +27,8 @@ CITED = """\
   booktitle = {{International Conference on Machine Learning}},
   year = {{2019}}
 }}"""
-HASH = re.compile(r"[-:](?=[0-9a-f]+(;|$))")
-"""What comes before the hash in each of the fingerprints of image sets: without it, a page has no name for any."""
+HASH = re.compile(r"[-:](?=[0-9a-f]+$)")
+"""What comes before the hash in an image set's fingerprint, which so is none of the keys that a page has names for."""
 
 
 def section(command: str, name: str, config: Config, table: "pd.DataFrame", cells: list[CellFolder]) -> Section:
@@ -76,7 +76,7 @@ def _environment(cells: list[CellFolder]) -> Table:
         for name, value in _flat({**asked, **cell.environment}):  # what was `auto` is told by the environment
             facts[name].add(value)
         facts["versions"] |= {f"{name} {version}" for name, version in cell.versions.items()}
-        facts["images"] |= {HASH.sub(" ", cell.fingerprint)} - {""}
+        facts["images"] |= {HASH.sub(" ", images) for images in cell.fingerprint.split(";")} - {""}
     own = {"started", "seed"}
     rows = [[name, "; ".join(sorted(values))] for name, values in facts.items() if values and name not in own]
     caption = "Code, versions and hardware; images are those of an image set, with a hash of them."

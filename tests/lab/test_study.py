@@ -193,7 +193,7 @@ def test_the_section_for_reviewers_tells_the_images_the_versions_and_code_that_w
     (folder.path / "environment.json").write_text(json.dumps({"commit": 12}))
     cited, environment = section("snnl study x", "x/1f", Settings(), build_table([]), [folder]).items[1:4:2]
     assert "code 12}\n}" in cited.text, "what a stranger's says may be anything"
-    assert "| images | images 5184de4059d0;digits 1f;made |" in environment.to_markdown()
+    assert "| images | digits 1f; images 5184de4059d0; made |" in environment.to_markdown()
 
 
 def test_a_picture_that_cannot_be_read_is_the_cells_fault_and_a_full_disk_is_not(tmp_path):
