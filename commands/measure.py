@@ -174,7 +174,6 @@ def images(n: int | None, seed: int, runs: Path, out: Path | None, as_json: bool
     """
     from evaluation.measured import measure_images
     from evaluation.page import report
-    from lab.reporting.provenance import of_now
     from lab.reporting.report import write_report
 
     ones, others, space = _opened(n=n, seed=seed, runs=runs, **values)
@@ -187,8 +186,5 @@ def images(n: int | None, seed: int, runs: Path, out: Path | None, as_json: bool
         say(f"Left out: {text}")
     print_rows(["measure", "side", "value", "floor", "gap"], found.rows)
     if out:
-        page, place = report(found), f"{found.space.name} {found.space.layer}".rstrip()
-        asked = {"real": found.real.name, "generated": found.generated.name, "space": place, "images a side": found.n}
-        page.sections.append(of_now({**asked, "seed": seed}))
-        say(f"Report: {write_report(page, [], found.left_out, out)}")
+        say(f"Report: {write_report(report(found), [], found.left_out, out)}")
     print_json(found.plain(), as_json)
