@@ -39,7 +39,7 @@ def main() -> None:
     if sys.platform == "win32":
         sys.exit("Error: this runs on Linux and macOS; on Windows, run it within WSL.")
 
-    from lab.errors import visible
+    from lab.errors import say
     from lab.machine import keep_memory, wait_briefly
 
     wait_briefly()
@@ -50,7 +50,7 @@ def main() -> None:
         with _ending():
             code = cli.main(arguments, Path(sys.argv[0]).name, standalone_mode=False)
     except (KeyboardInterrupt, click.Abort) as error:
-        click.echo(INTERRUPTED, err=True)
+        say(INTERRUPTED)
         code = getattr(error.__cause__ or error, "exit_code", 130)
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
@@ -58,8 +58,8 @@ def main() -> None:
     except Exception as error:
         message, code = _told(error)
         if tracing:
-            click.echo(visible("".join(traceback.format_exception(error))), err=True)
-        click.echo("Error: " + visible(" ".join(message.splitlines())), err=True)
+            say("".join(traceback.format_exception(error)))
+        say("Error: " + " ".join(message.splitlines()))
     sys.exit(code)
 
 

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from commands import _options as options
-from commands._printing import say
-from lab.errors import UsageError
+from lab.errors import UsageError, say
 from lab.running.one import do_cell
 from tasks._spaces import evaluator
 

@@ -13,11 +13,10 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import click
 from pydantic.fields import FieldInfo
 
-from commands._printing import say
 from imagesets import SIZES, SOURCES, data_root, settle
 from lab import registry
 from lab.config import HIDDEN, LARGEST_WHOLE, Config
-from lab.errors import UsageError
+from lab.errors import UsageError, say
 from lab.files import expanded, hindered
 from lab.running import slurm
 from lab.running.place import Place

@@ -8,17 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lab.errors import visible
+from lab.errors import say, visible
 
 if TYPE_CHECKING:
     from lab.cells.cell import Cell
     from lab.cells.folder import CellFolder
     from lab.studying.drawing import Result
-
-
-def say(text: str) -> None:
-    """A line on stderr."""
-    click.echo(visible(text), err=True)
 
 
 def tell(text: str) -> None:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from commands._printing import print_json, say
-from lab.errors import WorkbenchError
+from commands._printing import print_json
+from lab.errors import WorkbenchError, say
 from lab.interrupts import Interrupted
 
 if TYPE_CHECKING:

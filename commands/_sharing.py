@@ -9,9 +9,8 @@ from typing import Any
 import click
 
 from commands import _options as options
-from commands._printing import say
 from lab import machine
-from lab.errors import UsageError
+from lab.errors import UsageError, say
 from lab.processes import forget_launchers, rank, world_size
 from lab.running import several
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import click
 
 from commands import _options as options
-from commands._printing import print_json, say
+from commands._printing import print_json
 from lab.cells import layout
-from lab.errors import WorkbenchError
+from lab.errors import WorkbenchError, say
 from lab.studying.site import finished, write_site
 from studies.paper.findings import FINDINGS
 

@@ -9,10 +9,11 @@ import click
 from commands import Listed
 from commands import _options as options
 from commands._entries import entry_group, help_of
-from commands._printing import print_cell, say
+from commands._printing import print_cell
 from commands._queue import asking, print_queued
 from lab import registry
 from lab.cells import layout
+from lab.errors import say
 from lab.processes import rank
 from lab.running.one import do_cell
 from lab.running.schedule import Outcome

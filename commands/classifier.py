@@ -11,7 +11,7 @@ from attacks._config import Norm, planned
 from commands import Told
 from commands import _options as options
 from commands._entries import print_entries
-from commands._printing import print_json, print_rows, print_table, say, tell
+from commands._printing import print_json, print_rows, print_table, tell
 from commands._train import train_group
 from imagesets import SOURCES, load, settle, spec
 from lab.cells.cell import Cell
@@ -19,7 +19,7 @@ from lab.cells.folder import CellFolder
 from lab.cells.fresh import dropped_if_bare
 from lab.cells.record import recorded_cell
 from lab.config import assigned
-from lab.errors import UsageError, first_few
+from lab.errors import UsageError, first_few, say
 from lab.running.one import do_folder
 from lab.training.snapshots import snapshots
 from tasks import evaluate_classifier, train_classifier

@@ -9,8 +9,9 @@ import click
 from commands import Told
 from commands import _options as options
 from commands._comparing import comparing, space_named
-from commands._printing import print_json, print_rows, say, tell
+from commands._printing import print_json, print_rows, tell
 from commands._train import train_group
+from lab.errors import say
 
 ONE = "Draw this class alone, by name or number, from a conditional GAN.  [default: all classes]"
 OUT = "The PNG that shows all of them, an .npz, or a new folder for a PNG of each."

@@ -9,8 +9,9 @@ import click
 from commands import Told
 from commands import _options as options
 from commands._comparing import comparing, space_named
-from commands._printing import print_json, print_rows, say, tell
+from commands._printing import print_json, print_rows, tell
 from commands._sharing import shared
+from lab.errors import say
 from lab.processes import rank
 
 if TYPE_CHECKING:
@@ -173,7 +174,6 @@ def images(n: int | None, seed: int, runs: Path, out: Path | None, as_json: bool
     """
     from evaluation.measured import measure_images
     from evaluation.page import report
-    from lab.reporting.provenance import of_now
     from lab.reporting.report import write_report
 
     ones, others, space = _opened(n=n, seed=seed, runs=runs, **values)
@@ -186,8 +186,5 @@ def images(n: int | None, seed: int, runs: Path, out: Path | None, as_json: bool
         say(f"Left out: {text}")
     print_rows(["measure", "side", "value", "floor", "gap"], found.rows)
     if out:
-        page, place = report(found), f"{found.space.name} {found.space.layer}".rstrip()
-        asked = {"real": found.real.name, "generated": found.generated.name, "space": place, "images a side": found.n}
-        page.sections.append(of_now({**asked, "seed": seed}))
-        say(f"Report: {write_report(page, [], found.left_out, out)}")
+        say(f"Report: {write_report(report(found), [], found.left_out, out)}")
     print_json(found.plain(), as_json)

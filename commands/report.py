@@ -5,7 +5,8 @@ from pathlib import Path
 import click
 
 from commands import _options as options
-from commands._printing import print_json, print_result, print_table, say
+from commands._printing import print_json, print_result, print_table
+from lab.errors import say
 from lab.reporting.report import write_page
 from lab.studying.compare import APART, compare
 from lab.studying.drawing import draw_study

@@ -10,11 +10,11 @@ import click
 
 from commands import Told, _site
 from commands import _options as options
-from commands._printing import print_json, print_table, say, tell
+from commands._printing import print_json, print_table, tell
 from lab.cells import layout, removal
 from lab.cells.export import export as copy
 from lab.cells.runs import Run, Runs, cells_of, show_run, size_text
-from lab.errors import UsageError, WorkbenchError
+from lab.errors import UsageError, WorkbenchError, say
 from lab.pace import duration
 from lab.running import slurm
 

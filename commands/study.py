@@ -8,12 +8,12 @@ import click
 
 from commands import _options as options
 from commands._entries import entry_group, help_of, print_entries
-from commands._printing import print_json, print_result, say, takes, tell
+from commands._printing import print_json, print_result, takes, tell
 from commands._queue import asking, print_queued
 from imagesets import SOURCES, data_root, titles
 from lab import machine, registry
 from lab.cells import layout
-from lab.errors import UsageError
+from lab.errors import UsageError, say
 from lab.pace import duration
 from lab.running import timing
 from lab.running.place import Place

@@ -8,9 +8,10 @@ import click
 
 from commands import _options as options
 from commands._entries import entry_group
-from commands._printing import print_json, print_table, say, takes, tell
+from commands._printing import print_json, print_table, takes, tell
 from commands._queue import asking
 from lab import registry
+from lab.errors import say
 from lab.studying.search import Searching, plan_search, search
 
 STORAGE = "Database from which several workers take trials, as postgresql://USER@HOST/NAME.  [default: the folder]"

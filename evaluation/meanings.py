@@ -64,7 +64,7 @@ MEANINGS: Mapping[str, tuple[str, str]] = {
 """What each metric is, and where it is best; intervals, standard errors and gaps go with that which they are of."""
 
 
-def told(names: Mapping[str, Sequence[str]]) -> Table:
+def meanings(names: Mapping[str, Sequence[str]]) -> Table:
     """What metrics are, each under the names that a page has for it."""
     rows = [[", ".join(names[metric]), *MEANINGS[metric]] for metric in MEANINGS if metric in names]
     return Table("meanings", "What the measures are.", columns("measure", "what it is", "best"), rows)

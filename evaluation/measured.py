@@ -62,6 +62,7 @@ class ImagesComparison:
         trained: the training images among which memorised ones were looked for, uint8 (t, c, h, w), where known.
         left_out: why measures are not there.
         remarks: what a reader must know.
+        seed: drew the images.
     """
 
     real: Images
@@ -73,6 +74,7 @@ class ImagesComparison:
     trained: Tensor | None
     left_out: Sequence[str]
     remarks: Sequence[str]
+    seed: int
 
     @property
     def n(self) -> int:
@@ -162,9 +164,8 @@ def measure_each(
         real = real.brought_to(space.takes, space.name, say)
     sides = [side.brought_to(real.shape, real.name, say) for side in sides]
     n = min(_size(real, side, n) for side in sides)
-    where = f"{space.name} {space.layer}".rstrip()
-    told = (f"{n} of {len(real)} real and {n} of {len(side)} generated images, in the space {where}." for side in sides)
-    for line in dict.fromkeys(told):
+    drawn_of = [f"{n} of {len(real)} real and {n} of {len(side)} generated images" for side in sides]
+    for line in dict.fromkeys(f"{numbers}, in the space {space.title}." for numbers in drawn_of):
         say(line)
     drawn = _Real.drawn(real, n, space, seed, runs)
     found = []
@@ -239,6 +240,7 @@ class _Real:
             trained,
             [*([short] if self.floor is None else []), *found.left_out],
             [*_shared(real, generated, n), *found.remarks],
+            seed,
         )
 
 

@@ -3,11 +3,12 @@
 import numpy as np
 from torch import Tensor
 
-from evaluation.meanings import told
+from evaluation.meanings import meanings
 from evaluation.measured import SHOWN as SHOWN_AS
 from evaluation.measured import ImagesComparison
 from lab.reporting.pictures import png
 from lab.reporting.plots import GREY, PALETTE, legend, new_figure
+from lab.reporting.provenance import of_now
 from lab.reporting.report import Figure, Gallery, GalleryRow, Picture, Report, Section
 from lab.reporting.tables import Column, Table
 
@@ -26,17 +27,16 @@ READING = (
 
 def report(found: ImagesComparison) -> Report:
     """The whole page."""
-    place = f"{found.space.name} {found.space.layer}".rstrip()
     question = (
         f"How like {found.real.name} are the images of {found.generated.name}? {found.n} images a side, in the space "
-        f"{place}."
+        f"{found.space.title}."
     )
     return Report(
         f"{found.generated.name} against {found.real.name}",
         question,
         [
             Section("How to read it", "\n\n".join([READING, *found.remarks])),
-            Section("Measures", "", [_table(found), _meanings(found)]),
+            Section("Measures", "", [_table(found), explained(found)]),
             Section(
                 "Entanglement of single images",
                 "Each image's own loss at the best temperature of all: high where the other side is near, else 0.",
@@ -44,6 +44,7 @@ def report(found: ImagesComparison) -> Report:
             ),
             *([Section("Classes", "As the classifier sees them.", [_classes(found)])] if found.predicted else []),
             *([_memorized(found)] if found.trained is not None else []),
+            made(found, found.generated.name),
         ],
     )
 
@@ -58,9 +59,16 @@ def _table(found: ImagesComparison) -> Table:
     return Table("measures", caption, headers, rows, four_digits=True)
 
 
-def _meanings(found: ImagesComparison) -> Table:
-    metrics = [str(row["metric"]) for row in found.found.rows]
-    return told({metric: [SHOWN_AS.get(metric, metric)] for metric in metrics})
+def explained(*found: ImagesComparison) -> Table:
+    """What the measures of some comparisons are."""
+    metrics = {str(row["metric"]) for one in found for row in one.found.rows}
+    return meanings({metric: [SHOWN_AS.get(metric, metric)] for metric in metrics})
+
+
+def made(found: ImagesComparison, generated: str) -> Section:
+    """What was compared with the images that people call `generated`, and by which code."""
+    asked = {"real": found.real.name, "generated": generated, "space": found.space.title, "images a side": found.n}
+    return of_now({**asked, "seed": found.seed})
 
 
 def _losses(found: ImagesComparison) -> Figure:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from evaluation.measured import ImagesComparison, as_read
-from evaluation.page import READING
+from evaluation.page import READING, explained, made
 from gans._trained import Trained
 from lab.errors import UsageError
 from lab.reporting.pictures import sheet
@@ -70,18 +70,19 @@ class SideBySide:
     def report(self) -> Report:
         """The page: the table of all measures, and images of each next to real ones."""
         first = self.first
-        place = f"{first.space.name} {first.space.layer}".rstrip()
         shown = {"real": first.real.images, **{name: found.generated.images for name, found in self.found.items()}}
         grids = [Picture(name, sheet(images[:GRID].numpy())) for name, images in shown.items()]
-        names = "\n\n".join(f"{name}: {one.name}{one.when}." for name, one in self.trained.items())
+        names = [f"{name}: {one.name}{one.when}" for name, one in self.trained.items()]
         remarks = [f"{name}: {text}" for name, found in self.found.items() for text in found.remarks]
         return Report(
             f"{', '.join(self.found)} on {first.real.name}",
-            f"Which of these GANs makes images like {first.real.name}? {first.n} images a side, in the space {place}.",
+            f"Which of these GANs makes images like {first.real.name}? {first.n} images a side, in the space "
+            f"{first.space.title}.",
             [
-                Section("How to read it", "\n\n".join([READING, names, *remarks])),
+                Section("How to read it", "\n\n".join([READING, *(f"{name}." for name in names), *remarks])),
                 Section("Images", "", [Gallery("At random.", [GalleryRow("", grids)], WIDE)]),
-                Section("Measures", "", [self._table()]),
+                Section("Measures", "", [self._table(), explained(*self.found.values())]),
+                made(first, "; ".join(names)),
             ],
         )
 

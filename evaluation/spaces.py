@@ -77,6 +77,11 @@ class Space:
     code: str | None = ""
     sharded: bool = False
 
+    @property
+    def title(self) -> str:
+        """Its name, and its layer where there is a choice."""
+        return f"{self.name} {self.layer}".rstrip()
+
     def see(self, images: Tensor) -> Seen:
         """What it makes of images, uint8 (n, c, h, w), n > 0; on the CPU."""
         if self.sharded and len(images) >= world_size():

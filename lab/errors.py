@@ -1,9 +1,10 @@
 """Errors that a user can do something about: one line, no traceback, a known exit code."""
 
 import difflib
+import sys
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 Say = Callable[[str], None]
 """Tells people a line."""
@@ -11,8 +12,10 @@ MANY = 12
 """Of more names than these, only the nearest are listed."""
 OUT_OF_MEMORY = ("DefaultCPUAllocator", "out of memory", "ALLOC_FAILED", "ALLOCATION_FAILED")
 """Words of torch, CUDA, cuBLAS and cuDNN."""
-CONTROLS = {code: repr(chr(code))[1:-1] for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n"}
-"""What shows a control character, by its number."""
+HIDDEN = (*range(9), *range(11, 32), *range(127, 160), *range(0xD800, 0xE000))
+"""The numbers of control characters but tabs and ends of lines, and of what stands for a path's bytes that are no text:
+terminals obey the ones, and streams may refuse the others."""
+SHOWN = {code: repr(chr(code))[1:-1] for code in HIDDEN}
 NO_MEMORY = "There is not enough memory for this. Ask for less: a smaller batch, width, size or n, or fewer --jobs."
 
 
@@ -85,8 +88,14 @@ def first_few(names: Sequence[str], most: int = 3) -> str:
 
 
 def visible(text: str) -> str:
-    """A text for a terminal, which would obey control characters in names of strangers, as `\\x1b`; lines stay."""
-    return text.translate(CONTROLS)
+    """A text for a terminal, with control characters, of which names of strangers may have some, as `\\x1b`."""
+    return text.translate(SHOWN)
+
+
+def say(text: str) -> None:
+    """A line on stderr, if there still is one."""
+    with suppress(OSError, ValueError):
+        print(visible(text), file=sys.stderr, flush=True)
 
 
 def first_line(error: BaseException) -> str:

@@ -8,14 +8,13 @@ signal that is ignored, as `nohup` has it, stays so. In threads other than the m
 
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
-from lab.errors import visible
+from lab.errors import say
 from lab.processes import lost_another, rank
 
 PATIENCE = 20.0
@@ -101,12 +100,6 @@ def raised() -> Iterator[None]:
     """
     with _handled(OTHERS, _raise):
         yield
-
-
-def say(text: str) -> None:
-    """A line on stderr, if there still is one."""
-    with suppress(OSError, ValueError):
-        print(visible(text), file=sys.stderr, flush=True)
 
 
 def _raise(number: int, frame: FrameType | None) -> NoReturn:

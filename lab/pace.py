@@ -1,9 +1,10 @@
 """How far work in this process is, in lines on stderr, and durations in words."""
 
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
+
+from lab.errors import say
 
 LINE_SECONDS = 5.0
 T = TypeVar("T")
@@ -17,7 +18,7 @@ def paced(items: Iterable[T], total: int, what: str) -> Iterator[T]:
         now = time.monotonic()
         if now - said >= LINE_SECONDS:
             left = (now - start) / done * (total - done)
-            print(f"{done} of {total} {what}, about {duration(left)} left", file=sys.stderr, flush=True)
+            say(f"{done} of {total} {what}, about {duration(left)} left")
             said = now
 
 
@@ -33,7 +34,7 @@ def passes() -> Callable[[int, float], None]:
             number, start = current, now
         elif now - said >= LINE_SECONDS:
             left = duration((now - start) / share * (1 - share))
-            print(f"pass {number}: {share:.0%}, about {left} left of it", file=sys.stderr, flush=True)
+            say(f"pass {number}: {share:.0%}, about {left} left of it")
             said = now
 
     return listen

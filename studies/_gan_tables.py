@@ -126,8 +126,8 @@ def nearest(evaluations: Mapping[str, CellFolder]) -> Gallery:
     for name, cell in evaluations.items():
         pairs = read_arrays(cell.path / PAIRS).get("memorized")
         if pairs is not None:
-            names = ("generated", "nearest training image")
-            shown = [Picture("", sheet(np.stack(pair), 1), names) for pair in zip(*pairs, strict=True)]
+            told = ("generated", "nearest training image")
+            shown = [Picture("", sheet(np.stack(pair), 1), told) for pair in zip(*pairs, strict=True)]
             rows.append(GalleryRow(name, shown))
     caption = "Most memorised first, first seed: above the generated image, below the nearest training one."
     return Gallery(caption, rows, width=7.0)
@@ -135,11 +135,11 @@ def nearest(evaluations: Mapping[str, CellFolder]) -> Gallery:
 
 def every_measure(table: "pd.DataFrame", names: Sequence[str], spaces: Mapping[str, str]) -> Section:
     """All measures in all spaces, what they are, and all seeds."""
-    from evaluation.meanings import told
+    from evaluation.meanings import meanings
 
     found = [last_and_best(table, names, space, title) for title, space in spaces.items()]
     shown = [one for one in MEASURES if any(len(one.rows(table, space)) for space in spaces.values())]
-    found.append(told({one.metric: [other.name for other in shown if other.metric == one.metric] for one in shown}))
+    found.append(meanings({one.metric: [other.name for other in shown if other.metric == one.metric] for one in shown}))
     for title, space in spaces.items():
         found += seeds(table, names, space, title)
     return Section("Every measure", "", found)

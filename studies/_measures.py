@@ -62,7 +62,7 @@ class Measure:
         """The best value of trained generators, by seed; the last one where none is better than another."""
         if not self.has_best(floor):
             return last_by_seed(rows)
-        trained = rows[rows["step"] > 0].reset_index(drop=True)
+        trained = rows[(rows["step"] > 0) & rows["value"].notna()].reset_index(drop=True)
         best = self.merit(trained["value"], floor).groupby(trained["seed"]).idxmax()
         return by_seed(trained.loc[best])
 

@@ -11,7 +11,6 @@ runs/cells/gan-dcgan-mnist-s0-ac547dae/
     heartbeat          there while a process is at work, which renews its time: for whoever cannot see the lock held
 """
 
-import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
@@ -23,7 +22,7 @@ from lab.cells.failure import Failure, read_failure
 from lab.cells.proofs import hashes_of
 from lab.cells.record import read_record, record_of
 from lab.cells.rows import COLUMNS, read_rows
-from lab.errors import WorkbenchError, visible
+from lab.errors import WorkbenchError, say
 from lab.files import atomic_write, read_json, write_json
 from lab.hashing import text_hash
 from lab.processes import rank
@@ -100,7 +99,7 @@ class CellFolder:
 
     @property
     def fingerprint(self) -> str:
-        """That of the image set that is read; empty where only other cells are."""
+        """That of the image set that is read, several with `;` between them; empty where only other cells are."""
         return str(self.record["identity"]["data"])
 
     @property
@@ -186,7 +185,7 @@ class CellFolder:
     def warn(self, text: str) -> None:
         """Tell of something odd that does not end the work: a `warning` event, and a line on stderr."""
         self.event("warning", text=text)
-        print(visible(f"{self.label}: {text}"), file=sys.stderr, flush=True)
+        say(f"{self.label}: {text}")
 
     def rows(self) -> list[dict[str, Any]]:
         """The rows written so far; a last line that was cut off in the writing is left out.

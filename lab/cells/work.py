@@ -1,6 +1,5 @@
 """Doing a cell from this process: hold its lock, record the environment, run its task, mark the end."""
 
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +9,7 @@ from lab.cells import environment, layout
 from lab.cells.failure import failure_of, forget_failure, keep_failure
 from lab.cells.folder import CellFolder
 from lab.cells.heartbeat import beating
-from lab.errors import WorkbenchError
+from lab.errors import WorkbenchError, say
 from lab.files import explaining, remove_leftovers, sync_file, write_json
 from lab.processes import rank, world_size
 
@@ -61,9 +60,7 @@ def alone(folder: CellFolder, *, wait: bool = True) -> Iterator[None]:
     def busy() -> None:
         if not wait:
             raise WorkbenchError(f"{folder.path} has been taken by another command meanwhile.")
-        print(
-            f"{folder.label}: another process is at work on it; waiting for that to end.", file=sys.stderr, flush=True
-        )
+        say(f"{folder.label}: another process is at work on it; waiting for that to end.")
 
     with locks.held(folder.path / layout.LOCK, locks.LOOK_SECONDS, busy):
         yield

@@ -1,8 +1,10 @@
 """Pages from the templates: names in them are escaped, nothing is fetched from elsewhere, and each says its kind."""
 
 import base64
+import os
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from lab.errors import WorkbenchError
 from lab.reporting.tables import sort_key, text
@@ -40,7 +42,7 @@ def render(template: str, **parts: Any) -> str:
     environment = Environment(
         loader=templates, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"text": text, "sort_key": sort_key}
+    environment.filters |= {"text": text, "sort_key": sort_key, "link": lambda path: quote(os.fsencode(path))}
     environment.filters["kind"] = lambda item: type(item).__name__
     environment.filters["uri"] = lambda png: f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"
     mark = MARK.format(template.partition(".")[0])

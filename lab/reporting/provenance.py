@@ -15,7 +15,6 @@ from lab.reporting.tables import Table, columns
 if TYPE_CHECKING:
     import pandas as pd
 
-
 CITED = """\
 @misc{{snnl-workbench,
   author = {{{{The SNNL workbench authors}}}},
@@ -28,8 +27,6 @@ CITED = """\
   booktitle = {{International Conference on Machine Learning}},
   year = {{2019}}
 }}"""
-
-
 HASH = re.compile(r"[-:](?=[0-9a-f]+$)")
 """What comes before the hash in an image set's fingerprint, which so is none of the keys that a page has names for."""
 
@@ -53,12 +50,17 @@ def _cited(name: str, cells: list[CellFolder]) -> str:
     study, _, key = name.rpartition("/")
     facts = [cell.environment for cell in cells]
     versions = {str(fact.get("packages", {}).get("snnl-workbench") or "") for fact in facts} - {""}
-    commits = {f"{fact['commit'][:12]}{'-dirty' * bool(fact.get('dirty'))}" for fact in facts if fact.get("commit")}
+    commits = {_commit(fact) for fact in facts} - {""}
     version, commit = (" and ".join(sorted(known)) for known in (versions, commits))
     title = f"SNNL workbench {version}".rstrip()
     year = max((str(fact.get("started", ""))[:4] for fact in facts), default="")
     dated = f",\n  year = {{{year}}}" if year else ""
     return CITED.format(title=title, study=study, key=key, commit=commit or "unknown", year=dated)
+
+
+def _commit(fact: Mapping[str, object]) -> str:
+    commit = str(fact.get("commit") or "")[:12]
+    return f"{commit}-dirty" if commit and fact.get("dirty") else commit
 
 
 def _settings(config: Config) -> Table:
@@ -74,7 +76,7 @@ def _environment(cells: list[CellFolder]) -> Table:
         for name, value in _flat({**asked, **cell.environment}):  # what was `auto` is told by the environment
             facts[name].add(value)
         facts["versions"] |= {f"{name} {version}" for name, version in cell.versions.items()}
-        facts["images"] |= {HASH.sub(" ", cell.fingerprint)} - {""}
+        facts["images"] |= {HASH.sub(" ", images) for images in cell.fingerprint.split(";")} - {""}
     own = {"started", "seed"}
     rows = [[name, "; ".join(sorted(values))] for name, values in facts.items() if values and name not in own]
     caption = "Code, versions and hardware; images are those of an image set, with a hash of them."

@@ -23,8 +23,8 @@ LATEX = str.maketrans(
     | {"[": "{[}", "*": "{*}"}  # at the beginning of a row they would be options of the line before
     | {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "↑": r"$\uparrow$", "↓": r"$\downarrow$"}
 )
-FORMULA = re.compile(r"[=@\t\r]|[+-](?![-+\d.,\s]*$)")
-"""How a text begins that a spreadsheet takes for a formula, and runs; signs of numbers begin none."""
+FORMULA = re.compile(r"[=@\t\r]|[+-](?!(?:[-+\d.,\s]|(?<=\d)[eE](?=[-+\d])|inf\b|nan\b|\sto\s)*$)")
+"""How a text begins that a spreadsheet takes for a formula, and runs; those of numbers, as in `-2 to -1`, do not."""
 UNKNOWN = "-"
 LONG = 30
 """Rows that a page shows unasked."""

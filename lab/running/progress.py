@@ -14,8 +14,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from lab.cells.events import last, last_progress
 from lab.cells.folder import CellFolder
-from lab.errors import visible
-from lab.interrupts import say
+from lab.errors import say, visible
 from lab.pace import LINE_SECONDS, duration
 from lab.running.schedule import Executor
 
@@ -93,7 +92,7 @@ class Display:
                     bars.remove_task(tasks.pop(folder))
                 for folder, event in shown.items():
                     if folder not in tasks:
-                        tasks[folder] = bars.add_task(folder.label, total=1.0, note="")
+                        tasks[folder] = bars.add_task(visible(folder.label), total=1.0, note="")
                     bars.update(tasks[folder], completed=_done(event), note=visible(event.get("text", "starting")))
 
     def _line(self) -> str:

@@ -17,8 +17,8 @@ from tempfile import TemporaryDirectory
 from lab import machine
 from lab.cells.failure import LOST, Failure, failure_of, keep_failure, read_failure
 from lab.cells.layout import LOG, TRACEBACK
-from lab.errors import WorkbenchError
-from lab.interrupts import PATIENCE, SAVING, raised, say
+from lab.errors import WorkbenchError, say
+from lab.interrupts import PATIENCE, SAVING, raised
 from lab.registry import ROOT
 from lab.running import torchrun
 

@@ -191,9 +191,11 @@ def _telling_of_strange_cells(folder: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (WorkbenchError, OSError):
+    except WorkbenchError:
         raise
     except Exception as error:
+        if isinstance(error, OSError) and error.errno:
+            raise
         raise WorkbenchError(
             f"{folder} cannot be drawn from what its cells hold ({type(error).__name__}: {first_line(error)}). Have "
             "cells that were changed made anew; --traceback tells where."

@@ -184,10 +184,11 @@ def identity_in(folder: Path) -> dict[str, Any] | None:
     return None
 
 
-def difference(there: dict[str, Any], here: dict[str, Any]) -> str:
-    """The first entry in which two searches differ, in words."""
+def difference(there: Any, here: dict[str, Any]) -> str:
+    """The first entry in which two searches differ, in words; what a stranger's says may be anything."""
+    known = there if isinstance(there, dict) else {}
     for name in ("study", "settings", "space"):
-        one, other = there.get(name), here[name]
+        one, other = known.get(name), here[name]
         if isinstance(one, dict) and isinstance(other, dict):
             name = next((key for key in sorted({*one, *other}) if one.get(key) != other.get(key)), name)
             one, other = one.get(name), other.get(name)

@@ -27,8 +27,9 @@ BEAT, GRACE = 15, 60
 """Seconds between two beats of a heart, and after how many without one its worker is taken for dead."""
 TRIES = 10
 """How often a database is opened that others lay out at the same time."""
-SECRET = re.compile(r"^([\w+.-]+:/*).*@|\?.*", re.DOTALL)
-"""The parts of a database's URL in which a password can be, after its scheme."""
+HARMLESS = re.compile(r"([\w+.-]+:/*)(?:[^?]*@)?([^?@]*)(?:\?[^@]*)?")
+"""A database's URL: its scheme, and its host and name. Where an `@` comes after a `?`, it may be of either part in
+which a password can be, before these or after them, and nobody knows where that ends."""
 PAUSE = 5.0
 """Seconds between two looks whether others have ended the trials that they are at work on."""
 
@@ -158,7 +159,10 @@ def _heart(study: "Study", trial: "Trial") -> Any:
 
 def _shown(url: str) -> str:
     """The URL of a database as messages, which are kept in logs, tell it: without user, password and options."""
-    return url if url.startswith("sqlite") else SECRET.sub(r"\1", url)
+    if url.startswith("sqlite"):
+        return url
+    known = HARMLESS.fullmatch(url)
+    return "".join(known.groups()) if known else f"{url[: url.find(':') + 1]}..."
 
 
 @contextmanager

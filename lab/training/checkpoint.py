@@ -128,7 +128,7 @@ def _read_proven(path: Path, proof: object) -> bytes:
     try:
         same = isinstance(proof, dict) and path.stat().st_size == proof.get("size")
         data = path.read_bytes() if same else b""
-    except OSError as error:
+    except (OSError, ValueError) as error:  # no name has a zero byte
         raise WorkbenchError(f"{path.parent} is damaged: {path.name} cannot be read.") from error
     if not same or _proof(data) != proof:
         raise WorkbenchError(f"{path.parent} is damaged: {path.name} is not what was saved.")

@@ -18,7 +18,6 @@ more.
     python cli.py study calibration --imageset mnist --epochs 5 --settings schedule=cosine --seeds 3 --n 2000 --k 75
 """
 
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -28,6 +27,7 @@ from pydantic import Field
 from attacks._config import with_transfer
 from imagesets import spec
 from lab.cells.cell import Cell
+from lab.errors import say
 from lab.reporting.verdicts import Claim
 from studies._attacks import Attacked
 from studies._config import BF16, Fitting, fitting_n
@@ -129,7 +129,7 @@ def plan(config: Config, data: Path) -> list[Cell]:
         foreign = tuple(name for name in usual if not reasons[name])
         for name in usual:
             if reasons[name]:
-                print(f"{name} {reasons[name]}: left out of the foreign sets.", file=sys.stderr)
+                say(f"{name} {reasons[name]}: left out of the foreign sets.")
     trainings = config.trainings(data)
     measured = [
         measure_credibility.cell(training, config.measuring(foreign, training.config.seed), data)

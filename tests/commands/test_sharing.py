@@ -14,11 +14,10 @@ import pytest
 import torch
 
 from commands import _sharing, measure
-from commands._printing import say
 from evaluation.measured import measure_images
 from evaluation.sources import Images
 from evaluation.spaces import pixels
-from lab.errors import UsageError, WorkbenchError
+from lab.errors import UsageError, WorkbenchError, say
 from lab.processes import rank
 from lab.running import several
 from lab.training import frame

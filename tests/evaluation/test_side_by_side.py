@@ -85,6 +85,7 @@ def test_the_page_is_one_file_with_grids_next_to_each_other(found, tmp_path):
     (kid,) = (row for row in both.rows if row["measure"] == "kid")
     assert all(f">{kid[name]}</td>" in page for name in ("dcgan-1", "dcgan-2", "floor")), "as the command prints them"
     assert page.count("data:image/png") == 3 and "tables/" not in page
+    assert "nearest training image than that is" in page and ">snnl-workbench</td>" in page, "what, by what"
     assert [*tmp_path.iterdir()] == [tmp_path / "page.html"]
 
 

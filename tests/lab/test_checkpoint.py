@@ -56,6 +56,7 @@ def edit(path, **changes):
         (lambda at: edit(at / "state.json", key="f" * 16), "the checkpoint of another cell"),
         (lambda at: edit(at / "state.json", files={"../w": checkpoint._proof(b"")}), "names files elsewhere: ../w"),
         (lambda at: edit(at / "state.json", files={"/etc/hosts": {}}), "names files elsewhere: /etc/hosts"),
+        (lambda at: edit(at / "state.json", files={"a\0": {}}), "damaged: a\0 cannot be read"),
         (lambda at: edit(at / "state.json", files={"weights": []}), "damaged: weights is not what was saved"),
         (lambda at: os.truncate(at / "weights", 1 << 36), "damaged: weights is not what was saved"),
         (lambda at: (at / "state.json").write_text("[" * 100_000), "no readable state.json"),

@@ -1,8 +1,11 @@
 """Errors in one line."""
 
+import io
+import sys
+
 import pytest
 
-from lab.errors import first_line, out_of_memory, unknown_name, visible
+from lab.errors import first_line, out_of_memory, say, unknown_name, visible
 
 
 def test_a_long_error_is_cut_to_160_characters():
@@ -13,6 +16,15 @@ def test_a_long_error_is_cut_to_160_characters():
 
 def test_no_name_speaks_to_the_terminal():
     assert visible("a\x1b]0;b\x07\x9b1m\rc\x7f\n\té 図") == "a\\x1b]0;b\\x07\\x9b1m\\rc\\x7f\n\té 図"
+    assert visible("a\udcff") == r"a\udcff", "bytes that are no text, which a strict stream refuses"
+
+
+def test_a_line_for_nobody_is_no_error(monkeypatch):
+    """The terminal is closed."""
+    nobody = io.StringIO()
+    nobody.close()
+    monkeypatch.setattr(sys, "stderr", nobody)
+    say("a line")
 
 
 def test_of_many_names_the_nearest_twelve_are_listed_and_of_few_all():

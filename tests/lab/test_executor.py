@@ -95,7 +95,12 @@ def test_a_slot_has_no_more_threads_than_the_user_asks_for(tmp_path, monkeypatch
 def test_what_a_cell_says_is_in_its_log_whatever_letters_it_has(tmp_path, monkeypatch):
     """Those of a path may be no text, and the system's own encoding may lack some."""
     monkeypatch.setattr(slots.launch, "work", lambda folder: print("図", os.fsdecode(b"\xff")))
-    monkeypatch.setattr("locale.getencoding", lambda: "ascii")
+    opened = Path.open
+
+    def in_ascii(path, mode="r", *rest, **named):
+        return opened(path, mode, *rest, **({} if "b" in mode else {"encoding": "ascii"}) | named)
+
+    monkeypatch.setattr(Path, "open", in_ascii)
     folder = CellFolder.create(cell("double", 1), tmp_path, LOCAL)
     slots._work(folder.path)
     assert (folder.path / "log.txt").read_text("utf-8") == "図 \\udcff\n"

@@ -1,9 +1,7 @@
 """What signals do: where work is to end in a good place, and where a command is."""
 
-import io
 import os
 import signal
-import sys
 import threading
 import time
 
@@ -137,11 +135,3 @@ def test_a_command_ends_as_by_ctrl_c_and_its_end_is_not_cut_short(number):
             send(signal.SIGTERM)
             cleaned.append(True)
     assert end.value.exit_code == 128 + number and cleaned
-
-
-def test_a_line_for_nobody_is_no_error(monkeypatch):
-    """The terminal is closed."""
-    nobody = io.StringIO()
-    nobody.close()
-    monkeypatch.setattr(sys, "stderr", nobody)
-    interrupts.say("a line")

@@ -25,6 +25,7 @@ def test_what_another_journal_says_is_searched_differs_whatever_it_is():
     assert difference({"study": {"a": 1}}, here) == "study: {'a': 1} there, 'a' here"
     assert difference({**here, "settings": {"b": 2}}, here) == "b: 2 there, 1 here"
     assert difference({**here, "settings": [1]}, here) == "settings: [1] there, {'b': 1} here"
+    assert difference([1], here) == "study: None there, 'a' here"
 
 
 def test_a_torn_plan_of_a_search_is_mended_by_the_same_command(tmp_path):

@@ -96,6 +96,9 @@ def test_another_search_of_that_name_is_refused_and_a_database_that_is_none_is_t
     [
         ("mysql://me:hunter2@db.org:1/x?ssl=hunter2", "mysql://db.org:1/x"),
         ("mysql:me:hun@ter2@db.org/x", "mysql:db.org/x"),
+        ("mysql://db.org/x?password=a@hunter2", "mysql:..."),
+        ("mysql://me:a?hunter2@db.org/x", "mysql:..."),
+        ("hunter2@db.org", "..."),
         ("sqlite:////nowhere/a@b/trials.db", "sqlite:////nowhere/a@b/trials.db"),
     ],
 )

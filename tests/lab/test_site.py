@@ -56,6 +56,9 @@ def test_links_lead_to_a_study_whatever_its_folder_is_called(tmp_path):
     found = Page(write_index([strange], {}, tmp_path).read_text(encoding="utf-8")).attributes
     assert {one["href"] for one in found if "href" in one} == {"reports/a-50%25%3F%23/report.html"}
     assert [one["src"] for one in found if "src" in one] == ["reports/a-50%25%3F%23/f.svg"]
+    no_text = replace(strange, report=os.fsdecode(b"reports/\xff/report.html"), picture="")
+    found = Page(write_index([no_text], {}, tmp_path).read_text(encoding="utf-8")).attributes
+    assert {one["href"] for one in found if "href" in one} == {"reports/%FF/report.html"}
 
 
 def test_what_stands_for_and_against_a_claim_is_beside_it(tmp_path):

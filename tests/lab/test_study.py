@@ -1,12 +1,14 @@
 """Which cells of a plan are done, published, or to do; and what a report tells of its making."""
 
 import dataclasses
+import errno
 import json
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
 from making import made
+from PIL import UnidentifiedImageError
 
 from lab import locks, machine
 from lab.cells import layout
@@ -187,6 +189,20 @@ def test_the_section_for_reviewers_tells_the_images_the_versions_and_code_that_w
     assert "code abc-dirty}\n}" in cited.text
     text = environment.to_markdown()
     assert "| images | images 5184de4059d0 |" in text and "| versions | gans/dcgan 3; snnl_core 1 |" in text
+    folder = finish(dataclasses.replace(TRAIN, data="images:5184de4059d0;digits-1f;made"), tmp_path)
+    (folder.path / "environment.json").write_text(json.dumps({"commit": 12}))
+    cited, environment = section("snnl study x", "x/1f", Settings(), build_table([]), [folder]).items[1:4:2]
+    assert "code 12}\n}" in cited.text, "what a stranger's says may be anything"
+    assert "| images | digits 1f; images 5184de4059d0; made |" in environment.to_markdown()
+
+
+def test_a_picture_that_cannot_be_read_is_the_cells_fault_and_a_full_disk_is_not(tmp_path):
+    """Pillow says of both that they are the system's."""
+    telling = drawing._telling_of_strange_cells
+    with pytest.raises(WorkbenchError, match="cannot be drawn from what its cells hold"), telling(tmp_path):
+        raise UnidentifiedImageError("cannot identify image file")
+    with pytest.raises(OSError, match="No space left"), telling(tmp_path):
+        raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_a_study_that_could_not_begin_leaves_nothing(places, monkeypatch):

@@ -73,10 +73,14 @@ def test_in_csv_a_column_of_numbers_holds_no_dash():
 
 def test_no_name_is_a_formula_where_a_spreadsheet_opens_the_csv(tmp_path):
     names = ["=1+1", "@a", "\t=a", "+a", "-1+cmd|' /C calc'!A0"]
+    numbers = ["-0.003, 0.0", "-1e-05", "+inf", "-1.5E+3, -nan", "-0.19 to -0.18"]
     rows = [[name, -0.5] for name in names] + [["-0.003, 0.0", "-"], ["a-b", math.nan]]
     (header, *_), *found = csv.reader(io.StringIO(Table("t", "", columns("=a", "n"), rows).to_csv()))
     assert header == "'=a" and [name for name, _ in found] == [*(f"'{name}" for name in names), "-0.003, 0.0", "a-b"]
     assert [value for _, value in found] == ["-0.5"] * 5 + ["nan"] * 2
+    _, *found = csv.reader(io.StringIO(Table("t", "", columns("a"), [[one] for one in numbers]).to_csv()))
+    assert found == [[one] for one in numbers]
+    assert Table("t", "", columns("a"), [["-e1"], ["-info"], ["-1 to(2)"]]).to_csv() == "a\n'-e1\n'-info\n'-1 to(2)\n"
     frame = pd.DataFrame({"group": ["=a", "\udcff", ""], "n": [-1, 2, 3]})
     write_csv(frame, tmp_path / "a.csv")
     assert (tmp_path / "a.csv").read_text("utf-8") == "group,n\n'=a,-1\n\\udcff,2\n,3\n" and frame["group"][0] == "=a"

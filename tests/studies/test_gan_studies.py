@@ -103,6 +103,9 @@ def test_best_is_in_the_measures_own_direction_and_of_a_trained_generator():
     assert dict(FID.best_by_seed(rows)) == {0: 2.0, 1: 1.0}
     assert dict(Measure("fid", "joint", "", "higher").best_by_seed(rows)) == {0: 3.0, 1: 1.0}
     assert dict(Measure("fid", "joint", "", "").best_by_seed(rows)) == {0: 3.0, 1: 1.0}
+    unknown = [gan_row(FID, None, seed=2, step=step) for step in (1, 2)]
+    table = build_table([*rows.to_dict("records"), *unknown])
+    assert dict(FID.best_by_seed(table)) == {0: 2.0, 1: 1.0}, "a seed of which nothing is known has no best"
 
 
 def test_what_is_best_where_real_images_have_it_has_no_arrow_and_neither_least_nor_most_is_best():

@@ -15,8 +15,9 @@ from typing import ClassVar
 from lab import machine
 from lab.cells.folder import CellFolder
 from lab.cells.layout import LOG
+from lab.errors import say
 from lab.files import explaining
-from lab.interrupts import PATIENCE, SAVING, TERMINAL, say
+from lab.interrupts import PATIENCE, SAVING, TERMINAL
 from lab.running import launch, several
 
 LONGER = 4.0

@@ -18,9 +18,8 @@ from lab import locks
 from lab.cells import layout
 from lab.cells.failure import LOST, Failure, failure_of, forget_failure, keep_failure
 from lab.cells.folder import CellFolder
-from lab.errors import WorkbenchError
+from lab.errors import WorkbenchError, say
 from lab.files import explaining
-from lab.interrupts import say
 from lab.running import slurm
 from lab.running.sbatch import Asked
 from lab.running.schedule import needs_of
