@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from lab.errors import visible
 from lab.reporting.report import Lines
 
 if TYPE_CHECKING:
@@ -17,12 +18,13 @@ def renamed(shown: ShownT, names: Mapping[str, str]) -> ShownT:
     """A report, a verdict, or any part of one, with the names in place of the keys in all its texts and drawings.
 
     The data beside figures keep the keys, as the table of rows does, and lines to be typed, which names would spoil.
+    Control characters in names are shown: no SVG may hold one.
     """
     keys = sorted(filter(None, names), key=len, reverse=True)  # one may begin as another
     if not keys:
         return shown
     anywhere = re.compile("|".join(map(re.escape, keys)))
-    return _renamed(shown, lambda text: anywhere.sub(lambda found: names[found[0]], text))
+    return _renamed(shown, lambda text: anywhere.sub(lambda found: visible(names[found[0]]), text))
 
 
 def _renamed(shown: Any, rename: Callable[[str], str]) -> Any:

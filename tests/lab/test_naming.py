@@ -45,3 +45,7 @@ def test_verdicts_are_renamed_and_judge_as_before():
     assert found.claim.text == f"It works on {NAME}." and found.claim.effect is len
     assert (found.verdict, found.estimate) == (verdict.verdict, verdict.estimate)
     assert renamed(verdict, {}) is verdict
+
+
+def test_control_characters_in_names_are_shown():
+    assert renamed(f"on {KEY}", {KEY: "my \x1b[31mphotos"}) == "on my \\x1b[31mphotos"
