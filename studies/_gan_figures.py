@@ -22,7 +22,7 @@ from lab.reporting.plots import (
 )
 from lab.reporting.ranks import Agreement
 from lab.reporting.report import Figure
-from studies._measures import ENTANGLED, FID, GENERATED, MEASURES, REAL, Measure, floor_of
+from studies._measures import ENTANGLED, FID, GENERATED, MEASURES, REAL, Measure, floor_of, mean_floor
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,7 +78,7 @@ def sides(table: "pd.DataFrame", names: Sequence[str], spaces: dict[str, str]) -
         for name, colour in colours(names).items():
             across, up = across_of[name], up_of[name]
             axis.scatter(across, up.reindex(across.index), color=colour, s=34, alpha=0.8, linewidths=0, label=name)
-        held = [floor_of(side, table, space).mean() for side in (GENERATED, REAL)]
+        held = [mean_floor(side, table, space) for side in (GENERATED, REAL)]
         axis.scatter(held[0], held[1], marker="+", s=90, color=GREY, label="real against real")
         axis.set(xlabel="generated side", xlim=(-0.03, 1.06), ylim=(-0.03, 1.06))
         axis.set_title(title, loc="left")
@@ -95,7 +95,7 @@ def places(table: "pd.DataFrame", names: Sequence[str], spaces: dict[str, str]) 
     frames = []
     for axis, (title, space) in zip(figure.subplots(len(spaces), 1, squeeze=False)[:, 0], spaces.items(), strict=True):
         shown = [measure for measure in MEASURES if len(measure.rows(table, space))]
-        ordered = [one for one in shown if one.has_best(float(floor_of(one, table, space).mean()))]
+        ordered = [one for one in shown if one.has_best(mean_floor(one, table, space))]
         ranks = np.array([_places(measure, table, space, names) for measure in ordered]).T
         axis.imshow(ranks, cmap="Blues_r", vmin=1, vmax=len(names) + 1, aspect="auto")
         for (row, column), rank in np.ndenumerate(ranks):
@@ -150,7 +150,7 @@ def _places(measure: Measure, table: "pd.DataFrame", space: str, names: Sequence
     import pandas as pd
 
     means = pd.Series([values.mean() for values in measure.ends(table, space, names).values()])
-    merits = measure.merit(means, float(floor_of(measure, table, space).mean()))
+    merits = measure.merit(means, mean_floor(measure, table, space))
     return [*merits.rank(method="min", ascending=False)]
 
 

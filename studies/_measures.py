@@ -107,6 +107,11 @@ def floor_of(measure: Measure, table: "pd.DataFrame", space: str) -> "pd.Series[
     return by_seed(rows.drop_duplicates("seed"))
 
 
+def mean_floor(measure: Measure, table: "pd.DataFrame", space: str) -> float:
+    """The mean of these, NaN where there are none: what `Measure.has_best` and `Measure.merit` ask for."""
+    return float(floor_of(measure, table, space).mean())
+
+
 def floor_told(table: "pd.DataFrame") -> str:
     """Of which images `tasks.evaluate_floor` drew real against real, and how many pairs; empty where it drew none."""
     rows = pick(table, kind="reference", model="real")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from lab.reporting.ranks import Agreement, agreement
 from lab.reporting.statistics import Estimate
-from studies._measures import MEASURES, Measure, floor_of, named_spaces
+from studies._measures import MEASURES, Measure, mean_floor, named_spaces
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +37,7 @@ def _checkpoints(table: "pd.DataFrame", space: str, measures: Sequence[Measure])
     for measure in measures:
         rows = measure.rows(table, space)
         rows = rows[rows["step"] > 0]
-        floor = float(floor_of(measure, table, space).mean())
+        floor = mean_floor(measure, table, space)
         if measure.has_best(floor) and len(rows):
             columns[measure.name] = measure.merit(rows.set_index(["model", "seed", "step"])["value"], floor)
     found = pd.DataFrame(columns)
