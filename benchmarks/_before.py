@@ -1,4 +1,7 @@
-"""The works of `_works` as the code in another folder does them, timed in a process of its own, in turn with ours.
+"""The works of `_works` as the code in a folder does them, timed in a process of its own.
+
+Today's code is timed in such a process, too, in turn with another folder's: in the process of the benchmark memory
+lies as the other works left it, which made a training step slower by a twentieth.
 
 _before.py FOLDER DEVICE     reads lines [name, arguments, calls] and answers each with the seconds of a call
 """
@@ -11,7 +14,7 @@ from functools import cache
 import _rounds
 
 
-class Before:
+class Code:
     """The code in a folder, such as a worktree of an earlier commit."""
 
     def __init__(self, folder, device):

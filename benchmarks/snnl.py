@@ -10,14 +10,14 @@ rounds in which all are timed one after the other. With `--before` the code in a
     git worktree add ../before fd51dc4 && python benchmarks/snnl.py --before ../before
 """
 
-from contextlib import closing, nullcontext
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import _apart
 import _rounds
 import click
 import torch
-from _before import Before
+from _before import Code
 from _losses import backward, check_keops, check_same, dense, keops, literal, mixture, nca_loss, product
 from _peers import faiss_search, fastest_product, scikit_learn_nearest
 from _rounds import row
@@ -32,8 +32,8 @@ POINTS = 60000
 """Of the set whose memory is measured: as many as MNIST has."""
 SPELL = 0.15
 """Seconds."""
-BEFORE = None
-"""The code of `--before`, or None."""
+CODES = {}
+"""The code of `--before` and today's, in processes of their own, or none."""
 
 
 def ratios(name, arguments, others, rounds):
@@ -42,16 +42,15 @@ def ratios(name, arguments, others, rounds):
     Short work is repeated for a spell at a time, as what ran before leaves its traces in caches and memory.
     """
     works = {"ours": made(name, *arguments), **others}
-    if BEFORE is not None:
-        works["before"] = BEFORE.work(name, *arguments)
+    works |= {when: code.work(name, *arguments) for when, code in CODES.items()}
     for each in works.values():
         each()
     calls = {name: max(1, round(SPELL / _rounds.seconds(work))) for name, work in works.items()}
     times = list(_rounds.in_turn(works, rounds, calls))
-    own, found = _rounds.median(times, "ours"), {}
-    for other in list(works)[1:]:
-        found[other] = _rounds.ratio(times, "ours", other)["median"]
-    return own, found
+    found = {other: _rounds.ratio(times, "ours", other)["median"] for other in others}
+    if CODES:
+        found["before"] = _rounds.ratio(times, "now", "before")["median"]
+    return _rounds.median(times, "ours"), found
 
 
 def lines(work, taken, found, at_most=None, at_least=None):
@@ -159,8 +158,8 @@ def bench_memory(rounds):
     found = _apart.memory_in_a_process(POINTS, device)
     bound = 2.5 * found["input"] + (200 if device == "cpu" else 1000)
     yield row(f"minimum over T, n = {POINTS}, d = 784", found["seconds"], "MB above input", found["peak"], bound)
-    if BEFORE is not None:
-        before = _apart.memory_in_a_process(POINTS, device, BEFORE.folder)
+    if CODES:
+        before = _apart.memory_in_a_process(POINTS, device, CODES["before"].folder)
         yield row("the same before", before["seconds"], "MB above input", before["peak"])
         yield row("the same", found["seconds"], "of the time before", found["seconds"] / before["seconds"], at_most=0.5)
 
@@ -199,7 +198,7 @@ ON_PROCESSORS = ("processes",)
 @click.option("--points", default=POINTS, show_default=True, help="Points of `memory`.")
 def main(only, before, device, with_keops, rounds, out, points):
     """Run the parts and print the table."""
-    global BEFORE, POINTS
+    global POINTS
     POINTS = points
     if with_keops:
         check_keops()
@@ -209,7 +208,9 @@ def main(only, before, device, with_keops, rounds, out, points):
     parts += [bench_keops] if with_keops else []
     where = f"{torch.get_num_threads()} threads, products by {products.way()}"
     print(f"torch {torch.__version__}, {where if device == 'cpu' else torch.cuda.get_device_name()}", flush=True)
-    with closing(Before(before, device)) if before else nullcontext() as BEFORE:
+    with ExitStack() as ended:
+        for when, folder in {"before": before, "now": _rounds.ROOT}.items() if before else ():
+            CODES[when] = ended.enter_context(closing(Code(folder, device)))
         _rounds.table(out, (line for part in parts for line in part(rounds)))
 
 
