@@ -12,9 +12,14 @@ MANY = 12
 """Of more names than these, only the nearest are listed."""
 OUT_OF_MEMORY = ("DefaultCPUAllocator", "out of memory", "ALLOC_FAILED", "ALLOCATION_FAILED")
 """Words of torch, CUDA, cuBLAS and cuDNN."""
-HIDDEN = (*range(9), *range(11, 32), *range(127, 160), *range(0xD800, 0xE000))
-"""The numbers of control characters but tabs and ends of lines, and of what stands for a path's bytes that are no text:
-terminals obey the ones, and streams may refuse the others."""
+HIDDEN = (
+    *(*range(9), *range(11, 32), *range(127, 160)),
+    *(*range(0x2028, 0x202F), *range(0x2066, 0x206A)),
+    *range(0xD800, 0xE000),
+)
+"""The numbers of control characters but tabs and ends of lines, of what ends a line or turns the order of letters in
+Unicode, and of what stands for a path's bytes that are no text: terminals obey the ones, and streams may refuse the
+last."""
 SHOWN = {code: repr(chr(code))[1:-1] for code in HIDDEN}
 NO_MEMORY = "There is not enough memory for this. Ask for less: a smaller batch, width, size or n, or fewer --jobs."
 

@@ -103,11 +103,18 @@ def from_json(text: str | bytes) -> dict[str, Any]:
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
-    """Write arrays as a compressed .npz, whole or not at all."""
+    """Write arrays as a compressed .npz, whole or not at all; none is of Python objects.
+
+    It is written member by member: `numpy.savez_compressed` takes no array that has the name of one of its parameters.
+    """
+    from zipfile import ZIP_DEFLATED, ZipFile
+
     import numpy as np
 
-    with replacing(path) as aside, aside.open("wb") as file:
-        np.savez_compressed(file, **arrays)
+    with replacing(path) as aside, ZipFile(aside, "w", ZIP_DEFLATED) as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
 
 
 def read_arrays(path: Path) -> dict[str, Any]:

@@ -16,6 +16,8 @@ def test_a_long_error_is_cut_to_160_characters():
 
 def test_no_name_speaks_to_the_terminal():
     assert visible("a\x1b]0;b\x07\x9b1m\rc\x7f\n\té 図") == "a\\x1b]0;b\\x07\\x9b1m\\rc\\x7f\n\té 図"
+    assert visible("gnp\u202e.png \u2066\u2028") == r"gnp\u202e.png \u2066\u2028", "what turns letters round"
+    assert visible("\u0628\u200f\u0627 \u4e2d") == "\u0628\u200f\u0627 \u4e2d", "other letters as they are"
     assert visible("a\udcff") == r"a\udcff", "bytes that are no text, which a strict stream refuses"
 
 

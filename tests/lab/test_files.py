@@ -155,6 +155,14 @@ def test_arrays_come_back_by_name_and_no_file_holds_none(tmp_path):
     assert [one.name for one in tmp_path.iterdir()] == ["arrays.npz"]
 
 
+def test_arrays_may_have_any_name(tmp_path):
+    """Those of layers are a user's, and NumPy's own function has parameters of its own."""
+    arrays = {name: np.arange(3) for name in ("file", "allow_pickle", "arr_0", "kwds", "self")}
+    write_arrays(tmp_path / "arrays.npz", arrays)
+    found = read_arrays(tmp_path / "arrays.npz")
+    assert list(found) == list(arrays) and all(x.tolist() == [0, 1, 2] for x in found.values())
+
+
 def test_arrays_that_are_far_larger_than_what_cells_keep_are_not_unpacked(tmp_path, monkeypatch):
     """A few packed bytes may stand for more than there is memory."""
     monkeypatch.setattr(files, "MOST_BYTES", 1 << 20)
@@ -165,7 +173,11 @@ def test_arrays_that_are_far_larger_than_what_cells_keep_are_not_unpacked(tmp_pa
 
 
 def test_arrays_of_python_objects_are_not_read(tmp_path):
-    write_arrays(tmp_path / "objects.npz", {"x": np.array([{}], dtype=object)})
+    objects = np.array([{}], dtype=object)
+    with pytest.raises(ValueError, match="Object arrays"):
+        write_arrays(tmp_path / "objects.npz", {"x": objects})
+    assert not list(tmp_path.iterdir())
+    np.savez_compressed(tmp_path / "objects.npz", x=objects)
     with pytest.raises(WorkbenchError, match=r"objects.npz is damaged"):
         read_arrays(tmp_path / "objects.npz")
 
