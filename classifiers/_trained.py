@@ -85,7 +85,7 @@ def trained_elsewhere(
     """A network made elsewhere, in float32, trained on the train split of an image set, whose test split is held out.
 
     Args:
-        model: `torchvision:NAME`, or `FILE.py:NAME` for a class or function that is run and builds a network.
+        model: `torchvision:NAME`, or `FILE.py:NAME`: the file is run, and NAME is a network or builds one.
         imageset: its classes are the network's, in their order.
         data: folder of the data sets.
         weights: a file, .safetensors or a state dict of torch; None for what the network is built with.

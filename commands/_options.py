@@ -176,8 +176,8 @@ own_images = together(
 )
 """Of every command that takes a user's own images."""
 MODEL = (
-    "The network: torchvision:NAME, or FILE.py:NAME for a class or function that builds one of your own. FILE.py is "
-    "code that you ask to run: take only what you trust."
+    "The network: torchvision:NAME, or FILE.py:NAME for one of your own, or a class or function that builds it. "
+    "FILE.py is code that you ask to run: take only what you trust."
 )
 WEIGHTS = "Its .safetensors, or torch state dict.  [default: random ones]"
 COLOURS = (

@@ -74,7 +74,7 @@ def measure_network(
     """The entanglement of every layer of a network made elsewhere, in float32, on random images of a split.
 
     Args:
-        model: `torchvision:NAME`, or `FILE.py:NAME` for a class or function that is run and builds a network.
+        model: `torchvision:NAME`, or `FILE.py:NAME`: the file is run, and NAME is a network or builds one.
         imageset: grey images are repeated to three channels for networks of torchvision and where they are normalised.
         data: folder of the data sets.
         weights: a file, .safetensors or a state dict of torch; None for random weights.

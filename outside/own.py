@@ -33,9 +33,10 @@ OURS = {
 
 
 def build(reference: str, weights: Path | None, seed: int) -> nn.Module:
-    """The network `torchvision:NAME`, or what `FILE.py:NAME`, a class or function called without arguments, builds.
+    """The network `torchvision:NAME`, or `FILE.py:NAME`: one of the file, or what a class or function of it builds.
 
-    It is in evaluation mode, with the weights of a file or random ones by seed; GPUs compute in float32 after it.
+    The latter is called without arguments. The network is in evaluation mode, with the weights of a file or random ones
+    by seed; GPUs compute in float32 after it.
 
     Raises:
         UsageError: the reference is neither, or the name is unknown.
@@ -54,8 +55,10 @@ def build(reference: str, weights: Path | None, seed: int) -> nn.Module:
         known = [key for key, value in vars(module).items() if getattr(value, "__module__", "") == MODULE]
         if not hasattr(module, name):
             raise unknown_name(f"network of {file}", name, known)
-        with _told(f"{reference} fails when it is called without arguments"):
-            network = getattr(module, name)()
+        network = getattr(module, name)
+        if not isinstance(network, nn.Module):
+            with _told(f"{reference} fails when it is called without arguments"):
+                network = network()
     set_gpu_arithmetic()  # whatever the file says
     if not isinstance(network, nn.Module):
         raise WorkbenchError(f"{reference} builds no torch.nn.Module but {_kind(network)}.")

@@ -78,6 +78,7 @@ def quits():
 
 
 NUMBER = 3
+ready = Net()
 """
 OF_FEW_MODULES = """
 class BendsOnce(nn.Module):
@@ -225,6 +226,15 @@ def test_modules_are_called_in_order_and_the_last_call_counts():
     assert not any(module._forward_hooks for module in network.modules())
     with pytest.raises(UsageError, match="Unknown layer 'lats'; did you mean 'last'"):
         hooks.layers(network, x).checked(["lats"])
+
+
+def test_a_network_that_the_file_has_built_serves_as_one_that_it_builds(file):
+    """It is anew at each build, drawn by the seed."""
+    ready, again, other = (own.build(f"{file}:ready", None, seed) for seed in (0, 0, 1))
+    built = own.build(f"{file}:Net", None, 0)
+    assert type(ready).__name__ == type(built).__name__ == "Net" and not ready.training
+    assert torch.equal(ready.fc.weight, again.fc.weight) and ready is not again
+    assert not torch.equal(ready.fc.weight, other.fc.weight)
 
 
 @pytest.mark.parametrize(
