@@ -84,21 +84,20 @@ class ImagesComparison:
     @property
     def entries(self) -> list[dict[str, Entry]]:
         """A row for each measure that is of no class: its value, the floor's, and the gap; or dashes."""
-        return [
-            {"measure": SHOWN.get(metric, metric), "side": side, **_known(value, self._floor(metric, side), gap)}
-            for metric, side, value, gap in self._values()
-        ]
+        found: list[dict[str, Entry]] = []
+        for row in self.found.rows:
+            metric, side = str(row["metric"]), str(row["side"])
+            if not (row["group"] or metric.endswith(GAP) or (metric, side) == MEMORIZED_FLOOR):
+                known = {"value": float(row["value"]), "floor": self._floor(metric, side)}
+                known["gap"] = self.found.value(metric + GAP, side)
+                told = {name: UNKNOWN if number is None else number for name, number in known.items()}
+                found.append({"measure": SHOWN.get(metric, metric), "side": side, **told})
+        return found
 
     @property
     def rows(self) -> list[dict[str, str]]:
         """The entries as people read them."""
         return as_read(self.entries)
-
-    def _values(self) -> Iterator[tuple[str, str, float, float | None]]:
-        for row in self.found.rows:
-            metric, side = str(row["metric"]), str(row["side"])
-            if not (row["group"] or metric.endswith(GAP) or (metric, side) == MEMORIZED_FLOOR):
-                yield metric, side, float(row["value"]), self.found.value(metric + GAP, side)
 
     def _floor(self, metric: str, side: str) -> float | None:
         """What real images give in place of the generated ones."""
@@ -256,11 +255,6 @@ def _naming(what: str) -> Iterator[None]:
 def as_read(entries: Sequence[dict[str, Entry]]) -> list[dict[str, str]]:
     """Rows of entries as people read them: numbers with four digits."""
     return [{name: text(entry, four_digits=True) for name, entry in row.items()} for row in entries]
-
-
-def _known(value: float, floor: float | None, gap: float | None) -> dict[str, Entry]:
-    numbers = {"value": value, "floor": floor, "gap": gap}
-    return {name: UNKNOWN if number is None else number for name, number in numbers.items()}
 
 
 def _size(real: Images, generated: Images, asked: int | None) -> int:
