@@ -1,8 +1,7 @@
 """Real against generated images of any origin, by every measure, with the floor of real against real beside it."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
@@ -195,15 +194,7 @@ class _Real:
         seen, labels = every.part(slice(n)), None if real.labels is None else real.labels[picked[:n]]
         floor = None
         if len(picked) == 2 * n:
-            half = every.part(slice(n, None))
-            with _naming(f"{real.name} in {space.name}"):
-                floor = compare(
-                    seen.features,
-                    half.features,
-                    real_labels=labels,
-                    predicted=space.predictions(seen, half),
-                    sharded=space.sharded,
-                )
+            floor = _compared(space, seen, every.part(slice(n, None)), labels, real.name)
         return cls(real, real.images[picked[:n]], labels, space, runs, seen, floor)
 
     def _known(self, trained: Tensor) -> TrainingSet:
@@ -218,16 +209,7 @@ class _Real:
         others = space.see(generated.images[drawn])
         trained = real.trained if generated.trained is None else generated.trained
         known = None if trained is None else self._known(trained)
-        predicted = space.predictions(self.seen, others)
-        with _naming(f"{real.name} and {generated.name} in {space.name}"):
-            found = compare(
-                self.seen.features,
-                others.features,
-                real_labels=self.labels,
-                predicted=predicted,
-                training=known,
-                sharded=space.sharded,
-            )
+        found = _compared(space, self.seen, others, self.labels, f"{real.name} and {generated.name}", known)
         short = f"floor of real against real: needs {2 * n} real images; there are {len(real)}."
         return ImagesComparison(
             replace(real, images=self.images, labels=None, held_out=None),
@@ -235,7 +217,7 @@ class _Real:
             space,
             found,
             self.floor,
-            predicted,
+            space.predictions(self.seen, others),
             trained,
             [*([short] if self.floor is None else []), *found.left_out],
             [*_shared(real, generated, n), *found.remarks],
@@ -243,13 +225,21 @@ class _Real:
         )
 
 
-@contextmanager
-def _naming(what: str) -> Iterator[None]:
-    """What the measures refuse, told in the name of what they were given."""
+def _compared(
+    space: Space, real: Seen, others: Seen, labels: Tensor | None, whose: str, training: TrainingSet | None = None
+) -> Comparison:
+    """What all measures say of what is seen in images; what they refuse is told in the name of whose images it is."""
     try:
-        yield
+        return compare(
+            real.features,
+            others.features,
+            real_labels=labels,
+            predicted=space.predictions(real, others),
+            training=training,
+            sharded=space.sharded,
+        )
     except ValueError as error:
-        raise WorkbenchError(f"{what}: {error}") from error
+        raise WorkbenchError(f"{whose} in {space.name}: {error}") from error
 
 
 def as_read(entries: Sequence[dict[str, Entry]]) -> list[dict[str, str]]:
