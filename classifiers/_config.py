@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationInfo, field_validator, model_validator
 
-from imagesets import Name, Spec
+from imagesets import Name
+from imagesets._config import OfImages
 from lab import registry
 from lab.config import HIDDEN, Config
 from lab.errors import UsageError, check_known
@@ -72,7 +73,7 @@ class Supervision(Compute):
     )
 
 
-class TrainingConfig(Supervision):
+class TrainingConfig(OfImages, Supervision):
     """A run of the supervised loop. With alpha 0 there is no soft nearest neighbor loss, whatever its settings are."""
 
     classifier: Annotated[str, registry.known("classifiers")] = Field(
@@ -85,9 +86,6 @@ class TrainingConfig(Supervision):
         json_schema_extra=HIDDEN,
     )
     imageset: Name = Field("digits", description="the images to learn; folder:PATH or zip:PATH for your own")
-    spec: Spec | None = Field(
-        None, description="what the image set holds, where it is a user's own", json_schema_extra=HIDDEN
-    )
     alpha: float = Field(
         0.0,
         description="weight of the soft nearest neighbor loss of hidden layers beside the cross-entropy: negative "
@@ -120,11 +118,6 @@ class TrainingConfig(Supervision):
         elif layers is not None:
             kept |= {"snnl_layers": None if layers == known else layers}
         return self.model_copy(update=kept)
-
-    @property
-    def spec_of_images(self) -> Spec:
-        """What the image set holds, without its data at hand."""
-        return self.spec or registry.load("imagesets", self.imageset).SPEC
 
     @property
     def about(self) -> dict[str, str | int]:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from imagesets import Spec
+from imagesets import Spec, in_words
 from lab.errors import UsageError
 
 if TYPE_CHECKING:
@@ -29,16 +29,12 @@ def check_shown(built: Spec, shown: Spec, name: str) -> None:
 
     Channels and sides must agree; classes may differ, as those of foreign images do.
     """
-    if (built.channels, built.size) != (shown.channels, shown.size):
-        raise UsageError(f"The network takes {_kind(built)}; {name} has {_kind(shown)}.")
+    if built.shape != shown.shape:
+        raise UsageError(f"The network takes {in_words(built.shape)}; {name} has {in_words(shown.shape)}.")
 
 
 def check_batch(x: "Tensor", spec: Spec) -> None:
     """Raise ValueError unless x is a batch (b, c, h, w) of images of `spec`."""
-    if x.ndim != 4 or x.shape[1:] != (spec.channels, spec.size, spec.size):
-        expected = f"(b, {spec.channels}, {spec.size}, {spec.size})"
-        raise ValueError(f"the network takes {_kind(spec)}, {expected}, not {tuple(x.shape)}.")
-
-
-def _kind(spec: Spec) -> str:
-    return f"{'grey' if spec.channels == 1 else 'colour'} images of {spec.size} x {spec.size}"
+    if x.ndim != 4 or x.shape[1:] != spec.shape:
+        expected = f"{in_words(spec.shape)}, (b, {', '.join(map(str, spec.shape))})"
+        raise ValueError(f"the network takes {expected}, not {tuple(x.shape)}.")

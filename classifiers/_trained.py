@@ -20,7 +20,7 @@ from lab.training.frame import evaluation_device
 from lab.training.precision import set_gpu_arithmetic
 from lab.training.snapshots import snapshots
 from outside import own
-from outside.layered import Layered, Normalize, extractor, prepare, usual
+from outside.layered import Layered, Normalize, extractor, usual
 
 
 @dataclass(frozen=True)
@@ -108,12 +108,9 @@ def trained_elsewhere(
     train, held_out = (imagesets.load(imageset, split, root=data, download=download) for split in ("train", "test"))
     if train.labels is None or held_out.labels is None:
         raise WorkbenchError(f"{imageset} has no labels, so there are no classes for {model} to tell apart.")
-    chosen, channels = usual(model, normalize, spec.channels)
-    side = size or spec.size
-    first = prepare(train.batch(torch.arange(2, device="cpu")), side, chosen, channels).to(device)
-    hidden = extractor(model, network, layers, first, say, hidden=True)
-    seen = Layered(hidden, side, chosen, channels)
-    told_apart = seen(train.batch(torch.arange(2, device="cpu")).to(device))[0].shape[1]
+    shown, two = usual(model, size or spec.size, normalize), train.batch(torch.arange(2, device="cpu"))
+    seen = Layered(extractor(model, network, layers, shown(two).to(device), say, hidden=True), shown)
+    told_apart = seen(two.to(device))[0].shape[1]
     if told_apart != len(spec.classes):
         raise WorkbenchError(
             f"{model} tells {told_apart} classes apart, and {imageset} has {len(spec.classes)}: a logit for each of "

@@ -15,7 +15,7 @@ from evaluation.spaces import Seen, Space, of_network, points
 from lab.errors import UsageError, WorkbenchError, first_line
 from lab.training.tensors import packed
 from outside import graph, own, torchvision
-from outside.layered import COLOURS, Normalize, prepare, running
+from outside.layered import COLOURS, Normalize, Shown, running, usual
 from outside.weights import read_weights
 
 INCEPTION = "inception"
@@ -37,8 +37,7 @@ def torchvision_space(reference: str, weights: Path | None, size: int | None, no
     network = torchvision.build(reference, weights, 0)
     layer = graph.parts(network)[-2]
     extractor = graph.copying_extractor(network, {layer: layer})
-    shown = _Shown(size, normalize or "imagenet", COLOURS)
-    code = version("torchvision")
+    shown, code = usual(reference, size, normalize), version("torchvision")
     return _space(reference, extractor, lambda x: extractor(x)[layer], shown, layer=layer, code=code)
 
 
@@ -57,8 +56,8 @@ def own_space(reference: str, weights: Path | None, size: int | None, normalize:
         network, file, code = _script(Path(reference), weights), Path(reference), ""
     else:
         network, file, code = own.build(reference, weights, 0), Path(reference.rpartition(":")[0]), None
-    shown = _Shown(size, normalize or "none", COLOURS if normalize == "imagenet" else None)
-    return _space(Path(reference).name, network, network, shown, file=file.read_bytes(), code=code)
+    shown, name = usual(reference, size, normalize), Path(reference).name
+    return _space(name, network, network, shown, file=file.read_bytes(), code=code)
 
 
 def inception_space(weights: Path | None, data: Path, download: bool) -> Space:
@@ -85,24 +84,11 @@ def inception_space(weights: Path | None, data: Path, download: bool) -> Space:
     return of_network(INCEPTION, network, lambda x: Seen(network(_in_colours(x))[0]), layer=POOLED, code=code)
 
 
-class _Shown:
-    """How a network is shown images: side in pixels, normalisation, channels; None for those of the images."""
-
-    def __init__(self, size: int | None, normalize: Normalize, channels: int | None) -> None:
-        self.size, self.normalize, self.channels = size, normalize, channels
-
-    def __str__(self) -> str:
-        return f"{'' if self.size is None else f'@{self.size}'}{'' if self.normalize == 'none' else ',imagenet'}"
-
-    def __call__(self, images: Tensor) -> Tensor:
-        return prepare(imagesets.to_float(images), self.size, self.normalize, self.channels or images.shape[1])
-
-
 def _space(
     kind: str,
     network: nn.Module,
     output: Callable[[Tensor], Any],
-    shown: _Shown,
+    shown: Shown,
     *,
     layer: str = "",
     file: bytes = b"",
@@ -112,12 +98,13 @@ def _space(
 
     def read(images: Tensor) -> Seen:
         with running(f"{kind} fails on images of {' x '.join(map(str, images.shape[1:]))}"):
-            found = output(shown(images))
+            found = output(shown(imagesets.to_float(images)))
         if not isinstance(found, Tensor) or not found.is_floating_point() or found.shape[:1] != images.shape[:1]:
             raise WorkbenchError(f"{kind} gives no floating tensor with one row an image, so there are no features.")
         return Seen(points(found))
 
-    return of_network(kind, network, read, layer=layer, how=str(shown), file=file, code=code)
+    how = f"{'' if shown.size is None else f'@{shown.size}'}{'' if shown.normalize == 'none' else ',imagenet'}"
+    return of_network(kind, network, read, layer=layer, how=how, file=file, code=code)
 
 
 def _script(path: Path, weights: Path | None) -> nn.Module:

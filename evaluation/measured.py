@@ -1,8 +1,7 @@
 """Real against generated images of any origin, by every measure, with the floor of real against real beside it."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
@@ -84,21 +83,20 @@ class ImagesComparison:
     @property
     def entries(self) -> list[dict[str, Entry]]:
         """A row for each measure that is of no class: its value, the floor's, and the gap; or dashes."""
-        return [
-            {"measure": SHOWN.get(metric, metric), "side": side, **_known(value, self._floor(metric, side), gap)}
-            for metric, side, value, gap in self._values()
-        ]
+        found: list[dict[str, Entry]] = []
+        for row in self.found.rows:
+            metric, side = str(row["metric"]), str(row["side"])
+            if not (row["group"] or metric.endswith(GAP) or (metric, side) == MEMORIZED_FLOOR):
+                known = {"value": float(row["value"]), "floor": self._floor(metric, side)}
+                known["gap"] = self.found.value(metric + GAP, side)
+                told = {name: UNKNOWN if number is None else number for name, number in known.items()}
+                found.append({"measure": SHOWN.get(metric, metric), "side": side, **told})
+        return found
 
     @property
     def rows(self) -> list[dict[str, str]]:
         """The entries as people read them."""
         return as_read(self.entries)
-
-    def _values(self) -> Iterator[tuple[str, str, float, float | None]]:
-        for row in self.found.rows:
-            metric, side = str(row["metric"]), str(row["side"])
-            if not (row["group"] or metric.endswith(GAP) or (metric, side) == MEMORIZED_FLOOR):
-                yield metric, side, float(row["value"]), self.found.value(metric + GAP, side)
 
     def _floor(self, metric: str, side: str) -> float | None:
         """What real images give in place of the generated ones."""
@@ -196,15 +194,7 @@ class _Real:
         seen, labels = every.part(slice(n)), None if real.labels is None else real.labels[picked[:n]]
         floor = None
         if len(picked) == 2 * n:
-            half = every.part(slice(n, None))
-            with _naming(f"{real.name} in {space.name}"):
-                floor = compare(
-                    seen.features,
-                    half.features,
-                    real_labels=labels,
-                    predicted=space.predictions(seen, half),
-                    sharded=space.sharded,
-                )
+            floor = _compared(space, seen, every.part(slice(n, None)), labels, real.name)
         return cls(real, real.images[picked[:n]], labels, space, runs, seen, floor)
 
     def _known(self, trained: Tensor) -> TrainingSet:
@@ -219,16 +209,7 @@ class _Real:
         others = space.see(generated.images[drawn])
         trained = real.trained if generated.trained is None else generated.trained
         known = None if trained is None else self._known(trained)
-        predicted = space.predictions(self.seen, others)
-        with _naming(f"{real.name} and {generated.name} in {space.name}"):
-            found = compare(
-                self.seen.features,
-                others.features,
-                real_labels=self.labels,
-                predicted=predicted,
-                training=known,
-                sharded=space.sharded,
-            )
+        found = _compared(space, self.seen, others, self.labels, f"{real.name} and {generated.name}", known)
         short = f"floor of real against real: needs {2 * n} real images; there are {len(real)}."
         return ImagesComparison(
             replace(real, images=self.images, labels=None, held_out=None),
@@ -236,7 +217,7 @@ class _Real:
             space,
             found,
             self.floor,
-            predicted,
+            space.predictions(self.seen, others),
             trained,
             [*([short] if self.floor is None else []), *found.left_out],
             [*_shared(real, generated, n), *found.remarks],
@@ -244,23 +225,26 @@ class _Real:
         )
 
 
-@contextmanager
-def _naming(what: str) -> Iterator[None]:
-    """What the measures refuse, told in the name of what they were given."""
+def _compared(
+    space: Space, real: Seen, others: Seen, labels: Tensor | None, whose: str, training: TrainingSet | None = None
+) -> Comparison:
+    """What all measures say of what is seen in images; what they refuse is told in the name of whose images it is."""
     try:
-        yield
+        return compare(
+            real.features,
+            others.features,
+            real_labels=labels,
+            predicted=space.predictions(real, others),
+            training=training,
+            sharded=space.sharded,
+        )
     except ValueError as error:
-        raise WorkbenchError(f"{what}: {error}") from error
+        raise WorkbenchError(f"{whose} in {space.name}: {error}") from error
 
 
 def as_read(entries: Sequence[dict[str, Entry]]) -> list[dict[str, str]]:
     """Rows of entries as people read them: numbers with four digits."""
     return [{name: text(entry, four_digits=True) for name, entry in row.items()} for row in entries]
-
-
-def _known(value: float, floor: float | None, gap: float | None) -> dict[str, Entry]:
-    numbers = {"value": value, "floor": floor, "gap": gap}
-    return {name: UNKNOWN if number is None else number for name, number in numbers.items()}
 
 
 def _size(real: Images, generated: Images, asked: int | None) -> int:

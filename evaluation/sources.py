@@ -13,7 +13,7 @@ from torch import Tensor
 import imagesets
 from gans._snapshots import generate
 from gans._trained import Trained, open_gan
-from imagesets import SOURCES
+from imagesets import SOURCES, in_words
 from imagesets._spec import OWN
 from lab import registry
 from lab.cells import layout
@@ -87,7 +87,7 @@ class Images:
         """The images in the channels and the size of `whose` images; `say` is told what was changed."""
         if self.shape == wanted:
             return self
-        say(f"{self.name}: {_text(self.shape)} brought to {_text(wanted)}, those of {whose}.")
+        say(f"{self.name}: {in_words(self.shape)} brought to {in_words(wanted)}, those of {whose}.")
         trained = None if self.trained is None else conformed(self.trained, wanted)
         return replace(self, images=conformed(self.images, wanted), trained=trained)
 
@@ -250,8 +250,3 @@ def _channels_first(images: np.ndarray, where: str) -> Tensor:
     if shaped.shape[1] not in (1, 3):
         shaped = shaped.transpose(0, 3, 1, 2)
     return torch.from_numpy(np.ascontiguousarray(shaped))
-
-
-def _text(shape: tuple[int, ...]) -> str:
-    channels, height, width = shape
-    return f"{'grey' if channels == 1 else 'colour'} images of {height} x {width}"

@@ -30,7 +30,7 @@ def classifier_space(folder: CellFolder) -> Space:
     network = load_last(folder).to(evaluation_device(folder))
     classes = len(run.spec_of_images.classes)
     layer = _last_layer(network, run.spec_of_images)
-    read, takes = _reader(network, layer, predicts=True), _shape(run.spec_of_images)
+    read, takes = _reader(network, layer, predicts=True), run.spec_of_images.shape
     code = str(registry.version(f"classifiers/{run.classifier}"))
     return of_network(run.classifier, network, read, layer=layer, classes=classes, takes=takes, code=code)
 
@@ -65,19 +65,15 @@ def discriminator_space(folder: CellFolder) -> Space:
     network.load_state_dict(load(weights))
     network = network.to(evaluation_device(folder)).to(memory_format=torch.channels_last)
     layer = _last_layer(network, run.spec_of_images)
-    read, takes = _reader(network, layer, predicts=False), _shape(run.spec_of_images)
+    read, takes = _reader(network, layer, predicts=False), run.spec_of_images.shape
     code = str(registry.version(f"gans/{run.gan}"))
     return of_network(f"{run.gan}-discriminator", network, read, layer=layer, takes=takes, code=code)
-
-
-def _shape(spec: imagesets.Spec) -> tuple[int, int, int]:
-    return spec.channels, spec.size, spec.size
 
 
 def _last_layer(network: nn.Module, spec: imagesets.Spec) -> str:
     device = next(network.parameters()).device
     with torch.no_grad():
-        _, features = network.eval()(torch.zeros(2, *_shape(spec), device=device))
+        _, features = network.eval()(torch.zeros(2, *spec.shape, device=device))
     return list(features)[-1]
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, SerializeAsAny, ValidationInfo, field_validator, model_validator
 
 from imagesets import Name, Spec
+from imagesets._config import OfImages
 from lab import registry
 from lab.config import HIDDEN, Config
 from lab.errors import UsageError
@@ -64,7 +65,7 @@ class GanConfig(Config):
         return self.ENTANGLES or self.snnl_weight != 0
 
 
-class TrainingConfig(Compute):
+class TrainingConfig(OfImages, Compute):
     """A run of the adversarial loop."""
 
     gan: Annotated[str, registry.known("gans")] = Field(description="the GAN", json_schema_extra=HIDDEN)
@@ -72,9 +73,6 @@ class TrainingConfig(Compute):
         default_factory=GanConfig, validate_default=True, description="the GAN's recipe", json_schema_extra=HIDDEN
     )
     imageset: Name = Field("digits", description="the images to learn; folder:PATH or zip:PATH for your own")
-    spec: Spec | None = Field(
-        None, description="what the image set holds, where it is a user's own", json_schema_extra=HIDDEN
-    )
     kimg: float = Field(
         100.0, gt=0, le=1e9, description="length, in thousands of real images shown to the discriminator"
     )
@@ -126,8 +124,3 @@ class TrainingConfig(Compute):
         weight = self.settings.snnl_weight
         added = {"setting": f"snnl_weight = {weight:g}"} if weight else {}
         return {"model": self.gan, "imageset": self.imageset, "seed": self.seed, **added}
-
-    @property
-    def spec_of_images(self) -> Spec:
-        """What the image set holds, without its data at hand."""
-        return self.spec or registry.load("imagesets", self.imageset).SPEC

@@ -4,22 +4,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from lab.files import replacing
-
-
-def picture(image: Tensor) -> Image.Image:
-    """A uint8 image (c, h, w), grey or in colour."""
-    pixels = image.permute(1, 2, 0).contiguous().numpy()
-    return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+from lab.reporting.pictures import about_square, picture
 
 
 def square(images: Tensor) -> Sequence[Tensor]:
     """Images (n, c, h, w) in rows that make a picture of them about square."""
-    n = len(images)
-    return images.split(next(columns for columns in range(1, n + 1) if columns * columns >= n))
+    return images.split(about_square(len(images)))
 
 
 def sheet(rows: Sequence[Tensor]) -> Tensor:
@@ -35,4 +28,4 @@ def save_grid(rows: Sequence[Tensor], path: Path) -> None:
     """Write rows of uint8 images (m, c, h, w) as one PNG; its folder is made if it is not there."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as aside:
-        picture(sheet(rows)).save(aside, format="PNG", optimize=True)
+        picture(sheet(rows).numpy()).save(aside, format="PNG", optimize=True)

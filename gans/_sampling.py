@@ -10,12 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from gans._labels import drawn_labels, rows_by_class
-from gans._pictures import picture, save_grid, square
+from gans._pictures import save_grid, square
 from gans._snapshots import drawn_noise, generate, images_of
 from gans._trained import Trained
 from lab.errors import UsageError, WorkbenchError
 from lab.files import write_arrays, writer
 from lab.pace import paced
+from lab.reporting.pictures import picture
 
 PNG, NPZ = ".png", ".npz"
 UNFIT = re.compile(r"[^\w .-]")
@@ -90,7 +91,7 @@ def _write_files(
         for i, image in enumerate(images):
             place = aside if labels is None else aside / names[labels[i]]
             place.mkdir(exist_ok=True)
-            picture(image).save(place / f"{i:0{digits}}{PNG}")
+            picture(image.numpy()).save(place / f"{i:0{digits}}{PNG}")
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from imagesets._spec import OWN
 from imagesets._spec import SIZES as SIZES
 from imagesets._spec import ImageSet as ImageSet
 from imagesets._spec import Spec as Spec
+from imagesets._spec import in_words as in_words
 from imagesets._spec import to_float as to_float
 from imagesets._spec import to_uint8 as to_uint8
 from lab import registry

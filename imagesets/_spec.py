@@ -1,6 +1,6 @@
 """What an image set is: its description, and its images as uint8 in memory. Free of torch until images are loaded."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
@@ -34,6 +34,11 @@ class Spec:
     splits: tuple[str, ...]
     n: dict[str, int]
     stretch: tuple[int, int] | None = None
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(channels, height, width) of an image."""
+        return self.channels, self.size, self.size
 
     def plain(self) -> dict[str, Any]:
         """As JSON-ready values."""
@@ -89,6 +94,12 @@ class ImageSet:
         if self.labels is None:
             raise ValueError("these images have no labels.")
         return self.labels[indices]
+
+
+def in_words(shape: Sequence[int]) -> str:
+    """What images of (channels, height, width) are called."""
+    channels, height, width = shape
+    return f"{'grey' if channels == 1 else 'colour'} images of {height} x {width}"
 
 
 def to_float(images: "Tensor") -> "Tensor":

@@ -5,6 +5,7 @@ import sys
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 Say = Callable[[str], None]
 """Tells people a line."""
@@ -57,11 +58,12 @@ def unknown_name(what: str, name: str, known: Iterable[str]) -> UsageError:
     return UsageError(f"Unknown {what} {name!r}{hint} Known{' among others' * (len(choices) > MANY)}: {known_ones}.")
 
 
-def check_known(what: str, names: Iterable[str], known: Collection[str]) -> None:
-    """Raise that error for the first of some names that is not among `known`."""
+def check_known(what: str, names: Iterable[str], known: Collection[str], file: Path | None = None) -> None:
+    """Raise that error for the first of some names that is not among `known`; it names the file that they are of."""
     for name in names:
         if name not in known:
-            raise unknown_name(what, name, known)
+            error = unknown_name(what, name, known)
+            raise UsageError(f"{file}: {error}") if file else error
 
 
 @contextmanager

@@ -69,8 +69,7 @@ def share(batch: "Tensor") -> "Tensor":
     """
     if len(batch) % world_size():
         raise ValueError(f"a batch of {len(batch)} cannot be shared equally by {world_size()} processes.")
-    part = len(batch) // world_size()
-    return batch[part * rank() : part * (rank() + 1)]
+    return batch[part(len(batch))]
 
 
 def uniform(count: int, device: "torch.device") -> "Tensor":

@@ -5,6 +5,7 @@ import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,25 +30,37 @@ CALLERS = ("outside", "evaluation", "torch")
 """Who calls the code of others: an error's place is not there."""
 
 
+@dataclass(frozen=True)
+class Shown:
+    """How a foreign network is shown images: side in pixels, range and channels; None for those of the images."""
+
+    size: int | None
+    normalize: Normalize
+    channels: int | None
+
+    def __call__(self, images: Tensor) -> Tensor:
+        return prepare(images, self.size, self.normalize, self.channels or images.shape[1])
+
+
 class Layered(nn.Module):
     """Images (b, c, h, w) in [-1, 1] -> a foreign network's logits (b, classes), and its hidden layers by name."""
 
-    def __init__(self, extractor: nn.Module, size: int, normalize: Normalize, channels: int) -> None:
-        """From what `extractor` gave with `hidden`, and how `prepare` makes the images that it takes."""
+    def __init__(self, extractor: nn.Module, shown: Shown) -> None:
+        """From what `extractor` gave with `hidden`."""
         super().__init__()
-        self.extractor, self.size, self.normalize, self.channels = extractor, size, normalize, channels
+        self.extractor, self.shown = extractor, shown
 
     def forward(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        found = differentiable(self.extractor, prepare(images, self.size, self.normalize, self.channels))
+        found = differentiable(self.extractor, self.shown(images))
         logits = found.pop(LOGITS).float()
         return logits, {name: channels_first(name, layer, len(images)) for name, layer in found.items()}
 
 
-def usual(model: str, normalize: Normalize | None, channels: int) -> tuple[Normalize, int]:
-    """How images are normalised, unless that is given, and the channels a network takes of images that have so many."""
+def usual(model: str, size: int | None, normalize: Normalize | None) -> Shown:
+    """How a network is shown images of this side: normalised as it is usual, unless that is given."""
     foreign = model.startswith(SCHEME)
     chosen = normalize or ("imagenet" if foreign else "none")
-    return chosen, COLOURS if foreign or chosen == "imagenet" else channels
+    return Shown(size, chosen, COLOURS if foreign or chosen == "imagenet" else None)
 
 
 def prepare(images: Tensor, size: int | None, normalize: Normalize, channels: int = COLOURS) -> Tensor:

@@ -22,7 +22,7 @@ from lab.training.precision import set_gpu_arithmetic
 from metrics.layers import LayerEntanglement, measure
 from outside import own
 from outside.files import LABELS, write_tensors
-from outside.layered import Normalize, channels_first, extractor, prepare, run, usual
+from outside.layered import Normalize, channels_first, extractor, run, usual
 from outside.points import check_classes
 from snnl_core.distances import Distance, check_integers, check_tensor
 from snnl_core.distributed import gather
@@ -107,21 +107,19 @@ def measure_network(
     images, chosen = _choose(imageset, split, n, seed, data=data, download=download)
     if sharded and len(chosen) < world_size():
         raise UsageError(f"{len(chosen)} images cannot be shared by {world_size()} processes: ask for fewer.")
-    size, most = size or images.images.shape[-1], max_features or MAX_FEATURES
-    normalize, channels = usual(model, normalize, images.images.shape[1])
+    shown, most = usual(model, size or images.images.shape[-1], normalize), max_features or MAX_FEATURES
     say(own.describe(model, weights, seed))
     say(
-        f"{len(chosen)} of {len(images)} images of {imageset} ({split}), {size} x {size} pixels, normalisation "
-        f"{normalize}; maps averaged to at most {most} features."
+        f"{len(chosen)} of {len(images)} images of {imageset} ({split}), {shown.size} x {shown.size} pixels, "
+        f"normalisation {shown.normalize}; maps averaged to at most {most} features."
     )
     own_ones = chosen[part(len(chosen))] if sharded else chosen
-    batches = (prepare(images.batch(some), size, normalize, channels) for some in own_ones.split(BATCH))
-    first = prepare(images.batch(chosen[:2]), size, normalize, channels).to(place)
+    first = shown(images.batch(chosen[:2])).to(place)
     layered = extractor(model, network, layers, first, say)
     if max_features:
         _check_channels(run(layered.to(place), first), max_features)
-    shown = paced(batches, -(-len(own_ones) // BATCH), "batches")
-    found, labels = extract(layered, shown, most, place), images.classes(own_ones)
+    batches = paced(map(shown, map(images.batch, own_ones.split(BATCH))), -(-len(own_ones) // BATCH), "batches")
+    found, labels = extract(layered, batches, most, place), images.classes(own_ones)
     if out:
         if LABELS in found:
             raise UsageError(f"{out}: the array labels is of labels, and a layer is called so: name others.")

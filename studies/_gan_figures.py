@@ -133,11 +133,7 @@ def agreements(found: dict[str, Agreement]) -> Figure:
 
 def _curves(axis: "Axes", rows: "pd.DataFrame", names: Sequence[str], over: str) -> None:
     for name, colour in colours(names).items():
-        seed_curves(axis, _of(rows, name), over, colour, name)
-
-
-def _of(rows: "pd.DataFrame", name: str) -> "pd.DataFrame":
-    return rows[rows["model"] == name]
+        seed_curves(axis, pick(rows, model=name), over, colour, name)
 
 
 def _scale(axis: "Axes", measure: Measure) -> None:

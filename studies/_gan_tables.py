@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 COLUMNS = 7
 """Measures in one table of seeds."""
-SIGNS = {"higher": "↑", "lower": "↓", "": ""}
 
 
 def last_and_best(table: "pd.DataFrame", names: Sequence[str], space: str, title: str) -> Table:
@@ -35,7 +34,7 @@ def last_and_best(table: "pd.DataFrame", names: Sequence[str], space: str, title
         if found.empty:
             continue
         own = [found[found["model"] == name] for name in names]
-        label, floor = f"{measure.name} {SIGNS[measure.better]}".rstrip(), floor_of(measure, table, space)
+        label, floor = Column(measure.name, measure.better).title, floor_of(measure, table, space)
         usual, real = float(floor.mean()), measure.mean(floor)
         rows.append([label, "last", *(measure.mean(last_by_seed(one)) for one in own), real])
         if measure.has_best(usual):

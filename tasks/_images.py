@@ -1,14 +1,12 @@
 """Images to measure, drawn by seed."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 import imagesets
-from imagesets import Name, Spec
+from imagesets._config import OfImages
 from lab.cells.folder import CellFolder
-from lab.config import Config as Settings
 from lab.files import write_arrays
 
 if TYPE_CHECKING:
@@ -18,17 +16,10 @@ REAL, KEPT = "real.npz", 64
 """Real images that a measurement keeps for pictures: `images` uint8 (64, c, h, w), `labels` (64,) if there are any."""
 
 
-class Compared(Settings):
+class Compared(OfImages):
     """How many images of which set are compared."""
 
-    imageset: Name = Field(description="image set")
-    spec: Spec | None = Field(None, description="what the image set holds, where it is a user's own")
     n: int = Field(ge=2, description="images a side")
-
-    @property
-    def spec_of_images(self) -> Spec:
-        """What the image set holds."""
-        return self.spec or imagesets.spec(self.imageset, Path())
 
 
 def draw(folder: CellFolder, images: str, split: str, n: int, seed: int) -> "tuple[Tensor, Tensor | None]":

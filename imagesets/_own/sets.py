@@ -158,7 +158,7 @@ class OwnImages:
         counts, spec = self.SPEC.n, self.SPEC
         n = sum(counts.values())
         part = slice(0, counts["train"]) if split == "train" else slice(counts["train"], n)
-        images = self._mapped(store.IMAGES, (n, spec.channels, spec.size, spec.size), part)
+        images = self._mapped(store.IMAGES, (n, *spec.shape), part)
         return ImageSet(images, self._mapped(store.LABELS, (n,), part) if spec.classes else None)
 
     def _mapped(self, file: str, shape: tuple[int, ...], part: slice) -> "torch.Tensor":

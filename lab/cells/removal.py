@@ -1,8 +1,8 @@
 """Removing runs that nobody needs.
 
 A study's or a search's folder goes with those of its cells that nothing left behind needs; what people have put beside
-a search stays, and its folder with it. Nothing is removed that
-something left behind needs, at which a command is at work, or that is no run's.
+a search stays, and its folder with it. Nothing is removed that something left behind needs, at which a command is at
+work, or that is no run's.
 """
 
 from collections.abc import Iterable
@@ -112,9 +112,9 @@ def _empty(run: Run) -> None:
 
 def _remove_emptied(run: Run) -> None:
     """Remove a folder that was emptied, and with the last study or search of a name that of the name."""
-    if run.kind == "cell":
-        run.path.rmdir()
-    elif run.kind == "study" or not any(run.path.iterdir()):
-        run.path.rmdir()
+    if run.kind == "search" and any(run.path.iterdir()):
+        return
+    run.path.rmdir()
+    if run.kind != "cell":
         with suppress(OSError):  # others of that name are left
             run.path.parent.rmdir()

@@ -4,9 +4,12 @@ import io
 import math
 import struct
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 Images = np.ndarray[Any, np.dtype[np.uint8]]
 GAP = 2
@@ -15,16 +18,18 @@ SIZE = slice(16, 24)
 """Where a PNG tells its width and height."""
 
 
-def png(image: Images, transparent: int | None = None) -> bytes:
-    """An image, uint8 (c, h, w) with one channel or three, and an alpha channel or none, as a PNG's bytes.
-
-    Of one channel, a level of grey may be transparent.
-    """
+def picture(image: Images) -> "Image":
+    """An image, uint8 (c, h, w) with one channel or three, and an alpha channel or none, as Pillow has it."""
     from PIL import Image
 
-    pixels, buffer = np.moveaxis(image, 0, -1), io.BytesIO()
-    clear = {} if transparent is None else {"transparency": transparent}
-    Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(buffer, format="PNG", **clear)
+    pixels = np.moveaxis(image, 0, -1)
+    return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+
+
+def png(image: Images, transparent: int | None = None) -> bytes:
+    """The same as a PNG's bytes; of one channel, a level of grey may be transparent."""
+    buffer, clear = io.BytesIO(), {} if transparent is None else {"transparency": transparent}
+    picture(image).save(buffer, format="PNG", **clear)
     return buffer.getvalue()
 
 

@@ -112,7 +112,9 @@ def draw_study(
         found = study.collected()
         told = {cell: str(failure) for cell, failure in found.absent.items() if failure} | (failed or {})
         missing = [f"{cell}: {told.get(cell, 'not done yet')}" for cell in found.absent]
-        _, verdicts, page = _draw(study, found, missing, folder, formats)
+        with _telling_of_strange_cells(folder):
+            report, verdicts = _report(study, found, folder)
+            page = write_report(report, verdicts, missing, folder, formats)
         if missing:
             layout.unmark(folder)
         else:
@@ -135,7 +137,9 @@ def draw_into(
     found = study.collected()
     target.mkdir(parents=True, exist_ok=True)
     missing = [f"{cell}: not there" for cell in found.absent]
-    report, verdicts, _ = _draw(study, found, missing, target, formats, home)
+    with _telling_of_strange_cells(folder):
+        report, verdicts = _report(study, found, target)
+        write_report(report, verdicts, missing, target, formats, home)
     return report, verdicts
 
 
@@ -166,20 +170,17 @@ def judged(folder: Path, wanted: Callable[[Claim], bool] = lambda claim: True) -
     return Judged(study.name, study.config, table, verdicts, study.record.names)
 
 
-def _draw(
-    study: Study, found: Collected, missing: list[str], target: Path, formats: Sequence[str], home: str = ""
-) -> tuple[Report, list[Verdict], Path]:
+def _report(study: Study, found: Collected, target: Path) -> tuple[Report, list[Verdict]]:
+    """A study's report and verdicts; the table that both are of is written below `target`."""
     config, cells, table, names = study.config, found.cells, found.table, study.record.names
     with replacing(target / layout.TABLE) as aside:
         write_csv(table, aside)
-    with _telling_of_strange_cells(study.folder):
-        report: Report = study.module.report(config, table, cells)
-        title = f"{study.name}/{study.folder.resolve().name}"
-        report.sections.append(provenance.section(command_of(study.name, config), title, config, table, cells))
-        report.sections.append(glossary.section(report))
-        verdicts = [renamed(judge(claim, claim.effect(table)), names) for claim in study.module.claims(config)]
-        report = renamed(report, names)
-        return report, verdicts, write_report(report, verdicts, missing, target, formats, home)
+    report: Report = study.module.report(config, table, cells)
+    title = f"{study.name}/{study.folder.resolve().name}"
+    report.sections.append(provenance.section(command_of(study.name, config), title, config, table, cells))
+    report.sections.append(glossary.section(report))
+    verdicts = [renamed(judge(claim, claim.effect(table)), names) for claim in study.module.claims(config)]
+    return renamed(report, names), verdicts
 
 
 @contextmanager

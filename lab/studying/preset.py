@@ -7,7 +7,7 @@ from typing import Any
 from lab.cells.layout import CONFIG, is_study
 from lab.cells.record import read_study
 from lab.config import Config
-from lab.errors import UsageError, unknown_name
+from lab.errors import UsageError, check_known
 from lab.files import read_object, write_json
 
 KEYS = ("study", "config")
@@ -28,9 +28,7 @@ def read_preset(path: Path, study: str, settings: type[Config]) -> dict[str, Any
     found, values = _read(path, study)
     if found != study:
         raise UsageError(f"{path} holds settings of the study {found!r}, not of {study}.")
-    unknown = sorted(set(values) - set(settings.model_fields))
-    if unknown:
-        raise UsageError(f"{path}: {unknown_name('setting', unknown[0], settings.model_fields)}")
+    check_known("setting", sorted(values), settings.model_fields, path)
     return values
 
 
@@ -45,7 +43,5 @@ def _read(path: Path, study: str) -> tuple[str, dict[str, Any]]:
         raise UsageError(f"{path} is no JSON file of settings: {error}.") from error
     if not set(KEYS) <= set(found) or not isinstance(found["config"], dict):
         raise UsageError(f'{path} holds no settings: {{"study": "{study}", "config": {{...}}}} is needed.')
-    unknown = sorted(set(found) - set(KEYS))
-    if unknown:
-        raise UsageError(f"{path}: {unknown_name('key', unknown[0], KEYS)}")
+    check_known("key", sorted(found), KEYS, path)
     return found["study"], found["config"]

@@ -67,32 +67,30 @@ def plan(config: Config, data: Path) -> list[Cell]:
 
 def claims(config: Config) -> list[Claim]:
     """What is claimed, and by which margin, before anything runs."""
-    agreements = [(ENTANGLED, FID), (GENERATED, PRECISION), (REAL, RECALL)]
-    preferences = [(GENERATED, PRECISION, RECALL), (REAL, RECALL, PRECISION)]
+    return [claim for space in config.spaces for claim in _claims_in(space)]
+
+
+def _claims_in(space: str) -> list[Claim]:
+    """What is claimed of a space: that measures agree, and with which one more than with another."""
     how = "Kendall's tau over all checkpoints but the untrained ones, bootstrapped by training"
-    return [
-        claim
-        for space in config.spaces
-        for claim in (
-            *(
-                Claim(
-                    f"In {space}, checkpoints are ordered by the {one.name} as by {other.name}.",
-                    f"{how}, each turned so that more is better",
-                    AGREEMENT_MARGIN,
-                    "exceeds",
-                    partial(follows, space=space, one=one, other=other),
-                )
-                for one, other in agreements
-            ),
-            *(
-                Claim(
-                    f"In {space}, the {one.name} follows {other.name} rather than {than.name}.",
-                    f"{how}: with {other.name} minus with {than.name}",
-                    PREFERENCE_MARGIN,
-                    "exceeds",
-                    partial(follows_rather, space=space, one=one, other=other, than=than),
-                )
-                for one, other, than in preferences
-            ),
+    agreements = [
+        Claim(
+            f"In {space}, checkpoints are ordered by the {one.name} as by {other.name}.",
+            f"{how}, each turned so that more is better",
+            AGREEMENT_MARGIN,
+            "exceeds",
+            partial(follows, space=space, one=one, other=other),
         )
+        for one, other in ((ENTANGLED, FID), (GENERATED, PRECISION), (REAL, RECALL))
     ]
+    preferences = [
+        Claim(
+            f"In {space}, the {one.name} follows {other.name} rather than {than.name}.",
+            f"{how}: with {other.name} minus with {than.name}",
+            PREFERENCE_MARGIN,
+            "exceeds",
+            partial(follows_rather, space=space, one=one, other=other, than=than),
+        )
+        for one, other, than in ((GENERATED, PRECISION, RECALL), (REAL, RECALL, PRECISION))
+    ]
+    return [*agreements, *preferences]

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from slurm_queue import Queue
 
 import tasks
 from lab.cells.failure import failure_of
@@ -19,7 +20,8 @@ from lab.reporting.report import Figure, Gallery, GalleryRow, Picture, Report, S
 from lab.reporting.statistics import Estimate
 from lab.reporting.tables import Column, Table
 from lab.reporting.verdicts import Claim, judge
-from lab.running import schedule
+from lab.running import schedule, slurm
+from lab.running.executors import slurm as executor
 from lab.running.schedule import Outcome
 
 FAKES = Path(__file__).parent / "fakes"
@@ -49,6 +51,19 @@ def in_this_process(monkeypatch):
         return outcome
 
     monkeypatch.setattr(schedule, "do", do)
+
+
+@pytest.fixture
+def queue(monkeypatch):
+    """Slurm's queue as a test has it, looked at all the time."""
+    made = Queue()
+    monkeypatch.setattr(slurm, "check", lambda: None)
+    monkeypatch.setattr(slurm, "queue", made.look)
+    monkeypatch.setattr(slurm, "submit", made.submit)
+    monkeypatch.setattr(slurm, "cancel", made.cancel)
+    for name, seconds in {"SHORTEST": 0.005, "LONGEST": 0.01, "LATE": 0.05, "AGAIN_SECONDS": 0.0}.items():
+        monkeypatch.setattr(executor, name, seconds)
+    return made
 
 
 @pytest.fixture(scope="session")
