@@ -23,7 +23,7 @@ class Claim:
         kind: `exceeds`: the effect lies above the margin ("does not fall" has a negative margin);
             `differs`: the effect lies beyond the margin on either side.
         effect: computes the effect from the table; None where nothing was measured.
-        finding: which finding of the paper it tests (`studies.paper`); 0 for none.
+        finding: which finding of the paper it tests; 0 for none.
     """
 
     text: str

@@ -1,6 +1,6 @@
 """The plan of a study: its cells, which of them are finished, and how many the machine does side by side."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,8 +46,9 @@ class Plan:
 
     @property
     def published(self) -> list[Cell[Any]]:
-        """Those of them that ship with the code, finished by others."""
-        return [cell for cell in self.to_do if _is_done(cell, layout.PUBLISHED)]
+        """Those of them that ship with the code, finished by others, and that nothing to do wants the weights of."""
+        missing = _missing([planned.cell for planned in self.cells], self.runs, published=True)
+        return [cell for cell in self.to_do if cell.key not in missing]
 
     @property
     def device(self) -> str:
@@ -94,12 +95,19 @@ def plan_study(name: str, config: Config, data: Path, runs: Path, *, published: 
 
 def plan_cells(name: str, config: Config, asked: Iterable[Cell[Any]], runs: Path, *, published: bool = False) -> Plan:
     """The same for cells that are asked for, and those that they need."""
-    cells, places = with_needs(asked), [runs, *([layout.PUBLISHED] if published else [])]
+    cells = with_needs(asked)
+    missing = _missing(cells, runs, published)
+    return Plan(name, config, runs, [Planned(cell, _state(cell, runs, missing)) for cell in cells])
+
+
+def _missing(cells: Sequence[Cell[Any]], runs: Path, published: bool) -> set[str]:
+    """The keys of the cells that are to do, of some with needs first; those that ship have no weights to go on with."""
+    places = [runs, *([layout.PUBLISHED] if published else [])]
     missing = {cell.key for cell in cells if not _is_done(cell, *places)}
     for cell in reversed(cells):
         if cell.key in missing:
             missing |= {need.key for need in cell.needs if not _is_done(need, runs)}
-    return Plan(name, config, runs, [Planned(cell, _state(cell, runs, missing)) for cell in cells])
+    return missing
 
 
 def _is_done(cell: Cell[Any], *places: Path) -> bool:

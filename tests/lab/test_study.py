@@ -100,6 +100,8 @@ def test_a_published_training_has_no_weights_to_measure(places):
     runs, results = places
     finish(TRAIN, results)
     assert states(runs, published=True) == {"train": "to do", "measure": "to do"}
+    for published in (False, True):
+        assert not plan_study("x", Settings(), DATA, runs, published=published).published, "--published takes none"
 
 
 def test_what_a_published_cell_needs_that_is_measured_anew_is_done_anew_too(places):

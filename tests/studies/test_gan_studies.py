@@ -98,8 +98,8 @@ def test_rows_tell_of_the_added_term_and_of_nothing_else():
 
 
 def test_best_is_in_the_measures_own_direction_and_of_a_trained_generator():
-    rows = build_table([gan_row(FID, value, seed=seed, step=step) for seed, step, value in
-                        [(0, 0, 5.0), (0, 1, 2.0), (0, 2, 3.0), (1, 0, 4.0), (1, 2, 1.0)]])  # fmt: skip
+    found = [(0, 0, 5.0), (0, 1, 2.0), (0, 2, 3.0), (1, 0, 4.0), (1, 2, 1.0)]
+    rows = build_table([gan_row(FID, value, seed=seed, step=step) for seed, step, value in found])
     assert dict(FID.best_by_seed(rows)) == {0: 2.0, 1: 1.0}
     assert dict(Measure("fid", "joint", "", "higher").best_by_seed(rows)) == {0: 3.0, 1: 1.0}
     assert dict(Measure("fid", "joint", "", "").best_by_seed(rows)) == {0: 3.0, 1: 1.0}
