@@ -38,7 +38,7 @@ def build(reference: str, weights: Path | None, seed: int) -> nn.Module:
     It is in evaluation mode, with the weights of a file or random ones by seed; GPUs compute in float32 after it.
 
     Raises:
-        UsageError: the reference is neither, or the name is unknown.
+        UsageError: the reference is neither, or the name is unknown or that of a network.
         WorkbenchError: the file cannot be run or builds no module, or one without values, or the weights do not fit.
     """
     if reference.startswith(torchvision.SCHEME):
@@ -54,8 +54,12 @@ def build(reference: str, weights: Path | None, seed: int) -> nn.Module:
         known = [key for key, value in vars(module).items() if getattr(value, "__module__", "") == MODULE]
         if not hasattr(module, name):
             raise unknown_name(f"network of {file}", name, known)
+        builder = getattr(module, name)
+        if isinstance(builder, nn.Module):
+            hint = f"name `def build(): return {name}`"
+            raise UsageError(f"{reference} is a network, and nothing that builds one: {hint}.")
         with _told(f"{reference} fails when it is called without arguments"):
-            network = getattr(module, name)()
+            network = builder()
     set_gpu_arithmetic()  # whatever the file says
     if not isinstance(network, nn.Module):
         raise WorkbenchError(f"{reference} builds no torch.nn.Module but {_kind(network)}.")

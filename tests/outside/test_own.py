@@ -78,6 +78,7 @@ def quits():
 
 
 NUMBER = 3
+READY = nn.Identity()
 """
 OF_FEW_MODULES = """
 class BendsOnce(nn.Module):
@@ -232,6 +233,7 @@ def test_modules_are_called_in_order_and_the_last_call_counts():
     [
         ("net.py:Nett", UsageError, "net.py 'Nett'; did you mean 'Net'? Known: Bends, Forgets, Net, Recurrent"),
         ("net.py:NUMBER", WorkbenchError, "NUMBER fails when it is called without arguments: TypeError: 'int' object"),
+        ("net.py:READY", UsageError, "READY is a network, and nothing that builds one: name `def build(): return"),
         ("net.py:quits", WorkbenchError, "quits fails when it is called without arguments: SystemExit: enough"),
         ("net.py:CLASSES", WorkbenchError, "CLASSES fails when it is called"),
         ("net.py:dict", UsageError, "Unknown network of"),
