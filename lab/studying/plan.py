@@ -94,7 +94,7 @@ def plan_study(name: str, config: Config, data: Path, runs: Path, *, published: 
 
 def plan_cells(name: str, config: Config, asked: Iterable[Cell[Any]], runs: Path, *, published: bool = False) -> Plan:
     """The same for cells that are asked for, and those that they need."""
-    cells, places = with_needs(asked), [runs, *([layout.PUBLISHED] if published else [])]
+    cells, places = with_needs(asked), [runs, *([layout.shipped()] if published else [])]
     missing = {cell.key for cell in cells if not _is_done(cell, *places)}
     for cell in reversed(cells):
         if cell.key in missing:
