@@ -81,6 +81,8 @@ def features(file: Path, as_json: bool, **settings: Any) -> None:
     print_rows(["anchors", *MEASURED], found.rows)
     if settings["anchors"]:
         say(f"Standard error of the loss of all, from the choice of anchors: {found.whole.stderr:.3g}.")
+        if found.whole.at_limit == "cold":
+            say("At the cold end it tells nothing of the other points: take more anchors.")
     if len(found.classes) <= FEW_CLASSES:
         tell("\nMean softmax mass of a row's anchors on a column's class:")
         print_rows(["anchors", *map(str, found.classes)], found.pairs)

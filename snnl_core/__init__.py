@@ -22,6 +22,7 @@ from snnl_core.neighbors import nearest_neighbors
 from snnl_core.prediction import DeepKNNPrediction
 
 VERSION = 1
+"""Raised when results change: what was computed before is not taken for what is computed now."""
 
 __all__ = [
     "DeepKNN",

@@ -48,7 +48,9 @@ class Entanglement(GroupEntanglement):
             it is no valid anchor.
         by_class: each class's anchors at their own best temperature, by label.
         by_group: the same for the caller's groups, by number.
-        stderr: standard error of `loss` from the sampling of anchors; 0 when all are used, NaN with one valid anchor.
+        stderr: standard error of `loss` from the sampling of anchors, at the temperature found; 0 when all are used,
+            NaN with one valid anchor. Too small where few anchors have any loss; at the cold end, where none has, it
+            tells nothing of the other points.
     """
 
     classes: Tensor

@@ -50,6 +50,18 @@ RUNS = "runs"
 """Of a search that lies elsewhere: its folder of runs, as the way there, so that both move together."""
 
 
+def shipped() -> Path:
+    """The folder of what ships with the code.
+
+    Raises:
+        WorkbenchError: this is a copy without it.
+    """
+    if not PUBLISHED.is_dir():
+        hint = "install the workbench by `pip install -e .` in its own folder, which has what ships"
+        raise WorkbenchError(f"There is nothing published in {PUBLISHED}: {hint}.")
+    return PUBLISHED
+
+
 def cells(root: Path) -> Path:
     """The folder of the cells."""
     return _below(root, "cells")

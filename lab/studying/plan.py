@@ -47,7 +47,7 @@ class Plan:
     @property
     def published(self) -> list[Cell[Any]]:
         """Those of them that ship with the code, finished by others, and that nothing to do wants the weights of."""
-        missing = _missing([planned.cell for planned in self.cells], self.runs, published=True)
+        missing = _missing([planned.cell for planned in self.cells], self.runs, layout.PUBLISHED)
         return [cell for cell in self.to_do if cell.key not in missing]
 
     @property
@@ -96,14 +96,13 @@ def plan_study(name: str, config: Config, data: Path, runs: Path, *, published: 
 def plan_cells(name: str, config: Config, asked: Iterable[Cell[Any]], runs: Path, *, published: bool = False) -> Plan:
     """The same for cells that are asked for, and those that they need."""
     cells = with_needs(asked)
-    missing = _missing(cells, runs, published)
+    missing = _missing(cells, runs, *([layout.shipped()] if published else []))
     return Plan(name, config, runs, [Planned(cell, _state(cell, runs, missing)) for cell in cells])
 
 
-def _missing(cells: Sequence[Cell[Any]], runs: Path, published: bool) -> set[str]:
+def _missing(cells: Sequence[Cell[Any]], runs: Path, *shipped: Path) -> set[str]:
     """The keys of the cells that are to do, of some with needs first; those that ship have no weights to go on with."""
-    places = [runs, *([layout.PUBLISHED] if published else [])]
-    missing = {cell.key for cell in cells if not _is_done(cell, *places)}
+    missing = {cell.key for cell in cells if not _is_done(cell, runs, *shipped)}
     for cell in reversed(cells):
         if cell.key in missing:
             missing |= {need.key for need in cell.needs if not _is_done(need, runs)}

@@ -29,7 +29,7 @@ READING = (
 
 def report(config: "Config", table: "pd.DataFrame", artifacts: list[CellFolder]) -> Report:
     """The whole page, from what is published."""
-    found = verdicts_in(layout.PUBLISHED)
+    found = verdicts_in(layout.shipped())
     return Report(
         "The six findings of the paper",
         "What of Frosst, Papernot and Hinton (2019) replicates, on which images, and how sure is that?",

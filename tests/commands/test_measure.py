@@ -68,7 +68,7 @@ def test_classes_stand_beside_classes_up_to_20_and_estimates_have_an_error(monke
         rows=[{"anchors": "all", **dict.fromkeys(measure.MEASURED, 0.5), "temperature": 12345.6}],
         pairs=[{"anchors": "0"} | dict.fromkeys(map(str, range(classes)), 0.5)],
         classes=range(classes),
-        whole=SimpleNamespace(stderr=0.01234),
+        whole=SimpleNamespace(stderr=0.01234, at_limit="cold" if classes == 21 else "none"),
         plain=dict,
     )
     monkeypatch.setattr(points, "measure_file", lambda file, **settings: found)
@@ -77,6 +77,7 @@ def test_classes_stand_beside_classes_up_to_20_and_estimates_have_an_error(monke
     done = CliRunner().invoke(measure.command, words, catch_exceptions=False)
     assert ("Mean softmax mass" in done.stdout) is (classes == 20) and "1.235e+04" in done.stdout
     assert ("Standard error of the loss of all, from the choice of anchors: 0.0123." in done.stderr) is bool(anchors)
+    assert ("At the cold end it tells nothing of the other points" in done.stderr) is bool(anchors)
 
 
 def test_the_credibility_of_points_in_files_is_printed(snnl, tmp_path):

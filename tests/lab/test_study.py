@@ -3,6 +3,7 @@
 import dataclasses
 import errno
 import json
+import re
 from pathlib import Path
 from typing import ClassVar
 
@@ -94,6 +95,13 @@ def test_published_cells_count_when_asked_for(places):
     assert states(runs) == {"train": "to do", "measure": "to do"}
     assert len(plan_study("x", Settings(), DATA, runs).published) == 2
     assert states(runs, published=True) == {"train": "published", "measure": "published"}
+
+
+def test_a_copy_without_published_cells_says_so(places):
+    """As `pip install .` without -e makes one: all would be to do, without a word."""
+    runs, results = places
+    with pytest.raises(WorkbenchError, match=re.escape(f"nothing published in {results}: ")):
+        states(runs, published=True)
 
 
 def test_a_published_training_has_no_weights_to_measure(places):

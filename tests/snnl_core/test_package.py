@@ -68,6 +68,8 @@ def test_it_holds_its_modules_and_requires_torch_alone(installed):
     assert modules == {path.name for path in (ROOT / "snnl_core").glob("*.py")}
     (record,) = installed.glob("snnl_core-*.dist-info/METADATA")
     assert re.findall(r"^Requires-Dist: (\w+)", record.read_text(), re.M) == ["torch"]
+    (terms,) = record.parent.rglob("LICENSE")
+    assert terms.read_text() == (ROOT / "LICENSE").read_text()
 
 
 def test_every_module_is_imported_without_the_workbench(alone, installed):

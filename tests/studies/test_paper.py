@@ -8,6 +8,7 @@ from lab import registry
 from lab.cells import layout
 from lab.cells.rows import build_table
 from lab.config import with_preset
+from lab.errors import WorkbenchError
 from lab.reporting.statistics import Estimate
 from lab.reporting.verdicts import judge
 from lab.studying.drawing import Judged
@@ -64,6 +65,12 @@ def test_nothing_published_is_nothing_tested(monkeypatch, tmp_path):
     assert verdicts_in(tmp_path) == {number: [] for number in FINDINGS}
     summary, *tables = [item for section in page().sections for item in section.items]
     assert {row[2] for row in summary.rows} == {"not tested"} and not any(table.rows for table in tables)
+
+
+def test_a_copy_without_published_studies_draws_no_page_that_tests_nothing(monkeypatch, tmp_path):
+    monkeypatch.setattr(layout, "PUBLISHED", tmp_path / "results")
+    with pytest.raises(WorkbenchError, match="nothing published in "):
+        page()
 
 
 def test_a_verdict_that_two_studies_share_is_told_once(monkeypatch, tmp_path):
