@@ -44,6 +44,7 @@ def main() -> None:
 
     wait_briefly()
     keep_memory()
+    os.environ["MPLBACKEND"] = "agg"  # nothing is shown here, and what a notebook sets may not be installed here
     arguments = [word for word in sys.argv[1:] if word != TRACEBACK]
     tracing = TRACEBACK in sys.argv or os.environ.get("SNNL_TRACEBACK", "0") not in {"", "0"}
     try:

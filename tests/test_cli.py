@@ -166,6 +166,15 @@ def test_windows_itself_is_refused_and_told_of_wsl(monkeypatch):
         cli.main()
 
 
+def test_figures_need_nothing_of_the_notebook_that_a_command_is_started_from(monkeypatch, capsys):
+    """Whose kernel names a package of its own environment to those that it starts."""
+    monkeypatch.setenv("MPLBACKEND", "module://matplotlib_inline.backend_inline")
+    monkeypatch.setattr(sys, "argv", ["snnl", "--version"])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert not end.value.code and os.environ["MPLBACKEND"] == "agg"
+
+
 def test_a_package_that_is_missing_later_is_told_in_the_same_way(monkeypatch, capsys):
     from lab import registry
 
