@@ -3,6 +3,8 @@
 On a terminal it is animated; elsewhere a line appears every few seconds. Everything goes to stderr.
 """
 
+import os
+import sys
 import threading
 import time
 from collections import Counter
@@ -19,6 +21,8 @@ from lab.pace import LINE_SECONDS, duration
 from lab.running.schedule import Executor
 
 REDRAW_SECONDS = 0.5
+KERNEL = "JPY_PARENT_PID"
+"""What Jupyter sets for a notebook's kernel, and so for the commands of its cells."""
 SHOWN = 8
 """Of more cells that are at work, only so many are shown."""
 FIRST_SHARE = 0.02
@@ -72,7 +76,7 @@ class Display:
 
     def _draw(self) -> None:
         console = Console(stderr=True)
-        if console.is_terminal:
+        if console.is_terminal and sys.stderr.isatty() and not os.environ.get(KERNEL):  # a kernel has colour forced
             self._animate(console)
         else:
             while not self._stop.wait(LINE_SECONDS):

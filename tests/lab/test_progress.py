@@ -1,5 +1,6 @@
 """What people see while cells are at work."""
 
+import sys
 import time
 from types import SimpleNamespace
 
@@ -39,6 +40,17 @@ def test_lines_tell_what_runs_how_fast_and_how_long_still(tmp_path, monkeypatch,
         folder.event("progress", done=2, total=4, text="2 of 4 kimg, 800 images/s")
         line = line_with("gan-x: 2 of 4", capsys)
     assert "50%" in line and "left" in line and "gan-x: 2 of 4 kimg, 800 images/s" in line
+
+
+@pytest.mark.parametrize("terminal, kernel", [(False, ""), (True, "1")], ids=["a pipe", "a cell of a notebook"])
+def test_what_a_notebook_starts_is_told_of_in_lines(tmp_path, monkeypatch, capsys, terminal, kernel):
+    """Its kernel asks for colours in pipes, too, and shows each state of moving bars anew."""
+    monkeypatch.setattr(progress, "LINE_SECONDS", 0.05)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("JPY_PARENT_PID", kernel)
+    with Display({tmp_path: 10.0}, jobs=1):
+        assert line_with("0%", capsys) == "  0%, about 10 s left"
 
 
 def test_after_an_interrupt_it_is_told_what_was_saved(tmp_path, capsys):
