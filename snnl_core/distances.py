@@ -3,7 +3,7 @@
 import math
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from operator import index
 from typing import Any, Literal, get_args
@@ -40,10 +40,7 @@ def check_points(x: Tensor, labels: Tensor, fewest: int = 2) -> tuple[Tensor, Te
 def check_tensor(name: str, values: object, kind: str = "tensor") -> None:
     """Raise TypeError, naming it and the kind that it must be, unless it is a tensor with a number in each place."""
     if not isinstance(values, Tensor):
-        held = values.values() if isinstance(values, Mapping) else values if isinstance(values, list | tuple) else ()
-        several = any(isinstance(each, Tensor) for each in held)
-        remedy = "take one of those in it, or join them" if several else "make it one with torch.as_tensor"
-        raise TypeError(f"{name} must be a {kind}, not {type(values).__name__}; {remedy}.")
+        raise TypeError(f"{name} must be a {kind}, not {type(values).__name__}; {_remedy(values)}.")
     if values.layout != torch.strided or values.is_nested:
         layout = "nested" if values.is_nested else values.layout
         raise TypeError(f"{name} must be dense, not {layout}; convert it, e.g. with to_dense().")
@@ -53,6 +50,16 @@ def check_tensor(name: str, values: object, kind: str = "tensor") -> None:
         raise TypeError(
             f"{name} is a DTensor: give its to_local() where processes share a batch, or its full_tensor()."
         )
+
+
+def _remedy(values: object) -> str:
+    """How to make a tensor of what is none: of tensors in a container, strings, columns of pandas, or numbers."""
+    held = values.values() if isinstance(values, Mapping) else values if isinstance(values, list | tuple) else ()
+    if any(isinstance(each, Tensor) for each in held):
+        return "take one of those in it, or join them"
+    if getattr(values, "ndim", 1) == 1 and isinstance(values, Iterable) and isinstance(next(iter(values), None), str):
+        return "number its strings, torch.as_tensor(numpy.unique(strings, return_inverse=True)[1])"
+    return f"make it one with torch.as_tensor{' of its to_numpy()' if hasattr(values, 'to_numpy') else ''}"
 
 
 def check_mapping(features: object) -> None:
