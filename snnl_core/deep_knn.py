@@ -87,6 +87,14 @@ class DeepKNN:
         self._labels = self._codes = self.classes = torch.empty(0, dtype=torch.int64, device="cpu")
         self._calibration: Calibration | None = None
 
+    def __repr__(self) -> str:
+        """One line: the settings, and of how many rows."""
+        calibrated = 0 if self._calibration is None else len(self._calibration.scores)
+        return (
+            f"DeepKNN(k={self.k}, distance={self.distance!r}, mode={self.mode!r}, layers={self.layers}, "
+            f"fitted={len(self._labels)}, calibrated={calibrated})"
+        )
+
     @property
     def k(self) -> int:
         """Neighbours in each layer; it stays, as what was calibrated hangs on it."""

@@ -53,6 +53,10 @@ class EntanglementMonitor:
         self._size, self.distance, self.max_features, self.seed = size, distance, max_features, seed
         self.reset()
 
+    def __repr__(self) -> str:
+        """One line: what is kept, of how many."""
+        return f"EntanglementMonitor(size={self.size}, layers={[*self._points]}, seen={self.seen})"
+
     @property
     def size(self) -> int:
         """How many samples to keep; it stays, as room is made for them at once."""

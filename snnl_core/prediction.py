@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class DeepKNNPrediction:
     """What the neighbours say of n inputs.
 
@@ -31,6 +31,14 @@ class DeepKNNPrediction:
     neighbors: dict[str, Tensor]
     distances: dict[str, Tensor]
     classes: Tensor
+
+    def __repr__(self) -> str:
+        """One line: of how many inputs, and their mean credibility; the rest by name."""
+        layers = {name: tuple(found.shape) for name, found in self.neighbors.items()}
+        return (
+            f"DeepKNNPrediction(n={len(self.labels)}, classes={len(self.classes)}, neighbors={layers}, "
+            f"mean credibility={float(self.credibility.mean()):.4g})"
+        )
 
     @classmethod
     def of(

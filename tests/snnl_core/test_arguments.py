@@ -3,6 +3,7 @@
 import io
 
 import numpy as np
+import pandas
 import pytest
 import torch
 
@@ -26,6 +27,18 @@ def test_points_and_labels_that_are_no_tensors(call):
             call(X, labels)
     with pytest.raises(TypeError, match="x must be a tensor, not ndarray"):
         call(np.zeros((8, 3), np.float32), LABELS)
+
+
+@pytest.mark.parametrize("labels", [["a", "b"] * 4, np.array(["a", "b"] * 4), pandas.Series(["a", "b"] * 4)])
+def test_of_strings_it_is_said_how_to_number_them(labels):
+    with pytest.raises(TypeError, match=r"number its strings, torch\.as_tensor\(numpy\.unique\(strings, return_inv"):
+        entanglement(X, labels)
+
+
+def test_columns_of_pandas_which_torch_does_not_take_are_to_be_arrays_first():
+    for x, labels in ((pandas.DataFrame(X.numpy()), LABELS), (X, pandas.Series(LABELS.numpy(), index=range(1, 9)))):
+        with pytest.raises(TypeError, match=r"torch\.as_tensor of its to_numpy\(\)\."):
+            entanglement(x, labels)
 
 
 def test_layers_and_their_labels_that_are_no_tensors():
@@ -196,3 +209,16 @@ def test_neighbours_of_numbers_that_nothing_is_computed_in():
         DeepKNN(2).fit({"a": x}, LABELS)
     with pytest.raises(TypeError, match=r"layer 'a': points .*; convert them to 16 bits or more"):
         DeepKNN(2).fit({"a": x}, LABELS)
+
+
+def test_what_has_neighbours_and_a_monitor_are_shown_in_a_line():
+    """As the last value of a notebook's cell, and not with all their numbers."""
+    knn, monitor = DeepKNN(2), EntanglementMonitor(8)
+    assert "layers=[], fitted=0, calibrated=0)" in repr(knn) and "layers=[], seen=0)" in repr(monitor)
+    knn.fit({"a": X}, LABELS).calibrate({"a": X[:5] + 0.1}, LABELS[:5])
+    monitor.update({"a": X}, LABELS)
+    found = knn.predict({"a": X})
+    assert repr(knn) == "DeepKNN(k=2, distance='cosine', mode='valid', layers=['a'], fitted=8, calibrated=5)"
+    assert repr(monitor) == "EntanglementMonitor(size=8, layers=['a'], seen=8)"
+    line = f"mean credibility={float(found.credibility.mean()):.4g})"
+    assert repr(found) == "DeepKNNPrediction(n=8, classes=2, neighbors={'a': (8, 2)}, " + line
