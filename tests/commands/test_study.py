@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,19 @@ def test_the_smoke_study_ends_in_a_report(study):
     assert "Report:" in done.stderr
     (offered,) = re.findall(r"^Next: (.+) draws it anew$", done.stderr, re.MULTILINE)
     assert shlex.split(offered) == ["snnl", "report", result["folder"]] and " " in result["folder"]
+
+
+def test_the_rows_of_a_study_are_read_as_is_told_for_notebooks(study, monkeypatch, capsys):
+    home, arguments, done = study
+    text = (Path(__file__).parents[2] / "docs" / "runs.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    monkeypatch.chdir(home)
+    monkeypatch.setattr(subprocess, "run", lambda command, **settings: done)
+    told = {}
+    exec(compile(example, "runs.md", "exec"), told)
+    assert set(told["command"][1:]) < set(arguments)
+    assert not told["joint"].duplicated(["model", "seed", "kimg"]).any(), "one value of each"
+    assert re.match(r"model +dcgan +wgan-gp\nkimg", capsys.readouterr().out)
 
 
 def test_a_search_ends_in_a_file_that_the_study_takes(snnl, tmp_path):

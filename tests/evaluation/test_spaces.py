@@ -1,7 +1,9 @@
 """Feature spaces: what they are called, what they give, and what they leave alone."""
 
+import re
 import sys
 from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 import torch
@@ -39,6 +41,13 @@ def space_of(network):
 def called(reference, tmp_path, **settings):
     usual = {"weights": None, "size": None, "normalize": None, "data": tmp_path, "download": False}
     return space_called(str(reference), **{**usual, **settings})
+
+
+def test_a_trained_classifier_shows_its_layers_in_python_as_is_told(classifier, folder_of, capsys):
+    text = (Path(__file__).parents[2] / "docs" / "classifiers.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    exec(re.sub(r'"runs/.*?"', repr(str(folder_of(classifier).path)), example), {})
+    assert re.fullmatch(r"\{('\w+': [\d.]+(, )?){4}\}\n", capsys.readouterr().out)
 
 
 def test_pixels_are_themselves(random_images):

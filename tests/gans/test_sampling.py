@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,15 @@ def images_in(folder):
     return {
         path.relative_to(folder): torch.from_numpy(np.array(Image.open(path)))[None] for path in folder.rglob("*.png")
     }
+
+
+def test_images_are_drawn_in_python_as_is_told(folders):
+    text = (Path(__file__).parents[2] / "docs" / "gans.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    for folder in folders.values():
+        told = {}
+        exec(re.sub(r'"runs/.*?"', repr(str(folder)), example), told)
+        assert told["images"].shape == (16, 1, 16, 16) and told["images"].dtype == torch.uint8
 
 
 def test_files_are_the_images_in_order(plain, tmp_path):
