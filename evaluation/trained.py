@@ -1,6 +1,7 @@
 """Feature spaces of the workbench's own networks, classifiers and discriminators, by the folders of their training."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from safetensors.torch import load
@@ -33,6 +34,18 @@ def classifier_space(folder: CellFolder) -> Space:
     read, takes = _reader(network, layer, predicts=True), run.spec_of_images.shape
     code = str(registry.version(f"classifiers/{run.classifier}"))
     return of_network(run.classifier, network, read, layer=layer, classes=classes, takes=takes, code=code)
+
+
+def open_classifier(path: Path | str) -> nn.Module:
+    """The classifier of a training's folder, as `load_last` gives it.
+
+    Raises:
+        WorkbenchError: it is no such folder, keeps no weights, or they are damaged.
+    """
+    folder = CellFolder(Path(path))
+    if folder.task != "train-classifier":
+        raise WorkbenchError(f"{path} is not the folder of a classifier's training.")
+    return load_last(folder)
 
 
 def load_last(folder: CellFolder) -> nn.Module:

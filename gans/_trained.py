@@ -64,7 +64,7 @@ class Trained:
         return "" if self.kimg is None else f" after {self.kimg:g} kimg"
 
 
-def open_gan(path: Path, *, kimg: float | None = None, config: Path | None = None) -> Trained:
+def open_gan(path: Path | str, *, kimg: float | None = None, config: Path | None = None) -> Trained:
     """The generator of a training's folder, its last or the one nearest to `kimg`, or that of a file of weights.
 
     Args:
@@ -76,6 +76,7 @@ def open_gan(path: Path, *, kimg: float | None = None, config: Path | None = Non
         UsageError: `kimg` is asked of a file, or `config` of a folder.
         WorkbenchError: the folder is no training's or holds no generator; the file is damaged, or does not fit.
     """
+    path = Path(path)
     if path.is_file():
         if kimg is not None:
             raise UsageError(f"--kimg chooses among the generators of a folder; {path} is one.")

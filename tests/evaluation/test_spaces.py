@@ -18,7 +18,7 @@ from classifiers._snapshots import load_classifier
 from evaluation import foreign, spaces
 from evaluation.named import space_called
 from evaluation.spaces import Seen, of_network, pixels, points
-from evaluation.trained import classifier_space, discriminator_space
+from evaluation.trained import classifier_space, discriminator_space, open_classifier
 from lab.errors import UsageError, WorkbenchError
 from lab.training.snapshots import snapshots
 
@@ -43,11 +43,13 @@ def called(reference, tmp_path, **settings):
     return space_called(str(reference), **{**usual, **settings})
 
 
-def test_a_trained_classifier_shows_its_layers_in_python_as_is_told(classifier, folder_of, capsys):
+def test_a_trained_classifier_shows_its_layers_in_python_as_is_told(classifier, gan, folder_of, capsys):
     text = (Path(__file__).parents[2] / "docs" / "classifiers.md").read_text(encoding="utf-8")
     (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     exec(re.sub(r'"runs/.*?"', repr(str(folder_of(classifier).path)), example), {})
     assert re.fullmatch(r"\{('\w+': [\d.]+(, )?){4}\}\n", capsys.readouterr().out)
+    with pytest.raises(WorkbenchError, match="is not the folder of a classifier's training"):
+        open_classifier(folder_of(gan).path)
 
 
 def test_pixels_are_themselves(random_images):
