@@ -51,7 +51,7 @@ class Spec:
         return cls(**{**values, **{name: tuple(value) for name, value in given.items()}})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ImageSet:
     """One split in memory.
 
@@ -76,6 +76,10 @@ class ImageSet:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def __repr__(self) -> str:
+        labels = None if self.labels is None else tuple(self.labels.shape)
+        return f"ImageSet(images={tuple(self.images.shape)}, labels={labels})"
 
     def batch(self, indices: "Tensor") -> "Tensor":
         """The images of `indices` (b,), float32 (b, c, h, w) in [-1, 1]."""

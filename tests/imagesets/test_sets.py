@@ -26,6 +26,13 @@ def test_a_batch_is_picked_by_index():
     assert len(images) == 4
 
 
+def test_a_set_is_shown_in_a_line():
+    """As the last value of a notebook's cell, and not with its pixels."""
+    images = torch.zeros(40, 1, 2, 2, dtype=torch.uint8)
+    assert repr(ImageSet(images)) == "ImageSet(images=(40, 1, 2, 2), labels=None)"
+    assert repr(ImageSet(images, torch.arange(40))) == "ImageSet(images=(40, 1, 2, 2), labels=(40,))"
+
+
 @pytest.mark.parametrize(
     "images, labels, words",
     [
