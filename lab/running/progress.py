@@ -76,7 +76,7 @@ class Display:
 
     def _draw(self) -> None:
         console = Console(stderr=True)
-        if console.is_terminal and sys.stderr.isatty() and not os.environ.get(KERNEL):  # a kernel has colour forced
+        if _moves(console):
             self._animate(console)
         else:
             while not self._stop.wait(LINE_SECONDS):
@@ -134,6 +134,12 @@ class Display:
         by_cost, by_pace = (1 - fraction) * cost / self._jobs, elapsed / (fraction or 1.0) - elapsed
         left = (1 - trust) * by_cost + trust * by_pace
         return fraction, f"about {duration(max(1.0 if active else 0.0, left))} left"
+
+
+def _moves(console: Console) -> bool:
+    """Whether what is drawn is drawn over; a kernel forces colour, which a console takes for a terminal."""
+    seen = sys.stderr.isatty() and not os.environ.get(KERNEL)
+    return seen and console.is_terminal and not console.is_dumb_terminal
 
 
 def _words(text: str) -> TextColumn:

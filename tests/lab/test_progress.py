@@ -42,13 +42,16 @@ def test_lines_tell_what_runs_how_fast_and_how_long_still(tmp_path, monkeypatch,
     assert "50%" in line and "left" in line and "gan-x: 2 of 4 kimg, 800 images/s" in line
 
 
-@pytest.mark.parametrize("terminal, kernel", [(False, ""), (True, "1")], ids=["a pipe", "a cell of a notebook"])
-def test_what_a_notebook_starts_is_told_of_in_lines(tmp_path, monkeypatch, capsys, terminal, kernel):
-    """Its kernel asks for colours in pipes, too, and shows each state of moving bars anew."""
+@pytest.mark.parametrize(
+    "terminal, name, value", [(False, "JPY_PARENT_PID", ""), (True, "JPY_PARENT_PID", "1"), (True, "TERM", "dumb")]
+)
+def test_bars_move_only_where_a_terminal_shows_it(tmp_path, monkeypatch, capsys, terminal, name, value):
+    """A notebook's kernel asks for colours in pipes, too, and keeps each state of its cells' output; one that is dumb
+    would show nothing."""
     monkeypatch.setattr(progress, "LINE_SECONDS", 0.05)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
     monkeypatch.setenv("FORCE_COLOR", "1")
-    monkeypatch.setenv("JPY_PARENT_PID", kernel)
+    monkeypatch.setenv(name, value)
     with Display({tmp_path: 10.0}, jobs=1):
         assert line_with("0%", capsys) == "  0%, about 10 s left"
 
