@@ -25,7 +25,8 @@ def load_generator(snapshot: Snapshot, config: TrainingConfig, advice: str = TRA
         WorkbenchError: the file is damaged, or does not fit.
     """
     module = registry.load("gans", config.gan)
-    generator: nn.Module = module.Generator(config.settings, config.spec_of_images).eval()
+    with torch.random.fork_rng(devices=[]):
+        generator: nn.Module = module.Generator(config.settings, config.spec_of_images).eval()
     load_weights(generator, snapshot.path, snapshot.hash, advice)
     return generator.to(memory_format=torch.channels_last)
 

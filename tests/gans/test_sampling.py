@@ -67,6 +67,12 @@ def test_images_are_drawn_in_python_as_is_told(folders):
         assert told["images"].shape == (16, 1, 16, 16) and told["images"].dtype == torch.uint8
 
 
+def test_opening_a_gan_leaves_the_random_numbers_of_a_script_alone(folders):
+    before = torch.get_rng_state()
+    open_gan(folders[False])
+    assert torch.get_rng_state().equal(before)
+
+
 def test_files_are_the_images_in_order(plain, tmp_path):
     sample(plain, 12, tmp_path / "new", seed=3)
     found = images_in(tmp_path / "new")
