@@ -86,7 +86,8 @@ def test_of_layers_too_an_error_at_the_cold_end_is_said_to_tell_nothing(monkeypa
     row.at_limit = limit
     monkeypatch.setattr(own, "build", lambda *given: None)
     monkeypatch.setattr(network, "measure_network", lambda **given: SimpleNamespace(layers=[row], plain=dict))
-    words = ["layers", "--model", "torchvision:resnet18", "--imageset", "digits", *(["--anchors=50"] if anchors else [])]
+    estimated = ["--anchors", "50"] if anchors else []
+    words = ["layers", "--model", "torchvision:resnet18", "--imageset", "digits", *estimated]
     done = CliRunner().invoke(measure.command, words, catch_exceptions=False)
     assert ("At the cold end it tells nothing of the other points" in done.stderr) is bool(anchors and limit == "cold")
 
