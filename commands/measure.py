@@ -29,6 +29,8 @@ INDEX = "Approximate neighbours, by an index of faiss: HNSW32, IVF256,Flat:nprob
 AVERAGED = "Average larger maps to so many numbers an image.  [default: 4096, or one a channel where there are more]"
 KEPT = "Write features and labels to this .npz, too, as measure credibility reads them."
 PAGE = "Write a page with figures and images to this folder, too."
+COLD = "At the cold end it tells nothing of the other points: take more anchors."
+"""Of the standard error."""
 measuring_options = options.together(
     click.option("--distance", type=DISTANCES, default="sqeuclidean", help="Squared Euclidean, or 1 - cos."),
     click.option("--anchors", type=options.count(), help="Estimate from so many random points.  [default: from all]"),
@@ -63,6 +65,8 @@ def layers(imageset: str, data: Path, size: int | None, as_json: bool, **setting
     found = measure_network(imageset=images, data=data, size=size, network=network, **settings, say=say)
     columns = ["layer", "features", *MEASURED, *(["stderr"] if settings["anchors"] else [])]
     print_rows(columns, [vars(row) for row in found.layers])
+    if settings["anchors"] and any(row.at_limit == "cold" for row in found.layers):
+        say(f"stderr is that of the loss, from the choice of anchors. {COLD}")
     print_json(found.plain(), as_json)
 
 
@@ -82,7 +86,7 @@ def features(file: Path, as_json: bool, **settings: Any) -> None:
     if settings["anchors"]:
         say(f"Standard error of the loss of all, from the choice of anchors: {found.whole.stderr:.3g}.")
         if found.whole.at_limit == "cold":
-            say("At the cold end it tells nothing of the other points: take more anchors.")
+            say(COLD)
     if len(found.classes) <= FEW_CLASSES:
         tell("\nMean softmax mass of a row's anchors on a column's class:")
         print_rows(["anchors", *map(str, found.classes)], found.pairs)

@@ -42,7 +42,7 @@ def torchvision_space(reference: str, weights: Path | None, size: int | None, no
 
 
 def own_space(reference: str, weights: Path | None, size: int | None, normalize: Normalize | None) -> Space:
-    """The output of a network of one's own: what `FILE.py:NAME` builds, or a TorchScript file `.pt`.
+    """The output of a network of one's own: `FILE.py:NAME` or what that builds, or a TorchScript file `.pt`.
 
     It is shown images in [0, 1], resized to `size` where it is given, in their own channels; in three, and by
     ImageNet's colours, where that is asked for. The file is part of the name; what it makes of images is kept of

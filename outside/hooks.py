@@ -43,7 +43,8 @@ def layers(network: nn.Module, x: Tensor) -> Layers:
 def called(network: nn.Module, x: Tensor) -> list[str]:
     """The modules that a network calls for x, each once, in the order in which they are done."""
     found: dict[str, None] = {}
-    names = [name for name, _ in network.named_modules() if name]
+    scripted = torch.jit.ScriptModule  # takes no hooks
+    names = [name for name, module in network.named_modules() if name and not isinstance(module, scripted)]
     hooked = _hooked(network, names, lambda name, _: found.update({name: None}))
     with redirect_stdout(sys.stderr), hooked:
         network(x)

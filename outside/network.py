@@ -103,7 +103,7 @@ def measure_network(
     place = resolve_device(device)
     check_device(place)
     set_gpu_arithmetic()
-    network = (network or own.build(model, weights, seed)).to(place)
+    network = (own.build(model, weights, seed) if network is None else network).to(place)
     images, chosen = _choose(imageset, split, n, seed, data=data, download=download)
     if sharded and len(chosen) < world_size():
         raise UsageError(f"{len(chosen)} images cannot be shared by {world_size()} processes: ask for fewer.")

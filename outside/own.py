@@ -52,7 +52,7 @@ def build(reference: str, weights: Path | None, seed: int) -> nn.Module:
         torch.manual_seed(derive_seed(seed, "weights"))
         with _told(f"{file} fails when it is run"):
             module = _run(Path(file))
-        known = [key for key, value in vars(module).items() if getattr(value, "__module__", "") == MODULE]
+        known = [key for key, value in vars(module).items() if _may_be(value)]
         if not hasattr(module, name):
             raise unknown_name(f"network of {file}", name, known)
         network = getattr(module, name)
@@ -83,6 +83,11 @@ def check_logits(reference: str, output: Any, n: int) -> None:
     """Raise WorkbenchError unless the output of a network for n images is logits: floating (n, classes)."""
     if not isinstance(output, Tensor) or not output.is_floating_point() or output.ndim != 2 or len(output) != n:
         raise WorkbenchError(f"{reference} gives {_kind(output)} for {n} images, and no logits ({n}, classes).")
+
+
+def _may_be(value: Any) -> bool:
+    """Whether a file's own value may be a network, or build one."""
+    return isinstance(value, nn.Module) or getattr(value, "__module__", "") == MODULE
 
 
 def _run(file: Path) -> ModuleType:

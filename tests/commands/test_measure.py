@@ -10,7 +10,7 @@ from PIL import Image
 
 import imagesets
 from commands import _comparing, measure
-from outside import points
+from outside import network, own, points
 
 
 def test_layers_of_a_foreign_network_are_printed(snnl):
@@ -78,6 +78,18 @@ def test_classes_stand_beside_classes_up_to_20_and_estimates_have_an_error(monke
     assert ("Mean softmax mass" in done.stdout) is (classes == 20) and "1.235e+04" in done.stdout
     assert ("Standard error of the loss of all, from the choice of anchors: 0.0123." in done.stderr) is bool(anchors)
     assert ("At the cold end it tells nothing of the other points" in done.stderr) is bool(anchors)
+
+
+@pytest.mark.parametrize("anchors, limit", [(50, "cold"), (50, "none"), (None, "cold")])
+def test_of_layers_too_an_error_at_the_cold_end_is_said_to_tell_nothing(monkeypatch, anchors, limit):
+    row = SimpleNamespace(layer="fc", features=9, stderr=0.0, **dict.fromkeys(measure.MEASURED, 0.5))
+    row.at_limit = limit
+    monkeypatch.setattr(own, "build", lambda *given: None)
+    monkeypatch.setattr(network, "measure_network", lambda **given: SimpleNamespace(layers=[row], plain=dict))
+    estimated = ["--anchors", "50"] if anchors else []
+    words = ["layers", "--model", "torchvision:resnet18", "--imageset", "digits", *estimated]
+    done = CliRunner().invoke(measure.command, words, catch_exceptions=False)
+    assert ("At the cold end it tells nothing of the other points" in done.stderr) is bool(anchors and limit == "cold")
 
 
 def test_the_credibility_of_points_in_files_is_printed(snnl, tmp_path):

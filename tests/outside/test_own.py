@@ -237,6 +237,36 @@ def test_a_network_that_the_file_has_built_serves_as_one_that_it_builds(file):
     assert not torch.equal(ready.fc.weight, other.fc.weight)
 
 
+def test_a_network_that_is_given_is_taken_whatever_its_length(file, tmp_path):
+    """A container's may be 0, and what torch.compile gives of other networks refuses to tell any."""
+
+    class Unsized(nn.Sequential):
+        def __len__(self):
+            raise TypeError("Unsized does not support len()")
+
+    layers = nn.Flatten(), nn.Linear(256, 10)
+    for network in (Unsized(*layers), type("Empty", (nn.Sequential,), {"__len__": lambda self: 0})(*layers)):
+        found = measure_network("absent.py:Net", "digits", data=tmp_path, n=20, device="cpu", network=network)
+        assert [row.layer for row in found.layers] == ["0", "1"]
+
+
+def test_networks_of_the_file_are_proposed_whatever_their_class(tmp_path):
+    path = tmp_path / "built.py"
+    path.write_text("from torch import nn\nready, number = nn.Sequential(nn.Linear(2, 2)), 3\n")
+    with pytest.raises(UsageError, match=r"'raedy'; did you mean 'ready'\? Known: ready\.$"):
+        own.build(f"{path}:raedy", None, 0)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning")
+def test_torchscript_takes_no_hooks_and_has_no_layers():
+    """As a part of a network it is left out, and alone it has none."""
+    x = torch.randn(5, 2)
+    traced = torch.jit.trace(nn.Sequential(nn.Linear(2, 2), nn.ReLU()), x)
+    assert hooks.called(nn.Sequential(nn.ReLU(), traced, nn.Flatten()), x) == ["0", "2"]
+    with pytest.raises(WorkbenchError, match="traced has no module whose output is a tensor"):
+        extractor("traced", traced, None, x, print)
+
+
 @pytest.mark.parametrize(
     "name, kind, words",
     [

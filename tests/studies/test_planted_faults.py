@@ -247,9 +247,12 @@ def test_an_amount_that_leaves_too_few_images_is_left_out_aloud(null, tmp_path, 
     assert "dropped 0.5 leaves" in (said := capfd.readouterr().err) and "This amount is left out." in said
 
 
-def test_measuring_twice_gives_the_same_rows(null, cells):
-    """With as many threads as the command had, on which last bits depend."""
-    done = cells(measure_fault.cell(null_cell(), "noise", "pixels", DATA))
+def test_measuring_twice_gives_the_same_rows(null, cells, tmp_path):
+    """With as many threads as the command had, on which last bits depend; in a copy, since other processes read it."""
+    made = cells(measure_fault.cell(null_cell(), "noise", "pixels", DATA))
+    for folder in (null, made):
+        shutil.copytree(folder.path, tmp_path / folder.path.name)
+    done = CellFolder(tmp_path / made.path.name)
     before, threads = done.rows(), torch.get_num_threads()
     (done.path / "DONE").unlink()
     torch.set_num_threads(done.environment["threads"])
