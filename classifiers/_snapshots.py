@@ -20,7 +20,8 @@ def load_classifier(snapshot: Snapshot, config: TrainingConfig) -> nn.Module:
         WorkbenchError: the file is damaged, or does not fit.
     """
     module = registry.load("classifiers", config.classifier)
-    network: nn.Module = module.build(config.settings, config.spec_of_images).eval()
+    with torch.random.fork_rng(devices=[]):
+        network: nn.Module = module.build(config.settings, config.spec_of_images).eval()
     load_weights(network, snapshot.path, snapshot.hash)
     return network.to(memory_format=torch.channels_last)
 

@@ -54,8 +54,7 @@ def load_last(folder: CellFolder) -> nn.Module:
     Raises:
         WorkbenchError: the folder keeps no weights, or they are damaged.
     """
-    with torch.random.fork_rng(devices=[]):
-        return load_classifier(snapshots(folder.path, "classifier")[-1], ClassifierTraining.parse(folder.config))
+    return load_classifier(snapshots(folder.path, "classifier")[-1], ClassifierTraining.parse(folder.config))
 
 
 def discriminator_space(folder: CellFolder) -> Space:

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 import pytest
 import yaml
+from pages import examples
 
 import cli
 
@@ -37,7 +38,7 @@ def test_commands_and_options_exist(page, line):
 
 
 def test_the_example_runs(capsys):
-    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    (example,) = examples("README.md")
     exec(compile(example, "README.md", "exec"), {})
     assert re.fullmatch(r"\d\.\d{3} of at most \d\.\d{3}: score \d\.\d{3}\n", capsys.readouterr().out)
 
@@ -45,9 +46,9 @@ def test_the_example_runs(capsys):
 def test_the_monitor_in_a_training_loop_runs(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     text = (ROOT / "docs" / "layers.md").read_text(encoding="utf-8")
-    examples = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    assert max(example.count("\n") for example in examples) <= 14
-    exec(compile("\n".join(examples), "layers.md", "exec"), {})
+    found = examples("docs", "layers.md")
+    assert max(example.count("\n") for example in found) <= 14
+    exec(compile("\n".join(found), "layers.md", "exec"), {})
     pattern = r"(\d pixels 0\.\d{3} hidden 0\.\d{3} logits 0\.\d{3}\n){4}"
     layers = r"(\d \d+ 0\.\d{3}\n){2}"
     assert re.fullmatch(pattern + layers, capsys.readouterr().out)
@@ -57,15 +58,13 @@ def test_the_monitor_in_a_training_loop_runs(capsys, tmp_path, monkeypatch):
 
 def test_deep_knn_in_the_example_tells_noise_from_digits(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    text = (ROOT / "docs" / "dknn.md").read_text(encoding="utf-8")
-    exec(compile("\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL)), "dknn.md", "exec"), {})
+    exec(compile("\n".join(examples("docs", "dknn.md")), "dknn.md", "exec"), {})
     digits, noise = re.findall(r"credibility (\S+), distance (\S+)", capsys.readouterr().out)
     assert float(digits[0]) > 2 * float(noise[0]) and 2 * float(digits[1]) < float(noise[1])
 
 
 def test_a_network_is_attacked_in_the_example(capsys):
-    text = (ROOT / "docs" / "attacks.md").read_text(encoding="utf-8")
-    exec(compile("\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL)), "attacks.md", "exec"), {})
+    exec(compile("\n".join(examples("docs", "attacks.md")), "attacks.md", "exec"), {})
     assert re.fullmatch(r"0\.\d\d \{'zero': 0\.0, 'vanishing': 0\.0, 'values': 0\.\d+\}\n", capsys.readouterr().out)
 
 

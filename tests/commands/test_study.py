@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from pages import examples
 
 from commands import study as study_command
 from commands import tune
@@ -34,8 +35,7 @@ def test_the_smoke_study_ends_in_a_report(study):
 
 def test_the_rows_of_a_study_are_read_as_is_told_for_notebooks(study, monkeypatch, capsys):
     home, arguments, done = study
-    text = (Path(__file__).parents[2] / "docs" / "runs.md").read_text(encoding="utf-8")
-    (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    (example,) = examples("docs", "runs.md")
     monkeypatch.chdir(home)
     monkeypatch.setattr(subprocess, "run", lambda command, **settings: done)
     told = {}

@@ -3,10 +3,10 @@
 import re
 import sys
 from contextlib import nullcontext
-from pathlib import Path
 
 import pytest
 import torch
+from pages import examples
 from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional as F
@@ -44,10 +44,12 @@ def called(reference, tmp_path, **settings):
 
 
 def test_a_trained_classifier_shows_its_layers_in_python_as_is_told(classifier, gan, folder_of, capsys):
-    text = (Path(__file__).parents[2] / "docs" / "classifiers.md").read_text(encoding="utf-8")
-    (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    (example,) = examples("docs", "classifiers.md")
     exec(re.sub(r'"runs/.*?"', repr(str(folder_of(classifier).path)), example), {})
     assert re.fullmatch(r"\{('\w+': [\d.]+(, )?){4}\}\n", capsys.readouterr().out)
+    before = torch.get_rng_state()
+    open_classifier(folder_of(classifier).path)
+    assert torch.get_rng_state().equal(before), "the random numbers of a script are left alone"
     with pytest.raises(WorkbenchError, match="is not the folder of a classifier's training"):
         open_classifier(folder_of(gan).path)
 

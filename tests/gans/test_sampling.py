@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from pages import examples
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
@@ -59,8 +60,7 @@ def images_in(folder):
 
 
 def test_images_are_drawn_in_python_as_is_told(folders):
-    text = (Path(__file__).parents[2] / "docs" / "gans.md").read_text(encoding="utf-8")
-    (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    (example,) = examples("docs", "gans.md")
     for folder in folders.values():
         told = {}
         exec(re.sub(r'"runs/.*?"', repr(str(folder)), example), told)

@@ -10,6 +10,7 @@ from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 
 import pytest
+from pages import examples
 
 ROOT = Path(__file__).resolve().parents[2]
 # Of numpy, torch takes the error for its absence.
@@ -87,7 +88,7 @@ def test_the_guard_refuses_the_workbench(alone):
 
 
 def test_the_readme_runs(alone):
-    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "snnl_core" / "README.md").read_text(), re.S)
+    (example,) = examples("snnl_core", "README.md")
     said = alone(example).splitlines()
     assert said[0].startswith("score 0.") and len(said) == 3
     scores = eval(said[2])
