@@ -31,7 +31,8 @@ def names(requirements):
 def refused():
     """The workbench's own packages, and what it requires and torch does not: numpy too, which torch can do without."""
     workbench = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    ours = {package.partition(".")[0] for package in workbench["tool"]["setuptools"]["packages"]} - {"snnl_core"}
+    packages = workbench["tool"]["setuptools"]["packages"]["find"]["include"]
+    ours = {package.removesuffix("*") for package in packages} - {"snnl_core"}
     others = names(workbench["project"]["dependencies"]) - names(["torch", *requires("torch")])
     modules = {module for module, owners in packages_distributions().items() if names(owners) & others}
     assert {"numpy", "sklearn", "PIL"} <= modules and {"lab", "gans", "metrics"} <= ours
