@@ -1,8 +1,8 @@
 """Processes of their own that start at once: forks of one clean process.
 
-That one has imported the libraries that take seconds to import, and nothing of this project: the code under test is
-imported anew in each fork, in the order in which it is on the command line. Where a system cannot fork, new processes
-do the same, in more time. The processes that test are such forks too, by `forked.py`.
+That one has imported the libraries that take seconds to import, and this project's modules, of which any can be
+imported first (`test_layering.py`). Where a system cannot fork, new processes do the same, in more time. The processes
+that test are such forks too, by `forked.py`.
 """
 
 import gc
@@ -29,6 +29,11 @@ pydantic.functional_validators pytest rich.progress safetensors.torch scipy.stat
 matplotlib.figure matplotlib.backends.backend_agg matplotlib.backends.backend_pdf matplotlib.backends.backend_svg
 sklearn.decomposition sklearn.manifold torchvision.models.feature_extraction
 """.split()
+OWN = [
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    for folder in sorted(path.parent for path in ROOT.glob("*/__init__.py") if path.parent != ROOT / "tests")
+    for path in sorted(folder.rglob("*.py"))
+]
 METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 """How `multiprocessing` starts processes: with the libraries at hand, if it can."""
 SHARED = "TESTS_FORK_SERVER"
@@ -38,7 +43,7 @@ COMMANDS = {str(ROOT / "cli.py"), str(ROOT / "lab" / "running" / "torchrun.py")}
 """The scripts that are forks where a fork starts them; benchmarks, for one, measure what a new process takes."""
 CONTEXT = multiprocessing.get_context(METHOD)
 if METHOD == "forkserver":
-    CONTEXT.set_forkserver_preload(LIBRARIES)
+    CONTEXT.set_forkserver_preload([*LIBRARIES, *OWN])
 
 
 def share_server():

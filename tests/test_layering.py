@@ -5,6 +5,7 @@ import re
 import sys
 import tomllib
 from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 from setuptools import find_packages
@@ -98,6 +99,28 @@ def test_no_circle_between_rooms():
         order += free
         graph = {room: needs for room, needs in graph.items() if room not in free}
     assert order.index("lab") < order.index("tasks") < order.index("studies") < order.index("cli")
+
+
+def test_no_circle_between_modules():
+    """Whichever is imported first, it can be: processes that test have all of them at hand, imported in one order."""
+    names = {module_name(path): tree for path, tree in modules().items()}
+    graph = {}
+    for name, tree in names.items():
+        found = set(imported(tree, top_level_only=True)) & set(names)
+        graph[name] = found.union(*map(parents, found)) - {name, *parents(name)}
+    order = list(TopologicalSorter(graph).static_order())
+    assert order.index("lab.files") < order.index("lab.cells.folder") < order.index("commands.study")
+
+
+def module_name(path):
+    """A folder's name is that of its `__init__.py`."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def parents(name):
+    """The folders that importing a module imports before it."""
+    parts = name.split(".")
+    return [".".join(parts[:count]) for count in range(1, len(parts))]
 
 
 def test_the_engine_imports_nothing_but_torch():
