@@ -70,7 +70,8 @@ def pytest_collection_modifyitems(items):
 
 def pytest_collection_finish(session):
     """What is imported by now stays: no collection of garbage need look through it."""
-    keep_what_is_there()
+    gc.freeze()
+    keep_what_is_there.modules = len(sys.modules)
 
 
 def pytest_runtest_teardown(item, nextitem):
