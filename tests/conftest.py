@@ -33,6 +33,7 @@ def pytest_configure(config):
     """Nobody waits for the disk: no test pulls the plug. Side by side, the processes that test share the cores."""
     os.fsync = forks.no_sync
     machine.keep_memory()
+    forks.fork_workers()
     if "PYTEST_XDIST_WORKER" in os.environ:
         forks.take_shared_server()
     elif workers := config.getoption("numprocesses", 0):

@@ -155,9 +155,7 @@ def _be(script, arguments, cwd, variables, said):
     _forget_signals()
     for name, number in (("out", 1), ("err", 2)):
         os.dup2(os.open(Path(said, name), os.O_WRONLY | os.O_CREAT), number)
-    os.fsync = no_sync
-    if METHOD == "forkserver":
-        util.spawnv_passfds, subprocess.Popen = _forked_worker, _ForkingPopen
+    _fork_others()
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(variables)
@@ -215,30 +213,89 @@ class _ForkingPopen(subprocess.Popen):
         self._close_pipe_fds(*streams)
 
 
-class ForkedProgram:
-    """In the place of `subprocess.Popen`, too, in a process that is not fit to be forked: a fork of the clean one."""
+class ForkedProgram(subprocess.Popen):
+    """In the place of `subprocess.Popen`, too, in a process that is not fit to be forked: a fork of the clean one.
 
-    def __init__(self, words, stdout, stderr, env, start_new_session):
-        outputs = (0, *(number if given is None else given.fileno() for number, given in ((1, stdout), (2, stderr))))
-        streams = [_Stream(number) for number in outputs]
-        about = ([*map(str, words)], None, dict(env), streams, start_new_session)
+    It is a program of Python's: a script, or `-c CODE`.
+    """
+
+    def _execute_child(self, args, *settings):
+        cwd, variables, streams, anew = settings[4], settings[5], settings[9:15], settings[20]
+        given = [_Stream(n if end == -1 else end) for n, end in enumerate((streams[0], streams[3], streams[5]))]
+        about = ([*map(str, args)], cwd or Path.cwd(), dict(variables or os.environ), given, anew)
         self._process = CONTEXT.Process(target=_be_forked_program, args=about)
         self._process.start()
-        self.terminate, self.kill = self._process.terminate, self._process.kill
+        self.pid, self._child_created = self._process.pid, True
+        self._close_pipe_fds(*streams)
 
-    def wait(self, timeout=None):
-        """The code with which it ended."""
+    def _internal_poll(self, *_, **__):
+        if self.returncode is None and self._child_created:
+            self.returncode = self._process.exitcode
+        return self.returncode
+
+    def _wait(self, timeout):
         self._process.join(timeout)
-        if self._process.exitcode is None:
-            raise subprocess.TimeoutExpired("a fork", timeout)
-        return self._process.exitcode
+        if self.poll() is None:
+            raise subprocess.TimeoutExpired(self.args, timeout)
+        return self.returncode
+
+
+if METHOD != "forkserver":
+    ForkedProgram = subprocess.Popen
 
 
 def _be_forked_program(*about):
     """Be a program of which those that it starts are forks, too."""
     gc.freeze()
-    os.fsync, subprocess.Popen = no_sync, _ForkingPopen
+    _fork_others()
+    sys.path[:] = [path for path in sys.path if path not in ("", str(ROOT), str(ROOT / "tests"))]
     _be_program(*about)
+
+
+class _Workers(type(CONTEXT)):
+    """In the place of how the product has `multiprocessing` start workers: forks of the clean process.
+
+    They have this process's variables and streams, and those that they start are forks, too.
+    """
+
+    def Process(self, target, args):
+        return CONTEXT.Process(target=_be_worker, args=(_Surroundings(), target, *args))
+
+
+class _Surroundings:
+    """What a new process has of this one; a fork takes it as it unpacks it, before it imports what comes after it."""
+
+    def __reduce__(self):
+        return _take, (dict(os.environ), [_Stream(number) for number in (1, 2)])
+
+
+def _take(variables, outputs):
+    gc.freeze()
+    _forget_signals()
+    _fork_others()
+    for number, given in enumerate(outputs, 1):
+        os.dup2(given, number)
+        os.close(given)
+    os.environ.clear()
+    os.environ.update(variables)
+
+
+def _be_worker(_, target, *args):
+    """Be a worker: work as `multiprocessing` says."""
+    target(*args)
+
+
+def fork_workers():
+    """Have the workers that the product starts from this process be forks."""
+    if METHOD == "forkserver":
+        multiprocessing.context._concrete_contexts["spawn"] = _Workers()
+
+
+def _fork_others():
+    """Have the processes that this one starts be forks of it; nobody waits for the disk."""
+    os.fsync = no_sync
+    if METHOD == "forkserver":
+        util.spawnv_passfds, subprocess.Popen = _forked_worker, _ForkingPopen
 
 
 def _script(words):
@@ -269,7 +326,10 @@ def _be_program(words, cwd, variables, streams, anew):
         if "-P" not in words:
             sys.path.insert(0, str(Path(sys.argv[0]).parent))
         sys.path[1:1] = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
-        runpy.run_path(sys.argv[0], run_name="__main__")
+        if sys.argv[0] == "-c":
+            exec(sys.argv.pop(1), {"__name__": "__main__"})
+        else:
+            runpy.run_path(sys.argv[0], run_name="__main__")
         code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)

@@ -11,7 +11,7 @@ from pathlib import Path
 from setuptools import find_packages
 
 ROOT = Path(__file__).resolve().parent.parent
-FLOOR = set("checks config errors files hashing interrupts locks machine pace processes registry".split())
+FLOOR = set("checks config errors files hashing interrupts locks machine pace parallel processes registry".split())
 MODELS = {"attacks", "gans", "classifiers", "outside", "imagesets", "metrics", "snnl_core", "lab"}
 ROOMS = {
     "cli": {"commands", "lab"},

@@ -5,14 +5,12 @@ reports/STUDY-KEY/    the report of each study
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab import machine
+from lab import machine, parallel
 from lab.cells import layout
 from lab.cells.record import read_study
-from lab.errors import WorkbenchError
 from lab.files import atomic_write
 from lab.pace import paced
 from lab.reporting.page import SITE, check_place, render
@@ -98,13 +96,8 @@ def write_index(entries: Sequence[Entry], findings: Mapping[int, str], site: Pat
 
 def _drawn(folders: Sequence[Path], site: Path) -> Iterable[Entry]:
     """The studies, drawn side by side, as they come in their order; a single one in this process."""
-    from joblib import Parallel, delayed
-
-    workers = max(1, min(machine.threads(), len(folders)))
-    try:
-        yield from Parallel(workers, return_as="generator")(delayed(_entry)(folder, site) for folder in folders)
-    except BrokenProcessPool as error:
-        raise WorkbenchError("A process that draws died (out of memory, or ended from outside).") from error
+    workers = min(machine.threads(), len(folders))
+    return parallel.run(_entry, ((folder, site) for folder in folders), workers, "A process that draws")
 
 
 def _entry(folder: Path, site: Path) -> Entry:

@@ -13,7 +13,6 @@ import sys
 from pathlib import Path
 from unittest import mock
 
-import forks
 import pytest
 import situations.files
 import situations.images
@@ -22,7 +21,6 @@ import situations.runs  # noqa: F401
 from situations import ROOT, SITUATIONS, Place
 
 import cli
-from lab.running.executors import slots
 
 PAGE = ROOT / "docs" / "errors.md"
 ROW = re.compile(r"\| `snnl (.+?)`(?:, (.+?))? \| `(.+?)` \| (\d+) \| (.+?) \|")
@@ -65,9 +63,8 @@ def test_there_are_many_rows_and_none_twice():
 
 
 def run_here(command, monkeypatch, capfd):
-    """(exit code, stdout, stderr) of a command, run in this process; workers that it starts have torch at hand."""
+    """(exit code, stdout, stderr) of a command, run in this process."""
     monkeypatch.setattr(sys, "argv", ["snnl", *shlex.split(command)])
-    monkeypatch.setattr(slots, "get_context", lambda method: forks.CONTEXT)
     capfd.readouterr()
     with mock.patch.dict(os.environ, {"CUDA_VISIBLE_DEVICES": "", "no_proxy": "127.0.0.1"}):
         os.environ.pop("SNNL_DATA", None)

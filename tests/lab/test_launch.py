@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
@@ -173,14 +174,18 @@ def test_a_reason_goes_before_an_exit_code_and_that_before_a_lost_connection(
     assert told.value.kind == made.failure.kind == kind
 
 
-@pytest.mark.parametrize("code", ["sys.exit(3)", "os.kill(os.getpid(), 9)"])
-def test_the_exit_code_tells_how_the_first_to_fail_ended(tmp_path, code):
+@pytest.mark.parametrize(
+    "code, start", [("sys.exit(3)", subprocess.Popen), ("os.kill(os.getpid(), 9)", forks.ForkedProgram)]
+)
+def test_the_exit_code_tells_how_the_first_to_fail_ended(tmp_path, code, start):
     """The other one is stopped for it, in another second: that is no reason."""
     script = tmp_path / "script.py"
     script.write_text(f"import os, sys, time\nif os.environ['RANK'] == '1':\n    {code}\ntime.sleep(600)\n")
     command = [sys.executable, "-P", torchrun.__file__, str(tmp_path / "log"), "2", str(script)]
-    ended = subprocess.run(command, cwd=hide_torch(tmp_path), capture_output=True, text=True)
-    assert ended.returncode == (3 if "exit" in code else 128 + 9), ended.stderr
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with start(command, cwd=hide_torch(tmp_path), **streams) as running:
+        said = running.communicate()
+    assert running.returncode == (3 if "exit" in code else 128 + 9), said
 
 
 @pytest.mark.parametrize(
@@ -229,9 +234,9 @@ def hide_torch(path):
     return path
 
 
-def start(made):
+def start(made, program=forks.ForkedProgram):
     """Do the cell by the command, in a folder with a `torch.py`."""
-    return subprocess.Popen(
+    return program(
         [sys.executable, str(ROOT / "cli.py"), "cell", str(made.path)],
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -260,8 +265,9 @@ def test_a_number_that_is_nobodys_or_another_users_by_now_is_no_command_that_liv
 
 def test_processes_end_with_the_command_that_started_them(tmp_path):
     made = folder(tmp_path, "beside", number=600)
-    command = start(made)
+    command = start(made, subprocess.Popen)  # new processes would find this `torch.py`, did they look where they are
     wait_for(lambda: len(made.rows()) == 1)
+    assert len(processes_of(made)) > 2
     command.send_signal(signal.SIGKILL)
     command.communicate()
     wait_for(lambda: not processes_of(made))
@@ -274,7 +280,7 @@ def test_a_command_whose_torchrun_was_killed_starts_another(tmp_path):
     made = folder(tmp_path, "beside", number=3)
     command = start(made)
     wait_for(lambda: len(made.rows()) == 1)
-    (starter,) = [number for number in processes_of(made) if torchrun.__file__.encode() in command_line(number)]
+    (starter,) = Path(f"/proc/{command.pid}/task/{command.pid}/children").read_text().split()
     os.kill(int(starter), signal.SIGKILL)
     said = command.communicate(timeout=60)
     assert command.returncode == 0, said
@@ -321,17 +327,10 @@ def test_slurm_asks_every_process_to_end_and_they_save(tmp_path):
 
 
 def processes_of(made):
-    """The processes whose command line names the folder."""
+    """The processes that work where the command was started."""
     found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = path.read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if str(made.path).encode() in words:
-            found.append(path.parent.name)
+    for path in Path("/proc").glob("[0-9]*/cwd"):
+        with suppress(OSError):
+            if path.readlink() == made.path.parent:
+                found.append(path.parent.name)
     return found
-
-
-def command_line(number):
-    return Path("/proc", number, "cmdline").read_bytes()

@@ -11,6 +11,7 @@ from itertools import product
 from pathlib import Path
 from unittest import mock
 
+import forks
 import optuna
 import pytest
 from making import made
@@ -147,7 +148,8 @@ def test_a_killed_search_goes_on(tmp_path):
     )
     script = tmp_path / "script.py"
     script.write_text(code)
-    process = subprocess.Popen([sys.executable, "-u", script, tmp_path / "killed"], stdout=subprocess.PIPE, text=True)
+    words = [sys.executable, "-u", script, tmp_path / "killed"]
+    process = forks.ForkedProgram(words, stdout=subprocess.PIPE, text=True)
     for _ in range(2):
         process.stdout.readline()
     process.send_signal(signal.SIGKILL)

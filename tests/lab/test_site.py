@@ -3,12 +3,13 @@
 import json
 import os
 import shutil
+import time
 from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 
-from lab import machine
+from lab import machine, parallel
 from lab.errors import WorkbenchError
 from lab.reporting.page import MARK, check_place
 from lab.reporting.report import Report, write_page
@@ -97,13 +98,23 @@ def test_reports_are_drawn_side_by_side_in_other_processes(study, monkeypatch, t
 
 
 def test_a_process_that_dies_while_it_draws_is_told_in_a_line(monkeypatch, tmp_path):
-    def entry(folder, site):
-        os._exit(1)
+    class Entry:
+        def __reduce__(self):
+            return os._exit, (1,)
 
     monkeypatch.setattr(machine, "threads", lambda: 2)
-    monkeypatch.setattr(site, "_entry", entry)
+    monkeypatch.setattr(site, "_entry", Entry())
     with pytest.raises(WorkbenchError, match=r"^A process that draws died \(out of memory"):
         write_site([tmp_path / "one", tmp_path / "other"], {}, tmp_path / "site")
+
+
+def test_who_wants_no_more_does_not_wait_for_what_is_being_drawn():
+    """As at an interrupt."""
+    done = parallel.run(time.sleep, [(0,), (600,), (600,)], 2, "one")
+    next(done)
+    start = time.monotonic()
+    done.close()
+    assert time.monotonic() - start < 60
 
 
 @pytest.mark.parametrize("own", ["<title>My results</title>", "", "\xff"])

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from unittest.mock import Mock
 
+import forks
 import numpy as np
 import pytest
 
@@ -196,14 +197,14 @@ def test_parts_are_of_few_files_and_few_bytes():
     assert parallel.parts(sizes)[:3] == [slice(0, 5), slice(5, 6), slice(6, 7)]
 
 
-def in_a_process(code, folder, data, **popen):
+def in_a_process(code, folder, data, program=forks.ForkedProgram):
     code = (
         "import os, signal\nfrom pathlib import Path\nimport imagesets\n"
         f"from imagesets._own import decode, parallel, pixels, store\n{code}\n"
         "def say(text): print(text, flush=True)\n"
         f"print(imagesets.settle({f'folder:{folder}'!r}, Path({str(data)!r}), say=say))"
     )
-    return subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True, **popen)
+    return program([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True)
 
 
 def test_two_processes_at_once_decode_once(folder, tmp_path):
@@ -232,7 +233,7 @@ def test_workers_end_with_their_parent(folder, tmp_path):
         "def slow(*a): os.write(1, b'at work %d\\n' % os.getpid()); time.sleep(60)\n"  # in one piece
         "pixels.decode_part = slow; parallel.ITEMS = 2; parallel.cores = lambda: 2"
     )
-    parent = in_a_process(slow, folder, tmp_path / "data")
+    parent = in_a_process(slow, folder, tmp_path / "data", subprocess.Popen)  # without torch, it forks
     workers = []
     while len(workers) < 2:
         line = parent.stdout.readline()
