@@ -278,6 +278,7 @@ def _take(variables, outputs):
         os.close(given)
     os.environ.clear()
     os.environ.update(variables)
+    _forget_own()
 
 
 def _be_worker(_, target, *args):
@@ -296,6 +297,13 @@ def _fork_others():
     os.fsync = no_sync
     if METHOD == "forkserver":
         util.spawnv_passfds, subprocess.Popen = _forked_worker, _ForkingPopen
+
+
+def _forget_own():
+    """Have this project's modules be imported anew: what is importable may differ, and who was forked may have states."""
+    own = {path.stem for path in ROOT.iterdir()}
+    for name in [name for name in sys.modules if name.partition(".")[0] in own]:
+        del sys.modules[name]
 
 
 def _script(words):
@@ -319,9 +327,7 @@ def _be_program(words, cwd, variables, streams, anew):
         if variables is not None:
             os.environ.clear()
             os.environ.update(variables)
-        own = {path.stem for path in ROOT.iterdir()}
-        for name in [name for name in sys.modules if name.partition(".")[0] in own]:
-            del sys.modules[name]
+        _forget_own()
         sys.argv[:] = _script(words)
         if "-P" not in words:
             sys.path.insert(0, str(Path(sys.argv[0]).parent))
