@@ -2,12 +2,16 @@
 
 import base64
 import os
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from lab.errors import WorkbenchError
 from lab.reporting.tables import sort_key, text
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 REPORT, SITE = "report.html", "index.html"
 """What the pages are called in folders of their own."""
@@ -36,6 +40,13 @@ def _is_own(page: bytes, kind: str) -> bool:
 
 def render(template: str, **parts: Any) -> str:
     """The page that a template makes of its parts."""
+    mark = MARK.format(template.partition(".")[0])
+    return _environment().get_template(template).render(parts, mark=mark)
+
+
+@cache
+def _environment() -> "Environment":
+    """What has the templates, each compiled once."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     templates = FileSystemLoader(Path(__file__).parent / "templates")
@@ -45,5 +56,4 @@ def render(template: str, **parts: Any) -> str:
     environment.filters |= {"text": text, "sort_key": sort_key, "link": lambda path: quote(os.fsencode(path))}
     environment.filters["kind"] = lambda item: type(item).__name__
     environment.filters["uri"] = lambda png: f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"
-    mark = MARK.format(template.partition(".")[0])
-    return environment.get_template(template).render(parts, mark=mark)
+    return environment

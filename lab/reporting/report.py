@@ -30,6 +30,7 @@ PAGE = "report.html.j2"
 LETTER = 16
 """Pixels of a letter's height."""
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+SIDES = {"x": ("bottom", "top"), "y": ("left", "right")}
 FORMATS = ("svg", "pdf", "png")
 NO_DATES: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {"Software": None}}
 
@@ -188,7 +189,7 @@ def _write_figure(figure: Figure, folder: Path, formats: Sequence[str], styles: 
 
     # The salt and the fonts are read at saving; a drawing need not come from `new_figure`.
     with mpl.rc_context(STYLE), unweighed():  # type: ignore[arg-type]
-        _settle_empty_labels(figure.drawing)
+        _settle(figure.drawing)
         if engine := figure.drawing.get_layout_engine():  # laid out once, and not for each format
             engine.execute(figure.drawing)
             figure.drawing.set_layout_engine(None)
@@ -203,10 +204,15 @@ def _write_figure(figure: Figure, folder: Path, formats: Sequence[str], styles: 
     return inlined(svg, figure.caption, told, styles)
 
 
-def _settle_empty_labels(drawing: "Drawing") -> None:
+def _settle(drawing: "Drawing") -> None:
     """Give labels without a word a place: matplotlib looks for one among all the ticks, several times a panel
-    (findings/matplotlib-places-labels-without-words.sh)."""
+    (findings/matplotlib-places-labels-without-words.sh). An axis without any label takes no room, which it would look
+    for as well; and a power of ten gives way to a title, which stays in its place."""
     for axes in drawing.axes:
         for axis in (axes.xaxis, axes.yaxis):
             if not axis.get_label_text():
                 axis.set_label_coords(0, 0)
+                told = axis.get_tick_params()
+                axis.set_in_layout(any(told[f"label{side}"] for side in SIDES[axis.axis_name]))
+        if axes.get_title("left"):
+            axes.yaxis.get_offset_text().set(x=-0.02, ha="right")

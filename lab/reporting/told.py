@@ -57,7 +57,7 @@ def tell(
 def marked(drawing: "Drawing") -> dict[str, dict[str, str]]:
     """Name the parts of a drawing, which is laid out, of which something is told; what, as attributes by name."""
     found: dict[str, dict[str, str]] = {}
-    everything = drawing.findobj()
+    everything = [part for axes in drawing.axes for part in axes.get_children()]
     for place, part in enumerate(part for part in everything if part.get_gid() == FIXED):
         part.set_gid(f"{FIXED}-{place}")
     parts = [part for part in everything if part in _told]

@@ -94,13 +94,13 @@ def _curves(rows: "pd.DataFrame", settings: Sequence[str], names: Sequence[str])
     figure = new_figure(WIDTH, 0.6 + 1.9 * len(DRAWN))
     grid = figure.subplots(len(DRAWN), len(settings), squeeze=False, sharex=True, sharey="row")
     for axes, (metric, words, _) in zip(grid, DRAWN, strict=True):
+        axes[0].set_ylim(-0.03, 1.03)
         for axis, setting in zip(axes, settings, strict=True):
             own = pick(rows, setting=setting, metric=metric)
             clean = pick(own, space=CLEAN)
             for name, colour in colours(names).items():
                 one = own[own["space"].isin([CLEAN, name])] if len(clean) else pick(own, space=name)
                 eps_curves(axis, one, colour, name)
-            axis.set_ylim(-0.03, 1.03)
         axes[0].set_ylabel(words)
     for axis, setting in zip(grid[0], settings, strict=True):
         axis.set_title(setting, loc="left")

@@ -58,8 +58,9 @@ def heat_map(table: "pd.DataFrame", space: str, sizes: Sequence[int], faults: Se
     import pandas as pd
     from matplotlib.colors import to_rgba
 
-    keys = [key for key in _power.WORSE if any(len(powers(table, key, space=space, n=n)) for n in sizes)]
-    keys += [("generated", "memorized")] if len(powers(table, ("generated", "memorized"), space=space)) else []
+    rows = pick(table, kind="power", space=space)
+    known = {*zip(rows["side"], rows["metric"], strict=True)}
+    keys = [key for key in (*_power.WORSE, ("generated", "memorized")) if key in known]
     figure = new_figure(1.7 + 0.42 * len(faults) * len(sizes), 0.9 + 0.22 * len(keys))
     axes = figure.subplots(1, len(sizes), squeeze=False, sharey=True)[0]
     data = []
@@ -95,6 +96,7 @@ def curves(table: "pd.DataFrame", space: str, n: int, faults: Sequence[str], nam
     families = {family: keys for family, keys in SHOWN.items() if any(len(powers(rows, key)) for key in keys)}
     figure = new_figure(1.5 + 1.35 * len(faults), 0.6 + 1.35 * len(families))
     grid = figure.subplots(len(families), len(faults), squeeze=False, sharex="col", sharey=True)
+    grid[0][0].set_ylim(-0.04, 1.04)  # of all: before anything is drawn, or each panel would look through the others
     for line, (family, keys) in zip(grid, families.items(), strict=True):
         for axis, fault in zip(line, faults, strict=True):
             _draw(axis, pick(rows, group=fault), keys)
@@ -114,7 +116,7 @@ def copies(table: "pd.DataFrame", space: str, n: int, name: str) -> Figure:
     figure = new_figure(6.5, 2.8)
     axis = figure.subplots()
     _draw(axis, rows, OF_COPIES)
-    axis.set(xlabel="share of copies of training images", ylabel="power")
+    axis.set(xlabel="share of copies of training images", ylabel="power", ylim=(-0.04, 1.04))
     legend(axis, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     caption = f"What is seen of copies by measures that look at training images, n = {n}."
     return Figure(f"copies-{name}", caption, figure, plotted(rows))
@@ -163,4 +165,3 @@ def _draw(axis: "Axes", rows: "pd.DataFrame", keys: Sequence[_power.Key]) -> Non
             tell(line, called(key), "power", found["value"], amounts, "of the fault")
     axis.axhline(_power.FALSE_ALARMS, color=GREY, linestyle=":", linewidth=1)
     axis.axhline(SEEN, color="0.8", linewidth=0.8, zorder=0)
-    axis.set_ylim(-0.04, 1.04)

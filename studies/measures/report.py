@@ -64,23 +64,25 @@ def _seen(config: "Config", table: "pd.DataFrame", space: str, index: int) -> Se
     known = sizes(table, space)
     whole = max((n for n in known if n <= config.claimed[1]), default=known[-1])
     name = f"{index}-{'pixels' if space == 'pixels' else 'features'}"
+    measured = {key: Measured(table, key) for key in _power.ALL}
     items: list[Figure | Table] = [
         figures.heat_map(table, space, known, faults, name),
         figures.curves(table, space, whole, faults, name),
         *([figures.copies(table, space, whole, name)] if _faults.OF_TRAINING in faults else []),
         *([figures.over_n(table, space, known, faults, name)] if len(known) > 1 else []),
-        *(_seen_table(table, space, n, faults, name) for n in known),
-        _power_table(table, space, whole, faults, name),
+        *(_seen_table(table, measured, space, n, faults, name) for n in known),
+        _power_table(measured, space, whole, faults, name),
     ]
     text = f"Compared in {space}. {TRAINING} Measures of training images are taken of copies alone."
     return Section("In pixels" if space == "pixels" else "In a classifier's features", text, items)
 
 
-def _seen_table(table: "pd.DataFrame", space: str, n: int, faults: list[str], name: str) -> Table:
+def _seen_table(
+    table: "pd.DataFrame", measured: dict[_power.Key, Measured], space: str, n: int, faults: list[str], name: str
+) -> Table:
     seconds = pick(table, kind="cost", space=space, n=n).set_index("group")["value"]
     rows: Rows = []
-    for key in _power.ALL:
-        own = Measured(table, key)
+    for key, own in measured.items():
         found = [own.seen_from(fault, space, n) for fault in faults]
         if any(one is not None for one in found):
             cost = seconds.get(FAMILY_OF.get(key[1], ""), None)
@@ -97,13 +99,12 @@ def _amount(found: float | None) -> Entry:
     return "-" if found is None else "blind" if found == float("inf") else f"{found:g}"
 
 
-def _power_table(table: "pd.DataFrame", space: str, n: int, faults: list[str], name: str) -> Table:
+def _power_table(measured: dict[_power.Key, Measured], space: str, n: int, faults: list[str], name: str) -> Table:
     """Every power at one n, with its interval."""
     rows: Rows = []
     most = max((len(_faults.FAULTS[fault].amounts) for fault in faults), default=0)
-    measured = {key: Measured(table, key) for key in _power.ALL}
-    for key, fault in product(_power.ALL, faults):
-        found = [measured[key].power(fault, amount, space, n) for amount in _faults.FAULTS[fault].amounts]
+    for (key, own), fault in product(measured.items(), faults):
+        found = [own.power(fault, amount, space, n) for amount in _faults.FAULTS[fault].amounts]
         if any(found):
             entries = ["-" if one is None else one for one in found]
             rows.append([called(key), fault, *entries, *["-"] * (most - len(entries))])
