@@ -36,7 +36,6 @@ STYLE: dict[str, Any] = {
     "axes.spines.right": False,
     "axes.spines.top": False,
     "axes.titlesize": 10,
-    "axes.titley": 1.0,  # else matplotlib lays out an axis several times to look whether a title has to give way
     "figure.constrained_layout.h_pad": 0.09,
     "font.size": 9,
     "grid.color": "0.9",

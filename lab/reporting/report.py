@@ -207,12 +207,10 @@ def _write_figure(figure: Figure, folder: Path, formats: Sequence[str], styles: 
 def _settle(drawing: "Drawing") -> None:
     """Give labels without a word a place: matplotlib looks for one among all the ticks, several times a panel
     (findings/matplotlib-places-labels-without-words.sh). An axis without any label takes no room, which it would look
-    for as well; and a power of ten gives way to a title, which stays in its place."""
+    for as well."""
     for axes in drawing.axes:
         for axis in (axes.xaxis, axes.yaxis):
             if not axis.get_label_text():
                 axis.set_label_coords(0, 0)
                 told = axis.get_tick_params()
                 axis.set_in_layout(any(told[f"label{side}"] for side in SIDES[axis.axis_name]))
-        if axes.get_title("left"):
-            axes.yaxis.get_offset_text().set(x=-0.02, ha="right")

@@ -7,10 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure as Drawing
-from matplotlib.text import Text
 
 from lab.reporting.pictures import png
-from lab.reporting.plots import new_figure, side_by_side
 from lab.reporting.report import Figure, Gallery, GalleryRow, Picture, Report, Section, write_page, write_report
 from lab.reporting.tables import Column, Table
 
@@ -115,21 +113,6 @@ def single(*items):
 
 def table(name):
     return Table(name, "", [Column("a")], [["1"]])
-
-
-def test_a_power_of_ten_above_an_axis_leaves_room_for_the_title(tmp_path):
-    drawing = new_figure(6.0, 2.0)
-    for axis in side_by_side(drawing, 2, sharey=False):
-        axis.plot([0, 3e-9])
-        axis.set_title("tiny", loc="left")
-    figure = Figure("tiny", "", drawing, pd.DataFrame({"x": [1]}))
-    write_report(single(figure), [], [], tmp_path, ["svg"])
-    drawing.draw_without_rendering()
-    for axis in drawing.axes:
-        (title,) = axis.findobj(lambda part: isinstance(part, Text) and part.get_text() == "tiny")
-        power, word, page = axis.yaxis.get_offset_text(), title.get_window_extent(), drawing.bbox
-        assert power.get_text() == "1e−9" and not power.get_window_extent().overlaps(word)
-        assert page.x0 <= power.get_window_extent().x0 and word.y1 <= page.y1
 
 
 @pytest.mark.parametrize("name", ["../x", "a/b", "", ".", "..", ".x", "-x", "a b", "x\n", "<script>"])
