@@ -300,7 +300,7 @@ def _fork_others():
 
 
 def _forget_own():
-    """Have this project's modules be imported anew: other tasks may be importable, and who was forked may have states."""
+    """Have this project's modules be imported anew: other ones may be importable, and those here may have states."""
     own = {path.stem for path in ROOT.iterdir()}
     for name in [name for name in sys.modules if name.partition(".")[0] in own]:
         del sys.modules[name]
