@@ -39,9 +39,10 @@ def main() -> None:
     if sys.platform == "win32":
         sys.exit("Error: this runs on Linux and macOS; on Windows, run it within WSL.")
 
-    from lab.errors import say
+    from lab.errors import say, tell_warnings
     from lab.machine import keep_memory, wait_briefly
 
+    tell_warnings()
     wait_briefly()
     keep_memory()
     os.environ["MPLBACKEND"] = "agg"  # nothing is shown here, and what a notebook sets may not be installed here

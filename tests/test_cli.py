@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import click
@@ -173,6 +174,17 @@ def test_figures_need_nothing_of_the_notebook_that_a_command_is_started_from(mon
     with pytest.raises(SystemExit) as end:
         cli.main()
     assert not end.value.code and os.environ["MPLBACKEND"] == "agg"
+
+
+def test_a_warning_is_one_line_without_its_place_in_the_code(monkeypatch, capsys):
+    from lab import registry
+
+    monkeypatch.setattr(registry, "entries", lambda kind: warnings.warn("part of the loss\nis rounding", stacklevel=1) or [])
+    monkeypatch.setattr(sys, "argv", ["snnl", "list", "gans"])
+    with pytest.raises(SystemExit), warnings.catch_warnings():
+        warnings.simplefilter("always")
+        cli.main()
+    assert capsys.readouterr().err == "Warning: part of the loss is rounding\n"
 
 
 def test_a_package_that_is_missing_later_is_told_in_the_same_way(monkeypatch, capsys):
