@@ -194,6 +194,12 @@ def expanded(path: str) -> Path:
     return Path(os.path.expanduser(path))  # noqa: PTH111 (that of Path raises an error for the `~` of nobody)
 
 
+def astray(path: Path) -> str:
+    """Why a path leads nowhere, which need not be there yet; empty where no link on the way to it is a dead one."""
+    dead = next((one for one in (path, *path.parents) if one.is_symlink() and not one.exists()), None)
+    return f"{str(dead)!r} is a link that leads nowhere." if dead else ""
+
+
 def hindered(folder: Path) -> str:
     """Why nothing can be written to a folder, which need not be there yet; empty where nothing is in the way."""
     there = next(one for one in (folder, *folder.parents) if one.exists())

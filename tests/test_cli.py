@@ -179,7 +179,11 @@ def test_figures_need_nothing_of_the_notebook_that_a_command_is_started_from(mon
 def test_a_warning_is_one_line_without_its_place_in_the_code(monkeypatch, capsys):
     from lab import registry
 
-    monkeypatch.setattr(registry, "entries", lambda kind: warnings.warn("part of the loss\nis rounding", stacklevel=1) or [])
+    def warned(kind):
+        warnings.warn("part of the loss\nis rounding", stacklevel=1)
+        return []
+
+    monkeypatch.setattr(registry, "entries", warned)
     monkeypatch.setattr(sys, "argv", ["snnl", "list", "gans"])
     with pytest.raises(SystemExit), warnings.catch_warnings():
         warnings.simplefilter("always")
