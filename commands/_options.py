@@ -191,7 +191,7 @@ def place_of(values: dict[str, Any], detach: bool = False) -> Place:
             raise UsageError(f"{name} is for --executor slurm.")
         return Place(executor, jobs)
     file = profile or os.environ.get("SNNL_SLURM")
-    asked = Asked.of(given, Path(file) if file else None)
+    asked = Asked.of(given, expanded(file) if file else None)
     slurm.check()
     return Place(executor, jobs, asked)
 

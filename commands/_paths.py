@@ -6,19 +6,18 @@ from typing import Any
 
 import click
 
-from lab.files import astray, hindered
+from lab.files import astray, expanded, hindered
 
 
 class Named(click.Path):
-    """A path that is not empty, as a variable of the shell that is not set: it would be the folder where the command
-    is."""
+    """A path, with the user's folder in place of a `~` that the shell left, as that of `--out=~/page`. It is not empty,
+    as a variable of the shell is that was not set: that would be the folder where the command is."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         """The path, checked."""
-        path = super().convert(value, param, ctx)
-        if not path:
+        if not os.fspath(value):
             self.fail("No place is named.", param, ctx)
-        return Path(os.fsdecode(path))
+        return Path(os.fsdecode(super().convert(str(expanded(value)), param, ctx)))
 
 
 class PlainFile(Named):
@@ -92,8 +91,8 @@ class PageFolder(Folder):
 
 
 ANY_FOLDER = Folder(file_okay=False)
-A_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
-A_PATH = click.Path(exists=True, path_type=Path)
+A_FOLDER = Named(exists=True, file_okay=False)
+A_PATH = Named(exists=True)
 A_FILE = PlainFile(exists=True, dir_okay=False)
 A_PAGE = NewPage(".html")
 A_REPORT, A_SITE = PageFolder("report"), PageFolder("site")

@@ -37,7 +37,7 @@ def data_root(given: Path | None) -> Path:
     Raises:
         UsageError: a link on the way to it leads nowhere.
     """
-    root = given or Path(os.environ.get("SNNL_DATA") or "data")
+    root = given or expanded(os.environ.get("SNNL_DATA") or "data")
     if why := astray(root):
         raise UsageError(f"{why} Name the folder of the data with --data or SNNL_DATA.")
     return root

@@ -189,7 +189,7 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def expanded(path: str) -> Path:
+def expanded(path: str | os.PathLike[str]) -> Path:
     """The path, with the user's folder in place of `~`; a `~` of nobody stays."""
     return Path(os.path.expanduser(path))  # noqa: PTH111 (that of Path raises an error for the `~` of nobody)
 

@@ -1,6 +1,7 @@
 """Options made from settings."""
 
 import os
+from pathlib import Path
 from typing import Annotated, Literal
 
 import click
@@ -149,3 +150,15 @@ def test_a_dead_link_is_no_folder_to_look_into_or_to_make(tmp_path, monkeypatch,
 def test_an_empty_path_is_not_the_folder_where_the_command_is(kind):
     with pytest.raises(click.BadParameter, match=r"^No place is named\.$"):
         kind.convert("", None, None)
+
+
+def test_a_tilde_that_the_shell_left_is_the_users_folder(tmp_path, monkeypatch):
+    """As that of `--out=~/page`, which bash hands on."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("SNNL_DATA", "~/here")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here").mkdir()
+    new = [options.ANY_FOLDER, options.A_REPORT, options.NewFile(folders=True)]
+    for kind in (*new, options.A_FOLDER, options.A_PATH):
+        assert kind.convert("~/here", None, None) == tmp_path / "here" == data_root(None)
+    assert options.ANY_FOLDER.convert("here", None, None) == Path("here")
