@@ -49,6 +49,8 @@ def check(name: str) -> str:
     Raises:
         UsageError: it is neither; the message tells the nearest known name, or how to name a folder or an archive.
     """
+    if not name:
+        raise UsageError("No image set is named: list imagesets tells which there are.")
     if name in SOURCES:
         raise UsageError(f"{name} names no place; write {name}PATH for the images in PATH.")
     if name.startswith((*SOURCES, OWN)):
