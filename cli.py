@@ -15,6 +15,7 @@ TO_DO: dict[int | None, str] = {
     errno.ENAMETOOLONG: "Give a shorter name.",
     **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "May this user read and write there?"),
     **dict.fromkeys((errno.EIO, errno.ESTALE), "The disk did not answer; the same command goes on once it does."),
+    errno.ELOOP: "It is a link that leads round, or one where none is followed: remove it.",
     errno.ENOLCK: "This disk has no locks: name a folder on another one. snnl doctor --runs FOLDER tries one.",
 }
 """By the number of an error of the system."""

@@ -12,7 +12,7 @@ from commands import _options as options
 from commands._comparing import comparing, space_named
 from commands._printing import print_json, print_rows, tell
 from commands._sharing import shared
-from lab.errors import say
+from lab.errors import UsageError, say
 from lab.processes import rank
 
 if TYPE_CHECKING:
@@ -116,6 +116,8 @@ def credibility(out: Path | None, as_json: bool, sharded: bool, **settings: Any)
     """
     from outside.credibility import measure_credibility
 
+    if out and out.exists() and any(out.samefile(settings[name]) for name in ("train", "calibrate", "test")):
+        raise UsageError(f"--out {out} is one of the files to be read: name another.")
     found = measure_credibility(**settings, sharded=sharded, say=say)
     if out and not (sharded and rank()):
         found.save(out)

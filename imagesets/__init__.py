@@ -35,10 +35,10 @@ def data_root(given: Path | None) -> Path:
     """The folder of the data: the given one, else that of the variable SNNL_DATA, else `data`.
 
     Raises:
-        UsageError: a link on the way to it leads nowhere.
+        UsageError: it is a file, or a link on the way to it leads nowhere.
     """
     root = given or expanded(os.environ.get("SNNL_DATA") or "data")
-    if why := astray(root):
+    if why := f"{str(root)!r} is a file." if root.is_file() else astray(root):
         raise UsageError(f"{why} Name the folder of the data with --data or SNNL_DATA.")
     return root
 

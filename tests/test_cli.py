@@ -209,6 +209,7 @@ def test_a_name_that_is_too_long_and_a_place_that_is_closed_are_not_told_as_want
         Path("a" * 300).stat()
     message, code = cli._told(error.value)
     assert code == 1 and message.endswith(". Give a shorter name.") and "room" not in message
+    assert cli._told(OSError(errno.ELOOP, "Too many links", "a"))[0].endswith("where none is followed: remove it.")
     message, _ = cli._told(PermissionError(errno.EACCES, "Permission denied", "a"))
     assert message == "[Errno 13] Permission denied: 'a'. May this user read and write there?"
 
