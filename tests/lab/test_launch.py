@@ -179,8 +179,11 @@ def test_the_exit_code_tells_how_the_first_to_fail_ended(tmp_path, code):
     script = tmp_path / "script.py"
     script.write_text(f"import os, sys, time\nif os.environ['RANK'] == '1':\n    {code}\ntime.sleep(600)\n")
     command = [sys.executable, "-P", torchrun.__file__, str(tmp_path / "log"), "2", str(script)]
-    ended = subprocess.run(command, cwd=hide_torch(tmp_path), capture_output=True, text=True)
+    (tmp_path / "temporary").mkdir()
+    place = os.environ | {"TMPDIR": str(tmp_path / "temporary")}
+    ended = subprocess.run(command, cwd=hide_torch(tmp_path), capture_output=True, text=True, env=place)
     assert ended.returncode == (3 if "exit" in code else 128 + 9), ended.stderr
+    assert not [*(tmp_path / "temporary").iterdir()], "torch leaves a folder a command"
 
 
 @pytest.mark.parametrize(
