@@ -15,6 +15,7 @@ TO_DO: dict[int | None, str] = {
     errno.ENAMETOOLONG: "Give a shorter name.",
     **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "May this user read and write there?"),
     **dict.fromkeys((errno.EIO, errno.ESTALE), "The disk did not answer; the same command goes on once it does."),
+    errno.ELOOP: "It is a link that leads round, or one where none is followed: remove it.",
     errno.ENOLCK: "This disk has no locks: name a folder on another one. snnl doctor --runs FOLDER tries one.",
 }
 """By the number of an error of the system."""
@@ -39,9 +40,10 @@ def main() -> None:
     if sys.platform == "win32":
         sys.exit("Error: this runs on Linux and macOS; on Windows, run it within WSL.")
 
-    from lab.errors import say
+    from lab.errors import say, tell_warnings
     from lab.machine import keep_memory, wait_briefly
 
+    tell_warnings()
     wait_briefly()
     keep_memory()
     os.environ["MPLBACKEND"] = "agg"  # nothing is shown here, and what a notebook sets may not be installed here

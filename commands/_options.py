@@ -13,28 +13,25 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import click
 from pydantic.fields import FieldInfo
 
+from commands._paths import A_FILE as A_FILE
+from commands._paths import A_FOLDER as A_FOLDER
+from commands._paths import A_PAGE as A_PAGE
+from commands._paths import A_PATH as A_PATH
+from commands._paths import A_REPORT as A_REPORT
+from commands._paths import A_SITE as A_SITE
+from commands._paths import ANY_FOLDER as ANY_FOLDER
+from commands._paths import NewFile as NewFile
 from imagesets import SIZES, SOURCES, data_root, settle
 from lab import registry
 from lab.config import HIDDEN, LARGEST_WHOLE, Config
 from lab.errors import UsageError, say
-from lab.files import expanded, hindered
+from lab.files import expanded
 from lab.running import slurm
 from lab.running.place import Place
 from lab.running.sbatch import Asked
 from lab.training.tracking import check_trackers
 
 Decorator = Callable[[Any], Any]
-
-
-class PlainFile(click.Path):
-    """The path of a file, or of none yet: no pipe, which one would wait for, no device, which would be replaced."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        """The path, checked."""
-        path = Path(os.fsdecode(super().convert(value, param, ctx)))
-        if path.exists() and not (path.is_file() or path.is_dir()):
-            self.fail(f"File {str(path)!r} is a pipe or a device.", param, ctx)
-        return path
 
 
 class Number(click.FloatRange):
@@ -55,64 +52,6 @@ def count(least: int = 1, most: int = 2**31 - 1) -> click.IntRange:
 
 LARGEST_SIDE = 1024
 """Pixels: larger images than networks are made for, and few enough for a batch of them to fit into memory."""
-ANY_FOLDER = click.Path(file_okay=False, path_type=Path)
-A_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
-A_PATH = click.Path(exists=True, path_type=Path)
-A_FILE = PlainFile(exists=True, dir_okay=False)
-
-
-class NewFile(PlainFile):
-    """A file that is written in the end: its folder must be there before the work begins, and its name may need an end.
-
-    Attributes:
-        suffix: that the name must have, as `.npz`; empty for any.
-    """
-
-    def __init__(self, suffix: str = "", *, folders: bool = False) -> None:
-        super().__init__(dir_okay=folders)
-        self.suffix = suffix
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        path = super().convert(value, param, ctx)
-        if not path.parent.is_dir():
-            self.fail(f"There is no folder {click.format_filename(path.parent)!r}.", param, ctx)
-        if why := hindered(path.parent):
-            self.fail(why, param, ctx)
-        if self.suffix and path.suffix != self.suffix:
-            self.fail(f"{click.format_filename(path)!r} must end in {self.suffix}.", param, ctx)
-        return path
-
-
-class NewPage(NewFile):
-    """A report of one page: a page of people's own is not written over."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        from lab.reporting.page import check_place  # help need not wait for it
-
-        path = super().convert(value, param, ctx)
-        check_place(path, "report")
-        return path
-
-
-class PageFolder(click.Path):
-    """The folder of a `report` or of a `site`, which need not be there: a page of people's own is not written over."""
-
-    def __init__(self, kind: str) -> None:
-        super().__init__(file_okay=False)
-        self.kind = kind
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        from lab.reporting.page import PAGES, check_place
-
-        folder = Path(os.fsdecode(super().convert(value, param, ctx)))
-        if why := hindered(folder):
-            self.fail(why, param, ctx)
-        check_place(folder / PAGES[self.kind], self.kind)
-        return folder
-
-
-A_PAGE = NewPage(".html")
-A_REPORT, A_SITE = PageFolder("report"), PageFolder("site")
 PIECE = re.compile(r"(?:[^,]|,,)+")
 """What commas part from other pieces; two commas do not."""
 
@@ -252,7 +191,7 @@ def place_of(values: dict[str, Any], detach: bool = False) -> Place:
             raise UsageError(f"{name} is for --executor slurm.")
         return Place(executor, jobs)
     file = profile or os.environ.get("SNNL_SLURM")
-    asked = Asked.of(given, Path(file) if file else None)
+    asked = Asked.of(given, expanded(file) if file else None)
     slurm.check()
     return Place(executor, jobs, asked)
 

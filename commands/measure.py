@@ -1,5 +1,6 @@
 """Measure a network, features or images of your own: entanglement, support by training points, real and generated."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from commands import _options as options
 from commands._comparing import comparing, space_named
 from commands._printing import print_json, print_rows, tell
 from commands._sharing import shared
-from lab.errors import say
+from lab.errors import UsageError, say
 from lab.processes import rank
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ KEPT = "Write features and labels to this .npz, too, as measure credibility read
 PAGE = "Write a page with figures and images to this folder, too."
 COLD = "At the cold end it tells nothing of the other points: take more anchors."
 """Of the standard error."""
+FEW_ANCHORS = "not known, as fewer than two of these have another point of their class: take more."
 measuring_options = options.together(
     click.option("--distance", type=DISTANCES, default="sqeuclidean", help="Squared Euclidean, or 1 - cos."),
     click.option("--anchors", type=options.count(), help="Estimate from so many random points.  [default: from all]"),
@@ -84,7 +86,8 @@ def features(file: Path, as_json: bool, **settings: Any) -> None:
     found = measure_file(file, **settings, say=say)
     print_rows(["anchors", *MEASURED], found.rows)
     if settings["anchors"]:
-        say(f"Standard error of the loss of all, from the choice of anchors: {found.whole.stderr:.3g}.")
+        known = FEW_ANCHORS if math.isnan(found.whole.stderr) else f"{found.whole.stderr:.3g}."
+        say(f"Standard error of the loss of all, from the choice of anchors: {known}")
         if found.whole.at_limit == "cold":
             say(COLD)
     if len(found.classes) <= FEW_CLASSES:
@@ -113,6 +116,8 @@ def credibility(out: Path | None, as_json: bool, sharded: bool, **settings: Any)
     """
     from outside.credibility import measure_credibility
 
+    if out and out.exists() and any(out.samefile(settings[name]) for name in ("train", "calibrate", "test")):
+        raise UsageError(f"--out {out} is one of the files to be read: name another.")
     found = measure_credibility(**settings, sharded=sharded, say=say)
     if out and not (sharded and rank()):
         found.save(out)

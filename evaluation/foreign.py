@@ -13,6 +13,7 @@ from torch import Tensor, nn
 import imagesets
 from evaluation.spaces import Seen, Space, of_network, points
 from lab.errors import UsageError, WorkbenchError, first_line
+from lab.files import expanded
 from lab.training.tensors import packed
 from outside import graph, own, torchvision
 from outside.layered import COLOURS, Normalize, Shown, running, usual
@@ -53,9 +54,9 @@ def own_space(reference: str, weights: Path | None, size: int | None, normalize:
         WorkbenchError: the file cannot be run or read, or the weights do not fit.
     """
     if reference.endswith(SCRIPT):
-        network, file, code = _script(Path(reference), weights), Path(reference), ""
+        network, file, code = _script(expanded(reference), weights), expanded(reference), ""
     else:
-        network, file, code = own.build(reference, weights, 0), Path(reference.rpartition(":")[0]), None
+        network, file, code = own.build(reference, weights, 0), expanded(reference.rpartition(":")[0]), None
     shown, name = usual(reference, size, normalize), Path(reference).name
     return _space(name, network, network, shown, file=file.read_bytes(), code=code)
 

@@ -8,6 +8,7 @@ from evaluation.trained import classifier_space, discriminator_space
 from lab.cells import layout
 from lab.cells.folder import CellFolder
 from lab.errors import UsageError
+from lab.files import expanded
 from outside.layered import Normalize
 from outside.torchvision import SCHEME
 
@@ -36,7 +37,7 @@ def space_called(
         UsageError: the reference is nothing of these, or takes no weights.
         WorkbenchError: weights are not there, or do not fit.
     """
-    path = Path(reference)
+    path = expanded(reference)
     foreign = reference == INCEPTION or reference.startswith(SCHEME) or path.suffix == SCRIPT or ".py:" in reference
     if weights is not None and not foreign:
         raise UsageError(f"--weights is for a network made elsewhere; {reference} has its own.")

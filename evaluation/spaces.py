@@ -117,7 +117,9 @@ class Space:
 
 
 def _kept(path: Path) -> Seen | None:
-    """What was kept in a file; None where it is not there, or damaged."""
+    """What was kept in a file; None where it is not there, or damaged, or is a link or a pipe."""
+    if path.is_symlink() or not path.is_file():
+        return None
     try:
         kept = load_file(path)
         return Seen(kept["features"], kept.get("predicted"))

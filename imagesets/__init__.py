@@ -21,7 +21,7 @@ from imagesets._spec import to_float as to_float
 from imagesets._spec import to_uint8 as to_uint8
 from lab import registry
 from lab.errors import Say, UsageError, WorkbenchError, check_known, first_line
-from lab.files import expanded
+from lab.files import astray, expanded
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,8 +32,15 @@ DIGITS = 6
 
 
 def data_root(given: Path | None) -> Path:
-    """The folder of the data: the given one, else that of the variable SNNL_DATA, else `data`."""
-    return given or Path(os.environ.get("SNNL_DATA") or "data")
+    """The folder of the data: the given one, else that of the variable SNNL_DATA, else `data`.
+
+    Raises:
+        UsageError: it is a file, or a link on the way to it leads nowhere.
+    """
+    root = given or expanded(os.environ.get("SNNL_DATA") or "data")
+    if why := f"{str(root)!r} is a file." if root.is_file() else astray(root):
+        raise UsageError(f"{why} Name the folder of the data with --data or SNNL_DATA.")
+    return root
 
 
 def check(name: str) -> str:
@@ -42,6 +49,8 @@ def check(name: str) -> str:
     Raises:
         UsageError: it is neither; the message tells the nearest known name, or how to name a folder or an archive.
     """
+    if not name:
+        raise UsageError("No image set is named: list imagesets tells which there are.")
     if name in SOURCES:
         raise UsageError(f"{name} names no place; write {name}PATH for the images in PATH.")
     if name.startswith((*SOURCES, OWN)):

@@ -83,6 +83,15 @@ def telling(whose: object, say: Say) -> Iterator[None]:
         say(f"Warning: {whose}: {warning.message}")
 
 
+def tell_warnings() -> None:
+    """From here on, each warning of this process is one line for people, without its place in the code."""
+
+    def told(message: Warning | str, *_: object, **__: object) -> None:
+        say(f"Warning: {' '.join(str(message).split())}")
+
+    warnings.showwarning = told
+
+
 def out_of_memory(error: BaseException) -> bool:
     """Whether Python, or torch on a processor or a GPU, had no memory left; torch is not imported to be asked."""
     named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"

@@ -189,9 +189,15 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def expanded(path: str) -> Path:
+def expanded(path: str | os.PathLike[str]) -> Path:
     """The path, with the user's folder in place of `~`; a `~` of nobody stays."""
     return Path(os.path.expanduser(path))  # noqa: PTH111 (that of Path raises an error for the `~` of nobody)
+
+
+def astray(path: Path) -> str:
+    """Why a path leads nowhere, which need not be there yet; empty where no link on the way to it is a dead one."""
+    dead = next((one for one in (path, *path.parents) if one.is_symlink() and not one.exists()), None)
+    return f"{str(dead)!r} is a link that leads nowhere." if dead else ""
 
 
 def hindered(folder: Path) -> str:

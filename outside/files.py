@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 LABELS = "labels"
 NUMBERED = "np.unique(names, return_inverse=True)[1] numbers names"
+ZIPPED = (b"PK\3\4", b"PK\5\6")
+"""How an archive of some files or of none begins; numpy looks for none behind something else."""
 EXACT = 2.0**53
 """Below it float64 holds every whole number."""
 
@@ -129,7 +131,7 @@ def archive_of_arrays(path: Path) -> Iterator["NpzFile"]:
     """
     with reading(path, "an archive of arrays"):
         with path.open("rb") as file:
-            if not zipfile.is_zipfile(file):  # numpy would take it for pickled objects, and tell how to load those
+            if file.read(4) not in ZIPPED or not zipfile.is_zipfile(file):  # numpy would take it for pickled objects
                 raise ValueError("it is no zip archive")
         with np.load(path, allow_pickle=False) as found:
             yield found

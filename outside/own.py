@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from lab.errors import UsageError, WorkbenchError, first_line, unknown_name
+from lab.files import expanded
 from lab.training.draws import derive_seed
 from lab.training.precision import set_gpu_arithmetic
 from outside import torchvision
@@ -48,10 +49,11 @@ def build(reference: str, weights: Path | None, seed: int) -> nn.Module:
     if not file.endswith(".py"):
         hint = f"write {torchvision.SCHEME}resnet18, or FILE.py:NAME for a network of your own"
         raise UsageError(f"--model {reference!r} is no network: {hint}.")
-    with _beside(Path(file)), torch.random.fork_rng(devices=[]):
+    path = expanded(file)
+    with _beside(path), torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, "weights"))
         with _told(f"{file} fails when it is run"):
-            module = _run(Path(file))
+            module = _run(path)
         known = [key for key, value in vars(module).items() if _may_be(value)]
         if not hasattr(module, name):
             raise unknown_name(f"network of {file}", name, known)

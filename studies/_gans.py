@@ -64,7 +64,7 @@ class EvaluatedStudy(GanStudy):
         cells = [train_gan.cell(settings, data) for settings in trainings]
         found: list[Cell] = []
         for space in self.spaces:
-            where = _spaces.evaluator(self.imageset, data, self.device) if space == "classifier" else space
+            where = _spaces.named(space, self.imageset, data, self.device)
             found.append(evaluate_floor.cell(self.imageset, self.n, data, where))
             found += [evaluate_gan.cell(training, self.n, where) for training in cells]
         return found

@@ -1,5 +1,7 @@
 """Feature spaces in which cells compare images: the pixels, or the features of a network that another cell trains."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -7,6 +9,7 @@ from lab import registry
 from lab.cells import layout
 from lab.cells.cell import Cell
 from lab.cells.folder import CellFolder
+from lab.errors import UsageError
 from tasks import train_classifier
 
 if TYPE_CHECKING:
@@ -42,7 +45,36 @@ def guide(images: str, data: Path, device: str = "auto") -> Cell[train_classifie
     Raises:
         UsageError: the images have no two classes, or are too few.
     """
-    return train_classifier.cell(train_classifier.Config.parse({**GUIDE, "imageset": images, "device": device}), data)
+    with _telling("that guides a GAN"):
+        return train_classifier.cell(
+            train_classifier.Config.parse({**GUIDE, "imageset": images, "device": device}), data
+        )
+
+
+def named(space: str, images: str, data: Path, device: str = "auto") -> Where:
+    """The space `pixels` or `classifier` of a study of an image set.
+
+    Raises:
+        UsageError: it is that of a classifier, and the images have no two classes, or are too few.
+    """
+    if space == "pixels":
+        return "pixels"
+    with _telling("in whose features images are compared"):
+        return evaluator(images, data, device)
+
+
+@contextmanager
+def _telling(which: str) -> Iterator[None]:
+    """Tell which classifier it is that the block cannot plan, whose settings are none of the command's, and what to do.
+
+    Raises:
+        UsageError: the block raised it.
+    """
+    try:
+        yield
+    except UsageError as error:
+        why = f"No classifier {which} can be trained ({str(error).rstrip('.')})"
+        raise UsageError(f"{why}: take other images, or the space pixels alone, which needs none.") from error
 
 
 def kind_of(space: Where) -> Kind:

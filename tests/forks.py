@@ -13,6 +13,7 @@ import runpy
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import traceback
 from datetime import timedelta
@@ -20,7 +21,6 @@ from importlib.util import module_from_spec, spec_from_file_location
 from multiprocessing import forkserver, reduction, util
 from operator import methodcaller
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).resolve().parent.parent
 LIBRARIES = """
@@ -79,7 +79,7 @@ class Running:
     """A script that runs in a folder, with these variables of the environment alone."""
 
     def __init__(self, script, arguments, cwd, variables):
-        self._words, self._said = [script, *arguments], TemporaryDirectory()
+        self._words, self._said = [script, *arguments], tempfile.TemporaryDirectory()
         given = (script, arguments, cwd, dict(variables), self._said.name)
         self._process = CONTEXT.Process(target=_be, args=given)
         self._process.start()
@@ -122,7 +122,7 @@ def together(file, name, count, *given):
     """
     from torch import multiprocessing as several
 
-    with TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder:
         about = (count, Path(folder, "meet").as_uri(), file, name, given)
         several.start_processes(_be_one_of, about, nprocs=count, start_method=METHOD)
 
@@ -143,8 +143,7 @@ def _be_code(code, variables, streams):
     for number, given in enumerate(streams):
         os.dup2(given, number)
     sys.stdin, sys.stdout, sys.stderr = (os.fdopen(number, mode, closefd=False) for number, mode in enumerate("rww"))
-    os.environ.clear()
-    os.environ.update(variables)
+    _take_variables(variables)
     sys.argv[:] = ["-c"]
     exec(code, {"__name__": "__main__"})
 
@@ -157,8 +156,7 @@ def _be(script, arguments, cwd, variables, said):
         os.dup2(os.open(Path(said, name), os.O_WRONLY | os.O_CREAT), number)
     _fork_others()
     os.chdir(cwd)
-    os.environ.clear()
-    os.environ.update(variables)
+    _take_variables(variables)
     sys.argv[:] = [str(script), *map(str, arguments)]
     others = [path for path in sys.path if path not in ("", str(ROOT), str(ROOT / "tests"))]
     sys.path[:] = [str(Path(script).parent), str(ROOT), *others]
@@ -276,8 +274,7 @@ def _take(variables, outputs):
     for number, given in enumerate(outputs, 1):
         os.dup2(given, number)
         os.close(given)
-    os.environ.clear()
-    os.environ.update(variables)
+    _take_variables(variables)
     _forget_own()
 
 
@@ -297,6 +294,13 @@ def _fork_others():
     os.fsync = no_sync
     if METHOD == "forkserver":
         util.spawnv_passfds, subprocess.Popen = _forked_worker, _ForkingPopen
+
+
+def _take_variables(variables):
+    """Have these variables of the environment alone, and the place of temporary files that they say."""
+    os.environ.clear()
+    os.environ.update(variables)
+    tempfile.tempdir = None
 
 
 def _forget_own():
@@ -325,8 +329,7 @@ def _be_program(words, cwd, variables, streams, anew):
         sys.stdin, sys.stdout, sys.stderr = (os.fdopen(n, mode, closefd=False) for n, mode in enumerate("rww"))
         os.chdir(cwd or ".")
         if variables is not None:
-            os.environ.clear()
-            os.environ.update(variables)
+            _take_variables(variables)
         _forget_own()
         sys.argv[:] = _script(words)
         if "-P" not in words:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import click
@@ -175,6 +176,21 @@ def test_figures_need_nothing_of_the_notebook_that_a_command_is_started_from(mon
     assert not end.value.code and os.environ["MPLBACKEND"] == "agg"
 
 
+def test_a_warning_is_one_line_without_its_place_in_the_code(monkeypatch, capsys):
+    from lab import registry
+
+    def warned(kind):
+        warnings.warn("part of the loss\nis rounding", stacklevel=1)
+        return []
+
+    monkeypatch.setattr(registry, "entries", warned)
+    monkeypatch.setattr(sys, "argv", ["snnl", "list", "gans"])
+    with pytest.raises(SystemExit), warnings.catch_warnings():
+        warnings.simplefilter("always")
+        cli.main()
+    assert capsys.readouterr().err == "Warning: part of the loss is rounding\n"
+
+
 def test_a_package_that_is_missing_later_is_told_in_the_same_way(monkeypatch, capsys):
     from lab import registry
 
@@ -193,6 +209,7 @@ def test_a_name_that_is_too_long_and_a_place_that_is_closed_are_not_told_as_want
         Path("a" * 300).stat()
     message, code = cli._told(error.value)
     assert code == 1 and message.endswith(". Give a shorter name.") and "room" not in message
+    assert cli._told(OSError(errno.ELOOP, "Too many links", "a"))[0].endswith("where none is followed: remove it.")
     message, _ = cli._told(PermissionError(errno.EACCES, "Permission denied", "a"))
     assert message == "[Errno 13] Permission denied: 'a'. May this user read and write there?"
 

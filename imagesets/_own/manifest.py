@@ -80,6 +80,8 @@ class Manifest:
                 yield name, stamps[i], bytes.fromhex(digests[2 * each * i : 2 * each * (i + 1)])
 
     def _lines(self) -> Iterator[Any]:
+        if not self.path.is_file():  # who opens a pipe waits for ever
+            return
         try:
             with self.path.open(encoding="ascii") as file:
                 for line in file:

@@ -166,6 +166,8 @@ class OwnImages:
         import torch
 
         try:
+            if not (self.folder / file).is_file():  # who opens a pipe waits for ever
+                raise ValueError("no plain file")
             found = np.load(self.folder / file, mmap_mode="c")
             if found.shape != shape:
                 raise ValueError(f"shape {found.shape}")

@@ -102,7 +102,8 @@ def write_csv(frame: "pd.DataFrame", path: Path) -> None:
         column = found.iloc[:, place]
         if kind.kind == "O" and any(map(_is_formula, column.unique())):
             found.isetitem(place, column.map(_inert))
-    found.to_csv(path, index=False, errors="backslashreplace")
+    with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:  # pandas takes `~` for home
+        found.to_csv(file, index=False)
 
 
 def columns(*headers: str, better: Better = "") -> list[Column]:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import redirect_stderr
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import FrameType
 from typing import NoReturn
 from uuid import uuid4
@@ -27,18 +28,20 @@ def main(log: str, processes: str, *script: str) -> int:
     Of those that fail within a second, one that was killed says more than one that lost it or was stopped for it.
     """
     with (
+        TemporaryDirectory(prefix="snnl-torchrun-") as home,  # torch's own is left behind
         Path(log).open("a", encoding="utf-8", errors="backslashreplace") as file,
         redirect_stderr(file),  # before torch is imported, which keeps what it is then
     ):
-        return _run(int(processes), script)
+        return _run(int(processes), script, home)
 
 
-def _run(processes: int, script: Sequence[str]) -> int:
-    from torch.distributed.elastic.multiprocessing import SignalException
+def _run(processes: int, script: Sequence[str], home: str) -> int:
+    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    config = LaunchConfig(1, 1, processes, run_id=str(uuid4()), rdzv_backend="c10d", max_restarts=0)
+    logs = DefaultLogsSpecs(log_dir=home)
+    config = LaunchConfig(1, 1, processes, run_id=str(uuid4()), rdzv_backend="c10d", max_restarts=0, logs_specs=logs)
     config.rdzv_endpoint, config.signals_to_handle = "localhost:0", "SIGQUIT"
     signal.signal(signal.SIGTERM, _end)
     try:

@@ -22,7 +22,7 @@ CAPTION = (
     "minus that of the one."
 )
 ENDS = "Measures at the end"
-APART = "No measure is of both: they are of other images or other networks."
+APART = "No measure is of both: they are of other images or other networks, or one has no finished cells."
 TEXT = (
     "The same settings on another machine, or with another version of torch, give other seeds: a sum in another order "
     "differs in its last bits, and training makes much of little. What should agree is the verdicts, and means within "

@@ -135,7 +135,7 @@ def plan(config: Config, data: Path) -> list[Cell]:
         raise UsageError(f"pixels_n: pixels alone are compared, up to n = {config.pixels_n}: give a smaller --n.")
     cells: list[Cell] = []
     for space, n in config.grid:
-        where: _spaces.Where = "pixels" if space == "pixels" else _spaces.evaluator(config.imageset, data)
+        where = _spaces.named(space, config.imageset, data)
         draws = config.draws_at(n)
         null = measure_null.cell(config.imageset, n, where, draws, config.null_draws, config.training, data)
         cells += [null, *(measure_fault.cell(null, fault, where, data) for fault in config.faults)]

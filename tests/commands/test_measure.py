@@ -80,6 +80,14 @@ def test_classes_stand_beside_classes_up_to_20_and_estimates_have_an_error(monke
     assert ("At the cold end it tells nothing of the other points" in done.stderr) is bool(anchors)
 
 
+def test_the_error_of_too_few_anchors_is_not_known(tmp_path):
+    import numpy as np
+
+    np.savez(tmp_path / "points.npz", x=np.arange(8.0)[:, None], labels=np.arange(8) % 2)
+    done = CliRunner().invoke(measure.command, ["features", str(tmp_path / "points.npz"), "--anchors", "1"])
+    assert done.exit_code == 0 and "from the choice of anchors: not known, as fewer than two" in done.stderr
+
+
 @pytest.mark.parametrize("anchors, limit", [(50, "cold"), (50, "none"), (None, "cold")])
 def test_of_layers_too_an_error_at_the_cold_end_is_said_to_tell_nothing(monkeypatch, anchors, limit):
     row = SimpleNamespace(layer="fc", features=9, stderr=0.0, **dict.fromkeys(measure.MEASURED, 0.5))

@@ -1,6 +1,7 @@
 """Options made from settings."""
 
 import os
+from pathlib import Path
 from typing import Annotated, Literal
 
 import click
@@ -8,6 +9,7 @@ import pytest
 from pydantic import Field
 
 from commands import _options as options
+from imagesets import data_root
 from lab.config import HIDDEN, Config
 from lab.errors import UsageError, WorkbenchError
 from lab.reporting.report import Report, write_page, write_report
@@ -126,3 +128,37 @@ def test_a_report_is_written_anew_in_its_place_and_in_no_other_pages(tmp_path, m
     (tmp_path / "taken" / "report.html").mkdir(parents=True)
     with pytest.raises(WorkbenchError, match=r"taken/report\.html is not a report"):
         options.A_REPORT.convert(str(tmp_path / "taken"), None, None)
+
+
+@pytest.mark.parametrize("below", ["", "below/it"])
+@pytest.mark.parametrize("leading", ["nowhere", "link"])
+def test_a_dead_link_is_no_folder_to_look_into_or_to_make(tmp_path, monkeypatch, leading, below):
+    """As one to a disk that is away, or one to itself: it would be told as want of room, or as a fault in here."""
+    (tmp_path / "link").symlink_to(leading)
+    for kind in (options.ANY_FOLDER, options.A_REPORT, options.A_SITE):
+        with pytest.raises(click.BadParameter, match=r"/link' is a link that leads nowhere\.$"):
+            kind.convert(str(tmp_path / "link" / below), None, None)
+    monkeypatch.setenv("SNNL_DATA", str(tmp_path / "link" / below))
+    with pytest.raises(UsageError, match=r"leads nowhere\. Name the folder of the data with --data or SNNL_DATA\."):
+        data_root(None)
+    (tmp_path / "nowhere").mkdir()
+    if leading == "nowhere":
+        assert options.ANY_FOLDER.convert(str(tmp_path / "link" / below), None, None) == tmp_path / "link" / below
+
+
+@pytest.mark.parametrize("kind", [options.ANY_FOLDER, options.A_REPORT, options.A_SITE, options.NewFile(folders=True)])
+def test_an_empty_path_is_not_the_folder_where_the_command_is(kind):
+    with pytest.raises(click.BadParameter, match=r"^No place is named\.$"):
+        kind.convert("", None, None)
+
+
+def test_a_tilde_that_the_shell_left_is_the_users_folder(tmp_path, monkeypatch):
+    """As that of `--out=~/page`, which bash hands on."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("SNNL_DATA", "~/here")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here").mkdir()
+    new = [options.ANY_FOLDER, options.A_REPORT, options.NewFile(folders=True)]
+    for kind in (*new, options.A_FOLDER, options.A_PATH):
+        assert kind.convert("~/here", None, None) == tmp_path / "here" == data_root(None)
+    assert options.ANY_FOLDER.convert("here", None, None) == Path("here")

@@ -1,5 +1,6 @@
 """Feature spaces: what they are called, what they give, and what they leave alone."""
 
+import os
 import re
 import sys
 from contextlib import nullcontext
@@ -127,6 +128,11 @@ def test_what_was_seen_is_found_again_by_its_content(random_images, tmp_path):
     for path in (tmp_path / "features").iterdir():
         path.write_bytes(b"damaged")
     assert torch.equal(space.see_once(images, tmp_path).features, first.features) and len(looked) == 6
+    for path in (tmp_path / "features").iterdir():
+        path.unlink()
+        os.mkfifo(path)  # who opens it waits for ever
+    assert torch.equal(space.see_once(images, tmp_path).features, first.features) and len(looked) == 8
+    assert [path.is_file() for path in sorted((tmp_path / "features").iterdir())].count(True) == 1
 
 
 def test_a_link_below_the_runs_is_not_followed_to_keep_what_was_seen(random_images, tmp_path):

@@ -70,6 +70,9 @@ def test_the_folder_of_the_data(monkeypatch, tmp_path):
     monkeypatch.setenv("SNNL_DATA", "/elsewhere")
     assert str(imagesets.data_root(None)) == "/elsewhere"
     assert imagesets.data_root(tmp_path) == tmp_path
+    monkeypatch.setenv("SNNL_DATA", __file__)
+    with pytest.raises(UsageError, match=r" is a file\. Name the folder of the data with --data or SNNL_DATA\."):
+        imagesets.data_root(None)
 
 
 def test_importing_needs_no_torch(python):

@@ -182,10 +182,13 @@ def test_the_exit_code_tells_how_the_first_to_fail_ended(tmp_path, code, start):
     script = tmp_path / "script.py"
     script.write_text(f"import os, sys, time\nif os.environ['RANK'] == '1':\n    {code}\ntime.sleep(600)\n")
     command = [sys.executable, "-P", torchrun.__file__, str(tmp_path / "log"), "2", str(script)]
+    (tmp_path / "temporary").mkdir()
+    place = os.environ | {"TMPDIR": str(tmp_path / "temporary")}
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with start(command, cwd=hide_torch(tmp_path), **streams) as running:
+    with start(command, cwd=hide_torch(tmp_path), env=place, **streams) as running:
         said = running.communicate()
     assert running.returncode == (3 if "exit" in code else 128 + 9), said
+    assert not [*(tmp_path / "temporary").iterdir()], "torch leaves a folder a command"
 
 
 @pytest.mark.parametrize(

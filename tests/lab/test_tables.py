@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -145,3 +146,12 @@ def test_a_column_for_each_seed_that_any_has():
     found = seed_table("t", "T.", ["layer"], {("a",): ONE, ("b",): OTHER})
     assert [column.header for column in found.columns] == ["layer", "seed 0", "seed 2", "seed 3"]
     assert found.to_csv().splitlines()[1:] == ["a,0.5,0.7,nan", "b,nan,7.0,9.0"]
+
+
+def test_a_folder_that_is_called_as_the_users_own_is_not_that(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    for folder in ("~", "home"):
+        Path(folder).mkdir()
+    write_csv(pd.DataFrame({"a": ["\udcff", "=b"]}), Path("~/t.csv"))
+    assert Path("./~/t.csv").read_bytes() == b"a\n\\udcff\n'=b\n" and not [*Path("home").iterdir()]

@@ -161,6 +161,11 @@ def test_files_that_are_something_else(tmp_path, name):
         path.write_bytes(content)
         with pytest.raises(WorkbenchError, match="cannot be read as an archive"):
             read_points(path)
+    np.savez(tmp_path / "b.npz", x=X, labels=LABELS)
+    path.write_bytes(b"something before it" + (tmp_path / "b.npz").read_bytes())
+    with pytest.raises(WorkbenchError) as error:
+        read_points(path)
+    assert "pickle" not in str(error.value)
     with pytest.raises(WorkbenchError, match="No such file"):
         read_points(tmp_path / "none" / name)
     with pytest.raises(UsageError, match=r"expected a file .npz or .safetensors"):

@@ -53,6 +53,11 @@ def _(place):
     Path("mine.html").write_text("<title>My page</title>")
 
 
+@situation("where a dead link is in the way")
+def _(place):
+    Path("runs").symlink_to("nowhere")
+
+
 @situation("where a file is in the way")
 def _(place):
     Path("runs").write_text("")

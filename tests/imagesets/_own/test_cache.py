@@ -132,10 +132,22 @@ def test_whatever_is_left_of_a_set_it_is_told_how_to_decode_it_anew(opened, fold
         imagesets.load(found.name, "train", root=tmp_path / "data")
 
 
+def test_a_pipe_in_the_place_of_decoded_images_is_not_waited_for(opened, folder, tmp_path):
+    found = opened(folder)
+    (found.folder / "images.npy").unlink()
+    os.mkfifo(found.folder / "images.npy")
+    with pytest.raises(WorkbenchError, match=r"images\.npy is damaged: remove .* to decode anew"):
+        imagesets.load(found.name, "train", root=tmp_path / "data")
+
+
 def test_a_damaged_manifest_or_record_is_not_believed(opened, folder, tmp_path):
     found = opened(folder)
     for path in (tmp_path / "data" / ".decoded" / "manifests").glob("*.jsonl"):
         path.write_text('["not a manif')
+    assert opened(folder).name == found.name
+    for path in (tmp_path / "data" / ".decoded" / "manifests").glob("*.jsonl"):
+        path.unlink()
+        os.mkfifo(path)
     assert opened(folder).name == found.name
     other = tmp_path / "data" / ".decoded" / "0123456789ab" / "set.json"
     other.parent.mkdir()
