@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from commands import _options as options
+from commands import _paths as paths
 from lab.errors import UsageError, say
 from lab.running.one import do_cell
 from tasks._spaces import evaluator
@@ -25,7 +26,7 @@ SIDE = "Side to resize the images to, in pixels.  [default: their own, up to 256
 
 comparing = options.together(
     click.option("--features", help=FEATURES),
-    click.option("--weights", type=options.A_FILE, help=WEIGHTS),
+    click.option("--weights", type=paths.A_FILE, help=WEIGHTS),
     click.option("--n", type=options.count(2), help=N),
     click.option("--size", type=options.count(most=options.LARGEST_SIDE), help=SIDE),
     options.normalize,

@@ -13,14 +13,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import click
 from pydantic.fields import FieldInfo
 
-from commands._paths import A_FILE as A_FILE
-from commands._paths import A_FOLDER as A_FOLDER
-from commands._paths import A_PAGE as A_PAGE
-from commands._paths import A_PATH as A_PATH
-from commands._paths import A_REPORT as A_REPORT
-from commands._paths import A_SITE as A_SITE
-from commands._paths import ANY_FOLDER as ANY_FOLDER
-from commands._paths import NewFile as NewFile
+from commands._paths import A_FILE, A_FOLDER, ANY_FOLDER
 from imagesets import SIZES, SOURCES, data_root, settle
 from lab import registry
 from lab.config import HIDDEN, LARGEST_WHOLE, Config

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from commands import _options as options
+from commands import _paths as paths
 from commands._printing import print_json
 from lab.cells import layout
 from lab.errors import WorkbenchError, say
@@ -14,7 +15,7 @@ from studies.paper.findings import FINDINGS
 
 
 @click.command("site")
-@click.argument("target", metavar="DIR", type=options.A_SITE)
+@click.argument("target", metavar="DIR", type=paths.A_SITE)
 @options.runs
 @click.option("--published/--no-published", default=True, help="Show the studies that ship in results/, too.")
 @options.json

@@ -10,6 +10,7 @@ import click
 from attacks._config import Norm, planned
 from commands import Told
 from commands import _options as options
+from commands import _paths as paths
 from commands._entries import print_entries
 from commands._printing import print_json, print_rows, print_table, tell
 from commands._train import train_group
@@ -41,11 +42,11 @@ command.add_command(click.Command("list", callback=partial(print_entries, "class
 
 
 @command.command()
-@click.argument("first", metavar="[FOLDER]", type=options.A_PATH, required=False)
-@click.argument("images", nargs=-1, metavar="IMAGES...", type=options.A_FILE)
+@click.argument("first", metavar="[FOLDER]", type=paths.A_PATH, required=False)
+@click.argument("images", nargs=-1, metavar="IMAGES...", type=paths.A_FILE)
 @click.option("--n-bank", type=options.count(), help=BANK)
 @click.option("--k", type=options.count(), help=NEIGHBORS)
-@click.option("--out", type=options.A_PAGE, help="Write a page that shows the images and their neighbours, too.")
+@click.option("--out", type=paths.A_PAGE, help="Write a page that shows the images and their neighbours, too.")
 @options.foreign_network("Its hidden layers to search in.  [default: its stages, else its modules]", required=False)
 @click.option("--imageset", help="With --model: its train split is searched, its test split calibrates.")
 @options.own_images
@@ -71,7 +72,7 @@ def credibility(
     reading: dict[str, Any] = {"data": data, "download": download}
     if model and first:
         _check_one(first if first.is_dir() else None, model)
-        images = (options.A_FILE.convert(first, None, click.get_current_context()), *images)
+        images = (paths.A_FILE.convert(first, None, click.get_current_context()), *images)
     elif first and not first.is_dir():
         needed = "name that of a classifier's training before IMAGES, or a network by --model"
         raise click.UsageError(f"{first} is no folder: {needed}.", click.get_current_context())
@@ -92,7 +93,7 @@ def credibility(
 
 
 @command.command()
-@click.argument("folder", type=options.A_FOLDER, required=False)
+@click.argument("folder", type=paths.A_FOLDER, required=False)
 @options.names("--attack", help="What attacks: list attacks tells.  [default: pgd,noise]")
 @options.names("--eps", help="How far images are moved, of values in [0, 1].  [default: 0.03,0.1,0.3]")
 @click.option("--norm", type=click.Choice(["linf", "l2"]), default="linf", help="Measure of that: docs/attacks.md.")
@@ -101,7 +102,7 @@ def credibility(
 @click.option("--n-bank", type=options.count(), help=BANK)
 @click.option("--k", type=options.count(), help=NEIGHBORS)
 @options.seed("Seed of the choice of images, and of what attacks draw.")
-@click.option("--out", type=options.A_PAGE, help="Write a page that shows images before and after, too.")
+@click.option("--out", type=paths.A_PAGE, help="Write a page that shows images before and after, too.")
 @options.foreign_network("Its hidden layers to search in.  [default: its stages, else its modules]", required=False)
 @click.option("--imageset", help="With --model: of its test split a part calibrates and others are attacked.")
 @options.own_images

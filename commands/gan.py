@@ -8,6 +8,7 @@ import click
 
 from commands import Told
 from commands import _options as options
+from commands import _paths as paths
 from commands._comparing import comparing, space_named
 from commands._printing import print_json, print_rows, tell
 from commands._train import train_group
@@ -16,9 +17,9 @@ from lab.errors import say
 ONE = "Draw this class alone, by name or number, from a conditional GAN.  [default: all classes]"
 OUT = "The PNG that shows all of them, an .npz, or a new folder for a PNG of each."
 OF_WEIGHTS = "Of a .safetensors that does not say what network it is of: its training's config.json."
-weights_of = click.option("--config", type=options.A_FILE, help=OF_WEIGHTS)
+weights_of = click.option("--config", type=paths.A_FILE, help=OF_WEIGHTS)
 trained = options.together(
-    click.argument("folder", type=options.A_PATH),
+    click.argument("folder", type=paths.A_PATH),
     click.option("--kimg", type=options.Number(0, 1e9), help="Take the snapshot nearest to this.  [default: the last]"),
     weights_of,
     options.seed("Seed of the latent noise."),
@@ -33,7 +34,7 @@ command.add_command(train_group("gans", "--kimg"))
 @trained
 @click.option("-n", "count", type=options.count(most=65_536), default=64, help="How many images.")
 @click.option("--class", "label", metavar="TEXT", help=ONE)
-@click.option("--out", type=options.NewFile(folders=True), default=Path("grid.png"), help=OUT)
+@click.option("--out", type=paths.NewFile(folders=True), default=Path("grid.png"), help=OUT)
 def sample(
     folder: Path, kimg: float | None, config: Path | None, seed: int, count: int, label: str | None, out: Path
 ) -> None:
@@ -51,7 +52,7 @@ def sample(
 @trained
 @click.option("--rows", type=options.count(most=256), default=8, help="How many ways.")
 @click.option("--steps", type=options.count(2, 256), default=10, help="Images on each way, its ends among them.")
-@click.option("--out", type=options.NewFile(".png"), default=Path("interpolation.png"), help="The PNG to write.")
+@click.option("--out", type=paths.NewFile(".png"), default=Path("interpolation.png"), help="The PNG to write.")
 def interpolate(
     folder: Path, kimg: float | None, config: Path | None, seed: int, rows: int, steps: int, out: Path
 ) -> None:
@@ -67,11 +68,11 @@ def interpolate(
 
 
 @command.command()
-@click.argument("folders", nargs=-1, required=True, metavar="FOLDER...", type=options.A_PATH)
+@click.argument("folders", nargs=-1, required=True, metavar="FOLDER...", type=paths.A_PATH)
 @weights_of
 @comparing
 @options.seed("Seed of the choice of images, and of the latent noise.")
-@click.option("--out", type=options.A_PAGE, help="Write a page with images of all of them, too.")
+@click.option("--out", type=paths.A_PAGE, help="Write a page with images of all of them, too.")
 @options.runs
 @options.reading
 @options.json

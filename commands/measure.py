@@ -9,6 +9,7 @@ import click
 
 from commands import Told
 from commands import _options as options
+from commands import _paths as paths
 from commands._comparing import comparing, space_named
 from commands._printing import print_json, print_rows, tell
 from commands._sharing import shared
@@ -52,7 +53,7 @@ command = Told("measure", help=__doc__)
 @click.option("--max-features", type=options.count(), help=AVERAGED)
 @options.seed("Seed of the choice of images and anchors, and of random weights.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Where to compute.")
-@click.option("--out", type=options.NewFile(".npz"), help=KEPT)
+@click.option("--out", type=paths.NewFile(".npz"), help=KEPT)
 @measuring_options
 @options.reading
 @shared()
@@ -73,7 +74,7 @@ def layers(imageset: str, data: Path, size: int | None, as_json: bool, **setting
 
 
 @command.command()
-@click.argument("file", type=options.A_FILE)
+@click.argument("file", type=paths.A_FILE)
 @measuring_options
 @shared()
 @options.json
@@ -97,9 +98,9 @@ def features(file: Path, as_json: bool, **settings: Any) -> None:
 
 
 @command.command()
-@click.option("--train", type=options.A_FILE, required=True, help="The points that the network was trained on.")
-@click.option("--calibrate", type=options.A_FILE, required=True, help="Points held out from all training and choosing.")
-@click.option("--test", type=options.A_FILE, required=True, help="The points to look at; they need no labels.")
+@click.option("--train", type=paths.A_FILE, required=True, help="The points that the network was trained on.")
+@click.option("--calibrate", type=paths.A_FILE, required=True, help="Points held out from all training and choosing.")
+@click.option("--test", type=paths.A_FILE, required=True, help="The points to look at; they need no labels.")
 @click.option("--k", type=options.count(), default=75, help="Neighbours in each layer.")
 @click.option("--distance", type=DISTANCES, default="cosine", help="1 - cos, or squared Euclidean.")
 @click.option("--mode", type=MODES, default="valid", help="Formula of the p-values: docs/dknn.md.")
@@ -107,7 +108,7 @@ def features(file: Path, as_json: bool, **settings: Any) -> None:
 @click.option("--allow-overlap", is_flag=True, help="Calibrate with points of --train too: p-values get too small.")
 @click.option("--index", metavar="TEXT", help=INDEX)
 @options.seed("Seed of what smoothed p-values draw.")
-@click.option("--out", type=options.NewFile(".npz"), help="Write the whole prediction to this .npz, too.")
+@click.option("--out", type=paths.NewFile(".npz"), help="Write the whole prediction to this .npz, too.")
 @shared()
 @options.json
 def credibility(out: Path | None, as_json: bool, sharded: bool, **settings: Any) -> None:
@@ -172,7 +173,7 @@ def _train_evaluator(out: Path | None, as_json: bool, **values: Any) -> None:
 @comparing
 @options.own_images
 @options.seed("Seed of the choice of images, and of a GAN's latent noise.")
-@click.option("--out", type=options.A_REPORT, help=PAGE)
+@click.option("--out", type=paths.A_REPORT, help=PAGE)
 @options.runs
 @options.reading
 @shared(ready=_train_evaluator)

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from commands import _options as options
+from commands import _paths as paths
 from commands._printing import print_json, print_result, print_table
 from lab.errors import say
 from lab.reporting.report import write_page
@@ -17,7 +18,7 @@ COMPARE = "Draw nothing: print the verdicts of this other run of the study besid
 
 @click.command("report", help=__doc__)
 @options.folder
-@click.option("--compare", "other", type=options.A_FOLDER, help=COMPARE)
+@click.option("--compare", "other", type=paths.A_FOLDER, help=COMPARE)
 @options.formats
 @options.json
 def command(folder: Path, other: Path | None, formats: tuple[str, ...], as_json: bool) -> None:

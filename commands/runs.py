@@ -10,6 +10,7 @@ import click
 
 from commands import Told, _site
 from commands import _options as options
+from commands import _paths as paths
 from commands._printing import print_json, print_table, tell
 from lab.cells import layout, removal
 from lab.cells.export import export as copy
@@ -46,7 +47,7 @@ def show(folder: Path, as_json: bool) -> None:
 
 
 @command.command()
-@click.argument("folders", nargs=-1, required=True, metavar="FOLDER...", type=options.A_FOLDER)
+@click.argument("folders", nargs=-1, required=True, metavar="FOLDER...", type=paths.A_FOLDER)
 @options.runs
 @click.option("--dry-run", is_flag=True, help="Tell what would be removed; remove nothing.")
 @click.option("--yes", is_flag=True, help="Remove without asking.")
@@ -70,7 +71,7 @@ def remove(folders: tuple[Path, ...], runs: Path, dry_run: bool, yes: bool, as_j
 
 
 @command.command()
-@click.argument("folders", nargs=-1, required=True, metavar="FOLDER...", type=options.A_FOLDER)
+@click.argument("folders", nargs=-1, required=True, metavar="FOLDER...", type=paths.A_FOLDER)
 def cancel(folders: tuple[Path, ...]) -> None:
     """Cancel the jobs in Slurm's queue of studies, of searches or of cells, by their FOLDERs; trainings save first."""
     slurm.check()
@@ -87,7 +88,7 @@ def _cells(folder: Path) -> list[Path]:
 
 @command.command()
 @options.folder
-@click.argument("target", type=options.ANY_FOLDER)
+@click.argument("target", type=paths.ANY_FOLDER)
 def export(folder: Path, target: Path) -> None:
     """Copy a study's or search's FOLDER and its finished cells, or one finished cell's, without weights, to TARGET."""
     tell(f"{copy(folder, target, say)}")

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from commands import _options as options
+from commands import _paths as paths
 from commands._entries import entry_group, help_of, print_entries
 from commands._printing import print_json, print_result, takes, tell
 from commands._queue import asking, print_queued
@@ -36,7 +37,7 @@ def _make(name: str) -> click.Command:
 
     @click.command(name, help=help_of("studies", name))
     @click.option("--preset", type=presets, default="laptop", help="Settings for seconds, minutes, or a paper's scale.")
-    @click.option("--config", "file", type=options.A_FILE, help=OF_SETTINGS)
+    @click.option("--config", "file", type=paths.A_FILE, help=OF_SETTINGS)
     @options.of(module.Config)
     @options.jobs
     @options.executing("slots")

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from commands import _options as options
+from commands import _paths as paths
 from commands._entries import entry_group
 from commands._printing import print_json, print_table, takes, tell
 from commands._queue import asking
@@ -32,7 +33,7 @@ def _make(name: str) -> click.Command:
     @options.jobs
     @options.executing("slots")
     @click.option("--storage", metavar="URL", help=STORAGE)
-    @click.option("--folder", type=options.ANY_FOLDER, help=FOLDER)
+    @click.option("--folder", type=paths.ANY_FOLDER, help=FOLDER)
     @click.option("--dry-run", is_flag=True, help="Tell what is searched and an estimate of the time; do nothing.")
     @options.training
     @options.runs

@@ -9,6 +9,7 @@ import pytest
 from pydantic import Field
 
 from commands import _options as options
+from commands import _paths as paths
 from imagesets import data_root
 from lab.config import HIDDEN, Config
 from lab.errors import UsageError, WorkbenchError
@@ -106,7 +107,7 @@ def test_what_is_hidden_is_no_option():
 
 
 def test_a_report_is_written_anew_in_its_place_and_in_no_other_pages(tmp_path, monkeypatch):
-    new = {options.A_PAGE: [tmp_path / "page.html"], options.A_REPORT: [tmp_path / "folder", tmp_path / "a" / "b"]}
+    new = {paths.A_PAGE: [tmp_path / "page.html"], paths.A_REPORT: [tmp_path / "folder", tmp_path / "a" / "b"]}
     assert all(kind.convert(str(path), None, None) == path for kind, paths in new.items() for path in paths)
     report = Report("Title", "Question?", [])
     write_page(report, tmp_path / "page.html")
@@ -114,20 +115,20 @@ def test_a_report_is_written_anew_in_its_place_and_in_no_other_pages(tmp_path, m
     assert all(kind.convert(str(path), None, None) == path for kind, paths in new.items() for path in paths)
     for page in (tmp_path / "page.html", tmp_path / "folder" / "report.html"):
         page.write_text("<title>Title</title>")
-    for kind, path in ((options.A_PAGE, tmp_path / "page.html"), (options.A_REPORT, tmp_path / "folder")):
+    for kind, path in ((paths.A_PAGE, tmp_path / "page.html"), (paths.A_REPORT, tmp_path / "folder")):
         with pytest.raises(WorkbenchError, match=r"\.html is not a report that was written here"):
             kind.convert(str(path), None, None)
-    for kind in (options.A_REPORT, options.A_SITE):
+    for kind in (paths.A_REPORT, paths.A_SITE):
         with pytest.raises(click.BadParameter, match=r"page\.html' is a file"):
             kind.convert(str(tmp_path / "page.html" / "below" / "it"), None, None)
     monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
-    for kind, name in ((options.NewFile(".npz"), "a.npz"), (options.A_REPORT, "below/it"), (options.A_SITE, "")):
+    for kind, name in ((paths.NewFile(".npz"), "a.npz"), (paths.A_REPORT, "below/it"), (paths.A_SITE, "")):
         with pytest.raises(click.BadParameter, match="is not writable"):
             kind.convert(str(tmp_path / name), None, None)
     monkeypatch.undo()
     (tmp_path / "taken" / "report.html").mkdir(parents=True)
     with pytest.raises(WorkbenchError, match=r"taken/report\.html is not a report"):
-        options.A_REPORT.convert(str(tmp_path / "taken"), None, None)
+        paths.A_REPORT.convert(str(tmp_path / "taken"), None, None)
 
 
 @pytest.mark.parametrize("below", ["", "below/it"])
@@ -135,7 +136,7 @@ def test_a_report_is_written_anew_in_its_place_and_in_no_other_pages(tmp_path, m
 def test_a_dead_link_is_no_folder_to_look_into_or_to_make(tmp_path, monkeypatch, leading, below):
     """As one to a disk that is away, or one to itself: it would be told as want of room, or as a fault in here."""
     (tmp_path / "link").symlink_to(leading)
-    for kind in (options.ANY_FOLDER, options.A_REPORT, options.A_SITE):
+    for kind in (paths.ANY_FOLDER, paths.A_REPORT, paths.A_SITE):
         with pytest.raises(click.BadParameter, match=r"/link' is a link that leads nowhere\.$"):
             kind.convert(str(tmp_path / "link" / below), None, None)
     monkeypatch.setenv("SNNL_DATA", str(tmp_path / "link" / below))
@@ -143,10 +144,10 @@ def test_a_dead_link_is_no_folder_to_look_into_or_to_make(tmp_path, monkeypatch,
         data_root(None)
     (tmp_path / "nowhere").mkdir()
     if leading == "nowhere":
-        assert options.ANY_FOLDER.convert(str(tmp_path / "link" / below), None, None) == tmp_path / "link" / below
+        assert paths.ANY_FOLDER.convert(str(tmp_path / "link" / below), None, None) == tmp_path / "link" / below
 
 
-@pytest.mark.parametrize("kind", [options.ANY_FOLDER, options.A_REPORT, options.A_SITE, options.NewFile(folders=True)])
+@pytest.mark.parametrize("kind", [paths.ANY_FOLDER, paths.A_REPORT, paths.A_SITE, paths.NewFile(folders=True)])
 def test_an_empty_path_is_not_the_folder_where_the_command_is(kind):
     with pytest.raises(click.BadParameter, match=r"^No place is named\.$"):
         kind.convert("", None, None)
@@ -158,7 +159,7 @@ def test_a_tilde_that_the_shell_left_is_the_users_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("SNNL_DATA", "~/here")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "here").mkdir()
-    new = [options.ANY_FOLDER, options.A_REPORT, options.NewFile(folders=True)]
-    for kind in (*new, options.A_FOLDER, options.A_PATH):
+    new = [paths.ANY_FOLDER, paths.A_REPORT, paths.NewFile(folders=True)]
+    for kind in (*new, paths.A_FOLDER, paths.A_PATH):
         assert kind.convert("~/here", None, None) == tmp_path / "here" == data_root(None)
-    assert options.ANY_FOLDER.convert("here", None, None) == Path("here")
+    assert paths.ANY_FOLDER.convert("here", None, None) == Path("here")

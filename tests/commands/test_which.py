@@ -9,6 +9,7 @@ from click.exceptions import BadParameter
 from click.testing import CliRunner
 
 from commands import _options as options
+from commands import _paths as paths
 from commands import classifier, study, tune
 from imagesets import Spec
 from lab.errors import UsageError
@@ -65,7 +66,7 @@ def test_a_profile_of_slurm_is_that_of_the_option_else_of_the_variable(monkeypat
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="makes a pipe")
 def test_a_pipe_is_no_file(tmp_path):
     os.mkfifo(tmp_path / "pipe")
-    for kind in (options.A_FILE, options.NewFile()):
+    for kind in (paths.A_FILE, paths.NewFile()):
         with pytest.raises(BadParameter, match="is a pipe or a device"):
             kind.convert(str(tmp_path / "pipe"), None, None)
 
