@@ -14,7 +14,7 @@ FEWEST_CLASSES = 2
 def check_classes(spec: Spec) -> None:
     """Raise UsageError unless the images have labels of at least two classes."""
     if len(spec.classes) < FEWEST_CLASSES:
-        found = len(spec.classes) or "no"
+        found = len(spec.classes) or "none"
         raise UsageError(f"A classifier needs images of at least {FEWEST_CLASSES} classes; these have {found}.")
 
 
