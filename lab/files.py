@@ -73,12 +73,17 @@ def read_object(path: Path) -> dict[str, Any]:
     """The object in a JSON file.
 
     Raises:
-        OSError: the file cannot be read, or is none: whoever opens a pipe waits for ever.
+        OSError: the file cannot be read, or is no plain one.
         ValueError: it holds no text, no JSON, nothing that is an object, or one that is nested too deeply to be ours.
     """
+    check_plain(path)
+    return from_json(path.read_bytes())
+
+
+def check_plain(path: Path) -> None:
+    """Raise FileNotFoundError unless it is a plain file, or leads to one: whoever opens a pipe waits for ever."""
     if not path.is_file():
         raise FileNotFoundError(errno.ENOENT, "no such file", str(path))
-    return from_json(path.read_bytes())
 
 
 def from_json(text: str | bytes) -> dict[str, Any]:
@@ -128,6 +133,7 @@ def read_arrays(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
+        check_plain(path)
         with np.load(path, allow_pickle=False) as found:
             if sum(member.file_size for member in found.zip.infolist()) > MOST_BYTES:
                 raise ValueError("it unpacks to more than there can be")

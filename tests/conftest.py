@@ -71,20 +71,19 @@ def pytest_collection_modifyitems(items):
 
 def pytest_collection_finish(session):
     """What is imported by now stays: no collection of garbage need look through it."""
-    gc.freeze()
-    keep_what_is_there.modules = len(sys.modules)
+    keep_what_is_there()
 
 
 def pytest_runtest_teardown(item, nextitem):
     """Nor through what is imported later, or left by a file: Accelerate collects garbage after each training."""
     many = 20  # modules whose objects are worth it
     if nextitem is None or nextitem.path != item.path or len(sys.modules) > keep_what_is_there.modules + many:
+        gc.collect()
         keep_what_is_there()
 
 
 def keep_what_is_there():
-    """Have collections of garbage leave out all that is no garbage now."""
-    gc.collect()
+    """Have collections of garbage leave out all that is there now."""
     gc.freeze()
     keep_what_is_there.modules = len(sys.modules)
 

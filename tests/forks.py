@@ -158,8 +158,7 @@ def _be(script, arguments, cwd, variables, said):
     os.chdir(cwd)
     _take_variables(variables)
     sys.argv[:] = [str(script), *map(str, arguments)]
-    others = [path for path in sys.path if path not in ("", str(ROOT), str(ROOT / "tests"))]
-    sys.path[:] = [str(Path(script).parent), str(ROOT), *others]
+    sys.path[:] = [str(Path(script).parent), str(ROOT), *_libraries()]
     runpy.run_path(str(script), run_name="__main__")
 
 
@@ -246,7 +245,7 @@ def _be_forked_program(*about):
     """Be a program of which those that it starts are forks, too."""
     gc.freeze()
     _fork_others()
-    sys.path[:] = [path for path in sys.path if path not in ("", str(ROOT), str(ROOT / "tests"))]
+    sys.path[:] = _libraries()
     _be_program(*about)
 
 
@@ -287,6 +286,11 @@ def fork_workers():
     """Have the workers that the product starts from this process be forks."""
     if METHOD == "forkserver":
         multiprocessing.context._concrete_contexts["spawn"] = _Workers()
+
+
+def _libraries():
+    """Where libraries are imported from."""
+    return [path for path in sys.path if path not in ("", str(ROOT), str(ROOT / "tests"))]
 
 
 def _fork_others():

@@ -29,7 +29,7 @@ from imagesets._own.summary import summary
 from imagesets._spec import OWN, ImageSet, Spec
 from lab import locks
 from lab.errors import Say, WorkbenchError
-from lab.files import atomic_write, read_object
+from lab.files import atomic_write, check_plain, read_object
 from lab.hashing import content_hash
 
 if TYPE_CHECKING:
@@ -166,8 +166,7 @@ class OwnImages:
         import torch
 
         try:
-            if not (self.folder / file).is_file():  # who opens a pipe waits for ever
-                raise ValueError("no plain file")
+            check_plain(self.folder / file)
             found = np.load(self.folder / file, mmap_mode="c")
             if found.shape != shape:
                 raise ValueError(f"shape {found.shape}")

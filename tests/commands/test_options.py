@@ -108,11 +108,11 @@ def test_what_is_hidden_is_no_option():
 
 def test_a_report_is_written_anew_in_its_place_and_in_no_other_pages(tmp_path, monkeypatch):
     new = {paths.A_PAGE: [tmp_path / "page.html"], paths.A_REPORT: [tmp_path / "folder", tmp_path / "a" / "b"]}
-    assert all(kind.convert(str(path), None, None) == path for kind, paths in new.items() for path in paths)
+    assert all(kind.convert(str(path), None, None) == path for kind, places in new.items() for path in places)
     report = Report("Title", "Question?", [])
     write_page(report, tmp_path / "page.html")
     write_report(report, [], [], tmp_path / "folder")
-    assert all(kind.convert(str(path), None, None) == path for kind, paths in new.items() for path in paths)
+    assert all(kind.convert(str(path), None, None) == path for kind, places in new.items() for path in places)
     for page in (tmp_path / "page.html", tmp_path / "folder" / "report.html"):
         page.write_text("<title>Title</title>")
     for kind, path in ((paths.A_PAGE, tmp_path / "page.html"), (paths.A_REPORT, tmp_path / "folder")):

@@ -172,6 +172,12 @@ def test_arrays_that_are_far_larger_than_what_cells_keep_are_not_unpacked(tmp_pa
         read_arrays(tmp_path / "arrays.npz")
 
 
+def test_a_pipe_in_the_place_of_arrays_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.npz")
+    with pytest.raises(WorkbenchError, match="is damaged"):
+        read_arrays(tmp_path / "pipe.npz")
+
+
 def test_arrays_of_python_objects_are_not_read(tmp_path):
     objects = np.array([{}], dtype=object)
     with pytest.raises(ValueError, match="Object arrays"):
