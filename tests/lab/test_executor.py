@@ -4,9 +4,9 @@ import os
 import signal
 import threading
 import time
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import CancelledError, Future, process
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
+from multiprocessing import active_children
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -123,15 +123,33 @@ def test_the_kind_of_a_failure_comes_from_the_worker(tmp_path):
     assert outcome.broken == {path: CellFolder(path).failure for path in outcome.broken}
 
 
-def test_a_worker_that_died_with_nothing_to_do_is_started_again(tmp_path):
+@pytest.mark.parametrize("late", [False, True])
+def test_a_worker_that_died_with_nothing_to_do_is_started_again(tmp_path, monkeypatch, late):
+    """Also where its pool has not noticed its death when it is handed a cell."""
     folders = [CellFolder.create(cell("double", number), tmp_path, LOCAL) for number in range(2)]
+    handed, notice, hand_over = (
+        threading.Event(),
+        process._ExecutorManagerThread.terminate_broken,
+        slots._Slot._hand_over,
+    )
+    if late:
+        monkeypatch.setattr(
+            process._ExecutorManagerThread, "terminate_broken", lambda *about: (handed.wait(), notice(*about))
+        )
+
+    def hand(slot, folder):
+        work = hand_over(slot, folder)
+        if folder.path == folders[1].path:
+            handed.set()
+        return work
+
+    monkeypatch.setattr(slots._Slot, "_hand_over", hand)
 
     def started(folder):
         if folder.path == folders[1].path:
             worker = values(folders[0])["worker"]
             os.kill(worker, signal.SIGKILL)
-            with suppress(ProcessLookupError):
-                wait_for(lambda: os.kill(worker, 0))
+            wait_for(lambda: worker not in {child.pid for child in active_children()})
 
     outcome = do(folders, 1, started)
     assert len(outcome.done) == 2 and not outcome.failed

@@ -66,6 +66,8 @@ class _Slot:
 
     def submit(self, folder: CellFolder) -> Future[None]:
         try:
+            if self._pool is not None and self._worker() is None:
+                self._pool = None  # which need not have noticed yet
             self.work = self._hand_over(folder)
         except BrokenProcessPool:  # the worker has died
             self._pool = None
@@ -91,9 +93,13 @@ class _Slot:
     def _signal(self, number: int) -> None:
         if self._pool is not None:
             with suppress(BrokenProcessPool, ProcessLookupError):
-                worker = self._pid.result()
-                if worker in {child.pid for child in active_children()}:  # else its number may be another's by now
+                if worker := self._worker():
                     os.kill(worker, number)
+
+    def _worker(self) -> int | None:
+        """Its number, if it lives: else that may be another's by now."""
+        worker = self._pid.result()
+        return worker if worker in {child.pid for child in active_children()} else None
 
 
 def gpus_of(slot: int, count: int) -> str | None:
