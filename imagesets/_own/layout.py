@@ -3,7 +3,7 @@
 import hashlib
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -62,24 +62,19 @@ def arrange(names: Sequence[str], path: Path) -> Layout:
     folders = [sys.intern(name.rpartition("/")[0]) for name in names]
     parts = {folder: tuple(folder.split("/")) if folder else () for folder in set(folders)}
     given = splits.find({part[0] for part in parts.values() if part}, path)
-    parts = {folder: part for folder, part in parts.items() if not given or part[:1] in ((given[0],), (given[1],))}
+    if given:
+        parts = {folder: part for folder, part in parts.items() if part and part[0] in given}
+    else:
+        _check_classes(parts.values(), path)
+    held = {folder for folder, part in parts.items() if given and part[0] == given[1]}
+    below = _below(parts, given) if given else parts
+    tops = {folder: part[0] if part else "" for folder, part in below.items()}
     order = np.array([i for i, folder in enumerate(folders) if folder in parts], np.int64)
     own = [folders[i] for i in order]
-    held = {folder: given is not None and part[0] == given[1] for folder, part in parts.items()}
-    below = _below(parts, given) if given else parts
-    if not given:
-        _check_classes(below.values(), path)
-    tops = {folder: part[0] if part else "" for folder, part in below.items()}
-    if len({bool(top) for top in tops.values()}) > 1:
-        beside = names[order[next(i for i, folder in enumerate(own) if not tops[folder])]]
-        raise WorkbenchError(f"{path} holds images both in class folders and beside them, as {beside!r}: move those.")
-    train, test = ({top for folder, top in tops.items() if held[folder] == side} - {""} for side in (False, True))
-    spelled = one_spelling(train, test, path)
-    classes = sorted(set(spelled.values()))
-    label = {name: number for number, name in enumerate(classes)}
-    place = {folder: label[spelled[top]] if top else 0 for folder, top in tops.items()}
-    labels = np.fromiter((place[folder] for folder in own), np.int64, len(own))
-    out = np.array([held[folder] for folder in own]) if given else _drawn([names[i] for i in order], labels)
+    _check_beside([tops[folder] for folder in own], [names[i] for i in order], path)
+    classes, numbers = _numbered(tops, held, path)
+    labels = np.fromiter((numbers[folder] for folder in own), np.int64, len(own))
+    out = np.array([folder in held for folder in own]) if given else _drawn([names[i] for i in order], labels)
     rows = np.concatenate([np.flatnonzero(~out), np.flatnonzero(out)])
     shown = tuple(os.fsencode(name).decode("utf-8", "backslashreplace") for name in classes)
     kept = labels[rows] if classes else None
@@ -123,6 +118,22 @@ def _check_classes(parts: Iterable[Folders], path: Path) -> None:
         if len({splits.split_name(folder) for folder in folders}) > 1:
             told = " and ".join(f"{top}/{folder}" for folder in sorted(folders))
             raise WorkbenchError(f"{path} holds splits within class folders ({told}): put train/ and test/ above them.")
+
+
+def _check_beside(tops: Sequence[str], names: Sequence[str], path: Path) -> None:
+    """Raise WorkbenchError where some images lie in class folders and others do not; "" is the top folder of these."""
+    if any(tops) and "" in tops:
+        beside = names[tops.index("")]
+        raise WorkbenchError(f"{path} holds images both in class folders and beside them, as {beside!r}: move those.")
+
+
+def _numbered(tops: Mapping[str, str], held: Collection[str], path: Path) -> tuple[list[str], dict[str, int]]:
+    """The classes, sorted, and the number of each folder's by its top folder; 0 where there are no classes."""
+    train, test = ({top for folder, top in tops.items() if (folder in held) == side} - {""} for side in (False, True))
+    spelled = one_spelling(train, test, path)
+    classes = sorted(set(spelled.values()))
+    number = {name: place for place, name in enumerate(classes)}
+    return classes, {folder: number[spelled[top]] if top else 0 for folder, top in tops.items()}
 
 
 def _drawn(names: Sequence[str], labels: np.ndarray) -> np.ndarray:
