@@ -21,11 +21,12 @@ from lab.cells.record import read_study
 
 ROOT = Path(__file__).resolve().parent.parent
 CLI = ROOT / "cli.py"
-gc.set_threshold(50_000, 50, 100)  # as in cli.py
 sys.dont_write_bytecode = False  # hundreds of processes import the same code: it is compiled once
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 settings.register_profile("shared", deadline=None)  # other tests have the processor meanwhile
 settings.load_profile("shared")
+MANY = 20_000
+"""Objects since the last collection of garbage that are worth another one."""
 LAST = {"snnl_core": 1, "outside": 2, "metrics": 3, "evaluation": 4}
 
 
@@ -78,7 +79,8 @@ def pytest_runtest_teardown(item, nextitem):
     """Nor through what is imported later, or left by a file: Accelerate collects garbage after each training."""
     many = 20  # modules whose objects are worth it
     if nextitem is None or nextitem.path != item.path or len(sys.modules) > keep_what_is_there.modules + many:
-        gc.collect()
+        if gc.get_count()[0] > MANY:
+            gc.collect()
         keep_what_is_there()
 
 

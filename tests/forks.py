@@ -43,7 +43,8 @@ COMMANDS = {str(ROOT / "cli.py"), str(ROOT / "lab" / "running" / "torchrun.py")}
 """The scripts that are forks where a fork starts them; benchmarks, for one, measure what a new process takes."""
 CONTEXT = multiprocessing.get_context(METHOD)
 if METHOD == "forkserver":
-    CONTEXT.set_forkserver_preload([*LIBRARIES, *OWN])
+    CONTEXT.set_forkserver_preload(["tests.forks", *LIBRARIES, *OWN])
+gc.set_threshold(50_000, 50, 100)  # as in cli.py
 
 
 def share_server():
