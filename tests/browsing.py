@@ -1,5 +1,7 @@
 """Pages in a browser: how they are opened, and scripts that tell what is on them."""
 
+from waiting import wait_for
+
 ENOUGH_CONTRAST = 4.5
 A4 = 718
 """Pixels between the margins of a page of A4."""
@@ -31,6 +33,8 @@ const page = document.documentElement.scrollWidth > document.documentElement.cli
 return [page ? "the page" : "", ...out.map(e => e.tagName + ": " + e.innerText.slice(0, 60))].filter(Boolean);
 """
 
+LOADED = "return [document.URL, document.readyState]"
+
 
 def opened(browser, page, *, width=1200, scheme="light", media="screen", anew=False):
     """Open a page in a window of that many pixels, with a preferred scheme, on the screen or for printing.
@@ -43,6 +47,7 @@ def opened(browser, page, *, width=1200, scheme="light", media="screen", anew=Fa
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": media, "features": features})
     if anew or browser.current_url != page.as_uri():
         browser.get(page.as_uri())
+        wait_for(lambda: browser.execute_script(LOADED) == [page.as_uri(), "complete"])  # `get` was seen to end sooner
 
 
 def hard_to_use(browser, part=None):
