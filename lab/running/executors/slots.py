@@ -66,8 +66,6 @@ class _Slot:
 
     def submit(self, folder: CellFolder) -> Future[None]:
         try:
-            if self._pool is not None and self._worker() is None:
-                self._pool = None  # which need not have noticed yet
             self.work = self._hand_over(folder)
         except BrokenProcessPool:  # the worker has died
             self._pool = None
@@ -75,7 +73,7 @@ class _Slot:
         return self.work
 
     def _hand_over(self, folder: CellFolder) -> Future[None]:
-        if self._pool is None:
+        if self._pool is None or self._worker() is None:  # of which its pool need not know yet
             context = get_context("spawn")
             self._pool = ProcessPoolExecutor(1, context, initializer=_prepare_worker, initargs=self._settings)
             self._pid = self._pool.submit(os.getpid)
