@@ -25,8 +25,8 @@ sys.dont_write_bytecode = False  # hundreds of processes import the same code: i
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 settings.register_profile("shared", deadline=None)  # other tests have the processor meanwhile
 settings.load_profile("shared")
-MANY = 20_000
-"""Objects since the last collection of garbage that are worth another one."""
+NEW_MODULES, NEW_OBJECTS = 20, 20_000
+"""More than so many are worth it: to leave them out of what is looked through for garbage, and to look at them."""
 LAST = {"snnl_core": 1, "outside": 2, "metrics": 3, "evaluation": 4}
 
 
@@ -77,9 +77,9 @@ def pytest_collection_finish(session):
 
 def pytest_runtest_teardown(item, nextitem):
     """Nor through what is imported later, or left by a file: Accelerate collects garbage after each training."""
-    many = 20  # modules whose objects are worth it
-    if nextitem is None or nextitem.path != item.path or len(sys.modules) > keep_what_is_there.modules + many:
-        if gc.get_count()[0] > MANY:
+    new = len(sys.modules) - keep_what_is_there.modules
+    if nextitem is None or nextitem.path != item.path or new > NEW_MODULES:
+        if gc.get_count()[0] > NEW_OBJECTS:
             gc.collect()
         keep_what_is_there()
 

@@ -64,14 +64,14 @@ def arrange(names: Sequence[str], path: Path) -> Layout:
     given = splits.find({part[0] for part in parts.values() if part}, path)
     if given:
         parts = {folder: part for folder, part in parts.items() if part and part[0] in given}
+        below, held = _below(parts, given), {folder for folder, part in parts.items() if part[0] == given[1]}
     else:
         _check_classes(parts.values(), path)
-    held = {folder for folder, part in parts.items() if given and part[0] == given[1]}
-    below = _below(parts, given) if given else parts
+        below, held = parts, set()
     tops = {folder: part[0] if part else "" for folder, part in below.items()}
+    _check_beside(tops, folders, names, path)
     order = np.array([i for i, folder in enumerate(folders) if folder in parts], np.int64)
     own = [folders[i] for i in order]
-    _check_beside([tops[folder] for folder in own], [names[i] for i in order], path)
     classes, numbers = _numbered(tops, held, path)
     labels = np.fromiter((numbers[folder] for folder in own), np.int64, len(own))
     out = np.array([folder in held for folder in own]) if given else _drawn([names[i] for i in order], labels)
@@ -120,10 +120,10 @@ def _check_classes(parts: Iterable[Folders], path: Path) -> None:
             raise WorkbenchError(f"{path} holds splits within class folders ({told}): put train/ and test/ above them.")
 
 
-def _check_beside(tops: Sequence[str], names: Sequence[str], path: Path) -> None:
+def _check_beside(tops: Mapping[str, str], folders: Sequence[str], names: Sequence[str], path: Path) -> None:
     """Raise WorkbenchError where some images lie in class folders and others do not; "" is the top folder of these."""
-    if any(tops) and "" in tops:
-        beside = names[tops.index("")]
+    if len({bool(top) for top in tops.values()}) > 1:
+        beside = next(name for folder, name in zip(folders, names, strict=True) if tops.get(folder) == "")
         raise WorkbenchError(f"{path} holds images both in class folders and beside them, as {beside!r}: move those.")
 
 

@@ -127,15 +127,8 @@ def test_the_kind_of_a_failure_comes_from_the_worker(tmp_path):
 def test_a_worker_that_died_with_nothing_to_do_is_started_again(tmp_path, monkeypatch, late):
     """Also where its pool has not noticed its death when it is handed a cell."""
     folders = [CellFolder.create(cell("double", number), tmp_path, LOCAL) for number in range(2)]
-    handed, notice, hand_over = (
-        threading.Event(),
-        process._ExecutorManagerThread.terminate_broken,
-        slots._Slot._hand_over,
-    )
-    if late:
-        monkeypatch.setattr(
-            process._ExecutorManagerThread, "terminate_broken", lambda *about: (handed.wait(), notice(*about))
-        )
+    handed, pool, slot = threading.Event(), process._ExecutorManagerThread, slots._Slot
+    notice, hand_over = pool.terminate_broken, slot._hand_over
 
     def hand(slot, folder):
         work = hand_over(slot, folder)
@@ -143,7 +136,9 @@ def test_a_worker_that_died_with_nothing_to_do_is_started_again(tmp_path, monkey
             handed.set()
         return work
 
-    monkeypatch.setattr(slots._Slot, "_hand_over", hand)
+    if late:
+        monkeypatch.setattr(pool, "terminate_broken", lambda *about: (handed.wait(), notice(*about)))
+        monkeypatch.setattr(slot, "_hand_over", hand)
 
     def started(folder):
         if folder.path == folders[1].path:

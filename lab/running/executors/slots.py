@@ -73,7 +73,7 @@ class _Slot:
         return self.work
 
     def _hand_over(self, folder: CellFolder) -> Future[None]:
-        if self._pool is None or self._worker() is None:  # of which its pool need not know yet
+        if self._pool is None or self._worker() is None:  # its pool may not know yet
             context = get_context("spawn")
             self._pool = ProcessPoolExecutor(1, context, initializer=_prepare_worker, initargs=self._settings)
             self._pid = self._pool.submit(os.getpid)
