@@ -6,6 +6,7 @@ that test are such forks too, by `forked.py`.
 """
 
 import gc
+import inspect
 import json
 import multiprocessing
 import os
@@ -340,6 +341,7 @@ def _be_program(words, cwd, variables, streams, anew):
         if "-P" not in words:
             sys.path.insert(0, str(Path(sys.argv[0]).parent))
         sys.path[1:1] = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+        inspect.getmodule = _no_module if Path(sys.argv[0]).name == "torchrun.py" else _module
         if sys.argv[0] == "-c":
             exec(sys.argv.pop(1), {"__name__": "__main__"})
         else:
@@ -353,6 +355,13 @@ def _be_program(words, cwd, variables, streams, anew):
         threading._shutdown()
         sys.stdout.flush()
         os._exit(code)
+
+
+def _no_module(*about):
+    """In the place of `inspect.getmodule`: torchrun asks hundreds of times, for names in a log that nobody keeps."""
+
+
+_module = inspect.getmodule
 
 
 def _be_one_of(rank, count, meeting, file, name, given):
