@@ -23,11 +23,13 @@ class ClassifierState(TrainingState):
         if run.sync_batchnorm:
             network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
         self.objective = objective.to(accelerator.device)
-        self.network, self.optimizer = accelerator.prepare(network, make_optimizer(network, run.settings))
+        self.network = accelerator.prepare(network)
         # Each process has the gradients of learned temperatures whole: they are not to be averaged.
         learned = list(self.objective.parameters())
         self.temperatures = torch.optim.Adam(learned, TEMPERATURE_STEP) if learned else None
         self.bare: nn.Module = accelerator.unwrap_model(self.network)
+        # Accelerate's own would look in each step, on the disk, whether a certain library is installed.
+        self.optimizer = make_optimizer(self.bare, run.settings)
         if run.compile:
             self.bare.compile()
 

@@ -38,15 +38,15 @@ class GanState(TrainingState):
         self.guide = None if guide is None else guide.to(accelerator.device).requires_grad_(False)
         self.ema = average_of(made["generator"]).to(accelerator.device)
         betas = (config.beta1, config.beta2)
-        optimizers = [
-            torch.optim.Adam(network.parameters(), config.learning_rate, betas, fused=True) for network in made.values()
-        ]
-        prepared = accelerator.prepare(*made.values(), *optimizers)
-        self.wrapped: dict[str, nn.Module] = dict(zip(made, prepared, strict=False))
+        self.wrapped: dict[str, nn.Module] = {name: accelerator.prepare(network) for name, network in made.items()}
         """The networks that are trained, with what averages their gradients over processes."""
         self.bare = {name: accelerator.unwrap_model(network) for name, network in self.wrapped.items()}
         """The same without it."""
-        self.optimizers: dict[str, Any] = dict(zip(made, prepared[len(made) :], strict=True))
+        # Accelerate's own would look in each step, on the disk, whether a certain library is installed.
+        self.optimizers: dict[str, torch.optim.Optimizer] = {
+            name: torch.optim.Adam(network.parameters(), config.learning_rate, betas, fused=True)
+            for name, network in self.bare.items()
+        }
         for name, network in self.bare.items():
             if run.compile and not (name == "discriminator" and config.DIFFERENTIATES_TWICE):
                 network.compile()
