@@ -93,10 +93,24 @@ class _Bare(ast.NodeTransformer):
     def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST:
         return ast.Import(sorted(node.names, key=lambda alias: alias.name))
 
+    def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.AST:
+        node.values = [part for part in node.values if not (isinstance(part, ast.Constant) and not part.value)]
+        return self.generic_visit(node)  # Python 3.12 has texts that are empty in them
+
 
 @cache
 def _bare(text: str) -> str:
-    return ast.dump(_Bare().visit(ast.parse(text)))
+    return _dumped(_Bare().visit(ast.parse(text)))
+
+
+def _dumped(part: object) -> str:
+    """A tree as text, in any version of Python: what is empty is left out, since newer ones know more fields."""
+    if isinstance(part, list):
+        return f"[{', '.join(map(_dumped, part))}]"
+    if not isinstance(part, ast.AST):
+        return repr(part)
+    fields = ((name, value) for name, value in ast.iter_fields(part) if value is not None and value != [])
+    return f"{type(part).__name__}({', '.join(f'{name}={_dumped(value)}' for name, value in fields)})"
 
 
 def version(entry: str, code: dict[str, str]) -> int:

@@ -59,3 +59,8 @@ def test_what_is_imported_inside_functions_counts_too():
 
 def test_all_that_makes_features_that_are_kept_counts_for_them():
     assert {"evaluation.trained", "evaluation.foreign", "outside.layered"} <= digests.closure(digests.SPACES, CODE)
+
+
+def test_every_version_of_python_gives_the_same_digest():
+    code = {"tasks.made": "@f\ndef g(x: int = 1, *, y=None):\n    return f'{x:0{y}}' + f'' + x[:, ...]\n"}
+    assert digests.digest("tasks.made", code) == "3392b93ad62815f8"
