@@ -214,17 +214,24 @@ def hindered(folder: Path) -> str:
     return f"Directory {str(there)!r} is {'not writable' if there.is_dir() else 'a file'}."
 
 
+def gone(folder: Path) -> WorkbenchError:
+    """The error of work whose folder somebody has removed or moved, as a whole or in part."""
+    return WorkbenchError(f"{folder} has been removed or moved meanwhile: the same command makes it anew.")
+
+
 @contextlib.contextmanager
 def explaining(folder: Path) -> Iterator[None]:
     """Say in one line what is wrong and what to do when `folder` cannot be written.
 
     Raises:
-        WorkbenchError: the disk is full, or the folder is not or no longer writable.
+        WorkbenchError: the disk is full, or the folder is gone, or not or no longer writable.
     """
     try:
         yield
     except OSError as error:
         where = Path(str(error.filename or folder))
+        if error.errno == errno.ENOENT and not folder.exists():
+            raise gone(folder) from error
         if error.errno in FULL:
             raise WorkbenchError(
                 f"No room for {where} ({error.strerror}). Free some; the same command goes on."
