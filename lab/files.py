@@ -31,13 +31,21 @@ def writer() -> str:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`; what is written there takes its place when the block ends well."""
+    """A temporary path beside `path`; what is written there takes its place when the block ends well.
+
+    Raises:
+        OSError: it cannot be written; where the system does not say what, as of a full disk, the error says it.
+    """
     aside = path.with_name(f".{path.name}.{writer()}.tmp")
     try:
         yield aside
         sync_file(aside)
         aside.replace(path)
         sync_folder(path.parent)
+    except OSError as error:
+        if error.errno in FULL and error.filename is None:
+            error.filename = str(path)
+        raise
     finally:
         aside.unlink(missing_ok=True)
 

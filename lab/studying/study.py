@@ -118,7 +118,8 @@ def _begun(plan: Plan) -> Iterator[None]:
 
 @contextmanager
 def _kept(plan: Plan) -> Iterator[None]:
-    plan.folder.mkdir(parents=True, exist_ok=True)
+    with explaining(plan.folder):
+        plan.folder.mkdir(parents=True, exist_ok=True)
     layout.check_plain(plan.folder)
     names = [planned.cell.folder_name for planned in plan.cells]
     claims = [claim.plain() for claim in registry.load("studies", plan.study).claims(plan.config)]

@@ -7,6 +7,7 @@ import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from making import LOCAL, do, made
@@ -276,6 +277,12 @@ def test_a_full_disk_ends_the_cell_with_one_line_and_it_can_go_on(tmp_path, monk
     assert "No room" in str(folder.failure) and not folder.done
     do(folder, monkeypatch, lambda cell: cell.row(metric="m", value=1.0))
     assert folder.done and folder.failure is None
+
+
+def test_a_full_disk_on_which_no_folder_can_be_made_is_told_in_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(Path, "write_bytes", Mock(side_effect=OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))))
+    with pytest.raises(WorkbenchError, match=r"No room for .*config.json \(No space left on device\)"):
+        CellFolder.create(CELL, tmp_path, LOCAL)
 
 
 def test_where_not_even_the_failure_can_be_written_the_message_is_the_same(tmp_path, monkeypatch):

@@ -2,8 +2,10 @@
 
 import os
 import signal
+import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -135,3 +137,14 @@ def test_a_command_ends_as_by_ctrl_c_and_its_end_is_not_cut_short(number):
             send(signal.SIGTERM)
             cleaned.append(True)
     assert end.value.exit_code == 128 + number and cleaned
+
+
+@pytest.mark.parametrize("number", ALL)
+def test_a_signal_is_heeded_once_torch_is_imported_whose_import_an_error_would_abort(monkeypatch, number):
+    torch = SimpleNamespace(__spec__=SimpleNamespace(_initializing=True))
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    with pytest.raises(KeyboardInterrupt), raised():
+        send(number)
+        torch.__spec__._initializing = reached = False
+        time.sleep(60)
+    assert reached is False
