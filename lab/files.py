@@ -245,7 +245,8 @@ def explaining(folder: Path) -> Iterator[None]:
                 f"No room for {where} ({error.strerror}). Free some; the same command goes on."
             ) from error
         if error.errno in FORBIDDEN and where.is_relative_to(folder):
+            there = next(one for one in (folder, *folder.parents) if one.exists()) if where == folder else folder
             raise WorkbenchError(
-                f"{where} cannot be written ({error.strerror}). Make {folder} writable; the same command goes on."
+                f"{where} cannot be written ({error.strerror}). Make {there} writable; the same command goes on."
             ) from error
         raise

@@ -124,8 +124,12 @@ def _once_it_can(handler: Handler) -> Handler:
 
 def _raise(number: int, frame: FrameType | None) -> NoReturn:
     for each in OTHERS:
-        signal.signal(each, signal.SIG_IGN)
+        signal.signal(each, _heedless)
     raise Interrupted(number)
+
+
+def _heedless(number: int, frame: FrameType | None) -> None:
+    """Python prints a traceback where a signal came before this one was handled, and is ignored by SIG_IGN since."""
 
 
 @contextmanager
@@ -134,7 +138,7 @@ def _handled(numbers: Iterable[int], handler: Handler) -> Iterator[None]:
     before = {}
     if threading.current_thread() is threading.main_thread():
         before = {number: signal.getsignal(number) for number in numbers}
-    before = {number: known for number, known in before.items() if known not in (signal.SIG_IGN, None)}
+    before = {number: known for number, known in before.items() if known not in (signal.SIG_IGN, _heedless, None)}
     for number in before:
         signal.signal(number, handler)
     try:

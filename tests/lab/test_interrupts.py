@@ -148,3 +148,18 @@ def test_a_signal_is_heeded_once_torch_is_imported_whose_import_an_error_would_a
         torch.__spec__._initializing = reached = False
         time.sleep(60)
     assert reached is False
+
+
+def test_two_signals_at_once_end_a_command_without_a_traceback(monkeypatch):
+    told, both = [], {signal.SIGTERM, signal.SIGHUP}
+    monkeypatch.setattr(sys, "unraisablehook", told.append)
+    with pytest.raises(Interrupted), raised():
+        try:
+            signal.pthread_sigmask(signal.SIG_BLOCK, both)
+            for number in both:
+                os.kill(os.getpid(), number)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, both)
+        finally:
+            for _ in range(1000):  # cleaning up takes a while
+                time.sleep(0)
+    assert not told
