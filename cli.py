@@ -27,8 +27,12 @@ try:
     import click
 
     from commands import TRACEBACK, cli
+    from lab.errors import say
 except ModuleNotFoundError as error:
     sys.exit(f"Error: {error.name} is not installed for {sys.executable}. {INSTALL}")
+except KeyboardInterrupt:  # importing takes a moment, too
+    print(INTERRUPTED, file=sys.stderr)
+    sys.exit(130)
 
 
 def main() -> None:
@@ -40,16 +44,16 @@ def main() -> None:
     if sys.platform == "win32":
         sys.exit("Error: this runs on Linux and macOS; on Windows, run it within WSL.")
 
-    from lab.errors import say, tell_warnings
-    from lab.machine import keep_memory, wait_briefly
-
-    tell_warnings()
-    wait_briefly()
-    keep_memory()
     os.environ["MPLBACKEND"] = "agg"  # nothing is shown here, and what a notebook sets may not be installed here
     arguments = [word for word in sys.argv[1:] if word != TRACEBACK]
     tracing = TRACEBACK in sys.argv or os.environ.get("SNNL_TRACEBACK", "0") not in {"", "0"}
     try:
+        from lab.errors import tell_warnings
+        from lab.machine import keep_memory, wait_briefly
+
+        tell_warnings()
+        wait_briefly()
+        keep_memory()
         with _ending():
             code = cli.main(arguments, Path(sys.argv[0]).name, standalone_mode=False)
     except (KeyboardInterrupt, click.Abort) as error:

@@ -31,13 +31,21 @@ def writer() -> str:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`; what is written there takes its place when the block ends well."""
+    """A temporary path beside `path`; what is written there takes its place when the block ends well.
+
+    Raises:
+        OSError: it cannot be written; where the system does not say what, as of a full disk, the error says it.
+    """
     aside = path.with_name(f".{path.name}.{writer()}.tmp")
     try:
         yield aside
         sync_file(aside)
         aside.replace(path)
         sync_folder(path.parent)
+    except OSError as error:
+        if error.errno in FULL and error.filename is None:
+            error.filename = str(path)
+        raise
     finally:
         aside.unlink(missing_ok=True)
 
@@ -214,23 +222,31 @@ def hindered(folder: Path) -> str:
     return f"Directory {str(there)!r} is {'not writable' if there.is_dir() else 'a file'}."
 
 
+def gone(folder: Path) -> WorkbenchError:
+    """The error of work whose folder somebody has removed or moved, as a whole or in part."""
+    return WorkbenchError(f"{folder} has been removed or moved meanwhile: the same command makes it anew.")
+
+
 @contextlib.contextmanager
 def explaining(folder: Path) -> Iterator[None]:
     """Say in one line what is wrong and what to do when `folder` cannot be written.
 
     Raises:
-        WorkbenchError: the disk is full, or the folder is not or no longer writable.
+        WorkbenchError: the disk is full, or the folder is gone, or not or no longer writable.
     """
     try:
         yield
     except OSError as error:
         where = Path(str(error.filename or folder))
+        if error.errno == errno.ENOENT and not folder.exists():
+            raise gone(folder) from error
         if error.errno in FULL:
             raise WorkbenchError(
                 f"No room for {where} ({error.strerror}). Free some; the same command goes on."
             ) from error
         if error.errno in FORBIDDEN and where.is_relative_to(folder):
+            there = next(one for one in (folder, *folder.parents) if one.exists()) if where == folder else folder
             raise WorkbenchError(
-                f"{where} cannot be written ({error.strerror}). Make {folder} writable; the same command goes on."
+                f"{where} cannot be written ({error.strerror}). Make {there} writable; the same command goes on."
             ) from error
         raise

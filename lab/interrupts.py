@@ -8,6 +8,7 @@ signal that is ignored, as `nohup` has it, stays so. In threads other than the m
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -19,12 +20,15 @@ from lab.processes import lost_another, rank
 
 PATIENCE = 20.0
 """Seconds that work has to save in: Slurm kills 30 after it asked."""
+AGAIN = 0.1
+"""Seconds after which a signal is sent again that cannot be heeded yet."""
 CTRL_C = signal.SIGINT
 HANGUP = (signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()
 TIME_OVER = (signal.SIGUSR1,) if hasattr(signal, "SIGUSR1") else ()
 OTHERS = (signal.SIGTERM, *TIME_OVER, *HANGUP)
 TERMINAL = (CTRL_C, *HANGUP)
 """What a terminal sends to all processes that it sees."""
+Handler = Callable[[int, FrameType | None], None]
 SAVING = "Ending: trainings finish their step and save. Ctrl-C again ends them at once."
 
 
@@ -97,24 +101,44 @@ def raised() -> Iterator[None]:
 
     Raises:
         Interrupted: a signal came.
+        KeyboardInterrupt: Ctrl-C did.
     """
-    with _handled(OTHERS, _raise):
+    with _handled(OTHERS, _once_it_can(_raise)), _handled((CTRL_C,), _once_it_can(signal.default_int_handler)):
         yield
+
+
+def _once_it_can(handler: Handler) -> Handler:
+    """A handler that waits until torch is imported: an error that is raised in its C++ meanwhile aborts the process."""
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        spec = getattr(sys.modules.get("torch"), "__spec__", None)
+        if not getattr(spec, "_initializing", False):
+            handler(number, frame)
+            return
+        again = threading.Timer(AGAIN, os.kill, (os.getpid(), number))
+        again.daemon = True
+        again.start()
+
+    return handle
 
 
 def _raise(number: int, frame: FrameType | None) -> NoReturn:
     for each in OTHERS:
-        signal.signal(each, signal.SIG_IGN)
+        signal.signal(each, _heedless)
     raise Interrupted(number)
 
 
+def _heedless(number: int, frame: FrameType | None) -> None:
+    """Python prints a traceback where a signal came before this one was handled, and is ignored by SIG_IGN since."""
+
+
 @contextmanager
-def _handled(numbers: Iterable[int], handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+def _handled(numbers: Iterable[int], handler: Handler) -> Iterator[None]:
     """Have a handler for these signals, but for those that are ignored."""
     before = {}
     if threading.current_thread() is threading.main_thread():
         before = {number: signal.getsignal(number) for number in numbers}
-    before = {number: known for number, known in before.items() if known not in (signal.SIG_IGN, None)}
+    before = {number: known for number, known in before.items() if known not in (signal.SIG_IGN, _heedless, None)}
     for number in before:
         signal.signal(number, handler)
     try:

@@ -7,6 +7,7 @@ The file of a lock is there for as long as it is held: who frees it removes it f
 lock on a file that is gone, which `filelock` notices, and tries again.
 """
 
+import errno
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -39,8 +40,10 @@ def exclusive(lock: Path, patience: float = FOREVER, *, keep: bool = False) -> I
 
     Raises:
         Taken: it is not free by then.
-        OSError: the folder cannot be written, or its file system has no locks.
+        OSError: the folder is gone, cannot be written, or its file system has no locks.
     """
+    if not lock.parent.is_dir():  # the library would make it, though somebody has removed it
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(lock.parent))
     holder = FileLock(lock, thread_local=False)
     try:
         holder.acquire(patience, PAUSE_SECONDS)

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import re
+import runpy
 import signal
 import subprocess
 import sys
@@ -85,6 +86,22 @@ def test_entries_are_listed(snnl, arguments, words):
 def test_a_group_alone_tells_its_commands(snnl):
     done = snnl("measure")
     assert done.returncode == 2 and "features" in done.stderr and not done.stdout
+
+
+@pytest.mark.parametrize("at", ["click", "lab.machine"])
+def test_ctrl_c_while_a_command_is_imported_is_told_in_one_line(monkeypatch, capsys, at):
+    known = __import__
+
+    def imports(name, *arguments, **settings):
+        if name == at:
+            raise KeyboardInterrupt
+        return known(name, *arguments, **settings)
+
+    monkeypatch.setattr("builtins.__import__", imports)
+    with pytest.raises(SystemExit, match="130"):
+        runpy.run_path(str(ROOT / "cli.py"), run_name="__main__")
+    monkeypatch.undo()
+    assert capsys.readouterr().err == f"{cli.INTERRUPTED}\n"
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends a POSIX signal")

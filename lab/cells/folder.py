@@ -23,7 +23,7 @@ from lab.cells.proofs import hashes_of
 from lab.cells.record import read_record, record_of
 from lab.cells.rows import COLUMNS, read_rows
 from lab.errors import WorkbenchError, say
-from lab.files import atomic_write, read_json, write_json
+from lab.files import atomic_write, explaining, read_json, write_json
 from lab.hashing import text_hash
 from lab.processes import rank
 
@@ -54,9 +54,14 @@ class CellFolder:
         Of an unfinished one, `local` is brought up to date, unless another process is at work on it.
 
         Raises:
-            WorkbenchError: the folder is another's, or was changed by hand.
+            WorkbenchError: the folder is another's, was changed by hand, or cannot be written.
         """
         path = layout.own(cells / cell.folder_name)
+        with explaining(path):
+            return cls._create(cell, path, local)
+
+    @classmethod
+    def _create(cls, cell: Cell, path: Path, local: dict[str, Any]) -> Self:
         path.mkdir(parents=True, exist_ok=True)
         layout.check_plain(path)
         known = layout.is_cell(path)

@@ -56,6 +56,10 @@ def remove(root: Path, taken: Iterable[Run]) -> None:
                 _empty(run)
         except locks.Taken:
             raise WorkbenchError(f"{run.name} has been taken up meanwhile: stop that first.") from None
+        except FileNotFoundError:
+            if run.path.exists():
+                raise
+            continue  # somebody else has removed it
         _remove_emptied(run)
 
 
@@ -114,7 +118,8 @@ def _remove_emptied(run: Run) -> None:
     """Remove a folder that was emptied, and with the last study or search of a name that of the name."""
     if run.kind == "search" and any(run.path.iterdir()):
         return
-    run.path.rmdir()
+    with suppress(OSError):  # a command that had waited for its lock begins it anew, or looks at it
+        run.path.rmdir()
     if run.kind != "cell":
         with suppress(OSError):  # others of that name are left
             run.path.parent.rmdir()

@@ -1,8 +1,10 @@
 """Doing a cell from this process: hold its lock, record the environment, run its task, mark the end."""
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from lab import locks, registry
 from lab.cells import environment, layout
@@ -10,7 +12,7 @@ from lab.cells.failure import failure_of, forget_failure, keep_failure
 from lab.cells.folder import CellFolder
 from lab.cells.heartbeat import beating
 from lab.errors import WorkbenchError, say
-from lab.files import explaining, remove_leftovers, sync_file, write_json
+from lab.files import explaining, gone, remove_leftovers, sync_file, write_json
 from lab.processes import rank, world_size
 
 
@@ -22,7 +24,7 @@ def work(folder: CellFolder) -> None:
     Raises:
         WorkbenchError: the work failed; `FAILED` keeps the message, and `traceback.txt` tells where, unless the message
             says it all. Or there are more or fewer processes than the cell wants, another command has taken it just
-            now, or it was planned by another version of the code.
+            now, it was removed meanwhile, or it was planned by another version of the code.
     """
     if world_size() != folder.processes:
         raise WorkbenchError(f"{folder.path} wants {folder.processes} processes, and {world_size()} came.")
@@ -36,12 +38,14 @@ def work(folder: CellFolder) -> None:
             raise WorkbenchError(f"{folder.path} has been finished by another command meanwhile.")
         if folder.done:
             return
+        if not layout.is_cell(folder.path):  # removed while this one waited
+            raise gone(folder.path)
         remove_leftovers(folder.path)
         if world_size() == 1:
             forget_failure(folder.path)
         write_json(folder.path / layout.ENVIRONMENT, environment.describe(folder.config))
         start = time.monotonic()
-        with beating(folder.path):
+        with beating(folder.path), _staying(folder.path):
             _run(folder)
         folder.note(**environment.products() | folder.environment)  # a training has told its own
         forget_failure(folder.path)  # left by a process of another command, which came too late
@@ -64,6 +68,20 @@ def alone(folder: CellFolder, *, wait: bool = True) -> Iterator[None]:
 
     with locks.held(folder.path / layout.LOCK, locks.LOOK_SECONDS, busy):
         yield
+
+
+@contextmanager
+def _staying(folder: Path) -> Iterator[None]:
+    """Whoever removes a folder at which work goes on leaves what the work writes after that, which is not all of it.
+
+    Raises:
+        WorkbenchError: at the end of the block the folder is not the one whose lock is held.
+    """
+    lock = folder / layout.LOCK
+    own = lock.stat()
+    yield
+    if not (lock.exists() and os.path.samestat(lock.stat(), own)):
+        raise gone(folder)
 
 
 def _run(folder: CellFolder) -> None:

@@ -15,6 +15,7 @@ from lab.cells.layout import LOG
 from lab.cells.work import alone
 from lab.cells.work import work as work_here
 from lab.errors import WorkbenchError
+from lab.files import explaining
 from lab.processes import rank, world_size
 from lab.registry import ROOT
 from lab.running import several
@@ -37,7 +38,7 @@ def work(folder: CellFolder) -> None:
     if folder.done:
         return
     several.check_gpus(folder.config.get("device", "cpu"), folder.processes)
-    with locks.at_work(folder.path):
+    with explaining(folder.path), locks.at_work(folder.path):
         _start_processes(folder)
 
 

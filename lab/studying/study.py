@@ -13,7 +13,7 @@ from lab.cells.failure import Failure, failure_of
 from lab.cells.folder import CellFolder
 from lab.cells.fresh import dropped_if_bare
 from lab.errors import WorkbenchError
-from lab.files import explaining, write_json
+from lab.files import explaining, gone, write_json
 from lab.reporting.report import FORMATS
 from lab.running import schedule, timing
 from lab.running.place import SLOTS, Place
@@ -33,7 +33,8 @@ def run_study(
     Another command may do the same study at the same time: each takes cells that the other is not at work on.
 
     Raises:
-        WorkbenchError: there is no such device, or nothing could be done, all for one reason; there is no report then.
+        WorkbenchError: there is no such device, the study's folder was removed meanwhile, or nothing could be done, all
+            for one reason; there is no report then.
     """
     if plan.to_do and not place.queues:
         machine.check_device(plan.device)
@@ -43,6 +44,8 @@ def run_study(
         counts = {"total": len(plan.cells), "run": len(outcome.done), "cached": len(plan.cells) - len(plan.to_do)}
         if outcome.common_cause and not counts["cached"]:
             raise WorkbenchError(outcome.common_cause)
+        if not layout.is_study(plan.folder):
+            raise gone(plan.folder)
         failed = {path.name: str(failure) for path, failure in outcome.failed.items()}
         result = draw_study(plan.folder, counts=counts, failed=failed, formats=formats)
         took = _took(outcome).values()
@@ -118,7 +121,8 @@ def _begun(plan: Plan) -> Iterator[None]:
 
 @contextmanager
 def _kept(plan: Plan) -> Iterator[None]:
-    plan.folder.mkdir(parents=True, exist_ok=True)
+    with explaining(plan.folder):
+        plan.folder.mkdir(parents=True, exist_ok=True)
     layout.check_plain(plan.folder)
     names = [planned.cell.folder_name for planned in plan.cells]
     claims = [claim.plain() for claim in registry.load("studies", plan.study).claims(plan.config)]

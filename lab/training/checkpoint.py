@@ -58,7 +58,8 @@ def save(folder: Path, step: int, key: str, arithmetic: Arithmetic, files: Mappi
     name = _name(step)
     aside = folder / f".{name}.tmp"
     shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
+    folder.mkdir(exist_ok=True)  # in the folder of a cell, which is not made anew where somebody has removed it
+    aside.mkdir()
     try:
         for file, data in files.items():
             (aside / file).write_bytes(data)

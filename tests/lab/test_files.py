@@ -105,6 +105,19 @@ def test_a_full_disk_and_a_read_only_folder_are_explained(tmp_path, number, wher
         raise OSError(number, os.strerror(number), *([str(tmp_path / where)] if where else []))
 
 
+def test_of_a_folder_that_cannot_be_made_the_one_around_it_is_to_be_made_writable(tmp_path):
+    with pytest.raises(WorkbenchError, match=f"Make {tmp_path} writable"), explaining(tmp_path / "cell"):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(tmp_path / "cell"))
+
+
+def test_a_file_that_finds_no_room_is_named(tmp_path):
+    """The system does not name what it has no room to write to."""
+    with pytest.raises(OSError, match=r"No space left on device: '.*/file'"), replacing(tmp_path / "file") as aside:
+        aside.touch()
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert not any(tmp_path.iterdir())
+
+
 def test_other_errors_are_left_as_they_are(tmp_path):
     for error in (PermissionError(errno.EACCES, "no", "/elsewhere/image.png"), FileNotFoundError(errno.ENOENT, "no")):
         with pytest.raises(type(error)), explaining(tmp_path):

@@ -7,6 +7,7 @@ import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from making import LOCAL, do, made
@@ -278,6 +279,12 @@ def test_a_full_disk_ends_the_cell_with_one_line_and_it_can_go_on(tmp_path, monk
     assert folder.done and folder.failure is None
 
 
+def test_a_full_disk_on_which_no_folder_can_be_made_is_told_in_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(Path, "write_bytes", Mock(side_effect=OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))))
+    with pytest.raises(WorkbenchError, match=r"No room for .*config.json \(No space left on device\)"):
+        CellFolder.create(CELL, tmp_path, LOCAL)
+
+
 def test_where_not_even_the_failure_can_be_written_the_message_is_the_same(tmp_path, monkeypatch):
     folder = CellFolder.create(CELL, tmp_path, LOCAL)
 
@@ -295,6 +302,43 @@ def test_where_not_even_the_failure_can_be_written_the_message_is_the_same(tmp_p
     assert folder.failure is None and not folder.done
     do(folder, monkeypatch, lambda cell: None)
     assert folder.done
+
+
+def test_who_waited_does_nothing_in_a_folder_that_was_removed_meanwhile(tmp_path, monkeypatch):
+    folder = CellFolder.create(CELL, tmp_path, LOCAL)
+    shutil.rmtree(folder.path)
+    for _ in range(2):
+        with pytest.raises(WorkbenchError, match="has been removed or moved meanwhile: the same command makes it anew"):
+            do(folder, monkeypatch, lambda cell: cell.row(metric="m", value=1.0))
+        assert not folder.path.exists() or not any(folder.path.iterdir())
+        folder.path.mkdir(exist_ok=True)  # as `runs remove` leaves it for a moment
+
+
+@pytest.mark.parametrize("anew", [Path.mkdir, lambda path: CellFolder.create(CELL, path.parent, LOCAL)])
+def test_work_whose_folder_was_removed_is_not_done_with_the_rows_after_that(tmp_path, monkeypatch, anew):
+    folder = CellFolder.create(CELL, tmp_path, LOCAL)
+
+    def loses_its_folder(cell):
+        cell.row(metric="m", value=1.0)
+        shutil.rmtree(cell.path)
+        anew(cell.path)
+        cell.row(metric="m", value=2.0)
+
+    with pytest.raises(WorkbenchError, match="has been removed or moved meanwhile"):
+        do(folder, monkeypatch, loses_its_folder)
+    assert not folder.done
+
+
+def test_a_folder_that_is_gone_while_it_is_written_to_is_told_in_one_line(tmp_path, monkeypatch):
+    folder = CellFolder.create(CELL, tmp_path, LOCAL)
+
+    def loses_its_folder(cell):
+        shutil.rmtree(cell.path)
+        cell.row(metric="m", value=2.0)
+
+    with pytest.raises(WorkbenchError, match="has been removed or moved meanwhile"):
+        do(folder, monkeypatch, loses_its_folder)
+    assert not folder.path.exists()
 
 
 def test_who_makes_a_folder_waits_for_another_who_makes_it(tmp_path):

@@ -2,8 +2,10 @@
 
 import os
 import signal
+import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -135,3 +137,29 @@ def test_a_command_ends_as_by_ctrl_c_and_its_end_is_not_cut_short(number):
             send(signal.SIGTERM)
             cleaned.append(True)
     assert end.value.exit_code == 128 + number and cleaned
+
+
+@pytest.mark.parametrize("number", ALL)
+def test_a_signal_is_heeded_once_torch_is_imported_whose_import_an_error_would_abort(monkeypatch, number):
+    torch = SimpleNamespace(__spec__=SimpleNamespace(_initializing=True))
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    with pytest.raises(KeyboardInterrupt), raised():
+        send(number)
+        torch.__spec__._initializing = reached = False
+        time.sleep(60)
+    assert reached is False
+
+
+def test_two_signals_at_once_end_a_command_without_a_traceback(monkeypatch):
+    told, both = [], {signal.SIGTERM, signal.SIGHUP}
+    monkeypatch.setattr(sys, "unraisablehook", told.append)
+    with pytest.raises(Interrupted), raised():
+        try:
+            signal.pthread_sigmask(signal.SIG_BLOCK, both)
+            for number in both:
+                os.kill(os.getpid(), number)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, both)
+        finally:
+            for _ in range(1000):  # cleaning up takes a while
+                time.sleep(0)
+    assert not told

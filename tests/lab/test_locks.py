@@ -185,6 +185,12 @@ def test_who_frees_a_lock_leaves_another_ones_file(tmp_path):
     assert not lock.exists()
 
 
+def test_a_folder_that_is_gone_is_not_made_anew_for_its_lock(tmp_path):
+    with pytest.raises(FileNotFoundError), locks.exclusive(tmp_path / "gone" / "lock"):
+        pass
+    assert not (tmp_path / "gone").exists()
+
+
 def test_at_no_time_do_two_hold_a_lock(tmp_path):
     """Processes take it in turn as fast as they can, while others look at it, and each looks for another inside."""
     codes = [TAKES, TAKES, TAKES, LOOKS]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -217,6 +218,16 @@ def test_what_is_needed_only_since_the_look_is_kept(runs):
     with pytest.raises(WorkbenchError, match=f"{MEASURE.folder_name} is needed by s/three"):
         removal.remove(runs, found)
     assert states(runs).keys() >= {"s/one", "measure"}
+
+
+@pytest.mark.parametrize("meanwhile", [shutil.rmtree, lambda folder: (folder / "events.jsonl").touch()])
+def test_what_others_remove_or_look_at_meanwhile_is_no_error(runs, monkeypatch, meanwhile):
+    found, empty = removal.to_remove(Runs(runs), [runs / "studies" / "s" / "one"]), removal._empty
+    monkeypatch.setattr(removal, "_empty", lambda run: (empty(run), meanwhile(run.path)))
+    removal.remove(runs, found)
+    monkeypatch.undo()
+    removal.remove(runs, found)
+    assert not {"s/one", "measure"} & states(runs).keys()
 
 
 def test_only_folders_of_runs_are_taken(runs, tmp_path):

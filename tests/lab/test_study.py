@@ -4,6 +4,7 @@ import dataclasses
 import errno
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import ClassVar
 
@@ -338,6 +339,20 @@ def test_a_study_is_at_work_from_its_plan_to_its_report(places, monkeypatch):
     assert seen == ["running"] * 3
     assert Runs(runs).state(Runs(runs).get(plan.folder)) == "done"
     assert len(to_remove(Runs(runs), [plan.folder])) == 3
+
+
+def test_a_study_whose_folder_was_removed_meanwhile_says_so_and_keeps_its_cells(places, monkeypatch):
+    runs, _ = places
+    plan = plan_study("x", Settings(), DATA, runs)
+
+    def loses_its_folder(folders, *_, **__):
+        shutil.rmtree(plan.folder)
+        return Outcome(done=[finish(cell, runs).path for cell in (TRAIN, MEASURE)])
+
+    monkeypatch.setattr(schedule, "do", loses_its_folder)
+    with pytest.raises(WorkbenchError, match=r"x/\w+ has been removed or moved meanwhile"):
+        study.run_study(plan, local={}, progress=False)
+    assert len(Runs(runs).cells) == 2
 
 
 def test_a_damaged_cell_costs_no_more_than_itself_and_what_needs_it(places, monkeypatch):
