@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 
 import forks
@@ -228,7 +229,8 @@ def redrawn(once):
                 shutil.copytree(path, home / path.relative_to(ROOT / "results"))
             folder = home / published.relative_to(ROOT / "results")
             done = CliRunner().invoke(command, [str(folder), "--svg-only", "--json"])
-            return subprocess.CompletedProcess(["report", folder], done.exit_code, done.stdout, done.stderr)
+            said = done.stderr if done.exit_code != 1 else "".join(traceback.format_exception(*done.exc_info))
+            return subprocess.CompletedProcess(["report", folder], done.exit_code, done.stdout, said)
 
         return once(f"published-{name}", make)[1]
 

@@ -5,6 +5,7 @@ a search stays, and its folder with it. Nothing is removed that something left b
 work, or that is no run's.
 """
 
+import errno
 from collections.abc import Iterable
 from contextlib import suppress
 from graphlib import TopologicalSorter
@@ -118,8 +119,11 @@ def _remove_emptied(run: Run) -> None:
     """Remove a folder that was emptied, and with the last study or search of a name that of the name."""
     if run.kind == "search" and any(run.path.iterdir()):
         return
-    with suppress(OSError):  # a command that had waited for its lock begins it anew, or looks at it
+    try:
         run.path.rmdir()
+    except OSError as error:  # a command that had waited for its lock begins it anew, or looks at it
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT):
+            raise
     if run.kind != "cell":
         with suppress(OSError):  # others of that name are left
             run.path.parent.rmdir()

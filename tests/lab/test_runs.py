@@ -5,6 +5,7 @@ import os
 import shutil
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -228,6 +229,13 @@ def test_what_others_remove_or_look_at_meanwhile_is_no_error(runs, monkeypatch, 
     monkeypatch.undo()
     removal.remove(runs, found)
     assert not {"s/one", "measure"} & states(runs).keys()
+
+
+def test_a_folder_that_stays_is_told_of(runs, monkeypatch):
+    found = removal.to_remove(Runs(runs), [runs / "studies" / "s" / "one"])
+    monkeypatch.setattr(Path, "rmdir", Mock(side_effect=PermissionError))
+    with pytest.raises(PermissionError):
+        removal.remove(runs, found)
 
 
 def test_only_folders_of_runs_are_taken(runs, tmp_path):
