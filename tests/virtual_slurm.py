@@ -77,9 +77,12 @@ class Cluster:
 
     def end(self) -> None:
         """End all of them, the latest first."""
-        for daemon in reversed(self._daemons.values()):
+        for name, daemon in reversed([*self._daemons.items()]):
             daemon.terminate()
-            daemon.wait(20)
+            try:
+                daemon.wait(20)
+            except subprocess.TimeoutExpired:  # a slurmd was seen to wait for longer
+                self.kill(name)
 
 
 @contextmanager
