@@ -27,7 +27,7 @@ try:
     import click
 
     from commands import TRACEBACK, cli
-    from lab.errors import say
+    from lab.errors import say, tell_warnings
 except ModuleNotFoundError as error:
     sys.exit(f"Error: {error.name} is not installed for {sys.executable}. {INSTALL}")
 except KeyboardInterrupt:  # importing takes a moment, too
@@ -48,7 +48,6 @@ def main() -> None:
     arguments = [word for word in sys.argv[1:] if word != TRACEBACK]
     tracing = TRACEBACK in sys.argv or os.environ.get("SNNL_TRACEBACK", "0") not in {"", "0"}
     try:
-        from lab.errors import tell_warnings
         from lab.machine import keep_memory, wait_briefly
 
         tell_warnings()

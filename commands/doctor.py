@@ -15,8 +15,9 @@ from commands import _options as options
 from commands._printing import print_json, tell
 from lab import machine, registry
 from lab.cells import layout
-from lab.checks import Broken, Warn, finding, machine_checks, nearest
+from lab.checks import Broken, Warn, finding, machine_checks
 from lab.errors import WorkbenchError
+from lab.files import nearest
 from lab.running.place import HERE, Place
 
 TINY = {"width": 4, "latent": 8, "batch": 16}
@@ -48,7 +49,7 @@ def findings(runs: Path, data: Path, processes: int, place: Place = HERE) -> Ite
     hardware they tell what they found.
     """
     checks = machine_checks(runs, data, works=not place.queues)
-    train = partial(check_training, place=place, below=nearest(runs) if place.queues else None)
+    train = partial(check_training, place=place, below=nearest(runs.absolute()) if place.queues else None)
     if not place.queues:
         checks["products"] = check_products
     checks |= {"imagesets": partial(check_imagesets, data), "training": partial(train, 1)}

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from lab import locks, machine
 from lab.errors import first_line
+from lab.files import nearest
 
 PYTHON = (3, 11)
 LITTLE_DISK, NO_DISK = 2e9, 1e8
@@ -159,7 +160,7 @@ def check_data(data: Path) -> str:
 
 def check_disk(runs: Path) -> str:
     """There is room for runs."""
-    free = shutil.disk_usage(nearest(runs)).free
+    free = shutil.disk_usage(nearest(runs.absolute())).free
     text = f"{free / 1e9:.1f} GB free for {runs}"
     if free < LITTLE_DISK:
         kind, why = (Broken, "") if free < NO_DISK else (Warn, ", which a long training can fill")
@@ -170,7 +171,7 @@ def check_disk(runs: Path) -> str:
 def _check_writing(folder: Path, trouble: type[Exception], advice: str) -> str:
     """Write, rename and lock a file in a folder, or in the nearest one above it that is there."""
     try:
-        with tempfile.TemporaryDirectory(prefix=".snnl-doctor-", dir=nearest(folder)) as place:
+        with tempfile.TemporaryDirectory(prefix=".snnl-doctor-", dir=nearest(folder.absolute())) as place:
             file = Path(place) / "file"
             file.write_text("written")
             file.replace(Path(place) / "renamed")
@@ -178,8 +179,3 @@ def _check_writing(folder: Path, trouble: type[Exception], advice: str) -> str:
                 return f"{folder} can be written to"
     except OSError as error:
         raise trouble(f"{folder} cannot be written to ({first_line(error)}): {advice}.") from error
-
-
-def nearest(folder: Path) -> Path:
-    """The folder, or the nearest one above it that is there."""
-    return next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())

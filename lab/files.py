@@ -214,9 +214,14 @@ def astray(path: Path) -> str:
     return f"{str(dead)!r} is a link that leads nowhere." if dead else ""
 
 
+def nearest(folder: Path) -> Path:
+    """The folder, or where it is not there the first around it that is."""
+    return next(one for one in (folder, *folder.parents) if one.exists())
+
+
 def hindered(folder: Path) -> str:
     """Why nothing can be written to a folder, which need not be there yet; empty where nothing is in the way."""
-    there = next(one for one in (folder, *folder.parents) if one.exists())
+    there = nearest(folder)
     if there.is_dir() and os.access(there, os.W_OK):
         return ""
     return f"Directory {str(there)!r} is {'not writable' if there.is_dir() else 'a file'}."
@@ -245,7 +250,7 @@ def explaining(folder: Path) -> Iterator[None]:
                 f"No room for {where} ({error.strerror}). Free some; the same command goes on."
             ) from error
         if error.errno in FORBIDDEN and where.is_relative_to(folder):
-            there = next(one for one in (folder, *folder.parents) if one.exists()) if where == folder else folder
+            there = nearest(folder) if where == folder else folder
             raise WorkbenchError(
                 f"{where} cannot be written ({error.strerror}). Make {there} writable; the same command goes on."
             ) from error

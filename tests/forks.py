@@ -43,6 +43,7 @@ LIMIT = timedelta(seconds=60)
 COMMANDS = {str(ROOT / "cli.py"), str(ROOT / "lab" / "running" / "torchrun.py")}
 """The scripts that are forks where a fork starts them; benchmarks, for one, measure what a new process takes."""
 CONTEXT = multiprocessing.get_context(METHOD)
+GET_MODULE = inspect.getmodule
 if METHOD == "forkserver":
     CONTEXT.set_forkserver_preload(["tests.forks", *LIBRARIES, *OWN])
 gc.set_threshold(50_000, 50, 100)  # as in cli.py
@@ -341,7 +342,7 @@ def _be_program(words, cwd, variables, streams, anew):
         if "-P" not in words:
             sys.path.insert(0, str(Path(sys.argv[0]).parent))
         sys.path[1:1] = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
-        inspect.getmodule = _no_module if Path(sys.argv[0]).name == "torchrun.py" else _module
+        inspect.getmodule = _no_module if Path(sys.argv[0]).name == "torchrun.py" else GET_MODULE
         if sys.argv[0] == "-c":
             exec(sys.argv.pop(1), {"__name__": "__main__"})
         else:
@@ -359,9 +360,6 @@ def _be_program(words, cwd, variables, streams, anew):
 
 def _no_module(*about):
     """In the place of `inspect.getmodule`: torchrun asks hundreds of times, for names in a log that nobody keeps."""
-
-
-_module = inspect.getmodule
 
 
 def _be_one_of(rank, count, meeting, file, name, given):
