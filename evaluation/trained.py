@@ -19,6 +19,7 @@ from lab.errors import UsageError, WorkbenchError
 from lab.training import checkpoint
 from lab.training.frame import evaluation_device
 from lab.training.snapshots import snapshots
+from lab.training.tensors import fill
 
 
 def classifier_space(folder: CellFolder) -> Space:
@@ -74,7 +75,7 @@ def discriminator_space(folder: CellFolder) -> Space:
     weights = checkpoint.read(kept[0], folder.key).files["discriminator.safetensors"]
     with torch.random.fork_rng(devices=[]):
         network: nn.Module = build(run.settings, run.spec_of_images)
-    network.load_state_dict(load(weights))
+    fill(network, load(weights))
     network = network.to(evaluation_device(folder)).to(memory_format=torch.channels_last)
     layer = _last_layer(network, run.spec_of_images)
     read, takes = _reader(network, layer, predicts=False), run.spec_of_images.shape

@@ -39,17 +39,28 @@ def build(reference: str, weights: Path | None, seed: int) -> nn.Module:
         WorkbenchError: the file is not of weights, or they do not fit.
     """
     name = reference.removeprefix(SCHEME)
-    network = _seeded(name, seed)
-    if weights is not None:
-        found, own = weights_for(network, weights), network.state_dict()
-        head = next(reversed(own))  # every classifier of torchvision ends in its head
-        if head in found and found[head].shape[:1] != own[head].shape[:1]:
-            network = _seeded(name, seed, num_classes=len(found[head]))
-        fit_weights(network, found, f"{weights} does not fit {name}")
-    return network.eval()
-
-
-def _seeded(name: str, seed: int, **settings: int) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, "weights"))
-        return construct(name, **settings)
+        return (_loaded(name, weights) if weights else construct(name)).eval()
+
+
+def _loaded(name: str, weights: Path) -> nn.Module:
+    network = _unfilled(name)
+    found, own = weights_for(network, weights), network.state_dict()
+    head = next(reversed(own))  # every classifier of torchvision ends in its head
+    if head in found and found[head].shape[:1] != own[head].shape[:1]:
+        network = _unfilled(name, num_classes=len(found[head]))
+    fit_weights(network, found, f"{weights} does not fit {name}")
+    return network
+
+
+def _unfilled(name: str, **settings: int) -> nn.Module:
+    """The classifier with parameters of any numbers: to draw them takes longer than to load them."""
+    from accelerate import init_empty_weights
+
+    with init_empty_weights(include_buffers=False):
+        network = construct(name, **settings)
+    for module in network.modules():
+        for key, parameter in module.named_parameters(recurse=False):
+            setattr(module, key, nn.Parameter(torch.empty_like(parameter, device="cpu"), parameter.requires_grad))
+    return network

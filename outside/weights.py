@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from lab.errors import NO_MEMORY, WorkbenchError, first_few, out_of_memory
+from lab.training.tensors import fill
 from outside.files import reading
 
 WRAPPERS = {"module", "_orig_mod"}
@@ -82,7 +83,7 @@ def fit_weights(network: nn.Module, weights: Mapping[str, Tensor], problem: str)
     told = [f"{len(names)} {fault} ({first_few(names)})" for fault, names in faults.items() if names]
     if told:
         raise WorkbenchError(f"{problem}: of its tensors, {', '.join(told)}.")
-    network.load_state_dict(weights, strict=False)
+    fill(network, {**own, **weights})
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

@@ -8,7 +8,7 @@ from safetensors.torch import load, save
 from torch import nn
 
 from lab.training.checkpoint import Checkpoint
-from lab.training.tensors import contiguous, packed, unpacked
+from lab.training.tensors import contiguous, fill, packed, unpacked
 
 REST = "rest.pt"
 
@@ -37,7 +37,7 @@ class TrainingState(ABC):
         """Become what `files` gave when the checkpoint was saved."""
         rest = unpacked(checkpoint.files[REST])
         for name, network in self.networks().items():
-            network.load_state_dict(load(checkpoint.files[_file(name)]))
+            fill(network, load(checkpoint.files[_file(name)]))
         for name, part in self.rest().items():
             part.load_state_dict(rest[name])
         self.step = checkpoint.step

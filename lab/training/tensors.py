@@ -2,6 +2,8 @@
 
 import io
 import json
+from collections import OrderedDict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,19 @@ def parameters_of(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
+def fill(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Give a network all tensors of its state dict, whose modules are of the versions that this network's are.
+
+    Some of torch's and torchvision's modules ask which version they were saved with, and a .safetensors does not say.
+
+    Raises:
+        RuntimeError: they are not the network's.
+    """
+    state: Any = OrderedDict(weights)
+    state._metadata = network.state_dict()._metadata  # type: ignore[attr-defined]
+    network.load_state_dict(state)
+
+
 def save_weights(network: nn.Module, path: Path, about: dict[str, Any] | None = None) -> None:
     """Write a network's weights and buffers, whole or not at all; its folder is made if it is not there.
 
@@ -74,7 +89,7 @@ def load_weights(network: nn.Module, path: Path, known: str | None = None, advic
     try:
         data = path.read_bytes()
         check(path, data, known)
-        network.load_state_dict(load(data))
+        fill(network, load(data))
     except (OSError, SafetensorError, RuntimeError) as error:
         problem = f"{path} is damaged or of another network ({first_line(error)})"
         raise WorkbenchError(f"{problem}: {advice}.") from error

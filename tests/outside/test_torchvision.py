@@ -134,15 +134,17 @@ def test_random_weights_are_decided_by_the_seed_alone(resnet):
     assert not torch.equal(other.conv1.weight, resnet.conv1.weight)
 
 
-def test_weights_go_through_files_with_their_number_of_classes(tmp_path):
-    trained = get_model("resnet18", weights=None, num_classes=7).eval()
+@pytest.mark.parametrize("name", ["resnet18", "mnasnet0_5"])  # the second asks which version of itself was saved
+def test_weights_go_through_files_with_their_number_of_classes(tmp_path, name):
+    trained, reference = get_model(name, weights=None, num_classes=7).eval(), f"torchvision:{name}"
     save_file(trained.state_dict(), tmp_path / "a.safetensors")
     torch.save(trained.state_dict(), tmp_path / "a.pth")
     x = torch.randn(2, 3, 32, 32)
-    for name in ("a.safetensors", "a.pth"):
-        model = networks.build(RESNET, tmp_path / name, 0)
+    for file in ("a.safetensors", "a.pth"):
+        model = networks.build(reference, tmp_path / file, 0)
         with torch.no_grad():
             assert torch.equal(model(x), trained(x)) and model(x).shape == (2, 7)
+        assert all(parameter.requires_grad for parameter in model.parameters())
 
 
 @pytest.mark.parametrize(
