@@ -180,6 +180,7 @@ def naive_classwise(probabilities, labels, bins):
     return total / n / classes
 
 
+@pytest.mark.filterwarnings("ignore:torch.searchsorted")
 @pytest.mark.parametrize("classes", [2, 3, 10])
 def test_brier_and_classwise_error_against_others(classes):
     metrics = pytest.importorskip("sklearn.metrics")

@@ -60,6 +60,7 @@ def test_an_index_that_misses_nothing_changes_nothing(choose, distance):
     assert knn.fit(*clouds(60)).recall == {}
 
 
+@pytest.mark.filterwarnings("ignore:layer 'whole'")
 def test_what_an_index_misses_is_told_and_the_rest_is_in_order():
     with pytest.warns(UserWarning, match=r"layer 'real': the index finds 0\.\d\d of the nearest neighbours"):
         knn, found = predicted(proposing(every_second), "sqeuclidean")

@@ -90,6 +90,7 @@ def test_features_that_the_dtype_of_the_first_ones_cannot_hold():
     assert monitor.compute()["a"].n_valid == 16
 
 
+@pytest.mark.filterwarnings("ignore:.*calibration rows")
 def test_neighbours_logits_and_layers_that_are_no_tensors():
     with pytest.raises(TypeError, match="queries must be a tensor, not ndarray"):
         nearest_neighbors(X.numpy(), X, 2)
@@ -159,6 +160,7 @@ def test_squares_beyond_float32_give_nan_at_every_temperature():
         assert soft_nearest_neighbor_loss(1e25 * X, LABELS, temperature).isnan()
 
 
+@pytest.mark.filterwarnings("ignore:.*calibration rows")
 @pytest.mark.parametrize("names", [(0, 1), (10, "a"), (("block", 1), None)])
 def test_layers_may_be_named_by_anything(names):
     """As by their place in a list, beside others by a word."""
@@ -211,6 +213,7 @@ def test_neighbours_of_numbers_that_nothing_is_computed_in():
         DeepKNN(2).fit({"a": x}, LABELS)
 
 
+@pytest.mark.filterwarnings("ignore:.*calibration rows")
 def test_what_has_neighbours_and_a_monitor_are_shown_in_a_line():
     """As the last value of a notebook's cell, and not with all their numbers."""
     knn, monitor = DeepKNN(2), EntanglementMonitor(8)

@@ -71,6 +71,7 @@ def test_on_paper_by_the_other_formulas(mode):
     assert float(found.confidence) == pytest.approx(1 - expected[1])
 
 
+@pytest.mark.filterwarnings("ignore:.*calibration rows")
 @pytest.mark.parametrize("distance", ["cosine", "sqeuclidean"])
 @pytest.mark.parametrize("class_conditional", [False, True])
 def test_equals_the_definition_word_by_word(distance, class_conditional):
@@ -98,6 +99,7 @@ def test_equals_the_definition_word_by_word(distance, class_conditional):
     torch.testing.assert_close(found.confidence, 1 - ordered[:, -2])
 
 
+@pytest.mark.filterwarnings("ignore:no calibration row is of class 4")
 def test_ties_go_to_support_then_to_logits_then_to_the_first_class():
     bank, labels = {"a": column(-1.0, -1, 1, 1, 1)}, torch.tensor([3, 4, 3, 4, 4])
     knn = DeepKNN(2, "sqeuclidean").fit(bank, labels)
@@ -214,6 +216,7 @@ def test_rows_among_the_fitted_are_refused():
     knn.calibrate(held_out, labels, allow_overlap=True)
 
 
+@pytest.mark.filterwarnings("ignore:k = 1 is every fitted row", "ignore:all fitted rows are of one class")
 def test_zero_equals_minus_zero():
     knn = DeepKNN(1, "sqeuclidean").fit({"a": torch.tensor([[0.0, 1, 2]])}, torch.tensor([1]))
     with pytest.raises(ValueError, match="row 0 equals"):

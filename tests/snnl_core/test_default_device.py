@@ -38,6 +38,7 @@ def neighbours(n):
     return [found.p_values, *nearest_neighbors(X[:n], X[:n], 3, exclude_self=True)]
 
 
+@pytest.mark.filterwarnings("ignore:float64 cannot hold the distances")
 @pytest.mark.parametrize("work", [losses, measurements, monitored, neighbours])
 @pytest.mark.parametrize("n", [120, 1100])
 def test_a_default_device_changes_nothing(work, n):

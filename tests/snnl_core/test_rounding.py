@@ -194,6 +194,7 @@ def test_neighbours_of_two_scales_are_found():
         nearest_neighbors(x.double() * 1e-160, x.double() * 1e-160, 1)
 
 
+@pytest.mark.filterwarnings("ignore:.*calibration rows")
 @pytest.mark.parametrize("scale", [1e-25, 1e25])
 def test_deep_knn_does_not_depend_on_units(scale):
     x, labels = mixed()

@@ -1,5 +1,7 @@
 """Deep k-nearest neighbours of rows that lie in several processes: each must get what one gets from all of them."""
 
+import warnings
+
 import forks
 import pytest
 import torch
@@ -66,6 +68,7 @@ def run(shares, folder):
     """Work on a part of the rows and save what was found."""
     rank = dist.get_rank()
     search.BLOCK = 60  # several visits
+    warnings.simplefilter("ignore")  # of rows that are few, and of those that are zero
     found = {
         name: predictions(sharded=True, **settings)(lambda part: mine(part, rank, shares))
         for name, settings in WAYS.items()
@@ -112,6 +115,7 @@ def check_refusals(rank, world):
         assert torch.equal(knn.predict(other).p_values, before)
 
 
+@pytest.mark.filterwarnings("ignore:.*calibration rows", "ignore:.* rows are zero and have no direction")
 @pytest.mark.parametrize("shares", SHARES, ids=str)
 def test_every_process_gets_what_one_gets(shares, tmp_path):
     forks.together(__file__, "run", len(shares), shares, tmp_path)

@@ -59,6 +59,7 @@ def test_gradients_are_those_of_autograd(loss):
     torch.testing.assert_close(jacrev(loss)(x), expected, rtol=1e-8, atol=1e-9)
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning")
 def test_directional_derivatives_are_those_of_autograd(loss):
     x, direction = draw(), draw(1)
     expected = (gradient(loss, x) * direction).sum()
