@@ -30,6 +30,8 @@ TRIES = 10
 HARMLESS = re.compile(r"([\w+.-]+:/*)(?:[^?]*@)?([^?@]*)(?:\?[^@]*)?")
 """A database's URL: its scheme, and its host and name. Where an `@` comes after a `?`, it may be of either part in
 which a password can be, before these or after them, and nobody knows where that ends."""
+MEANWHILE = re.compile("already exists|is locked")
+"""What SQLite says where another worker lays the database out, in an error of the kind that has other reasons, too."""
 PAUSE = 5.0
 """Seconds between two looks whether others have ended the trials that they are at work on."""
 
@@ -116,7 +118,7 @@ class SharedTrials:
 
     def _begin(self, url: str) -> Any:
         """What is searched there by now; again, where another worker has laid the database out at the same time."""
-        from sqlalchemy.exc import IntegrityError, ProgrammingError
+        from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 
         for left in reversed(range(TRIES)):
             try:
@@ -125,8 +127,9 @@ class SharedTrials:
                 if known is None:
                     self._study.set_user_attr(IDENTITY, self._identity)
                 return known
-            except (IntegrityError, ProgrammingError):
-                if not left:
+            except (IntegrityError, OperationalError, ProgrammingError) as error:
+                final = isinstance(error, OperationalError) and not MEANWHILE.search(str(error))
+                if final or not left:
                     raise
                 time.sleep(PAUSE / TRIES)
 

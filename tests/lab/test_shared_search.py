@@ -9,6 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from sqlalchemy.exc import OperationalError
 from waiting import wait_for
 
 from lab.errors import UsageError
@@ -112,6 +113,23 @@ def test_without_its_driver_it_says_what_to_install(monkeypatch):
     monkeypatch.setattr(shared, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"pip install 'snnl-workbench\[postgres\]'"):
         SharedTrials("postgresql://somewhere/trials", IDENTITY, SPACE)
+
+
+@pytest.mark.parametrize("said", ["table trials already exists", "database is locked"])
+def test_a_database_that_another_worker_lays_out_at_the_same_time_is_tried_again(url, monkeypatch, said):
+    """SQLite has a kind of error for that which has also other reasons, and those are told at once."""
+    left, real = [said], SharedTrials._open
+
+    def busy(trials, url):
+        if left:
+            raise OperationalError("CREATE TABLE trials", {}, Exception(left.pop()))
+        return real(trials, url)
+
+    monkeypatch.setattr(SharedTrials, "_open", busy)
+    assert len(work(SharedTrials(url, IDENTITY, SPACE), 1)) == 1
+    left += ["not reached", "no such host"]
+    with pytest.raises(UsageError, match="no such host"):
+        SharedTrials(url, IDENTITY, SPACE)
 
 
 @pytest.fixture
