@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from lab.errors import UsageError, first_line
+from lab.errors import UsageError, WorkbenchError, first_line
 from lab.hashing import content_hash
 from lab.studying.journal import IDENTITY, Told, difference, sampler, untried
 
@@ -32,6 +32,8 @@ HARMLESS = re.compile(r"([\w+.-]+:/*)(?:[^?]*@)?([^?@]*)(?:\?[^@]*)?")
 which a password can be, before these or after them, and nobody knows where that ends."""
 MEANWHILE = re.compile("already exists|is locked")
 """What SQLite says where another worker lays the database out, in an error of the kind that has other reasons, too."""
+DATABASE = {"optuna", "sqlalchemy"}
+"""Whose errors tell of a database."""
 PAUSE = 5.0
 """Seconds between two looks whether others have ended the trials that they are at work on."""
 
@@ -138,6 +140,7 @@ class SharedTrials:
         optuna.logging.set_verbosity(optuna.logging.CRITICAL)
         storage = optuna.storages.RDBStorage(
             url.replace("postgresql://", "postgresql+psycopg://", 1),
+            engine_kwargs={"pool_pre_ping": True},  # a server that began again is asked anew
             heartbeat_interval=BEAT,
             grace_period=GRACE,
             heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback(),
@@ -158,6 +161,24 @@ def _heart(study: "Study", trial: "Trial") -> Any:
     from optuna.storages._heartbeat import get_heartbeat_thread
 
     return get_heartbeat_thread(trial._trial_id, study._storage)
+
+
+@contextmanager
+def answering(url: str | None) -> Iterator[None]:
+    """Say in one line that a database, if one is named, fails in the block.
+
+    Raises:
+        WorkbenchError: it does not answer, or is not as Optuna lays one out.
+    """
+    try:
+        yield
+    except Exception as error:
+        if url is None or type(error).__module__.partition(".")[0] not in DATABASE:
+            raise
+        why = first_line(error.__cause__ or error)
+        raise WorkbenchError(
+            f"{_shown(url)} fails as a database: {why}. The same command goes on once it is mended."
+        ) from error
 
 
 def _shown(url: str) -> str:
