@@ -14,6 +14,9 @@ INTERRUPTED = "Interrupted. The same command goes on with what is left; one that
 TO_DO: dict[int | None, str] = {
     errno.ENAMETOOLONG: "Give a shorter name.",
     **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "May this user read and write there?"),
+    **dict.fromkeys(
+        (errno.EEXIST, errno.EISDIR, errno.ENOTEMPTY), "That is in the way: move it, or name another place."
+    ),
     **dict.fromkeys((errno.EIO, errno.ESTALE), "The disk did not answer; the same command goes on once it does."),
     errno.ELOOP: "It is a link that leads round, or one where none is followed: remove it.",
     errno.ENOLCK: "This disk has no locks: name a folder on another one. snnl doctor --runs FOLDER tries one.",

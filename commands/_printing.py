@@ -72,8 +72,10 @@ def print_result(result: "Result", as_json: bool, *, again: bool = False) -> Non
         say(f"{verdict.verdict}: {verdict.claim.text}{effect} ({verdict.reason})")
     for name, reason in result.failed.items():
         say(f"failed: {name}: {reason}")
+    if result.left:
+        say(f"not done yet: {result.left} of {result.cells['total']} cells")
     say(f"Report: {result.report}")
-    if result.failed:
+    if result.failed or result.left:
         say("Next: the command of the study does the cells that are left")
     elif not again:
         say(f"Next: {shlex.join(['snnl', 'report', str(result.folder)])} draws it anew")

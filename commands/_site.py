@@ -21,7 +21,13 @@ from studies.paper.findings import FINDINGS
 @options.json
 def command(target: Path, runs: Path, published: bool, as_json: bool) -> None:
     """Write a site of all finished studies to DIR: verdicts, filters, reports; it opens offline, without a server."""
-    folders = finished([runs, *([layout.PUBLISHED] if published else [])])
+    places = [runs]
+    if published:
+        try:
+            places.append(layout.shipped())
+        except WorkbenchError as error:  # the runs are shown all the same
+            say(f"Warning: {error}")
+    folders = finished(places)
     if not folders:
         asked = shlex.join(["snnl", "study", "gan-entanglement", "--runs", str(runs)])
         raise WorkbenchError(f"There is no finished study in {runs}: {asked} makes one.")

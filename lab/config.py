@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
 from lab.errors import UsageError, check_known
 
@@ -35,6 +35,16 @@ class Config(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_no_switch(cls, value: Any, about: ValidationInfo) -> Any:
+        """True and false, which Python takes for 1 and 0, are for switches."""
+        switch = cls.model_fields[str(about.field_name)].annotation is bool
+        parts = value if isinstance(value, tuple | list) else (value,)
+        if not switch and any(isinstance(part, bool) for part in parts):
+            raise ValueError("it is no switch")
+        return value
 
     @field_validator("*")
     @classmethod

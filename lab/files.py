@@ -7,6 +7,7 @@ import math
 import os
 import re
 import shutil
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -98,10 +99,10 @@ def from_json(text: str | bytes) -> dict[str, Any]:
     """The object in a JSON text; of bytes, in UTF-8, -16 or -32, with a byte order mark or without.
 
     Raises:
-        ValueError: it is no JSON, no object, or nested deeper than what this project writes.
+        ValueError: it is no JSON, no object, one that has a name twice, or nested deeper than what this project writes.
     """
     try:
-        found = json.loads(text)
+        found = json.loads(text, object_pairs_hook=_once)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
     if not isinstance(found, dict):
@@ -113,6 +114,15 @@ def from_json(text: str | bytes) -> dict[str, Any]:
         if not level:
             return found
     raise ValueError("it is nested too deeply")
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object of these pairs; JSON itself says nothing of a name that is there twice, of which people mean one."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
+        raise ValueError(f"{twice!r} is there twice")
+    return found
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:

@@ -6,7 +6,8 @@ from typing import TypeVar
 
 from lab.errors import say
 
-LINE_SECONDS = 5.0
+FIRST_SECONDS, LINE_SECONDS = 1.0, 5.0
+"""When `looking` tells its first line, and how long it is from one line to the next."""
 T = TypeVar("T")
 
 
@@ -36,6 +37,21 @@ def passes() -> Callable[[int, float], None]:
             left = duration((now - start) / share * (1 - share))
             say(f"pass {number}: {share:.0%}, about {left} left of it")
             said = now
+
+    return listen
+
+
+def looking(what: str) -> Callable[[], None]:
+    """A listener for looks at files of which nobody knows how many there are: on stderr, after a second and then every
+    few, a line that tells how many there were."""
+    count, due = 0, time.monotonic() + FIRST_SECONDS
+
+    def listen() -> None:
+        nonlocal count, due
+        count, now = count + 1, time.monotonic()
+        if now >= due:
+            say(f"{what}: {count:,} files so far")
+            due = now + LINE_SECONDS
 
     return listen
 

@@ -237,6 +237,9 @@ def test_a_name_that_is_too_long_and_a_place_that_is_closed_are_not_told_as_want
     [
         ("ESTALE", "The disk did not answer; the same command goes on once it does."),
         ("EIO", "The disk did not answer; the same command goes on once it does."),
+        ("EEXIST", "That is in the way: move it, or name another place."),
+        ("EISDIR", "That is in the way: move it, or name another place."),
+        ("ENOTEMPTY", "That is in the way: move it, or name another place."),
         ("ENOLCK", "This disk has no locks: name a folder on another one. snnl doctor --runs FOLDER tries one."),
     ],
 )

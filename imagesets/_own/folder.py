@@ -21,6 +21,7 @@ from imagesets._own.listing import (
     is_image,
     read_file,
 )
+from lab.pace import looking
 
 IMAGE, INNER, CIRCLE = "", "a folder", "linked in a circle"
 STAMPS = 3
@@ -40,18 +41,21 @@ class FolderReader:
 
 
 def list_folder(root: Path, follow_links: bool) -> Listing:
-    """The image files; each has its bytes, and the times at which its content and its name or owner were changed.
+    """The image files; each has its bytes, and the times at which its content and its name or owner were changed. On
+    stderr, every few seconds, a line tells how many files were looked at.
 
     Raises:
         OSError: a folder cannot be read.
     """
     root = root.resolve()
     names, stamps, left_out = [], array("q"), Counter[str]()
+    looked = looking(f"Looking for images in {root}")
     waiting: list[tuple[str, frozenset[Place]]] = [("", frozenset([_place(root.stat())]))]
     while waiting:
         prefix, within = waiting.pop()
         with os.scandir(root / prefix) as entries:
             for entry in entries:
+                looked()
                 what = _what(entry, root, follow_links)
                 if what == IMAGE:
                     status = entry.stat()

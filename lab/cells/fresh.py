@@ -32,11 +32,12 @@ def dropped_if_bare(folders: Iterable[Path]) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        wanted = {name for root in {*map(layout.root_of, new)} for name in _wanted(root)}
-        for folder in new:
-            if folder.name not in wanted:
-                with suppress(OSError, locks.Taken):
-                    _drop(folder)
+        with suppress(OSError):  # what another user has closed may want any of them
+            wanted = {name for root in {*map(layout.root_of, new)} for name in _wanted(root)}
+            for folder in new:
+                if folder.name not in wanted:
+                    with suppress(OSError, locks.Taken):
+                        _drop(folder)
         for folder in around:  # what is within another comes first
             with suppress(OSError):  # it is not empty
                 folder.rmdir()

@@ -115,8 +115,16 @@ def _below(root: Path, *names: str) -> Path:
 
 
 def _folders(place: Path) -> list[Path]:
-    """Those in a place; links are none."""
-    return sorted(path for path in place.glob("*") if path.is_dir() and not path.is_symlink())
+    """Those in a place, which need not be there; links are none.
+
+    Raises:
+        OSError: it cannot be listed, as what another user has closed.
+    """
+    try:
+        with os.scandir(place) as entries:
+            return sorted(Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def check_plain(folder: Path) -> None:

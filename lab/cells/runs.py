@@ -50,7 +50,7 @@ class Run:
         """Every file in the folder, of a search's those that are its own; links are not followed."""
         found = {}
         for path in self._paths():
-            with suppress(FileNotFoundError):  # a cell at work renames and removes files
+            with suppress(FileNotFoundError, PermissionError):  # a cell at work renames files, another user closes them
                 found[path] = path.lstat()
         return {path: status for path, status in found.items() if S_ISREG(status.st_mode) or S_ISLNK(status.st_mode)}
 
@@ -112,7 +112,8 @@ class Runs:
         return found
 
     def state(self, run: Run) -> str:
-        """`done`, `running`, `failed` or `unfinished`; `unreadable` where its mark is torn or of another format.
+        """`done`, `running`, `failed` or `unfinished`; `unreadable` where its mark is torn, closed or of another
+        format.
 
         A study or search is running where a command is at work on it or on one of its cells, and has failed where a
         cell has.
@@ -187,10 +188,9 @@ def size_text(size: int) -> str:
 def _open(kind: str, folders: Iterable[Path]) -> Iterator[Run]:
     """The runs among folders: those with the mark of one."""
     for path in folders:
-        mark = path / MARKS[kind]
-        if not (mark.is_file() or mark.is_symlink()):
-            continue
         try:
+            if not _is_there(path / MARKS[kind]):
+                continue
             if kind == "study":
                 study = read_study(path)
                 yield Run(kind, path, tuple(study.cells), {"study": study.study, "settings": study.settings})
@@ -200,8 +200,17 @@ def _open(kind: str, folders: Iterable[Path]) -> Iterator[Run]:
             else:
                 record = read_record(path)
                 yield Run(kind, path, tuple(record["needs_folders"]), record)
-        except WorkbenchError:
+        except (WorkbenchError, OSError):  # another user may have closed it
             yield Run(kind, path, (), {})
+
+
+def _is_there(mark: Path) -> bool:
+    """Whether there is a file, or a link; an OSError where nobody can tell."""
+    try:
+        mode = mark.lstat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return S_ISREG(mode) or S_ISLNK(mode)
 
 
 def _of_cell(runs: Runs, run: Run) -> dict[str, Any]:

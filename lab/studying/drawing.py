@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Result:
-    """What a study came to: its report, its table, its verdicts, and the fate of its cells."""
+    """What a study came to: its report, its table, its verdicts, and the fate of its cells; how many are `left`, which
+    are neither done nor failed."""
 
     study: str
     folder: Path
@@ -36,6 +37,7 @@ class Result:
     verdicts: Sequence[Verdict]
     cells: dict[str, int]
     failed: dict[str, str]
+    left: int = 0
 
     def plain(self) -> dict[str, Any]:
         """The result as JSON-ready values."""
@@ -120,7 +122,8 @@ def draw_study(
         else:
             layout.mark(folder, {})
     counts = counts or {"total": len(study.record.cells), "run": 0, "cached": len(found.cells)}
-    return Result(study.name, folder, page, verdicts, {**counts, "failed": len(told)}, told)
+    left = sum(cell not in told for cell in found.absent)
+    return Result(study.name, folder, page, verdicts, {**counts, "failed": len(told)}, told, left)
 
 
 def draw_into(

@@ -35,7 +35,7 @@ from lab.studying.journal import Journal, check_optuna
 from lab.studying.plan import plan_cells
 from lab.studying.preset import write_preset
 from lab.studying.search_folder import check_same, entered
-from lab.studying.shared import SharedTrials
+from lab.studying.shared import SharedTrials, answering
 from lab.studying.space import Searchable, Space, Values
 from lab.studying.study import do_cells
 
@@ -160,14 +160,20 @@ def search(
     Raises:
         UsageError: Optuna is not installed, or the folder holds another search, or something else of the names that a
             search writes.
-        WorkbenchError: a cell failed, another process is at work in the folder, or its journal is damaged.
+        WorkbenchError: a cell failed, another process is at work in the folder, or its journal or the database is
+            damaged.
     """
     check_optuna()
     folder, identity = searching.folder, searching.identity
     parts = {name: part.distribution() for name, part in searching.space.items()}
-    with dropped_if_bare([folder]), explaining(folder), entered(folder, named=searching.named, alone=storage is None):
+    with (
+        dropped_if_bare([folder]),
+        explaining(folder),
+        entered(folder, named=searching.named, alone=storage is None),
+        answering(storage),
+    ):
         check_same(folder, identity)
-        trying = SharedTrials(storage, identity, parts) if storage else Journal(folder, identity, parts)
+        trying = Journal(folder, identity, parts) if storage is None else SharedTrials(storage, identity, parts)
         with closing(trying.rounds(trials, searching.together)) as rounds:
             for proposed in rounds:
                 _note(searching, trying)

@@ -1,10 +1,11 @@
 """The folder of a search. People may name any, so it may hold things of theirs: they are not touched.
 
-An empty `lock` or `journal.log` alone cannot be told from what a killed command leaves, and is taken for that.
+An empty `lock`, `at-work-1` or `journal.log` alone cannot be told from what a killed command leaves, and is taken for
+that.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from stat import S_ISLNK, S_ISREG
@@ -15,7 +16,7 @@ from lab.cells.record import IDENTITY, search_in
 from lab.errors import UsageError, WorkbenchError
 from lab.files import remove_leftovers_of
 from lab.hashing import content_hash
-from lab.locks import LOOK_SECONDS, held
+from lab.locks import AT_WORK, LOOK_SECONDS, at_work, held
 from lab.studying.journal import ANOTHER, difference, identity_in
 
 ENTRY = b'{"op_code":'
@@ -29,7 +30,8 @@ def entered(folder: Path, *, named: bool, alone: bool) -> Iterator[None]:
     Args:
         folder: the folder.
         named: whether people have named it, so that what is there may be theirs.
-        alone: whether no other command may be in it; else several are, and write what they have found, whole.
+        alone: whether no other command may be in it; else several are, and write what they have found, whole. Each says
+            that it is at work there, so that one that fails at its beginning leaves the folder to the others.
 
     Raises:
         UsageError: a file of a search's name is there, and is none of a search's.
@@ -38,9 +40,10 @@ def entered(folder: Path, *, named: bool, alone: bool) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     layout.check_plain_search(folder)
     if named:
-        _check_free(folder)
+        _check_free(folder, [] if alone else [path for path in folder.iterdir() if AT_WORK.fullmatch(path.name)])
     if not alone:
-        yield
+        with at_work(folder):
+            yield
         return
 
     def busy() -> None:
@@ -68,10 +71,11 @@ def check_same(folder: Path, identity: dict[str, Any]) -> None:
         raise UsageError(ANOTHER.format(folder, "of other settings, or by another version of the code"))
 
 
-def _check_free(folder: Path) -> None:
-    """Raise UsageError where a search would write over something else, which its own files would be."""
+def _check_free(folder: Path, marks: Iterable[Path]) -> None:
+    """Raise UsageError where a search would write over something else, which its own files would be, `marks` of
+    commands at work among them."""
     searched = search_in(folder) is not None or _head(folder / layout.JOURNAL) == ENTRY
-    for path in (folder / name for name in (*layout.OF_SEARCH, layout.JOURNAL_LOCK)):
+    for path in (*(folder / name for name in (*layout.OF_SEARCH, layout.JOURNAL_LOCK)), *marks):
         if not _is_own(path, searched):
             raise UsageError(f"{path} is there, and is no search's: move it, or name another folder.")
 
@@ -83,8 +87,9 @@ def _is_own(path: Path, searched: bool) -> bool:
         found = path.lstat()
         if path.name == layout.JOURNAL_LOCK:
             return S_ISLNK(found.st_mode) and path.readlink().name == layout.JOURNAL
-        told = {layout.LOCK: not found.st_size, layout.JOURNAL: ENTRY.startswith(_head(path))}
-        return S_ISREG(found.st_mode) and told.get(path.name, searched)
+        empty = not found.st_size
+        told = {layout.LOCK: empty, layout.JOURNAL: ENTRY.startswith(_head(path))}
+        return S_ISREG(found.st_mode) and told.get(path.name, empty if AT_WORK.fullmatch(path.name) else searched)
     return True
 
 

@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from lab.errors import UsageError, first_line
+from lab.errors import UsageError, WorkbenchError, first_line
 from lab.hashing import content_hash
 from lab.studying.journal import IDENTITY, Told, difference, sampler, untried
 
@@ -30,6 +30,10 @@ TRIES = 10
 HARMLESS = re.compile(r"([\w+.-]+:/*)(?:[^?]*@)?([^?@]*)(?:\?[^@]*)?")
 """A database's URL: its scheme, and its host and name. Where an `@` comes after a `?`, it may be of either part in
 which a password can be, before these or after them, and nobody knows where that ends."""
+MEANWHILE = re.compile("already exists|is locked")
+"""What SQLite says where another worker lays the database out, in an error of the kind that has other reasons, too."""
+DATABASE = {"optuna", "sqlalchemy"}
+"""Whose errors tell of a database."""
 PAUSE = 5.0
 """Seconds between two looks whether others have ended the trials that they are at work on."""
 
@@ -116,7 +120,7 @@ class SharedTrials:
 
     def _begin(self, url: str) -> Any:
         """What is searched there by now; again, where another worker has laid the database out at the same time."""
-        from sqlalchemy.exc import IntegrityError, ProgrammingError
+        from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 
         for left in reversed(range(TRIES)):
             try:
@@ -125,8 +129,9 @@ class SharedTrials:
                 if known is None:
                     self._study.set_user_attr(IDENTITY, self._identity)
                 return known
-            except (IntegrityError, ProgrammingError):
-                if not left:
+            except (IntegrityError, OperationalError, ProgrammingError) as error:
+                final = isinstance(error, OperationalError) and not MEANWHILE.search(str(error))
+                if final or not left:
                     raise
                 time.sleep(PAUSE / TRIES)
 
@@ -135,6 +140,7 @@ class SharedTrials:
         optuna.logging.set_verbosity(optuna.logging.CRITICAL)
         storage = optuna.storages.RDBStorage(
             url.replace("postgresql://", "postgresql+psycopg://", 1),
+            engine_kwargs={"pool_pre_ping": True},  # a server that began again is asked anew
             heartbeat_interval=BEAT,
             grace_period=GRACE,
             heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback(),
@@ -155,6 +161,24 @@ def _heart(study: "Study", trial: "Trial") -> Any:
     from optuna.storages._heartbeat import get_heartbeat_thread
 
     return get_heartbeat_thread(trial._trial_id, study._storage)
+
+
+@contextmanager
+def answering(url: str | None) -> Iterator[None]:
+    """Say in one line that a database, if one is named, fails in the block.
+
+    Raises:
+        WorkbenchError: it does not answer, or is not as Optuna lays one out.
+    """
+    try:
+        yield
+    except Exception as error:
+        if url is None or type(error).__module__.partition(".")[0] not in DATABASE:
+            raise
+        why = first_line(error.__cause__ or error)
+        raise WorkbenchError(
+            f"{_shown(url)} fails as a database: {why}. The same command goes on once it is mended."
+        ) from error
 
 
 def _shown(url: str) -> str:

@@ -40,8 +40,8 @@ def test_two_runs_are_compared_in_the_order_of_the_line_and_their_page_lies_in_t
 def drawn(monkeypatch, tmp_path, capsys):
     """A function: what is told when a report was drawn, of whose cells some failed."""
 
-    def told(failed):
-        result = Result("toy", tmp_path, tmp_path / "report.html", [], {}, failed)
+    def told(failed, left=0):
+        result = Result("toy", tmp_path, tmp_path / "report.html", [], {"total": 9}, failed, left)
         monkeypatch.setattr(report, "draw_study", lambda folder, formats: result)
         with pytest.raises(SystemExit) as end:
             report.command.main([str(tmp_path)])
@@ -55,3 +55,4 @@ def test_who_has_just_drawn_a_report_is_not_told_to_draw_it_again(drawn, tmp_pat
     assert drawn({}) == (0, [page])
     following = "Next: the command of the study does the cells that are left"
     assert drawn({"x": "no luck"}) == (3, ["failed: x: no luck", page, following])
+    assert drawn({}, 2) == (0, ["not done yet: 2 of 9 cells", page, following])

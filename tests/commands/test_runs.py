@@ -9,7 +9,8 @@ import pytest
 from click.testing import CliRunner
 from making import made
 
-from commands import runs, tune
+from commands import _site, runs, tune
+from lab.cells import layout
 from lab.cells.folder import CellFolder
 from lab.errors import WorkbenchError
 from lab.running.slurm import Job, Unreachable
@@ -142,3 +143,21 @@ def test_an_empty_list_names_no_folder_to_go_on_with(tmp_path):
     done = CliRunner().invoke(runs.command, ["list", "--runs", str(tmp_path / "none"), "--json"])
     assert done.exit_code == 0 and json.loads(done.stdout.splitlines()[-1]) == {"runs": []}
     assert done.stderr == f"No runs in {tmp_path / 'none'}: a study, a search or a training makes some.\n"
+
+
+def test_a_copy_without_what_is_published_says_so_before_it_shows_the_rest(monkeypatch, tmp_path):
+    """Nobody else sees that the site lacks what `--published` is to show."""
+    monkeypatch.setattr(layout, "PUBLISHED", tmp_path / "results")
+    asked = ["site", str(tmp_path / "site"), "--runs", str(tmp_path / "none")]
+    told = f"Warning: There is nothing published in {tmp_path / 'results'}: install the workbench"
+    with pytest.raises(WorkbenchError, match="There is no finished study in"):
+        runs.command.main([*asked, "--no-published"], standalone_mode=False)
+    done = CliRunner().invoke(runs.command, asked)
+    assert done.stderr.startswith(told) and "There is no finished study in" in str(done.exception)
+    monkeypatch.setattr(_site, "finished", lambda places: [*places, tmp_path])
+    monkeypatch.setattr(_site, "write_site", lambda folders, findings, target: folders)
+    done = CliRunner().invoke(runs.command, asked)
+    assert done.exit_code == 0 and done.stderr.startswith(told), done.stderr
+    (tmp_path / "results").mkdir()
+    done = CliRunner().invoke(runs.command, asked)
+    assert done.exit_code == 0 and told not in done.stderr

@@ -10,6 +10,8 @@ from lab.errors import UsageError
 class Settings(Config):
     kimg: float = Field(1.0, gt=0, description="length in kimg")
     gans: tuple[str, ...] = ("dcgan",)
+    steps: tuple[int, ...] = (1,)
+    deep: bool = False
 
 
 @pytest.mark.parametrize(
@@ -18,6 +20,9 @@ class Settings(Config):
         ({"kimg": -3}, r"kimg: .*greater than 0 \(got -3\)"),
         ({"kimg": float("nan")}, "kimg: .*finite"),
         ({"kimg": "long"}, "kimg: .*number"),
+        ({"kimg": True}, r"kimg: it is no switch \(got True\)"),
+        ({"steps": [3, False]}, r"steps: it is no switch \(got \[3, False\]\)"),
+        ({"deep": 3}, "deep: .*boolean"),
         ({"kmg": 3}, "Unknown setting 'kmg'; did you mean 'kimg'"),
     ],
 )
@@ -41,7 +46,7 @@ def test_of_a_part_that_is_impossible_the_whole_is_not_said_to_be_too_short():
 
 def test_settings_are_frozen_and_plain():
     settings = Settings.parse({"kimg": 2})
-    assert settings.plain() == {"kimg": 2.0, "gans": ["dcgan"]}
+    assert settings.plain() == {"kimg": 2.0, "gans": ["dcgan"], "steps": [1], "deep": False}
     assert Settings.parse(settings.plain()) == settings
     with pytest.raises(ValidationError):
         settings.kimg = 3

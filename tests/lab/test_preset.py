@@ -51,6 +51,7 @@ def test_a_file_may_be_in_what_editors_write(file, encoding):
         ("length: 2", "is no JSON file of settings"),
         ("[1]", r"is no JSON file of settings: it is no object"),
         ('{"study": ' * 100_000 + "1" + "}" * 100_000, r"is no JSON file of settings: it is nested too deeply"),
+        ('{"study": "mine", "config": {"seeds": 2, "seeds": 3}}', "no JSON file of settings: 'seeds' is there twice"),
         ('{"study": "mine"}', "holds no settings"),
         ('{"study": "mine", "config": 3}', "holds no settings"),
         ('{"study": "mine", "config": {}, "seeds": 3}', r"Unknown key 'seeds'\. Known: config, study"),

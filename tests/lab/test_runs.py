@@ -1,5 +1,6 @@
 """What lies in a runs folder, and removing what nobody needs."""
 
+import errno
 import json
 import os
 import shutil
@@ -17,9 +18,11 @@ from lab import locks
 from lab.cells import layout, removal
 from lab.cells.export import export
 from lab.cells.folder import CellFolder
+from lab.cells.fresh import dropped_if_bare
 from lab.cells.runs import Run, Runs, show_run, size_text
 from lab.errors import UsageError, WorkbenchError
 from lab.registry import ROOT
+from lab.running import slurm
 
 TRAIN = made("train", "train", {"seed": 0})
 OTHER = made("train", "other", {"seed": 1})
@@ -156,6 +159,51 @@ def test_cells_are_kept_where_something_unreadable_may_need_them(runs, mark):
     assert "measure" in taken(runs, *(runs / "studies" / "s").iterdir(), unreadable.parent)
     other = study(runs, "s/three")
     assert taken(runs, other) == ["s/three"], "it takes no cell"
+
+
+@pytest.fixture
+def close(monkeypatch):
+    """Closes a folder to this user, as `chmod` does unless that is root."""
+
+    def closing(folder):
+        for name in ("listdir", "lstat", "scandir", "stat"):
+            monkeypatch.setattr(os, name, refusing(getattr(os, name), folder, name in ("listdir", "scandir")))
+
+    return closing
+
+
+def refusing(function, folder, too):
+    def refuse(path=".", **options):
+        if folder in Path(path).parents or (too and Path(path) == folder):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return function(path, **options)
+
+    return refuse
+
+
+@pytest.mark.parametrize("where, name", [("cells/{}", EMBED.folder_name), ("studies/s/two", "s/two")])
+def test_a_folder_that_another_user_has_closed_is_told_of_and_cells_that_it_may_need_are_kept(runs, close, where, name):
+    close(runs / where.format(EMBED.folder_name))
+    assert {run["name"]: run["state"] for run in listed(runs)}[name] == "unreadable"
+    with pytest.raises(WorkbenchError, match=f"{name} cannot be read, and may need .*: remove that"):
+        taken(runs, runs / "studies" / "s" / "one")
+    assert slurm.live(run.path for run in Runs(runs).all) == {}
+
+
+@pytest.mark.parametrize("where", ["cells", "studies", "studies/s"])
+def test_where_the_runs_of_a_kind_cannot_be_listed_there_is_an_error_and_no_shorter_list(runs, close, where):
+    close(runs / where)
+    with pytest.raises(PermissionError, match=where):
+        Runs(runs)
+
+
+def test_a_failure_is_told_beside_studies_that_another_user_has_closed(runs, close):
+    close(runs / "studies")
+    new = runs / "cells" / "new"
+    with pytest.raises(ZeroDivisionError), dropped_if_bare([new]):
+        new.mkdir()
+        raise ZeroDivisionError
+    assert new.exists(), "one of them may want it"
 
 
 @pytest.mark.parametrize("by_name", [False, True])

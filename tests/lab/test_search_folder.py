@@ -3,12 +3,14 @@
 import json
 import os
 import shutil
+from contextlib import ExitStack
 
 import pytest
 from searching import Settings, run
 
 from lab.cells import layout
 from lab.cells.export import export
+from lab.cells.fresh import dropped_if_bare
 from lab.cells.record import read_search
 from lab.cells.removal import remove, to_remove
 from lab.cells.runs import Runs, show_run
@@ -136,6 +138,26 @@ def test_several_may_be_in_a_folder_at_once_but_where_they_share_it_nothing_is_c
     (tmp_path / ".search.json.7.tmp").write_text("another is writing")
     with entered(tmp_path, named=True, alone=False), entered(tmp_path, named=True, alone=False):
         assert (tmp_path / ".search.json.7.tmp").exists()
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_a_worker_that_fails_takes_no_folder_from_another_that_began_at_the_same_time(tmp_path, named):
+    folder, other = tmp_path / "mine", ExitStack()
+    with other, pytest.raises(ZeroDivisionError), dropped_if_bare([folder]):
+        other.enter_context(entered(folder, named=named, alone=False))
+        (folder / "search.json").write_text("{}")
+        with entered(folder, named=False, alone=False):
+            raise ZeroDivisionError
+    assert files(folder) == {"search.json": b"{}"}
+
+
+def test_a_file_of_peoples_that_is_called_as_the_mark_of_a_command_at_work_is_refused_as_it_is(tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "at-work-1").write_text("mine")
+    with pytest.raises(UsageError, match="mine/at-work-1 is there, and is no search's: move it"):
+        run(tmp_path / "runs", trials=1, folder=tmp_path / "mine", storage=f"sqlite:///{tmp_path / 'trials.db'}")
+    assert files(tmp_path / "mine") == {"at-work-1": b"mine"}
+    assert len(run(tmp_path / "runs", trials=1, folder=tmp_path / "mine").trials) == 1, "alone it makes no such mark"
 
 
 # What lies elsewhere than in its folder of runs.

@@ -9,9 +9,11 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from searching import run
+from sqlalchemy.exc import OperationalError
 from waiting import wait_for
 
-from lab.errors import UsageError
+from lab.errors import UsageError, WorkbenchError
 from lab.studying import shared
 from lab.studying.shared import SharedTrials
 from lab.studying.space import Choice, Range
@@ -112,6 +114,34 @@ def test_without_its_driver_it_says_what_to_install(monkeypatch):
     monkeypatch.setattr(shared, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"pip install 'snnl-workbench\[postgres\]'"):
         SharedTrials("postgresql://somewhere/trials", IDENTITY, SPACE)
+
+
+@pytest.mark.parametrize("said", ["table trials already exists", "database is locked"])
+def test_a_database_that_another_worker_lays_out_at_the_same_time_is_tried_again(url, monkeypatch, said):
+    """SQLite has a kind of error for that which has also other reasons, and those are told at once."""
+    left, real = [said], SharedTrials._open
+
+    def busy(trials, url):
+        if left:
+            raise OperationalError("CREATE TABLE trials", {}, Exception(left.pop()))
+        return real(trials, url)
+
+    monkeypatch.setattr(SharedTrials, "_open", busy)
+    assert len(work(SharedTrials(url, IDENTITY, SPACE), 1)) == 1
+    left += ["not reached", "no such host"]
+    with pytest.raises(UsageError, match="no such host"):
+        SharedTrials(url, IDENTITY, SPACE)
+
+
+@pytest.mark.usefixtures("importable", "in_this_process")
+def test_a_database_that_fails_at_work_is_told_in_one_line_and_none_named_is_refused(url, tmp_path):
+    where = {"runs": tmp_path / "runs", "storage": url}
+    spoilt = "trials.db fails as a database: .*is not a database.* The same command goes on once it is mended"
+    with pytest.raises(WorkbenchError, match=spoilt):
+        run(trials=3, say=lambda _: (tmp_path / "trials.db").write_text("no database" * 1000), **where)
+    with pytest.raises(UsageError, match="cannot be opened as a database"):
+        run(trials=3, runs=tmp_path / "others", storage="")
+    assert not (tmp_path / "others").exists()
 
 
 @pytest.fixture

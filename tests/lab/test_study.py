@@ -282,7 +282,8 @@ def test_a_report_counts_as_failed_what_has_failed(places):
     folder.mkdir(parents=True)
     write_json(folder / layout.CONFIG, {})
     write_json(folder / layout.PLAN, {"study": "x", "cells": [TRAIN.folder_name, MEASURE.folder_name]})
-    assert drawing.draw_study(folder).cells == {"total": 2, "run": 0, "cached": 1, "failed": 0}
+    result = drawing.draw_study(folder)
+    assert result.cells == {"total": 2, "run": 0, "cached": 1, "failed": 0} and result.left == 1
     assert "not done yet" in (folder / "report.html").read_text(encoding="utf-8")
     keep_failure(left.path, Failure("error", "no luck"))
     assert drawing.draw_study(folder).cells["failed"] == 1

@@ -1,5 +1,6 @@
 """Sets that are decoded, written and noted in several pieces are what they are in one."""
 
+import itertools
 import json
 
 import numpy as np
@@ -8,7 +9,8 @@ from PIL import Image
 
 import imagesets
 from imagesets._own import decode, listing, manifest, parallel, store
-from imagesets._own.folder import FolderReader
+from imagesets._own.folder import FolderReader, list_folder
+from lab import pace
 
 
 @pytest.fixture
@@ -36,6 +38,17 @@ def test_the_files_that_decide_the_size_are_spread_over_all(tmp_path, write_imag
     for i in range(9):
         write_image(tmp_path / f"{i}.png", (16, 16) if i < 3 else (64, 64))
     assert imagesets.usual_side(f"folder:{tmp_path}") == 64
+
+
+def test_how_many_files_were_looked_at_is_told_after_a_second_and_then_now_and_again(folder, monkeypatch, capsys):
+    """Who has named a whole disk sees that at once, and not in silence for hours."""
+    clock = itertools.count(0.0, 0.25)
+    monkeypatch.setattr(pace.time, "monotonic", lambda: next(clock))
+    names = list_folder(folder, follow_links=False).names
+    assert len(names) == 18 and capsys.readouterr().err == f"Looking for images in {folder}: 4 files so far\n"
+    monkeypatch.setattr(pace, "LINE_SECONDS", 2.0)
+    list_folder(folder, follow_links=False)
+    assert [line.split()[-4] for line in capsys.readouterr().err.splitlines()] == ["4", "12"]
 
 
 def test_names_and_what_is_known_of_files_in_several_blocks(opened, folder, monkeypatch, tmp_path):
