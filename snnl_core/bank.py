@@ -1,7 +1,7 @@
 """Points among which neighbours are searched, and their queries: what is demanded of them, and how they are read."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -45,11 +45,13 @@ class Rows:
         scale: (n,), in the dtype to compute in, at least float32: 1, or for the cosine distance sqrt(1/2) / |x|, and 0
             at the origin.
         tiny: whether float32 would lose the squares of their differences, small as they are.
+        cosine: whether the factors are those of the cosine distance.
     """
 
     x: Tensor
     scale: Tensor
     tiny: bool = False
+    cosine: bool = False
 
     @classmethod
     def of(cls, x: Tensor, distance: Distance) -> "Rows":
@@ -64,7 +66,7 @@ class Rows:
         largest = check_rows(x).to(wide(x.dtype))
         check_distance(distance)
         if distance == "cosine":
-            return cls(x, _cosine_scale(x, largest))
+            return cls(x, _cosine_scale(x, largest), cosine=True)
         size, reach = sizes(largest)
         if not fits(reach, x.shape[1], largest.dtype):
             largest = largest.double()
@@ -78,7 +80,14 @@ class Rows:
         return len(self.x)
 
     def __getitem__(self, rows: slice) -> "Rows":
-        return Rows(self.x[rows], self.scale[rows], self.tiny)
+        return replace(self, x=self.x[rows], scale=self.scale[rows])
+
+    def at(self, dtype: torch.dtype) -> "Rows":
+        """The same to be computed with in a dtype: beside rows of float64 the factors of others are as precise."""
+        if not self.cosine or dtype == self.scale.dtype:
+            return self
+        scale = _cosine_scale(self.x, check_rows(self.x).to(dtype))
+        return replace(self, scale=scale.masked_fill_(self.zero(), 0))
 
     def center(self) -> Tensor:
         """The mean of an evenly spread sample (d,): products lose fewer digits around it."""

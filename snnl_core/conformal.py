@@ -11,7 +11,7 @@ scores a_1 ... a_m and U uniform on (0, 1]:
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import torch
@@ -65,6 +65,7 @@ class Calibration:
         check_integers("calibration 'codes'", state["codes"])
         found = cls(state["scores"], state["codes"].long(), classes)
         check_integers("calibration 'scores'", found.scores)
+        found = replace(found, scores=found.scores.long())
         least, largest = (int(end) for end in found.scores.aminmax()) if len(found.scores) else (0, -1)
         if not 0 <= least <= largest <= most:
             rows = f"from {least} to {largest}" if len(found.scores) else "of no row"

@@ -17,7 +17,7 @@ from snnl_core.approximate import SAMPLED, Build, Index, share_found, warn_of_lo
 from snnl_core.bank import Rows
 from snnl_core.compiling import uncompiled
 from snnl_core.conformal import Calibration, Mode, check_mode, uniform
-from snnl_core.distances import Distance, check_count, check_distance, check_keys
+from snnl_core.distances import Distance, check_count, check_distance, check_generator, check_keys
 from snnl_core.layers import (
     Layers,
     check_labels,
@@ -207,8 +207,8 @@ class DeepKNN:
             generator: of the CPU, draws U for `smoothed` p-values; default torch's own.
 
         Raises:
-            TypeError, ValueError: see `fit`; nothing is fitted or calibrated, the layers are not the fitted ones, or
-                the logits do not fit.
+            TypeError, ValueError: see `fit`; nothing is fitted or calibrated, the layers are not the fitted ones, the
+                logits do not fit, or the generator is none of the CPU.
         """
         self._need_fit()
         if self._calibration is None:
@@ -217,6 +217,7 @@ class DeepKNN:
 
         def check() -> Checked:
             layers = check_layers(features, self.distance, self._sizes)
+            check_generator(generator)
             if logits is not None:
                 check_logits(logits, (count(layers), len(self.classes)))
             return layers, next(iter(layers.values())).scale

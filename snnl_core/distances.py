@@ -22,7 +22,7 @@ def check_points(x: Tensor, labels: Tensor, fewest: int = 2) -> tuple[Tensor, Te
 
     Raises:
         TypeError: x is not floating, the labels are not integers, or either is no tensor.
-        ValueError: shapes do not match, or there are fewer than `fewest` points.
+        ValueError: shapes do not match, there are fewer than `fewest` points, or a label is 2^63 or more.
     """
     check_tensor("x", x)
     if not x.is_floating_point():
@@ -44,6 +44,8 @@ def check_tensor(name: str, values: object, kind: str = "tensor") -> None:
     if values.layout != torch.strided or values.is_nested:
         layout = "nested" if values.is_nested else values.layout
         raise TypeError(f"{name} must be dense, not {layout}; convert it, e.g. with to_dense().")
+    if values.is_quantized:
+        raise TypeError(f"{name} must not be quantized, as {values.dtype} is; convert it, e.g. with dequantize().")
     if values.is_meta:
         raise TypeError(f"{name} is on the meta device, where tensors have no numbers.")
     if hasattr(values, "full_tensor"):  # not by its class: importing that takes long
@@ -78,10 +80,12 @@ def check_keys(name: str, state: object, keys: tuple[str, ...]) -> None:
 
 
 def check_integers(name: str, values: Tensor) -> None:
-    """Raise TypeError, naming them, unless the values are a tensor of integers."""
+    """Raise TypeError, naming them, unless the values are a tensor of integers; ValueError if int64 has not all."""
     check_tensor(name, values)
     if values.is_floating_point() or values.is_complex() or values.dtype == torch.bool:
         raise TypeError(f"{name} must be integers, not {values.dtype}; convert them, e.g. {name}.long().")
+    if values.dtype == torch.uint64 and bool((values.long() < 0).any()):
+        raise ValueError(f"{name} must be below 2^63: number them anew, numpy.unique({name}, return_inverse=True)[1].")
 
 
 def check_count(name: str, count: object) -> int:
@@ -90,6 +94,14 @@ def check_count(name: str, count: object) -> int:
         return index(count)  # type: ignore[arg-type]
     except TypeError as error:
         raise TypeError(f"{name} must be a whole number, not {count!r}.") from error
+
+
+def check_generator(generator: object) -> None:
+    """Raise TypeError or ValueError unless it is a generator of the CPU, or None."""
+    if generator is not None and not isinstance(generator, torch.Generator):
+        raise TypeError(f"generator must be a torch.Generator, not {generator!r}.")
+    if generator is not None and generator.device.type != "cpu":
+        raise ValueError(f"generator must be one of the CPU, not of {generator.device}.")
 
 
 def check_distance(distance: str) -> None:

@@ -13,6 +13,7 @@ from snnl_core.distances import (
     Distance,
     check_count,
     check_finite,
+    check_generator,
     check_integers,
     check_points,
     full_precision,
@@ -68,14 +69,14 @@ def entanglement(
         generator: of the CPU; draws the anchors and the sample of the search; default a fixed seed.
 
     Raises:
-        TypeError: x is not floating, or labels or groups are not integers.
-        ValueError: shapes do not match, n < 2, anchors < 1, a row is not finite, the distance is unknown, squared
-            distances are too large or small for float64, or processes differ in d, dtype, kind of device, distance or
-            anchors.
+        TypeError: x is not floating, labels or groups are not integers, or the generator is none.
+        ValueError: shapes do not match, n < 2, anchors < 1, a row is not finite, a label or group is 2^63 or more, the
+            generator is not one of the CPU, the distance is unknown, squared distances are too large or small for
+            float64, or processes differ in d, dtype, kind of device, distance or anchors.
         RuntimeError: `sharded` without a process group, or inside a transform of torch.func.
     """
     refuse_transforms("a measurement", "measure each set by itself")
-    check = partial(_checked, x, labels, groups, fewest=0 if sharded else 2)
+    check = partial(_checked, x, labels, groups, generator, fewest=0 if sharded else 2)
     (points, labels, groups), rows = agree(check, distance=distance, anchors=anchors) if sharded else (check(), [])
     measurement = _Measurement(labels, groups, rows, anchors, progress, generator or torch.Generator().manual_seed(0))
     with full_precision(points.device):
@@ -131,8 +132,11 @@ def _some(anchors: Anchors, size: int, generator: torch.Generator) -> Anchors:
     return anchors if size >= anchors.count else anchors.some(anchors.draw(size, generator))
 
 
-def _checked(x: Tensor, labels: Tensor, groups: Tensor | None, fewest: int) -> tuple[Tensor, Tensor, Tensor]:
+def _checked(
+    x: Tensor, labels: Tensor, groups: Tensor | None, generator: torch.Generator | None, fewest: int
+) -> tuple[Tensor, Tensor, Tensor]:
     """Points (n, d), at least so many and all finite, their labels and their groups (n,), negative for none."""
+    check_generator(generator)
     points, labels = map(where_float64_is, check_points(x, labels, fewest))
     check_finite(points)
     return points, labels, torch.full_like(labels, -1) if groups is None else _check_groups(groups, labels)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from snnl_core import plain
 from snnl_core.compiling import uncompiled
-from snnl_core.distances import Distance, check_distance, check_points, full_precision, prepare
+from snnl_core.distances import Distance, check_distance, check_points, check_tensor, full_precision, prepare
 from snnl_core.distributed import agree, gather, gather_rows_with_grad, several
 from snnl_core.masses import LOG2_E
 from snnl_core.minimizing import Minimize, warn_of_rounding
@@ -53,7 +53,8 @@ def soft_nearest_neighbor_loss(
 
     Raises:
         TypeError: x is not floating, the labels are not integers, or the temperature is no number.
-        ValueError: shapes do not match, n < 2, or the temperature, distance or reduction is impossible.
+        ValueError: shapes do not match, n < 2, a label is 2^63 or more, or the temperature, distance or reduction is
+            impossible.
     """
     if reduction not in get_args(Reduction):
         raise ValueError(f"unknown reduction {reduction!r}; known: {', '.join(get_args(Reduction))}.")
@@ -260,6 +261,7 @@ def inverse(temperature: float | Tensor, points: Tensor) -> Tensor:
     if not isinstance(temperature, Tensor):
         _check_temperature(temperature, points.dtype)
         return torch.tensor(1 / temperature, dtype=points.dtype, device=points.device)
+    check_tensor("temperature", temperature)
     if temperature.numel() != 1:
         raise ValueError(f"temperature must be one number, not a tensor of shape {tuple(temperature.shape)}.")
     if transformed():  # whose value may be out of sight
@@ -273,7 +275,9 @@ def _check_temperature(temperature: float | Tensor, dtype: torch.dtype) -> None:
         raise ValueError(f"temperature must be one number in (0, inf]; {temperature!r} is for SoftNearestNeighborLoss.")
     try:
         number = float(temperature)
-    except (TypeError, RuntimeError) as error:
+    except OverflowError as error:
+        raise ValueError("temperature is beyond the largest float: give float('inf').") from error
+    except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(f"temperature must be one number in (0, inf], not {temperature!r}.") from error
     if not number > 0:
         raise ValueError(f"temperature must be one number in (0, inf], not {number}.")

@@ -43,12 +43,14 @@ class EntanglementMonitor:
 
         Raises:
             TypeError: size, max_features or seed is no whole number.
-            ValueError: size < 2 or max_features < 1, or the distance is unknown.
+            ValueError: size < 2 or max_features < 1, seed has more than 64 bits, or the distance is unknown.
         """
         size, seed = check_count("size", size), check_count("seed", seed)
         max_features = None if max_features is None else check_count("max_features", max_features)
         if size < 2 or (max_features is not None and max_features < 1):
             raise ValueError(f"size = {size}, max_features = {max_features}: at least 2 and 1 are needed.")
+        if not -(2**63) <= seed < 2**64:
+            raise ValueError(f"seed = {seed}: it must fit in 64 bits.")
         check_distance(distance)
         self._size, self.distance, self.max_features, self.seed = size, distance, max_features, seed
         self.reset()
@@ -84,7 +86,8 @@ class EntanglementMonitor:
 
         Raises:
             TypeError: features are no mapping, a layer is not floating, or the labels are not integers.
-            ValueError: lengths do not match, or the layers or their sizes are not those of the first update.
+            ValueError: lengths do not match, a label is 2^63 or more, or the layers or their sizes are not those of
+                the first update.
         """
         _check_labels(labels)
         check_mapping(features)

@@ -41,9 +41,9 @@ def nearest_neighbors(
         near, the first ones are taken, in order.
 
     Raises:
-        TypeError: queries or points are no floating tensors.
+        TypeError: queries or points are no floating tensors, or `out` is not two tensors.
         ValueError: k is impossible, the dimensions differ, a row is not finite, squared distances overflow, or `out`
-            has other shapes or dtypes than the result.
+            has other shapes or dtypes than the result, or not memory of its own for each number.
     """
     check_tensor("queries", queries)
     check_tensor("points", points)
@@ -59,6 +59,11 @@ def nearest_neighbors(
 
 
 def _check_out(out: tuple[Tensor, Tensor], shape: tuple[int, int], dtype: torch.dtype) -> None:
+    if not isinstance(out, tuple | list) or len(out) != 2:
+        raise TypeError("out must be two tensors: distances and positions.")
     for name, given, kind in zip(("distances", "positions"), out, (dtype, torch.int64), strict=True):
+        check_tensor(f"out: {name}", given)
         if given.shape != shape or given.dtype != kind:
             raise ValueError(f"out: {name} are {given.dtype} {tuple(given.shape)}; they must be {kind} {shape}.")
+        if any(size > 1 and not step for size, step in zip(given.shape, given.stride(), strict=True)):
+            raise ValueError(f"out: {name} are expanded, so that several are kept in one place; clone them.")

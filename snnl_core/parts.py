@@ -102,7 +102,7 @@ class InParts(Alone):
     ) -> tuple[Tensor, Tensor] | None:
         """What all processes find for a block of `count` queries of one of them; None for the others."""
         place = meeting_place(own.x)
-        x, scale = own.x.to(place).contiguous(), own.scale.to(place, dtype)
+        x, scale = own.x.to(place).contiguous(), own.at(dtype).scale.to(place, dtype)
         if owner != dist.get_rank():
             x, scale = x.new_empty(count, x.shape[1]), scale.new_empty(count)
         dist.broadcast(x, owner)

@@ -1,8 +1,8 @@
 """What rounding leaves of distances, and powers of two that bring points to where their squares can be held.
 
 A squared distance is taken from products, |a|^2 + |b|^2 - 2ab with a and b about the center, which leaves an error of
-the order of eps |a|^2. It is to be small beside the temperature, or beside the distance to the nearest point where
-that is larger: the loss hangs on the differences of distances there.
+the order of eps |a|^2. It is to be small beside the temperature or, where that is larger, beside what the distances to
+the nearest points of the own class and of the others differ by: the loss hangs on the differences of distances there.
 """
 
 import math
@@ -38,9 +38,11 @@ def share_lost(anchors: Anchors, masses: Masses, coldest: float, *, of_loss: boo
         of_loss: only as far as it reaches the loss at the masses' first temperature: not, where classes are apart.
     """
     noise = torch.finfo(anchors.dtype).eps * anchors.squares
-    nearest = masses.nearest.amin(0).clamp_min(coldest)
-    each = (noise / nearest).nan_to_num(0.0, posinf=1.0).clamp_max(1)
-    each = (each * masses.foreign[0] if of_loss else each)[anchors.valid].double()
+    nearest, valid = masses.nearest.amin(0), anchors.valid
+    # In many dimensions all distances are nearly the same, and what they differ by is what the loss hangs on.
+    differ = ((masses.nearest[0] - masses.nearest[1]).abs() / nearest)[valid].nan_to_num(1.0).median().clamp_max(1)
+    each = (noise / (nearest * differ).clamp_min(coldest)).nan_to_num(0.0, posinf=1.0).clamp_max(1)
+    each = (each * masses.foreign[0] if of_loss else each)[valid].double()
     total, count = anchors.agreed(anchors.total(torch.stack([each.sum(), torch.ones_like(each).sum()]))).tolist()
     return float(total / count) if count else 0.0
 
@@ -76,7 +78,8 @@ class Sample:
             leaving out those at the origin; 0 for none.
         largest: the largest absolute value.
         center: a point (d,) amid most of the others, however far the rest are.
-        apart: the median of distances between points of two classes that are not 0; infinite where all are.
+        apart: the median of distances between points of two classes that are not 0, or less, by what a sample leaves
+            open; infinite where all are 0.
     """
 
     size: float
@@ -117,5 +120,7 @@ def _apart(x: Tensor, labels: Tensor) -> float:
         differ = (labels != labels.roll(turn)).nonzero().flatten()
         found.append(apart(x, differ, (differ - turn) % len(x)))
     distances = torch.cat(found)
-    distances = distances[distances > 0]
-    return float(distances.median()) if len(distances) else math.inf
+    distances = distances[distances > 0].sort().values
+    # Two standard errors below: of two kinds of distances, each half of all, the median may be one of the short ones.
+    place = max(0, int(len(distances) / 2 - len(distances) ** 0.5))
+    return float(distances[place]) if len(distances) else math.inf

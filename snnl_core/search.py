@@ -50,6 +50,7 @@ def search(
     With an index, which excludes no point, they are the nearest of those that it proposes (`approximate`).
     """
     dtype, device = dtype or common_dtype(queries, bank), queries.x.device
+    queries, bank = queries.at(dtype), bank.at(dtype)
     if out is None:
         shape = len(queries), k
         out = torch.empty(shape, dtype=dtype, device=device), torch.empty(shape, dtype=torch.int64, device=device)

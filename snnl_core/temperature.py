@@ -265,11 +265,14 @@ def _valleys(curves: Tensor, noise: float) -> list[Tensor]:
     padded = torch.nn.functional.pad(curves.T, (1, 1), value=torch.inf).T
     # Of equal neighbours the colder one is the bottom: separated data are flat at 0 from some beta on.
     bottom = (curves < padded[2:]) & (curves <= padded[:-2])
-    ranked = curves.masked_fill(~bottom, torch.inf).sort(0)
     # But points that all coincide are mixed: flat, but for a share of noise, at their bound, which is not 0.
-    flat = (curves[0] > 0) & (curves[0] <= (1 + noise) * curves.amin(0))
-    first = ranked.indices[0].masked_fill(flat, 0)
-    second = torch.where(ranked.values[1].isfinite() & ~flat, ranked.indices[1], first)
+    hot = (curves[0] > 0) & (curves[0] <= (1 + noise) * curves.amin(0))
+    # Behind a rise that is more than noise a valley is one, and may be the lower one between two temperatures.
+    bottom &= ~hot | (curves.cummax(0).values > (1 + 4 * noise) * curves)
+    bottom[0] |= hot
+    ranked = curves.masked_fill(~bottom, torch.inf).sort(0)
+    first = ranked.indices[0]
+    second = torch.where(ranked.values[1].isfinite(), ranked.indices[1], first)
     return [first] if bool((first == second).all()) else [first, second]
 
 

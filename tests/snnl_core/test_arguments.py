@@ -1,6 +1,7 @@
 """What is no tensor, no whole number, or no known word is refused at once, and it is said what would do."""
 
 import io
+import warnings
 
 import numpy as np
 import pandas
@@ -120,7 +121,7 @@ def test_tensors_without_rows_of_numbers(call):
             nearest_neighbors(X, x, 2)
 
 
-@pytest.mark.parametrize("temperature", [None, [1.0], 1j, torch.tensor(1j), "a"])
+@pytest.mark.parametrize("temperature", [None, [1.0], 1j, torch.tensor(1j), "a", b"a"])
 def test_temperatures_that_are_no_numbers(temperature):
     for call in (
         lambda: soft_nearest_neighbor_loss(X, LABELS, temperature),
@@ -129,6 +130,56 @@ def test_temperatures_that_are_no_numbers(temperature):
     ):
         with pytest.raises((TypeError, ValueError), match=r"must be .*number in"):
             call()
+
+
+@pytest.mark.parametrize("temperature, words", [(10**400, "largest float"), (torch.ones(1).to_sparse(), "be dense")])
+def test_temperatures_that_are_no_floats(temperature, words):
+    with pytest.raises((TypeError, ValueError), match=f"temperature .*{words}"):
+        soft_nearest_neighbor_loss(X, LABELS, temperature)
+    with pytest.raises((TypeError, ValueError), match=f"temperature .*{words}"):
+        SoftNearestNeighborLoss(temperature)
+
+
+def test_labels_and_groups_that_int64_does_not_have():
+    """They would count as negative: classes by wrong names, and no groups."""
+    large = torch.tensor([2**63 - 1, 2**63] * 4, dtype=torch.uint64)
+    knn = DeepKNN(2)
+    for call in (
+        lambda: soft_nearest_neighbor_loss(X, large),
+        lambda: entanglement(X, large),
+        lambda: EntanglementMonitor(8).update({"a": X}, large),
+        lambda: knn.fit({"a": X}, large),
+    ):
+        with pytest.raises(ValueError, match=r"labels must be below 2\^63: number them anew"):
+            call()
+    with pytest.raises(ValueError, match=r"groups must be below 2\^63"):
+        entanglement(X, LABELS, groups=large)
+    assert entanglement(X, large[::2][LABELS]).classes.tolist() == [2**63 - 1]
+
+
+def test_labels_that_are_quantized():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        labels = torch.quantize_per_tensor(LABELS.float(), 1.0, 0, torch.quint8)
+    with pytest.raises(TypeError, match=r"labels must not be quantized, as torch\.quint8 is"):
+        soft_nearest_neighbor_loss(X, labels)
+
+
+def test_generators_that_are_none():
+    knn = DeepKNN(2, mode="smoothed").fit({"a": X}, LABELS).calibrate({"a": X + 1}, LABELS)
+    for call in (lambda: entanglement(X, LABELS, generator=3), lambda: knn.predict({"a": X}, generator=3)):
+        with pytest.raises(TypeError, match=r"generator must be a torch\.Generator, not 3"):
+            call()
+    with pytest.raises(ValueError, match=r"seed = .*must fit in 64 bits"):
+        EntanglementMonitor(seed=2**64)
+
+
+def test_calibration_scores_of_other_integers_are_taken():
+    knn = DeepKNN(2).fit({"a": X}, LABELS).calibrate({"a": X + 1}, LABELS)
+    state, other = knn.state_dict(), DeepKNN(2)
+    scores = state["calibration"]["scores"].to(torch.uint16)
+    other.load_state_dict({**state, "calibration": {**state["calibration"], "scores": scores}})
+    assert torch.equal(other.predict({"a": X}).p_values, knn.predict({"a": X}).p_values)
 
 
 def test_sizes_that_are_no_whole_numbers():

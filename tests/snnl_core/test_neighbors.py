@@ -64,6 +64,16 @@ def test_half_precision_is_computed_in_float32():
     torch.testing.assert_close(distances, expected[0].float(), rtol=1e-4, atol=10)
 
 
+@pytest.mark.parametrize("dtypes", [(torch.float32, torch.float64), (torch.float64, torch.float16)])
+def test_beside_float64_others_are_computed_in_float64(dtypes):
+    """Directions, too, of which float32 keeps the lengths to 6e-8: at that, a copy would not be at distance 0."""
+    numbers = torch.randint(-3, 4, (60, 3), generator=torch.Generator().manual_seed(0))
+    queries, points = (numbers.to(dtype) for dtype in dtypes)
+    found = nearest_neighbors(queries, points, 60, distance="cosine")
+    expected = nearest_neighbors(numbers.double(), numbers.double(), 60, distance="cosine")
+    assert torch.equal(found[0], expected[0]) and torch.equal(found[1], expected[1])
+
+
 def test_impossible_numbers_are_refused():
     points = torch.zeros(3, 2)
     with pytest.raises(ValueError, match="k must be from 1 to 2"):

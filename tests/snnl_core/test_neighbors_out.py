@@ -55,6 +55,20 @@ def test_numpys_memory_maps_are_taken_and_float64_is_kept(tmp_path, blocks):
 
 
 @pytest.mark.parametrize(
+    "out, error, words",
+    [
+        ((torch.empty(90, 2),), TypeError, "out must be two tensors: distances and positions"),
+        (3, TypeError, "out must be two tensors: distances and positions"),
+        ((None, None), TypeError, "out: distances must be a tensor, not NoneType"),
+        ((torch.empty(90, 2), torch.empty(1, 2).long().expand(90, 2)), ValueError, "out: positions are expanded"),
+    ],
+)
+def test_what_cannot_be_written_to_is_refused(out, error, words):
+    with pytest.raises(error, match=words):
+        nearest_neighbors(POINTS, POINTS, 2, out=out)
+
+
+@pytest.mark.parametrize(
     "distances, positions, words",
     [
         (torch.empty(90, 3), torch.empty(90, 2).long(), r"distances are torch.float32 \(90, 3\); they must be"),

@@ -56,6 +56,25 @@ def test_a_large_column_does_not_turn_a_verdict_round(path, silent, step):
 
 
 @both
+def test_of_distances_of_two_sizes_the_short_ones_are_held(path, silent):
+    """Half of all are so long that a sample takes their median for that of all."""
+    x, labels = mixed(60)
+    large = torch.cat([x, 1e5 * (torch.arange(60) // 2 % 2)[:, None]], 1)
+    expected = entanglement(large.double(), labels)
+    assert expected.score == pytest.approx(0.312, abs=1e-3)
+    assert entanglement(large, labels).score == pytest.approx(expected.score, abs=1e-4)
+
+
+@both
+def test_in_many_dimensions_what_distances_differ_by_is_held(path, silent):
+    """All are nearly the same: rounding that is little of one is much of what they differ by."""
+    x = torch.randn(30, 500, generator=torch.Generator().manual_seed(0))
+    x[7] *= 3000
+    expected, found = (entanglement(points, torch.arange(30) % 2).by_class[0] for points in (x.double(), x))
+    assert found.score == pytest.approx(expected.score, abs=1e-4)
+
+
+@both
 @pytest.mark.parametrize("value", [-9999.0, 1e8, -1e30])
 def test_one_far_point_changes_the_score_of_the_others_little(path, silent, value):
     x, labels = mixed()
