@@ -189,7 +189,7 @@ class _Search:
         at_end = (self.beta == 0 and slope >= 0) or (self.beta >= limit and slope <= 0)
         promise = slope * (slope / (2 * curve)) if curve > 0 else math.inf
         near = promise <= enough * value
-        self.settled = at_end or near or self.high - self.low <= 1e-9 * self.high
+        self.settled = at_end or near or self.high - self.low <= enough * self.high
         # The last step is worth taking, but not worth looking at: so near, it keeps its promise to a few digits.
         following = self.beta if at_end else self._next(slope, curve, limit * SMALLEST)
         taken = value - promise if near and not at_end else value

@@ -6,6 +6,7 @@ import io
 import math
 import pickle
 from contextlib import contextmanager
+from functools import cache
 
 import pytest
 import torch
@@ -50,11 +51,28 @@ def test_fixed_is_the_function(path, temperature, distance):
     assert module.at_limit == {"none": 0, "cold": 0, "hot": 0}
 
 
+def with_one_alone():
+    """The same, with a class of one point; and three points, that one among them."""
+    x, labels = overlapping()
+    labels[4] = 8
+    return x, labels, slice(3, 6)
+
+
+@cache
+def differences_of_minima(distance):
+    """Differences of minima over the temperature, each found anew, by moving those three; once for all ways."""
+    x, labels, some = with_one_alone()
+
+    def least(part):
+        return entanglement(torch.cat([x[: some.start], part, x[some.stop :]]), labels, distance=distance).loss
+
+    return finite_differences(least, x[some], 1e-3)
+
+
 @pytest.mark.parametrize("distance", ["sqeuclidean", "cosine"])
 def test_minimize_has_the_gradient_of_the_minimum(path, distance):
-    """The envelope theorem against differences of minima, each found anew."""
-    x, labels = overlapping()
-    labels[4] = 8  # alone in its class
+    """The envelope theorem against differences of minima."""
+    x, labels, some = with_one_alone()
     module = SoftNearestNeighborLoss("minimize", distance)
     points = x.clone().requires_grad_()
     loss = module(points, labels)
@@ -63,13 +81,7 @@ def test_minimize_has_the_gradient_of_the_minimum(path, distance):
     assert loss.item() == pytest.approx(measured.loss, rel=1e-9)
     assert module.last_temperature == pytest.approx(measured.temperature, rel=1e-6)
     assert module.at_limit == {"none": 1, "cold": 0, "hot": 0}
-    some = slice(3, 6)  # class 8 among them
-
-    def least(part):
-        return entanglement(torch.cat([x[: some.start], part, x[some.stop :]]), labels, distance=distance).loss
-
-    expected = finite_differences(least, x[some], 1e-3)
-    torch.testing.assert_close(points.grad[some], expected, atol=2e-6, rtol=1e-3)
+    torch.testing.assert_close(points.grad[some], differences_of_minima(distance), atol=2e-6, rtol=1e-3)
 
 
 @pytest.mark.parametrize("dtype", [DOUBLE, torch.float32, torch.bfloat16])

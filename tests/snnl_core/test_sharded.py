@@ -51,7 +51,7 @@ def shard(rank, shares, *tensors):
 def work(shares, folder):
     """Measure a shard in every way and save what was found."""
     rank, world = dist.get_rank(), len(shares)
-    tiles.ROWS, tiles.ENTRIES = 24, 700
+    tiles.ROWS, tiles.ENTRIES = 40, 1600  # several of a process's points, of the two that meet, and of a sample
     mine, (x, labels, groups) = shard(rank, shares, *data())
     seen = []
     found = {

@@ -167,6 +167,16 @@ def test_the_descent_takes_few_passes(monkeypatch):
     assert 1 <= sum(whole) <= 6
 
 
+@pytest.mark.parametrize("dtype, most", [(torch.float32, 21), (DOUBLE, 31)])
+def test_a_bracket_is_narrowed_as_far_as_the_numbers_tell(dtype, most):
+    """By slopes that are rounding, as an outlier's class has them, all the way to its end."""
+    search, looks = temperature._Search(200.0, 100.0, 200.0), 0
+    while not search.settled:
+        search.see(1.0, 1e-3, 0.0, 1e4, temperature.ENOUGH[dtype])
+        looks += 1
+    assert looks <= most and search.high == pytest.approx(100, rel=2e-6)
+
+
 def test_coinciding_points_have_a_scale():
     x, labels = torch.zeros(20, 3), torch.arange(20) % 2
     found = entanglement(x, labels)
