@@ -37,13 +37,17 @@ def share_lost(anchors: Anchors, masses: Masses, coldest: float, *, of_loss: boo
         coldest: the temperature.
         of_loss: only as far as it reaches the loss at the masses' first temperature: not, where classes are apart.
     """
-    noise = torch.finfo(anchors.dtype).eps * anchors.squares
-    nearest, valid = masses.nearest.amin(0), anchors.valid
+    eps, nearest, valid = torch.finfo(anchors.dtype).eps, masses.nearest.amin(0), anchors.valid
     # In many dimensions all distances are nearly the same, and what they differ by is what the loss hangs on.
-    differ = ((masses.nearest[0] - masses.nearest[1]).abs() / nearest)[valid].nan_to_num(1.0).median().clamp_max(1)
-    each = (noise / (nearest * differ).clamp_min(coldest)).nan_to_num(0.0, posinf=1.0).clamp_max(1)
-    each = (each * masses.foreign[0] if of_loss else each)[valid].double()
-    total, count = anchors.agreed(anchors.total(torch.stack([each.sum(), torch.ones_like(each).sum()]))).tolist()
+    shares = (masses.nearest[0] - masses.nearest[1]).abs() / nearest
+    usual = math.exp(_mean(anchors, shares[valid].double().nan_to_num(1.0).clamp(eps, 1).log()))
+    each = (eps * anchors.squares / (nearest * usual).clamp_min(coldest)).nan_to_num(0.0, posinf=1.0).clamp_max(1)
+    return _mean(anchors, (each * masses.foreign[0] if of_loss else each)[valid].double())
+
+
+def _mean(anchors: Anchors, values: Tensor) -> float:
+    """The mean of values of this process's anchors over those of all processes; 0 where there are none."""
+    total, count = anchors.agreed(anchors.total(torch.stack([values.sum(), torch.ones_like(values).sum()]))).tolist()
     return float(total / count) if count else 0.0
 
 

@@ -218,9 +218,9 @@ def test_how_often_checkpoints_are_saved_changes_nothing(tmp_path, form):
 
 @pytest.mark.parametrize("form", ["dcgan", "wgan-gp", "plain", "learned"])
 def test_a_longer_run_goes_on_from_a_shorter_one_and_equals_one_made_at_once(tmp_path, monkeypatch, form):
-    monkeypatch.setattr("lab.training.frame.WINDOWS", 13)
-    at_once, begun = train(tmp_path / "at once", form, 3, 99), []
-    for length in (1, 2, 3):
+    monkeypatch.setattr("lab.training.frame.WINDOWS", 15)
+    at_once, begun = train(tmp_path / "at once", form, 4, 99), []
+    for length in (1, 2, 4):
         longer = cell(tmp_path / "longer", form, length, 99)
         begun.append(steps_of(longer, monkeypatch, form)[0])
     assert begun == [0, FORMS[form].steps, 2 * FORMS[form].steps]
