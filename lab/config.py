@@ -1,7 +1,7 @@
 """Settings as frozen, validated values that refuse unknown keys."""
 
 from collections.abc import Iterable
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
@@ -40,7 +40,8 @@ class Config(BaseModel):
     @classmethod
     def _is_no_switch(cls, value: Any, about: ValidationInfo) -> Any:
         """True and false, which Python takes for 1 and 0, are for switches."""
-        switch = cls.model_fields[str(about.field_name)].annotation is bool
+        annotation = cls.model_fields[str(about.field_name)].annotation
+        switch = any(kind is bool or isinstance(kind, bool) for kind in (annotation, *get_args(annotation)))
         parts = value if isinstance(value, tuple | list) else (value,)
         if not switch and any(isinstance(part, bool) for part in parts):
             raise ValueError("it is no switch")

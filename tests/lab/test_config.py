@@ -1,5 +1,7 @@
 """Settings refuse what is impossible, and say so in one line."""
 
+from typing import Literal
+
 import pytest
 from pydantic import Field, ValidationError
 
@@ -12,6 +14,7 @@ class Settings(Config):
     gans: tuple[str, ...] = ("dcgan",)
     steps: tuple[int, ...] = (1,)
     deep: bool = False
+    wide: Literal[False] = False
 
 
 @pytest.mark.parametrize(
@@ -46,7 +49,7 @@ def test_of_a_part_that_is_impossible_the_whole_is_not_said_to_be_too_short():
 
 def test_settings_are_frozen_and_plain():
     settings = Settings.parse({"kimg": 2})
-    assert settings.plain() == {"kimg": 2.0, "gans": ["dcgan"], "steps": [1], "deep": False}
+    assert settings.plain() == {"kimg": 2.0, "gans": ["dcgan"], "steps": [1], "deep": False, "wide": False}
     assert Settings.parse(settings.plain()) == settings
     with pytest.raises(ValidationError):
         settings.kimg = 3
