@@ -30,7 +30,8 @@ PAGE = "report.html.j2"
 LETTER = 16
 """Pixels of a letter's height."""
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
-SIDES = {"x": ("bottom", "top"), "y": ("left", "right")}
+SIDES = ("left", "right", "bottom", "top")
+"""Where labels of ticks are told to be; before its version 3.10 matplotlib calls those of an x-axis left and right."""
 FORMATS = ("svg", "pdf", "png")
 NO_DATES: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {"Software": None}}
 
@@ -213,4 +214,4 @@ def _settle(drawing: "Drawing") -> None:
             if not axis.get_label_text():
                 axis.set_label_coords(0, 0)
                 told = axis.get_tick_params()
-                axis.set_in_layout(any(told[f"label{side}"] for side in SIDES[axis.axis_name]))
+                axis.set_in_layout(any(told.get(f"label{side}") for side in SIDES))
