@@ -52,7 +52,7 @@ def fill(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
         RuntimeError: they are not the network's.
     """
     state: Any = OrderedDict(weights)
-    state._metadata = network.state_dict()._metadata  # type: ignore[attr-defined]
+    state._metadata = getattr(network.state_dict(), "_metadata", None)  # a plain dictionary has none
     network.load_state_dict(state)
 
 
