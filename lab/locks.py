@@ -97,9 +97,9 @@ def is_locked(folder: Path, *, keep: bool = False) -> bool:
     return _is_held(folder / "lock", keep=keep)
 
 
-def is_at_work(folder: Path) -> bool:
-    """Whether some command says so by `at_work`; one that was killed does not."""
-    looks = [_is_held(path) for path in folder.glob("at-work-*") if AT_WORK.fullmatch(path.name)]
+def is_at_work(folder: Path, *, keep: bool = False) -> bool:
+    """Whether some command says so by `at_work`; one that was killed does not. `keep` is as in `is_locked`."""
+    looks = [_is_held(path, keep=keep) for path in folder.glob("at-work-*") if AT_WORK.fullmatch(path.name)]
     return any(looks)
 
 

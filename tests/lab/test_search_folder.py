@@ -64,6 +64,21 @@ def test_a_search_with_a_command_in_its_folder_is_running(tmp_path):
     assert [shown["state"] for shown in seen] == ["running"]
 
 
+def test_a_search_with_a_worker_in_its_folder_is_running_and_stays(tmp_path):
+    """Between two trials, too, when none of its cells is at work."""
+    folder = run(tmp_path / "runs", trials=1).folder
+    (folder / "at-work-2").write_text("mine")
+    found = to_remove(Runs(tmp_path / "runs"), [folder])
+    with entered(folder, named=False, alone=False):
+        runs = Runs(tmp_path / "runs")
+        assert runs.state(runs.get(folder)) == "running"
+        with pytest.raises(WorkbenchError, match="is at work: stop that first"):
+            to_remove(runs, [folder])
+        with pytest.raises(WorkbenchError, match="has been taken up meanwhile"):
+            remove(tmp_path / "runs", found)
+        assert layout.is_done(folder) and (folder / "at-work-2").read_text() == "mine"
+
+
 def test_links_of_peoples_are_nothing_to_a_search_and_its_own_files_are_none(tmp_path):
     """A virtual environment has some."""
     mine = tmp_path / "mine"
