@@ -36,7 +36,7 @@ def exclusive(lock: Path, patience: float = FOREVER, *, keep: bool = False) -> I
     Args:
         lock: its file, in a folder that is there.
         patience: seconds to wait for whoever holds it.
-        keep: whether its file stays, as it may be none of ours.
+        keep: whether its file stays, as it may be none of ours; one with something in it is none, and stays.
 
     Raises:
         Taken: it is not free by then.
@@ -54,7 +54,7 @@ def exclusive(lock: Path, patience: float = FOREVER, *, keep: bool = False) -> I
         yield
     finally:
         with suppress(OSError):  # the folder may be gone, or have become read-only
-            if not keep and os.path.samestat(lock.stat(), own):
+            if not (keep or own.st_size) and os.path.samestat(lock.stat(), own):
                 lock.unlink()
         holder.release()
 

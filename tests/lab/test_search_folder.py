@@ -76,7 +76,8 @@ def test_a_search_with_a_worker_in_its_folder_is_running_and_stays(tmp_path):
             to_remove(runs, [folder])
         with pytest.raises(WorkbenchError, match="has been taken up meanwhile"):
             remove(tmp_path / "runs", found)
-        assert layout.is_done(folder) and (folder / "at-work-2").read_text() == "mine"
+        assert layout.is_done(folder)
+    assert (folder / "at-work-2").read_text() == "mine"
 
 
 def test_links_of_peoples_are_nothing_to_a_search_and_its_own_files_are_none(tmp_path):
