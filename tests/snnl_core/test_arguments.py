@@ -121,7 +121,7 @@ def test_tensors_without_rows_of_numbers(call):
             nearest_neighbors(X, x, 2)
 
 
-@pytest.mark.parametrize("temperature", [None, [1.0], 1j, torch.tensor(1j), "a", b"a"])
+@pytest.mark.parametrize("temperature", [None, [1.0], 1j, torch.tensor(1j), "a", b"a", b"1"])
 def test_temperatures_that_are_no_numbers(temperature):
     for call in (
         lambda: soft_nearest_neighbor_loss(X, LABELS, temperature),
