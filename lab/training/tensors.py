@@ -46,7 +46,8 @@ def parameters_of(network: nn.Module) -> int:
 def fill(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
     """Give a network all tensors of its state dict, whose modules are of the versions that this network's are.
 
-    Some of torch's and torchvision's modules ask which version they were saved with, and a .safetensors does not say.
+    Some of torch's and torchvision's modules ask which version they were saved with, and a .safetensors does not say
+    (findings/safetensors-loses-the-version-that-mnasnet-asks-for.sh).
 
     Raises:
         RuntimeError: they are not the network's.
