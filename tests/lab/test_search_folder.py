@@ -270,6 +270,7 @@ def test_a_search_that_is_removed_leaves_what_people_put_beside_it(tmp_path):
         (beside / name).parent.mkdir(exist_ok=True)
         (beside / name).write_text("mine")
     (beside / ".trials.csv.7.tmp").write_text("half")
+    (alone / "at-work-1").touch()  # of a worker that was killed
     for folder in (alone, beside):
         remove(tmp_path / "runs", to_remove(Runs(tmp_path / "runs"), [folder]))
     assert not alone.exists() and set(files(beside)) == {"notes.txt", "at-work-1", "sub/search.json"}
