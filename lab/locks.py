@@ -36,7 +36,7 @@ def exclusive(lock: Path, patience: float = FOREVER, *, keep: bool = False) -> I
     Args:
         lock: its file, in a folder that is there.
         patience: seconds to wait for whoever holds it.
-        keep: whether its file stays, as it may be none of ours.
+        keep: whether its file stays, as it may be none of ours; one with something in it is none, and stays.
 
     Raises:
         Taken: it is not free by then.
@@ -54,7 +54,7 @@ def exclusive(lock: Path, patience: float = FOREVER, *, keep: bool = False) -> I
         yield
     finally:
         with suppress(OSError):  # the folder may be gone, or have become read-only
-            if not keep and os.path.samestat(lock.stat(), own):
+            if not (keep or own.st_size) and os.path.samestat(lock.stat(), own):
                 lock.unlink()
         holder.release()
 
@@ -97,9 +97,9 @@ def is_locked(folder: Path, *, keep: bool = False) -> bool:
     return _is_held(folder / "lock", keep=keep)
 
 
-def is_at_work(folder: Path) -> bool:
-    """Whether some command says so by `at_work`; one that was killed does not."""
-    looks = [_is_held(path) for path in folder.glob("at-work-*") if AT_WORK.fullmatch(path.name)]
+def is_at_work(folder: Path, *, keep: bool = False) -> bool:
+    """Whether some command says so by `at_work`; one that was killed does not. `keep` is as in `is_locked`."""
+    looks = [_is_held(path, keep=keep) for path in folder.glob("at-work-*") if AT_WORK.fullmatch(path.name)]
     return any(looks)
 
 

@@ -274,7 +274,7 @@ def _check_temperature(temperature: float | Tensor, dtype: torch.dtype) -> None:
     if isinstance(temperature, str):
         raise ValueError(f"temperature must be one number in (0, inf]; {temperature!r} is for SoftNearestNeighborLoss.")
     try:
-        number = float(temperature)
+        number = float(0 + temperature)  # bytes, of which float reads a number, are none
     except OverflowError as error:
         raise ValueError("temperature is beyond the largest float: give float('inf').") from error
     except (TypeError, ValueError, RuntimeError) as error:

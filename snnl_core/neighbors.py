@@ -43,7 +43,7 @@ def nearest_neighbors(
     Raises:
         TypeError: queries or points are no floating tensors, or `out` is not two tensors.
         ValueError: k is impossible, the dimensions differ, a row is not finite, squared distances overflow, or `out`
-            has other shapes or dtypes than the result, or not memory of its own for each number.
+            has other shapes or dtypes than the result, or is expanded.
     """
     check_tensor("queries", queries)
     check_tensor("points", points)

@@ -14,6 +14,7 @@ from torch import Tensor
 from snnl_core.anchors import Anchors
 from snnl_core.distances import apart
 from snnl_core.distributed import gather
+from snnl_core.float64 import in_float64
 from snnl_core.masses import Masses
 
 TOO_MUCH = 5e-3
@@ -40,9 +41,9 @@ def share_lost(anchors: Anchors, masses: Masses, coldest: float, *, of_loss: boo
     eps, nearest, valid = torch.finfo(anchors.dtype).eps, masses.nearest.amin(0), anchors.valid
     # In many dimensions all distances are nearly the same, and what they differ by is what the loss hangs on.
     shares = (masses.nearest[0] - masses.nearest[1]).abs() / nearest
-    usual = math.exp(_mean(anchors, shares[valid].double().nan_to_num(1.0).clamp(eps, 1).log()))
+    usual = math.exp(_mean(anchors, in_float64(shares[valid]).nan_to_num(1.0).clamp(eps, 1).log()))
     each = (eps * anchors.squares / (nearest * usual).clamp_min(coldest)).nan_to_num(0.0, posinf=1.0).clamp_max(1)
-    return _mean(anchors, (each * masses.foreign[0] if of_loss else each)[valid].double())
+    return _mean(anchors, in_float64((each * masses.foreign[0] if of_loss else each)[valid]))
 
 
 def _mean(anchors: Anchors, values: Tensor) -> float:

@@ -52,7 +52,7 @@ def remove(root: Path, taken: Iterable[Run]) -> None:
     for run in found.values():
         try:
             with locks.exclusive(run.path / layout.LOCK, 0):
-                if run.kind != "search" and locks.is_at_work(run.path):
+                if locks.is_at_work(run.path):  # a look removes what killed workers left
                     raise locks.Taken
                 _empty(run)
         except locks.Taken:

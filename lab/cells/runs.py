@@ -61,10 +61,9 @@ class Run:
             yield from (Path(folder, name) for folder, _, names in os.walk(self.path) for name in names)
 
     def is_running(self) -> bool:
-        """Whether a command is at work on it. Of a search the lock tells; whatever else is there may be people's."""
-        if self.kind == "search":
-            return locks.is_locked(self.path, keep=True)
-        return locks.is_locked(self.path) or locks.is_at_work(self.path)
+        """Whether a command is at work on it. In a search's folder, files that are called as locks may be people's."""
+        keep = self.kind == "search"
+        return locks.is_locked(self.path, keep=keep) or locks.is_at_work(self.path, keep=keep)
 
 
 class Runs:

@@ -153,7 +153,8 @@ def queue() -> dict[Path, Job]:
 
 def live(folders: Iterable[Path]) -> dict[Path, Job]:
     """The jobs in the queue, or at work, that do cells of some folders; none where there is no Slurm."""
-    scripts = {folder: folder.resolve() for folder in folders if os.path.exists(folder / JOB)}  # noqa: PTH110 (closed)
+    # Path.exists raises an error where another user has closed the folder.
+    scripts = {folder: folder.resolve() for folder in folders if os.path.exists(folder / JOB)}  # noqa: PTH110
     jobs = queue() if scripts and shutil.which("squeue") else {}
     return {folder: jobs[path] for folder, path in scripts.items() if path in jobs and not jobs[path].ended}
 

@@ -175,7 +175,7 @@ def answering(url: str | None) -> Iterator[None]:
     except Exception as error:
         if url is None or type(error).__module__.partition(".")[0] not in DATABASE:
             raise
-        why = first_line(error.__cause__ or error)
+        why = first_line(error.__cause__ or error).removesuffix(".")
         raise WorkbenchError(
             f"{_shown(url)} fails as a database: {why}. The same command goes on once it is mended."
         ) from error

@@ -46,13 +46,14 @@ def parameters_of(network: nn.Module) -> int:
 def fill(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
     """Give a network all tensors of its state dict, whose modules are of the versions that this network's are.
 
-    Some of torch's and torchvision's modules ask which version they were saved with, and a .safetensors does not say.
+    Some of torch's and torchvision's modules ask which version they were saved with, and a .safetensors does not say
+    (findings/safetensors-loses-the-version-that-mnasnet-asks-for.sh).
 
     Raises:
         RuntimeError: they are not the network's.
     """
     state: Any = OrderedDict(weights)
-    state._metadata = network.state_dict()._metadata  # type: ignore[attr-defined]
+    state._metadata = getattr(network.state_dict(), "_metadata", None)  # a plain dictionary has none
     network.load_state_dict(state)
 
 

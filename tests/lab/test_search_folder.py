@@ -64,6 +64,22 @@ def test_a_search_with_a_command_in_its_folder_is_running(tmp_path):
     assert [shown["state"] for shown in seen] == ["running"]
 
 
+def test_a_search_with_a_worker_in_its_folder_is_running_and_stays(tmp_path):
+    """Between two trials, too, when none of its cells is at work."""
+    folder = run(tmp_path / "runs", trials=1).folder
+    (folder / "at-work-2").write_text("mine")
+    found = to_remove(Runs(tmp_path / "runs"), [folder])
+    with entered(folder, named=False, alone=False):
+        runs = Runs(tmp_path / "runs")
+        assert runs.state(runs.get(folder)) == "running"
+        with pytest.raises(WorkbenchError, match="is at work: stop that first"):
+            to_remove(runs, [folder])
+        with pytest.raises(WorkbenchError, match="has been taken up meanwhile"):
+            remove(tmp_path / "runs", found)
+        assert layout.is_done(folder)
+    assert (folder / "at-work-2").read_text() == "mine"
+
+
 def test_links_of_peoples_are_nothing_to_a_search_and_its_own_files_are_none(tmp_path):
     """A virtual environment has some."""
     mine = tmp_path / "mine"
@@ -254,6 +270,7 @@ def test_a_search_that_is_removed_leaves_what_people_put_beside_it(tmp_path):
         (beside / name).parent.mkdir(exist_ok=True)
         (beside / name).write_text("mine")
     (beside / ".trials.csv.7.tmp").write_text("half")
+    (alone / "at-work-1").touch()  # of a worker that was killed
     for folder in (alone, beside):
         remove(tmp_path / "runs", to_remove(Runs(tmp_path / "runs"), [folder]))
     assert not alone.exists() and set(files(beside)) == {"notes.txt", "at-work-1", "sub/search.json"}

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load, save
 
 from lab.training.state import TrainingState
-from lab.training.tensors import contiguous, load_weights, packed, save_weights, unpacked
+from lab.training.tensors import contiguous, fill, load_weights, packed, save_weights, unpacked
 
 
 def test_what_was_packed_is_unpacked():
@@ -63,3 +63,16 @@ def test_layers_that_ask_for_their_version_are_told_it(tmp_path):
     for other in (restored, loaded):
         for name, value in saved.network.state_dict().items():
             assert torch.equal(other.network.state_dict()[name], value)
+
+
+class Plain(torch.nn.Linear):
+    """A network whose state dict is a plain dictionary, as people's own may be; it tells no versions."""
+
+    def state_dict(self, *arguments, **settings):
+        return dict(super().state_dict(*arguments, **settings))
+
+
+def test_networks_that_tell_no_versions_are_filled():
+    network, weights = Plain(2, 3), {"weight": torch.ones(3, 2), "bias": torch.zeros(3)}
+    fill(network, weights)
+    assert torch.equal(network.weight, weights["weight"])

@@ -121,7 +121,7 @@ def test_tensors_without_rows_of_numbers(call):
             nearest_neighbors(X, x, 2)
 
 
-@pytest.mark.parametrize("temperature", [None, [1.0], 1j, torch.tensor(1j), "a", b"a"])
+@pytest.mark.parametrize("temperature", [None, [1.0], 1j, torch.tensor(1j), "a", b"a", b"1"])
 def test_temperatures_that_are_no_numbers(temperature):
     for call in (
         lambda: soft_nearest_neighbor_loss(X, LABELS, temperature),
@@ -165,6 +165,7 @@ def test_labels_that_are_quantized():
         soft_nearest_neighbor_loss(X, labels)
 
 
+@pytest.mark.filterwarnings("ignore:.*calibration rows")
 def test_generators_that_are_none():
     knn = DeepKNN(2, mode="smoothed").fit({"a": X}, LABELS).calibrate({"a": X + 1}, LABELS)
     for call in (lambda: entanglement(X, LABELS, generator=3), lambda: knn.predict({"a": X}, generator=3)):
@@ -174,6 +175,7 @@ def test_generators_that_are_none():
         EntanglementMonitor(seed=2**64)
 
 
+@pytest.mark.filterwarnings("ignore:.*calibration rows")
 def test_calibration_scores_of_other_integers_are_taken():
     knn = DeepKNN(2).fit({"a": X}, LABELS).calibrate({"a": X + 1}, LABELS)
     state, other = knn.state_dict(), DeepKNN(2)

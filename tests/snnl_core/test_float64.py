@@ -41,6 +41,13 @@ def test_a_gpu_whose_memory_is_full_is_not_taken_for_one_without(monkeypatch):
     assert float64._has_float64.__wrapped__(torch.device("cuda"))
 
 
+def test_rounding_is_told_of_there(gpu):
+    x = X.clone()
+    x[0] *= 1e6
+    with pytest.warns(UserWarning, match=r"torch\.float32 cannot hold the distances of this batch"):
+        SoftNearestNeighborLoss("minimize")(x.to(gpu), LABELS.to(gpu))
+
+
 @pytest.mark.parametrize("distance", ["sqeuclidean", "cosine"])
 @pytest.mark.parametrize("temperature", ["minimize", "learn", 2.0])
 @pytest.mark.parametrize("small", [N, 0])

@@ -45,7 +45,7 @@ def test_how_many_files_were_looked_at_is_told_after_a_second_and_then_now_and_a
     clock = itertools.count(0.0, 0.25)
     monkeypatch.setattr(pace.time, "monotonic", lambda: next(clock))
     names = list_folder(folder, follow_links=False).names
-    assert len(names) == 18 and capsys.readouterr().err == f"Looking for images in {folder}: 4 files so far\n"
+    assert len(names) == 18 and capsys.readouterr().err == f"Looking for images in {folder.resolve()}: 4 files so far\n"
     monkeypatch.setattr(pace, "LINE_SECONDS", 2.0)
     list_folder(folder, follow_links=False)
     assert [line.split()[-4] for line in capsys.readouterr().err.splitlines()] == ["4", "12"]
