@@ -155,7 +155,7 @@ def test_each_signal_that_ends_a_command_has_its_code_which_is_told_wherever_cod
     code = 128 + number
 
     def interrupted(kind):
-        os.kill(os.getpid(), number)
+        signal.raise_signal(number)
         time.sleep(0)
         pytest.fail("it went on")
 

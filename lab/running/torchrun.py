@@ -55,6 +55,8 @@ def _run(processes: int, script: Sequence[str], home: str) -> int:
         ends = [(failure.timestamp, failure.exitcode) for failure in error.failures.values()]
         _, code = min(ends, key=lambda end: (end[0], end[1] in STOPPED, end[1]))
         return code if code > 0 else SIGNAL - code
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # from here it ends by itself
 
 
 def _end(number: int, frame: FrameType | None) -> NoReturn:

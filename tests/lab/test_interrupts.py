@@ -18,7 +18,7 @@ ALL = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
 def send(number):
     """To this process, whose handler is run before the next line is."""
-    os.kill(os.getpid(), number)
+    signal.raise_signal(number)
     time.sleep(0)
 
 
@@ -157,7 +157,7 @@ def test_two_signals_at_once_end_a_command_without_a_traceback(monkeypatch):
         try:
             signal.pthread_sigmask(signal.SIG_BLOCK, both)
             for number in both:
-                os.kill(os.getpid(), number)
+                signal.raise_signal(number)  # in this thread: another one's would come before they are let through
             signal.pthread_sigmask(signal.SIG_UNBLOCK, both)
         finally:
             for _ in range(1000):  # cleaning up takes a while

@@ -29,6 +29,14 @@ ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.usefixtures("importable")
 
 
+@pytest.fixture
+def sigterm():
+    """What SIGTERM does here is the same afterwards; a program that ignores it would hand that on."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
 def folder(tmp_path, task, number=0, processes=2, device="cpu"):
     config = registry.load("tasks", task).Config(number=number, device=device)
     cell = Cell(task, task, config, processes=processes)
@@ -202,6 +210,7 @@ def test_the_exit_code_tells_how_the_first_to_fail_ended(tmp_path, code, start):
         ([(8, -15), (7, -15)], 128 + 15),
     ],
 )
+@pytest.mark.usefixtures("sigterm")
 def test_of_those_that_fail_in_the_same_second_one_that_was_killed_counts(monkeypatch, ends, code):
     """The times of torch are whole seconds; one that lost it, or that torch stopped for it, is no reason."""
     failures = {rank: errors.ProcessFailure(rank, 1000 + rank, end, "") for rank, (_, end) in enumerate(ends)}
@@ -218,17 +227,22 @@ def test_of_those_that_fail_in_the_same_second_one_that_was_killed_counts(monkey
     assert torchrun.main(os.devnull, "3", "script.py") == code
 
 
+@pytest.mark.usefixtures("sigterm")
 def test_torchrun_that_is_asked_to_end_says_so_in_its_log_alone(monkeypatch, tmp_path, capfd):
-    def launched(config, program):
-        return lambda *words: os.kill(os.getpid(), signal.SIGTERM)
-
-    before = signal.getsignal(signal.SIGTERM)
-    monkeypatch.setattr(api, "elastic_launch", launched)
-    try:
-        assert torchrun.main(str(tmp_path / "log"), "2", "script.py") == 1
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    monkeypatch.setattr(api, "elastic_launch", lambda *_: lambda *_: signal.raise_signal(signal.SIGTERM))
+    assert torchrun.main(str(tmp_path / "log"), "2", "script.py") == 1
     assert "asked to end" in (tmp_path / "log").read_text() and capfd.readouterr() == ("", "")
+
+
+@pytest.mark.usefixtures("sigterm")
+def test_torchrun_that_is_asked_to_end_as_all_have_ended_ends_as_they_did(monkeypatch):
+    """It was told in a traceback, since its own folder was being removed."""
+    real = torchrun.TemporaryDirectory.cleanup
+    monkeypatch.setattr(api, "elastic_launch", lambda *_: lambda *_: None)
+    monkeypatch.setattr(
+        torchrun.TemporaryDirectory, "cleanup", lambda folder: [signal.raise_signal(signal.SIGTERM), real(folder)]
+    )
+    assert torchrun.main(os.devnull, "2", "script.py") == 0
 
 
 def hide_torch(path):

@@ -57,7 +57,7 @@ def begin(folder: Path, processes: int) -> None:
 
         def stops(training, step=step):
             if training.step == STOP and os.environ["RANK"] == str(processes - 1):
-                os.kill(os.getpid(), signal.SIGTERM)
+                signal.raise_signal(signal.SIGTERM)
             step(training)
 
         with mock.patch.object(loop, "train_step", stops):

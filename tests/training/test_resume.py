@@ -195,7 +195,7 @@ def test_a_signal_saves_the_step_at_hand_and_changes_no_bit(tmp_path, monkeypatc
 
         def sends(training, number=number, stop=stop):
             if training.step == stop:
-                os.kill(os.getpid(), number)
+                signal.raise_signal(number)
             step(training)
 
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
