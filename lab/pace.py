@@ -6,34 +6,41 @@ from typing import TypeVar
 
 from lab.errors import say
 
-FIRST_SECONDS, LINE_SECONDS = 1.0, 5.0
-"""When `looking` tells its first line, and how long it is from one line to the next."""
+FIRST_SECONDS, LINE_SECONDS, LONGEST_SECONDS = 1.0, 5.0, 60.0
+"""When `looking` tells its first line, and how long it is from one line to the next, at first and at most."""
+LINES = 60
+"""So many lines tell of work up to any time, and a few more: the log of a night can be read."""
 T = TypeVar("T")
 
 
+def pause(elapsed: float) -> float:
+    """How many seconds after a line the next one is due, in work that has taken `elapsed` seconds so far."""
+    return max(LINE_SECONDS, min(elapsed / LINES, LONGEST_SECONDS))
+
+
 def paced(items: Iterable[T], total: int, what: str) -> Iterator[T]:
-    """Each item as it comes; on stderr, every few seconds, a line that tells how many of `total` there were."""
+    """Each item as it comes; on stderr, now and then, a line that tells how many of `total` there were."""
     start = said = time.monotonic()
     for done, item in enumerate(items, 1):
         yield item
         now = time.monotonic()
-        if now - said >= LINE_SECONDS:
+        if now - said >= pause(now - start):
             left = (now - start) / done * (total - done)
             say(f"{done} of {total} {what}, about {duration(left)} left")
             said = now
 
 
 def passes() -> Callable[[int, float], None]:
-    """A listener for work in passes: on stderr, every few seconds, a line with the pass, its share and its end."""
-    number, start = 0, time.monotonic()
-    said = start
+    """A listener for work in passes: on stderr, now and then, a line with the pass, its share and its end."""
+    number, begun = 0, time.monotonic()
+    start = said = begun
 
     def listen(current: int, share: float) -> None:
         nonlocal number, start, said
         now = time.monotonic()
         if current != number:
             number, start = current, now
-        elif now - said >= LINE_SECONDS:
+        elif now - said >= pause(now - begun):
             left = duration((now - start) / share * (1 - share))
             say(f"pass {number}: {share:.0%}, about {left} left of it")
             said = now
@@ -42,16 +49,17 @@ def passes() -> Callable[[int, float], None]:
 
 
 def looking(what: str) -> Callable[[], None]:
-    """A listener for looks at files of which nobody knows how many there are: on stderr, after a second and then every
-    few, a line that tells how many there were."""
-    count, due = 0, time.monotonic() + FIRST_SECONDS
+    """A listener for looks at files of which nobody knows how many there are: on stderr, after a second and then
+    now and again, a line that tells how many there were."""
+    count, begun = 0, time.monotonic()
+    due = begun + FIRST_SECONDS
 
     def listen() -> None:
         nonlocal count, due
         count, now = count + 1, time.monotonic()
         if now >= due:
             say(f"{what}: {count:,} files so far")
-            due = now + LINE_SECONDS
+            due = now + pause(now - begun)
 
     return listen
 

@@ -1,6 +1,7 @@
 """One progress display for all the cells at work, drawn by the parent from the cells' events.
 
-On a terminal it is animated; elsewhere a line appears every few seconds. Everything goes to stderr.
+On a terminal it is animated; elsewhere a line appears every few seconds, in long work every minute. Everything
+goes to stderr.
 """
 
 import os
@@ -17,7 +18,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from lab.cells.events import last, last_progress
 from lab.cells.folder import CellFolder
 from lab.errors import say, visible
-from lab.pace import LINE_SECONDS, duration
+from lab.pace import duration, pause
 from lab.running.schedule import Executor
 
 REDRAW_SECONDS = 0.5
@@ -79,8 +80,16 @@ class Display:
         if _moves(console):
             self._animate(console)
         else:
-            while not self._stop.wait(LINE_SECONDS):
-                say(self._line())
+            self._tell()
+
+    def _tell(self) -> None:
+        """A line now and then, where it is another one than the last."""
+        waited, said = 0.0, ""
+        while not self._stop.wait(seconds := pause(waited)):
+            waited += seconds
+            if (line := self._line()) != said:
+                say(line)
+                said = line
 
     def _animate(self, console: Console) -> None:
         columns = (_words("{task.description}"), BarColumn(), _words("{task.fields[note]}"))

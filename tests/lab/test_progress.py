@@ -22,6 +22,28 @@ def test_durations(seconds, words):
     assert duration(seconds) == words
 
 
+def test_lines_come_every_few_seconds_and_in_long_work_every_minute():
+    lines, elapsed = 0, 0.0
+    while elapsed < 8 * 3600:
+        elapsed += pace.pause(elapsed)
+        lines += elapsed <= 60
+    assert lines == 12 and pace.pause(1200) == 20 and pace.pause(elapsed) == 60
+
+
+def test_a_line_that_tells_nothing_new_is_left_out(tmp_path, monkeypatch, capsys):
+    display, said = Display({tmp_path: 10.0}, jobs=1), ["a", "a", "b", "a", "a"]
+
+    def line():
+        if len(said) == 1:
+            display._stop.set()
+        return said.pop(0)
+
+    monkeypatch.setattr(display, "_line", line)
+    monkeypatch.setattr(pace, "LINE_SECONDS", 0.0)
+    display._tell()
+    assert capsys.readouterr().err.split() == ["a", "b", "a"]
+
+
 def line_with(words, capsys):
     """The first line that is drawn with some words, however late its thread comes to it."""
     said, deadline = "", time.monotonic() + 60
@@ -33,7 +55,7 @@ def line_with(words, capsys):
 
 
 def test_lines_tell_what_runs_how_fast_and_how_long_still(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(progress, "LINE_SECONDS", 0.05)
+    monkeypatch.setattr(pace, "LINE_SECONDS", 0.05)
     folder = CellFolder.create(Cell("train-gan", "gan-x", Config()), tmp_path, {})
     with Display({folder.path: 10.0}, jobs=1) as display:
         display.started(folder)
@@ -48,7 +70,7 @@ def test_lines_tell_what_runs_how_fast_and_how_long_still(tmp_path, monkeypatch,
 def test_bars_move_only_where_a_terminal_shows_it(tmp_path, monkeypatch, capsys, terminal, name, value):
     """A notebook's kernel asks for colours in pipes, too, and keeps each state of its cells' output; one that is dumb
     would show nothing."""
-    monkeypatch.setattr(progress, "LINE_SECONDS", 0.05)
+    monkeypatch.setattr(pace, "LINE_SECONDS", 0.05)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv(name, value)
@@ -81,7 +103,7 @@ def test_what_is_left_is_the_guess_at_first_then_goes_by_the_pace_and_is_never_n
     """A minute has gone by, of a cell that was guessed to take ten seconds."""
     clock = iter([0.0])
     monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: next(clock, 60.0)))
-    monkeypatch.setattr(progress, "LINE_SECONDS", 0.05)
+    monkeypatch.setattr(pace, "LINE_SECONDS", 0.05)
     folder = CellFolder.create(Cell("train-gan", "gan-x", Config()), tmp_path, {})
     folder.event("progress", **told)
     with Display({folder.path: 10.0}, jobs=1) as display:
