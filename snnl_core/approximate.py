@@ -5,7 +5,7 @@ few is searched among all points. P-values stay valid whatever it misses, as it 
 """
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -20,6 +20,15 @@ SAMPLED = 200
 """Rows of which recall is measured at most."""
 LOW = 0.9
 """A recall below is warned of."""
+
+
+def indexed(build: Build, layers: Mapping[str, Tensor], distance: Distance) -> dict[str, Index]:
+    """The index of each layer's rows (n, d), maybe none, which are proposed to nobody."""
+    return {name: build(x, distance) if len(x) else _nothing for name, x in layers.items()}
+
+
+def _nothing(queries: Tensor, k: int) -> Tensor:
+    return torch.empty(len(queries), 0, dtype=torch.int64, device="cpu")
 
 
 def proposed(index: Index, queries: Tensor, k: int, points: int) -> tuple[Tensor, Tensor]:
