@@ -128,7 +128,7 @@ class DeepKNN:
 
     def _rows(self, features: Mapping[str, Tensor], labels: Tensor) -> Checked:
         layers = check_layers(features, self.distance)
-        return layers, check_labels(labels, count(layers))
+        return layers, check_labels(labels, count(layers)).clone()
 
     def _fit(self, check: Callable[[], Checked]) -> "DeepKNN":
         """Take the rows that a check gives, or refuse what it refuses."""
