@@ -218,6 +218,7 @@ def test_averaging_is_over_equal_cells():
     x = torch.arange(16.0).view(1, 1, 4, 4)
     assert pool_maps(x, 4).tolist() == [[2.5, 4.5, 10.5, 12.5]]
     assert pool_maps(x.bfloat16(), 4).dtype == torch.bfloat16
+    assert pool_maps(x.to(torch.float8_e4m3fn), 4).tolist() == [[2.5, 4.5, 10.5, 12.5]]  # torch averages none of these
 
 
 class Unreadable(torch.Tensor):
