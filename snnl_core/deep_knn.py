@@ -133,8 +133,7 @@ class DeepKNN:
     def _fit(self, check: Callable[[], Checked]) -> "DeepKNN":
         """Take the rows that a check gives, or refuse what it refuses."""
         build = self._build
-        settings = {"k": self.k, "distance": self.distance, "whether there is an index": build is not None}
-        bank, own = self._parts.check(check, **settings)
+        bank, own = self._parts.check(check, k=self.k, distance=self.distance, index=build is not None)
         everyone = self._parts.gather(own).cpu()
         if len(everyone) < self.k:
             raise ValueError(f"k = {self.k} neighbours of {len(everyone)} fitted rows: give more rows or a smaller k.")
@@ -255,6 +254,7 @@ class DeepKNN:
 
         def check() -> Checked:
             check_keys("state", state, ("k", "distance", "features", "labels", "calibration"))
+            check_count("k", state["k"])
             for name, own in (("k", self.k), ("distance", self.distance)):
                 if state[name] != own:
                     raise ValueError(f"the state was made with {name} = {state[name]!r}; here it is {own!r}.")

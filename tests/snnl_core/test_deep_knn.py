@@ -251,6 +251,8 @@ def test_the_state_comes_back_through_a_file():
     bare.load_state_dict(DeepKNN(5).fit(*clouds(60)).state_dict())
     with pytest.raises(ValueError, match="call calibrate first"):
         bare.predict(test)
+    with pytest.raises(TypeError, match=r"k must be a whole number, not tensor\(\[5, 5\]\)"):
+        DeepKNN(5).load_state_dict({**knn.state_dict(), "k": torch.tensor([5, 5])})
     with pytest.raises(ValueError, match="made with k = 5; here it is 6"):
         DeepKNN(6).load_state_dict(knn.state_dict())
     with pytest.raises(ValueError, match="the keys are k; expected k, distance, features"):
