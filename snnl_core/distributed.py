@@ -7,6 +7,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from snnl_core.compiling import uncompiled
 from snnl_core.distances import check_tensor
 from snnl_core.plain import refuse_transforms
 
@@ -29,8 +30,11 @@ def gather_with_grad(x: Tensor) -> Tensor:
         ValueError: the shapes differ in more than the first dimension, one has no dimension, or the dtypes, kinds of
             device or whether gradients are wanted differ.
     """
-    if not several():
-        return x
+    return _gathered(x) if several() else x
+
+
+@uncompiled
+def _gathered(x: Tensor) -> Tensor:
     return gather_rows_with_grad(x, agree(lambda: (_check_rows(x),))[1])
 
 
