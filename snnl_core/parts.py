@@ -92,14 +92,15 @@ class InParts(Alone):
         """Distances and positions (q, k) for this process's queries; each block visits all processes in turn."""
         start, dtypes = self.place(len(bank))[1], self._everyones(search.common_dtype(queries, bank))
         dtype = torch.float64 if torch.float64 in dtypes else torch.float32
-        found = [self._visit(*block, bank, k, start, dtype, index) for block in self._blocks(queries)]
+        found = [self._visit(*block, bank, k, start, dtype, index) for block in self._blocks(queries, k)]
         own = [each for each in found if each is not None]
         nothing = queries.x.new_empty(0, k, dtype=dtype), queries.x.new_empty(0, k, dtype=torch.int64)
         return torch.cat([d for d, _ in [nothing, *own]]), torch.cat([p for _, p in [nothing, *own]])
 
-    def _blocks(self, queries: Rows) -> list[tuple[int, Rows, int]]:
+    def _blocks(self, queries: Rows, k: int) -> list[tuple[int, Rows, int]]:
         """Every process's queries in blocks: whose they are, this process's rows of them, and how many there are."""
-        size, rank = max(1, search.BLOCK // queries.x.shape[1]), dist.get_rank()
+        found, rank = k * dist.get_world_size(), dist.get_rank()  # numbers for a query, that each process gets
+        size = max(1, search.BLOCK // max(found, queries.x.shape[1]))
         return [
             (owner, queries[start : start + size] if owner == rank else queries[:0], min(size, rows - start))
             for owner, rows in enumerate(self._everyones(len(queries)))

@@ -1,6 +1,7 @@
 """Deep k-nearest neighbours of rows that lie in several processes: each must get what one gets from all of them."""
 
 import warnings
+from unittest import mock
 
 import forks
 import pytest
@@ -174,7 +175,10 @@ def check_that_no_step_is_missed(rank, world):
                 assert last
             else:
                 assert not last
-    assert knn.predict(other).p_values.isfinite().all()  # all are in step
+    with mock.patch.object(search, "search", wraps=search.search) as asked:
+        assert knn.predict(other).p_values.isfinite().all()  # all are in step
+    # What all processes find for a block lies in each of them.
+    assert max(len(call.args[0]) for call in asked.call_args_list) * 3 * world <= search.BLOCK
 
 
 def check_squares_that_one_process_alone_has_in_float64(rank):
