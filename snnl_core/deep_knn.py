@@ -67,8 +67,8 @@ class DeepKNN:
             index: makes of a layer's fitted rows what proposes their neighbours, which may miss some
                 (`snnl_core.approximate`); None for exact ones. It is no part of the state.
             sharded: every process holds a part of the rows, maybe none, and calls the same methods at the same time;
-                each gets what one process would get from all of them, for its own rows. What one process refuses, all
-                refuse.
+                each gets what one process would get from all of them, for its own rows. The settings are the same in
+                all, and what one process refuses, all refuse.
 
         Raises:
             TypeError: k is no whole number.
