@@ -5,12 +5,12 @@ few is searched among all points. P-values stay valid whatever it misses, as it 
 """
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
 
-from snnl_core.distances import Distance
+from snnl_core.distances import Distance, check_tensor
 
 Index = Callable[[Tensor, int], Tensor]
 """Queries (q, d) and k -> positions (q, m), int64, of points that may be the k nearest; -1 for none."""
@@ -22,13 +22,25 @@ LOW = 0.9
 """A recall below is warned of."""
 
 
+def indexed(build: Build, layers: Mapping[str, Tensor], distance: Distance) -> dict[str, Index]:
+    """The index of each layer's rows (n, d), maybe none, which are proposed to nobody."""
+    return {name: build(x, distance) if len(x) else _nothing for name, x in layers.items()}
+
+
+def _nothing(queries: Tensor, k: int) -> Tensor:
+    return torch.empty(len(queries), 0, dtype=torch.int64, device="cpu")
+
+
 def proposed(index: Index, queries: Tensor, k: int, points: int) -> tuple[Tensor, Tensor]:
     """What an index proposes: positions (q, m), m at least k, ascending; and which are none, or there twice (q, m).
 
     Raises:
+        TypeError: it gives no tensor.
         ValueError: they are not (q, m), or a position is not one of a point.
     """
-    found = index(queries, k).to(queries.device)
+    found = index(queries, k)
+    check_tensor("what the index gives", found)
+    found = found.to(queries.device)
     if found.ndim != 2 or len(found) != len(queries) or found.dtype != torch.int64:
         raise ValueError(f"the index gives {found.dtype} {tuple(found.shape)}; expected int64 ({len(queries)}, m).")
     positions = torch.nn.functional.pad(found, (0, max(0, k - found.shape[1])), value=-1).sort(1).values

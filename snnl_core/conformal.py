@@ -54,7 +54,7 @@ class Calibration:
 
     @classmethod
     def of(cls, state: Mapping[str, Tensor], classes: int, most: int) -> "Calibration":
-        """That of a state: its `scores`, from 0 to `most`, and its `codes`.
+        """That of a state: copies of its `scores`, from 0 to `most`, and of its `codes`.
 
         Raises:
             TypeError: it is no mapping, or scores or codes are not integers.
@@ -63,9 +63,9 @@ class Calibration:
         check_keys("calibration", state, ("scores", "codes"))
         check_tensor("calibration 'scores'", state["scores"])
         check_integers("calibration 'codes'", state["codes"])
-        found = cls(state["scores"], state["codes"].long(), classes)
+        found = cls(state["scores"], state["codes"].to(torch.int64, copy=True), classes)
         check_integers("calibration 'scores'", found.scores)
-        found = replace(found, scores=found.scores.long())
+        found = replace(found, scores=found.scores.to(torch.int64, copy=True))
         least, largest = (int(end) for end in found.scores.aminmax()) if len(found.scores) else (0, -1)
         if not 0 <= least <= largest <= most:
             rows = f"from {least} to {largest}" if len(found.scores) else "of no row"

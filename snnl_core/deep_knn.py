@@ -5,7 +5,6 @@ these neighbours, over all layers, that have another label, and its p-value tell
 calibration set are at least as nonconforming under their true labels (Papernot and McDaniel 2018, arXiv 1803.04765).
 """
 
-import warnings
 from collections.abc import Callable, Mapping
 from copy import copy
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from snnl_core.approximate import SAMPLED, Build, Index, share_found, warn_of_low
+from snnl_core.approximate import SAMPLED, Build, Index, indexed, share_found, warn_of_low
 from snnl_core.bank import Rows
 from snnl_core.compiling import uncompiled
 from snnl_core.conformal import Calibration, Mode, check_mode, uniform
@@ -26,7 +25,7 @@ from snnl_core.layers import (
     count,
     fingerprints,
     refuse_overlap,
-    warn_of_few_directions,
+    warn_of_fitted,
     warn_of_zeros,
 )
 from snnl_core.parts import Alone, Checked, InParts
@@ -68,8 +67,8 @@ class DeepKNN:
             index: makes of a layer's fitted rows what proposes their neighbours, which may miss some
                 (`snnl_core.approximate`); None for exact ones. It is no part of the state.
             sharded: every process holds a part of the rows, maybe none, and calls the same methods at the same time;
-                each gets what one process would get from all of them, for its own rows. What one process refuses, all
-                refuse.
+                each gets what one process would get from all of them, for its own rows. The settings are the same in
+                all, and what one process refuses, all refuse.
 
         Raises:
             TypeError: k is no whole number.
@@ -129,25 +128,23 @@ class DeepKNN:
 
     def _rows(self, features: Mapping[str, Tensor], labels: Tensor) -> Checked:
         layers = check_layers(features, self.distance)
-        return layers, check_labels(labels, count(layers))
+        return layers, check_labels(labels, count(layers)).clone()
 
     def _fit(self, check: Callable[[], Checked]) -> "DeepKNN":
         """Take the rows that a check gives, or refuse what it refuses."""
-        bank, own = self._parts.check(check, k=self.k, distance=self.distance)
+        build = self._build
+        bank, own = self._parts.check(check, k=self.k, distance=self.distance, index=build is not None)
         everyone = self._parts.gather(own).cpu()
         if len(everyone) < self.k:
             raise ValueError(f"k = {self.k} neighbours of {len(everyone)} fitted rows: give more rows or a smaller k.")
-        if len(everyone) == self.k:
-            told = "all inputs have the same neighbours, and their p-values tell nothing of them"
-            warnings.warn(f"k = {self.k} is every fitted row: {told}. Give more rows or a smaller k.", stacklevel=5)
-        build = self._build if count(bank) else None
-        self._indexes = {name: build(rows.x, self.distance) for name, rows in bank.items()} if build else {}
+        layers = {name: rows.x for name, rows in bank.items()}
+        self._indexes = self._parts.agree(lambda: indexed(build, layers, self.distance)) if build else {}
         self._bank, self._labels, self._calibration, self.recall = bank, own, None, {}
         self.classes, self._codes = everyone.unique(return_inverse=True)
-        if len(self.classes) == 1:
-            warnings.warn("all fitted rows are of one class: every input conforms to it.", stacklevel=5)
-        for name, rows in bank.items():
-            warn_of_few_directions(name, self._parts.gather(rows.scale), self.k)
+        directed = {name: self._parts.gather((~rows.zero()).sum()[None]) for name, rows in bank.items()}
+        # Warnings come last, here and below: where one is made an error, no other process waits.
+        counts = {name: int(found.sum()) for name, found in directed.items()}
+        warn_of_fitted(len(everyone), len(self.classes), counts, self.k)
         return self
 
     @uncompiled
@@ -169,28 +166,28 @@ class DeepKNN:
             TypeError, ValueError: see `fit`; nothing is fitted, the layers are not the fitted ones, a label was not
                 fitted, there is no row, or rows are among the fitted ones.
         """
-        self._need_fit()
-        fitted = None if allow_overlap else self._parts.gather(fingerprints(self._bank))
 
         def check() -> Checked:
+            self._need_fit()
             layers = check_layers(features, self.distance, self._sizes)
-            codes = self._code(check_labels(labels, count(layers)))
-            if fitted is not None:
-                refuse_overlap(layers, fitted)
-            return layers, codes
+            return layers, self._code(check_labels(labels, count(layers)))
 
-        layers, codes = self._parts.check(check)
+        layers, codes = self._parts.check(check, allow_overlap=allow_overlap)
         codes = codes.cpu()
         if not self._parts.place(len(codes))[0]:
             raise ValueError("there is no row to calibrate with.")
-        warn_of_zeros(layers)
+        if not allow_overlap:
+            fitted = self._parts.gather(fingerprints(self._bank))
+            self._parts.agree(lambda: refuse_overlap(layers, fitted))
         nonconformity, _, distances = self._nonconformity(layers)
         scores = self._parts.gather(nonconformity.cpu().gather(1, codes[:, None])[:, 0])
-        self._calibration = Calibration(scores, self._parts.gather(codes), len(self.classes))
-        self._calibration.warn(self.classes, class_conditional=self.class_conditional)
-        if self._build:
-            self.recall = {name: self._found(name, rows, distances[name]) for name, rows in layers.items()}
-            warn_of_low(self.recall)
+        found = Calibration(scores, self._parts.gather(codes), len(self.classes))
+        measured = layers if self._build else {}
+        recall = {name: self._found(name, rows, distances[name]) for name, rows in measured.items()}
+        self._calibration, self.recall = found, recall
+        warn_of_zeros(layers)
+        found.warn(self.classes, class_conditional=self.class_conditional)
+        warn_of_low(recall)
         return self
 
     @uncompiled
@@ -210,25 +207,24 @@ class DeepKNN:
             TypeError, ValueError: see `fit`; nothing is fitted or calibrated, the layers are not the fitted ones, the
                 logits do not fit, or the generator is none of the CPU.
         """
-        self._need_fit()
-        if self._calibration is None:
-            raise ValueError("there are no calibration scores: call calibrate first.")
-        check_mode(self.mode)
 
         def check() -> Checked:
+            self._need_calibration()
+            check_mode(self.mode)
             layers = check_layers(features, self.distance, self._sizes)
             check_generator(generator)
             if logits is not None:
                 check_logits(logits, (count(layers), len(self.classes)))
-            return layers, next(iter(layers.values())).scale
+            return layers, next(iter(layers.values())).zero()
 
-        layers, like = self._parts.check(check)
-        warn_of_zeros(layers)
+        conditional = self.class_conditional
+        layers, _ = self._parts.check(check, mode=self.mode, class_conditional=conditional)
         nonconformity, neighbors, distances = self._nonconformity(layers)
-        device, conditional = nonconformity.device, self.class_conditional
-        chance = self._uniform(len(like), generator).to(device) if self.mode == "smoothed" else None
-        p_values = self._calibration.p_values(nonconformity, self.mode, class_conditional=conditional, uniform=chance)
-        known = (self._calibration.counts > 0).to(device) | (not conditional)
+        device, calibration = nonconformity.device, self._need_calibration()
+        chance = self._uniform(count(layers), generator).to(device) if self.mode == "smoothed" else None
+        p_values = calibration.p_values(nonconformity, self.mode, class_conditional=conditional, uniform=chance)
+        known = (calibration.counts > 0).to(device) | (not conditional)
+        warn_of_zeros(layers)
         return DeepKNNPrediction.of(
             p_values, nonconformity, neighbors, distances, self.classes, logits=logits, known=known
         )
@@ -258,6 +254,7 @@ class DeepKNN:
 
         def check() -> Checked:
             check_keys("state", state, ("k", "distance", "features", "labels", "calibration"))
+            check_count("k", state["k"])
             for name, own in (("k", self.k), ("distance", self.distance)):
                 if state[name] != own:
                     raise ValueError(f"the state was made with {name} = {state[name]!r}; here it is {own!r}.")
@@ -282,6 +279,12 @@ class DeepKNN:
     def _need_fit(self) -> None:
         if not self._bank:
             raise ValueError("nothing is fitted: call fit first.")
+
+    def _need_calibration(self) -> Calibration:
+        self._need_fit()
+        if self._calibration is None:
+            raise ValueError("there are no calibration scores: call calibrate first.")
+        return self._calibration
 
     def _code(self, labels: Tensor) -> Tensor:
         """Labels as numbers of their classes (n,)."""

@@ -7,10 +7,14 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from snnl_core.compiling import uncompiled
+from snnl_core.distances import check_tensor
 from snnl_core.plain import refuse_transforms
 
 Tensors = TypeVar("Tensors", bound=tuple[Tensor, ...])
-Word = tuple[int, dict[str, object]] | TypeError | ValueError
+KINDS = TypeError, ValueError, RuntimeError
+"""The kinds of errors that processes tell each other: any other one is told as the last of these."""
+Word = tuple[int, dict[str, object]] | Exception
 """What a process says before work begins: its rows and what must be the same everywhere, or why it refuses."""
 
 
@@ -22,16 +26,27 @@ def gather_with_grad(x: Tensor) -> Tensor:
     processes is then the gradient of that loss. Without a process group, or with one process, it is `x` itself.
 
     Raises:
-        ValueError: the shapes differ in more than the first dimension, or the dtypes or kinds of device differ.
+        TypeError: `x` is no dense tensor in a process; all raise it.
+        ValueError: the shapes differ in more than the first dimension, one has no dimension, or the dtypes, kinds of
+            device or whether gradients are wanted differ.
     """
-    if not several():
-        return x
-    return gather_rows_with_grad(x, agree(lambda: (x,))[1])
+    return _gathered(x) if several() else x
+
+
+@uncompiled
+def _gathered(x: Tensor) -> Tensor:
+    return gather_rows_with_grad(x, agree(lambda: (_check_rows(x),))[1])
+
+
+def _check_rows(x: Tensor) -> Tensor:
+    check_tensor("x", x)
+    if not x.ndim:
+        raise ValueError("x is one number, without rows: give it as x[None].")
+    return x
 
 
 def gather_rows_with_grad(x: Tensor, rows: list[int]) -> Tensor:
     """The same, where it is known how many rows each process has and that the tensors fit."""
-    refuse_transforms("other processes")
     return _Gather.apply(x, rows)  # type: ignore[no-any-return]
 
 
@@ -62,10 +77,12 @@ def agree(check: Callable[[], Tensors], **settings: object) -> tuple[Tensors, li
         What `check` gave, and how many rows the first tensor has in each process.
 
     Raises:
-        TypeError, ValueError: `check` raised it here or, if not here, in another process; the message names which.
+        TypeError, ValueError, RuntimeError: `check` raised it here or, if not here, in another process; the message
+            names which. Any other error of `check` is raised as a RuntimeError.
         ValueError: the processes differ in what must be the same.
-        RuntimeError: there is no process group.
+        RuntimeError: there is no process group, or this is inside a transform of torch.func.
     """
+    refuse_transforms("other processes")
     if not (dist.is_available() and dist.is_initialized()):
         raise RuntimeError("there is no process group: call torch.distributed.init_process_group first.")
     word: Word
@@ -73,8 +90,8 @@ def agree(check: Callable[[], Tensors], **settings: object) -> tuple[Tensors, li
     try:
         found = check()
         word = _word(found[0], settings)
-    except (TypeError, ValueError) as error:
-        cause, word = error, (TypeError if isinstance(error, TypeError) else ValueError)(str(error))
+    except Exception as error:  # whatever it is, the others wait for a word
+        cause, word = error, next((kind for kind in KINDS if isinstance(error, kind)), RuntimeError)(str(error))
     said: list[Any] = [None] * dist.get_world_size()
     dist.all_gather_object(said, word)
     refusals = {rank: each for rank, each in enumerate(said) if isinstance(each, Exception)}
@@ -88,7 +105,8 @@ def agree(check: Callable[[], Tensors], **settings: object) -> tuple[Tensors, li
 def _word(x: Tensor, settings: dict[str, object]) -> Word:
     # Tiles depend on the kind of device, and all processes must agree on them.
     own = {"more than the first dimension": tuple(x.shape[1:]), "dtype": x.dtype, "device": x.device.type}
-    return len(x), {**own, **settings}
+    wanted = torch.is_grad_enabled() and x.requires_grad  # a backward pass is an exchange, too
+    return len(x), {**own, "whether a gradient is wanted": wanted, **settings}
 
 
 def _check_same(said: list[dict[str, object]]) -> None:

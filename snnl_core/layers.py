@@ -93,15 +93,23 @@ def warn_of_zeros(layers: Layers) -> None:
             )
 
 
-def warn_of_few_directions(name: str, scales: Tensor, k: int) -> None:
-    """Warn where fewer than k of the fitted rows, by their scales (n,), have a direction."""
-    directed = int((scales != 0).sum())
-    if directed < k:
-        warnings.warn(
-            f"layer {name!r}: {directed} of {len(scales)} fitted rows have a direction, fewer than k = {k}: the other "
-            "neighbours of every row are the first rows of zeros, as all are equally far.",
-            stacklevel=6,
-        )
+def warn_of_fitted(rows: int, classes: int, directed: Mapping[str, int], k: int) -> None:
+    """Warn where so many fitted rows, and of them by layer those that have a direction, are no more than k.
+
+    And where they are of one class.
+    """
+    if rows == k:
+        told = "all inputs have the same neighbours, and their p-values tell nothing of them"
+        warnings.warn(f"k = {k} is every fitted row: {told}. Give more rows or a smaller k.", stacklevel=6)
+    if classes == 1:
+        warnings.warn("all fitted rows are of one class: every input conforms to it.", stacklevel=6)
+    for name, some in directed.items():
+        if some < k:
+            warnings.warn(
+                f"layer {name!r}: {some} of {rows} fitted rows have a direction, fewer than k = {k}: the other "
+                "neighbours of every row are the first rows of zeros, as all are equally far.",
+                stacklevel=6,
+            )
 
 
 MIX = 0x9E3779B97F4A7C15 - (1 << 64)

@@ -76,7 +76,8 @@ class SoftNearestNeighborLoss(nn.Module):
         distance: `sqeuclidean`, or `cosine` for 1 - cos; a row of zeros is at 0.5 from all others but such rows.
         gather: take the batches of all processes together: each process gets the loss of the global batch, and the
             gradients that DistributedDataParallel averages are those of one process with the whole batch. What one
-            process refuses, all refuse, and other temperatures or distances in other processes.
+            process refuses, all refuse, and other temperatures or distances in other processes, or that some of them
+            want no gradient.
         start: the temperature that `learn` starts from.
 
     Raises:
@@ -112,7 +113,7 @@ class SoftNearestNeighborLoss(nn.Module):
     def forward(self, x: Tensor, labels: Tensor) -> Tensor:
         """The mean loss, a scalar, of points (n, ...) and labels (n,); see `soft_nearest_neighbor_loss`."""
         if self.gather and several():
-            (points, labels), rows = agree(lambda: check_points(x, labels, fewest=1), **self._same())
+            (points, labels), rows = agree(lambda: self._checked(x, labels), **self._same())
             points, labels = gather_rows_with_grad(points, rows), gather(labels, rows)
         else:
             points, labels = check_points(x, labels)
@@ -127,6 +128,12 @@ class SoftNearestNeighborLoss(nn.Module):
     def extra_repr(self) -> str:
         """The settings."""
         return f"temperature={self.temperature!r}, distance={self.distance!r}, gather={self.gather}"
+
+    def _checked(self, x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """This process's part of a batch; what it refuses, and also its temperature, it refuses before it is shared."""
+        points, labels = check_points(x, labels, fewest=1)
+        self._beta(points)
+        return points, labels
 
     def _same(self) -> dict[str, object]:
         """What must be the same in all processes; tensors may drift by rounding."""

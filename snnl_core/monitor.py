@@ -1,6 +1,8 @@
 """Watching entanglement from any training loop: a random sample of what passes by, bounded in memory, by layer."""
 
+import threading
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,7 +20,7 @@ class EntanglementMonitor:
     Every sample seen since the start or the last `reset` is kept with the same probability (reservoir sampling,
     Vitter 1985, algorithm R). All layers keep the same samples, so they can be compared. What is kept lies on the
     CPU, in the dtype of the first features, without the autograd graph: `size * d` numbers a layer. In several
-    processes, each has a monitor of its own part of the data.
+    processes, each has a monitor of its own part of the data; several threads may share one.
 
     Attributes:
         seen: how many samples were shown.
@@ -53,7 +55,16 @@ class EntanglementMonitor:
             raise ValueError(f"seed = {seed}: it must fit in 64 bits.")
         check_distance(distance)
         self._size, self.distance, self.max_features, self.seed = size, distance, max_features, seed
+        self._lock = threading.Lock()
         self.reset()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the lock, which is no part of a copy."""
+        return {name: value for name, value in vars(self).items() if name != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take those."""
+        vars(self).update(state, _lock=threading.Lock())
 
     def __repr__(self) -> str:
         """One line: what is kept, of how many."""
@@ -66,10 +77,11 @@ class EntanglementMonitor:
 
     def reset(self) -> None:
         """Forget everything; what comes is sampled anew, from the same seed."""
-        self.seen = 0
-        self._generator = torch.Generator().manual_seed(self.seed)
-        self._labels = self._store(torch.int64)
-        self._points: dict[str, Tensor] = {}
+        with self._lock:
+            self.seen = 0
+            self._generator = torch.Generator().manual_seed(self.seed)
+            self._labels = self._store(torch.int64)
+            self._points: dict[str, Tensor] = {}
 
     def __len__(self) -> int:
         """How many samples are kept."""
@@ -92,6 +104,11 @@ class EntanglementMonitor:
         _check_labels(labels)
         check_mapping(features)
         points = {name: self._flat(name, layer, len(labels)) for name, layer in features.items()}
+        with self._lock:
+            self._take(points, labels)
+
+    def _take(self, points: dict[str, Tensor], labels: Tensor) -> None:
+        """Take a batch's layers (b, d) and labels (b,) into the sample."""
         known = self._points or {name: self._store(flat.dtype, flat.shape[1]) for name, flat in points.items()}
         _check_layers(points, known)
         slots, items = self._draw(len(labels))
@@ -104,15 +121,17 @@ class EntanglementMonitor:
         self._points = known
         self.seen += len(labels)
 
+    @uncompiled
     def compute(self) -> dict[str, Entanglement]:
         """The entanglement of each layer's sample, in the order of the layers.
 
         Raises:
             ValueError: fewer than two samples are kept, or a layer holds a row that is not finite.
         """
-        if len(self) < 2:
-            raise ValueError(f"{len(self)} samples are kept, and a neighbour needs at least two: update first.")
-        return {name: self._measure(name, points[: len(self)]) for name, points in self._points.items()}
+        with self._lock:
+            if len(self) < 2:
+                raise ValueError(f"{len(self)} samples are kept, and a neighbour needs at least two: update first.")
+            return {name: self._measure(name, points[: len(self)]) for name, points in self._points.items()}
 
     @torch.inference_mode(False)  # what is made in that mode could not be written to outside it
     def _store(self, dtype: torch.dtype, *shape: int) -> Tensor:

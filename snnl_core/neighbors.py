@@ -1,5 +1,7 @@
 """The nearest neighbours of points, exactly."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -54,16 +56,58 @@ def nearest_neighbors(
         raise ValueError(f"k = {k} of {len(points)} points: k must be from 1 to {len(points) - exclude_self}.")
     rows, bank = Rows.of(queries, distance), Rows.of(points, distance)
     if out is not None:
-        _check_out(out, (len(rows), k), common_dtype(rows, bank))
+        _check_out(out, (len(rows), k), common_dtype(rows, bank), {"queries": queries, "points": points})
     return search(rows, bank, k, exclude_self=exclude_self, out=out)
 
 
-def _check_out(out: tuple[Tensor, Tensor], shape: tuple[int, int], dtype: torch.dtype) -> None:
+def _check_out(out: tuple[Tensor, Tensor], shape: tuple[int, int], dtype: torch.dtype, read: dict[str, Tensor]) -> None:
     if not isinstance(out, tuple | list) or len(out) != 2:
         raise TypeError("out must be two tensors: distances and positions.")
     for name, given, kind in zip(("distances", "positions"), out, (dtype, torch.int64), strict=True):
         check_tensor(f"out: {name}", given)
         if given.shape != shape or given.dtype != kind:
             raise ValueError(f"out: {name} are {given.dtype} {tuple(given.shape)}; they must be {kind} {shape}.")
-        if any(size > 1 and not step for size, step in zip(given.shape, given.stride(), strict=True)):
-            raise ValueError(f"out: {name} are expanded, so that several are kept in one place; clone them.")
+        place = _Place.of(given)
+        if not place.once:
+            told = "are expanded, or windows that overlap, so that several are kept in one place; clone them."
+            raise ValueError(f"out: {name} {told}")
+        for other, values in read.items():
+            if values.device == given.device and place.meets(_Place.of(values)):
+                raise ValueError(f"out: {name} share memory with the {other}; give them memory of their own.")
+        read = {**read, name: given}
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a matrix lies, in bytes.
+
+    Attributes:
+        start: where its memory begins.
+        stop: where it ends.
+        step: from one row to the next, or column where these are farther apart.
+        length: of one of those.
+        once: whether each number has a place of its own.
+    """
+
+    start: int
+    stop: int
+    step: int
+    length: int
+    once: bool
+
+    @classmethod
+    def of(cls, x: Tensor) -> "_Place":
+        size = x.element_size()
+        sides = sorted((step * size, count) for step, count in zip(x.stride(), x.shape, strict=True) if count > 1)
+        step, length, stop, once = 0, size, size, True
+        for step, count in sides:
+            length, once = stop, once and step >= stop
+            stop += step * (count - 1)
+        return cls(x.data_ptr(), x.data_ptr() + (stop if x.numel() else 0), step, length, once)
+
+    def meets(self, other: "_Place") -> bool:
+        """Whether both have a place in common; rows that are equally far apart may lie side by side."""
+        if self.stop <= other.start or other.stop <= self.start:
+            return False
+        between = (other.start - self.start) % self.step if self.step == other.step > 0 else 0
+        return between < self.length or between + other.length > self.step

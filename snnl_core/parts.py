@@ -1,6 +1,7 @@
 """Rows that lie in one process, or in parts in several: what Deep k-nearest neighbours asks of either."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 import torch
@@ -21,6 +22,10 @@ Checked = tuple[Layers, Tensor]
 class Alone:
     """All rows are here."""
 
+    def agree(self, work: Callable[[], Value]) -> Value:
+        """What `work` gives, or its refusal."""
+        return work()
+
     def check(self, check: Callable[[], Checked], **settings: object) -> Checked:
         """What `check` gives, or its refusal."""
         return check()
@@ -40,7 +45,7 @@ class Alone:
     def search(self, queries: Rows, bank: Rows, k: int, index: Index | None = None) -> tuple[Tensor, Tensor]:
         """Distances and positions (q, k) of the nearest rows of the bank, k being at most their number.
 
-        An index proposes of the rows that are here.
+        An index proposes of the rows that are here; where one process has one, all have.
         """
         return search.search(queries, bank, k, index=index)
 
@@ -51,20 +56,24 @@ class InParts(Alone):
     Positions count through the parts, in the order of the processes.
     """
 
-    def check(self, check: Callable[[], Checked], **settings: object) -> Checked:
-        """What `check` gives in this process; what one refuses, all refuse, and the message names the process."""
-        found: list[Checked] = []
+    def agree(self, work: Callable[[], Value]) -> Value:
+        """What `work`, in which no exchange is, gives here; what it refuses in one process, all refuse."""
+        found: list[Value] = []
 
         def first() -> tuple[Tensor]:
-            found.append(check())
-            return (found[0][1],)
+            found.append(work())
+            return (torch.empty(0, device="cpu"),)
 
         agree(first)
-        layers, other = found[0]
+        return found[0]
+
+    def check(self, check: Callable[[], Checked], **settings: object) -> Checked:
+        """What `check` gives in this process; what one refuses, all refuse, and the message names the process."""
+        layers, other = self.agree(check)
         # A list, as the order of the layers is that of the exchanges to come.
         kinds = [(name, rows.x.shape[1], str(rows.x.dtype), rows.x.device.type) for name, rows in layers.items()]
         agree(lambda: (other,), **settings, **{"the layers, their features, dtype and device": kinds})
-        return found[0]
+        return layers, other
 
     def gather(self, x: Tensor) -> Tensor:
         """The tensor (n, ...) of all processes' rows."""
@@ -83,14 +92,15 @@ class InParts(Alone):
         """Distances and positions (q, k) for this process's queries; each block visits all processes in turn."""
         start, dtypes = self.place(len(bank))[1], self._everyones(search.common_dtype(queries, bank))
         dtype = torch.float64 if torch.float64 in dtypes else torch.float32
-        found = [self._visit(*block, bank, k, start, dtype, index) for block in self._blocks(queries)]
+        found = [self._visit(*block, bank, k, start, dtype, index) for block in self._blocks(queries, k)]
         own = [each for each in found if each is not None]
         nothing = queries.x.new_empty(0, k, dtype=dtype), queries.x.new_empty(0, k, dtype=torch.int64)
         return torch.cat([d for d, _ in [nothing, *own]]), torch.cat([p for _, p in [nothing, *own]])
 
-    def _blocks(self, queries: Rows) -> list[tuple[int, Rows, int]]:
+    def _blocks(self, queries: Rows, k: int) -> list[tuple[int, Rows, int]]:
         """Every process's queries in blocks: whose they are, this process's rows of them, and how many there are."""
-        size, rank = max(1, search.BLOCK // queries.x.shape[1]), dist.get_rank()
+        found, rank = k * dist.get_world_size(), dist.get_rank()  # numbers for a query, that each process gets
+        size = max(1, search.BLOCK // max(found, queries.x.shape[1]))
         return [
             (owner, queries[start : start + size] if owner == rank else queries[:0], min(size, rows - start))
             for owner, rows in enumerate(self._everyones(len(queries)))
@@ -108,7 +118,8 @@ class InParts(Alone):
         dist.broadcast(x, owner)
         dist.broadcast(scale, owner)
         near = min(k, len(bank))
-        distances, positions = search.search(Rows(x, scale), bank, near, dtype=dtype, index=index)
+        work = partial(search.search, Rows(x, scale), bank, near, dtype=dtype, index=index)
+        distances, positions = work() if index is None else self.agree(work)  # one that is made elsewhere may refuse
         distances = torch.nn.functional.pad(distances, (0, k - near), value=torch.inf)
         positions = torch.nn.functional.pad(positions + start, (0, k - near))
         world = [count] * dist.get_world_size()

@@ -17,11 +17,12 @@ def pool_maps(x: Tensor, max_features: int | None) -> Tensor:
     axes to average over and are only flattened.
 
     Args:
-        x: (n, ...), floating.
+        x: (n, ...), floating; maps of one byte a number, which torch does not average, become float32 where they are.
         max_features: the limit, at least 1; None keeps everything.
     """
     if x.ndim == 4 and max_features is not None and math.prod(x.shape[1:]) > max_features:
         _, channels, height, width = x.shape
         side = max(1, math.isqrt(max_features // channels))
+        x = x if x.element_size() > 1 else x.float()
         x = torch.nn.functional.adaptive_avg_pool2d(x, (min(height, side), min(width, side)))
     return x.flatten(1) if x.ndim > 1 else x[:, None]

@@ -56,7 +56,7 @@ class DeepKNNPrediction:
         device = p_values.device
         codes = _most_likely(p_values, nonconformity, None if logits is None else logits.to(device), known)
         credibility, confidence = _credibility_and_confidence(p_values, codes)
-        classes = classes.to(device)
+        classes = classes.to(device, copy=True)
         return cls(classes[codes], credibility, confidence, p_values, nonconformity, neighbors, distances, classes)
 
 

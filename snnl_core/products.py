@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from snnl_core.distances import full_precision
+from snnl_core.shares import set_threads
 
 MKL, ONEDNN = "mkl", "onednn"
 WAYS = (MKL, ONEDNN)
@@ -229,11 +230,11 @@ def _faster() -> str:
     works = {MKL: partial(torch.mm, a, b.T, out=a.new_empty(256, 1024)), ONEDNN: partial(_linear, a, b, None)}
     threads = torch.get_num_threads()
     try:
-        torch.set_num_threads(1)
+        set_threads(1)
         with torch.no_grad(), full_precision(a.device):
             rounds = [{name: _seconds(work) for name, work in works.items()} for _ in range(ROUNDS)]
     finally:
-        torch.set_num_threads(threads)
+        set_threads(threads)
     mkl, onednn = (min(each[name] for each in rounds) for name in WAYS)
     return ONEDNN if mkl > CLEARLY * onednn else MKL
 

@@ -56,8 +56,8 @@ def search(
         out = torch.empty(shape, dtype=dtype, device=device), torch.empty(shape, dtype=torch.int64, device=device)
     center = bank.center().to(device, dtype)
     zero = queries.zero()
-    some = zero.nonzero().flatten().to(device)
-    _put(some, _from_the_origin(some, bank, k, exclude_self, like=center), out)
+    for some in zero.nonzero().flatten().to(device).split(max(1, PIECE // (k + 1))):
+        _put(some, _from_the_origin(some, bank, k, exclude_self, like=center), out)
     size = max(1, BLOCK // max(1, k, bank.x.shape[1]))
     for which in (~zero).nonzero().flatten().to(device).split(size) if k else []:
         if len(which):

@@ -298,9 +298,11 @@ def _scale(points: Points, share: int) -> tuple[float, float]:
     generator = torch.Generator().manual_seed(0)
     picked = torch.randperm(len(points), generator=generator, device="cpu")[:share].sort().values.to(points.x.device)
     x, codes = gather(points.x[picked]), gather(points.codes[picked])
-    other = torch.randperm(len(x), generator=generator, device="cpu").to(x.device)
-    differ = (codes != codes[other]).nonzero().flatten()
-    distances = apart(x, differ, other[differ])
+    # As many pairs however few the points are, as one process draws them.
+    shape = (2, share * dist.get_world_size() if len(x) else 0)
+    pairs = torch.randint(max(1, len(x)), shape, generator=generator, device="cpu").to(x.device)
+    one, other = pairs[:, codes[pairs[0]] != codes[pairs[1]]]
+    distances = apart(x, one, other)
     own = points.squares.max() if len(points) else points.x.new_zeros(())
     largest = gather(own[None], [1] * dist.get_world_size()).max()
     scale = of_the_first(torch.tensor([median(distances), 4 * float(largest)], dtype=torch.float64, device=x.device))

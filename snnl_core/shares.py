@@ -6,6 +6,7 @@ thread was first nor on how many there are.
 """
 
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -52,7 +53,7 @@ def in_order(
     def one(item: Item) -> Found:
         here = rooms.get()
         try:
-            torch.set_num_threads(threads // workers)  # for products that this thread calls for
+            set_threads(threads // workers)  # for products that this thread calls for
             with torch.inference_mode(inference), torch.no_grad():
                 return work(item, here)
         finally:
@@ -60,7 +61,7 @@ def in_order(
 
     waiting, pool = deque[Future[Found]](), _pool(os.getpid(), workers)
     try:
-        torch.set_num_threads(1)
+        set_threads(1)
         for item in items:
             waiting.append(pool.submit(one, item))
             if len(waiting) > workers:
@@ -71,7 +72,28 @@ def in_order(
         try:
             wait([future for future in waiting if not future.cancel()])
         finally:
-            torch.set_num_threads(threads)
+            set_threads(threads)
+
+
+def set_threads(count: int) -> None:
+    """Set torch's number of threads for what this thread calls for, and for no other.
+
+    `torch.set_num_threads` also sets what every thread has that is new to torch, and keeps: one that came meanwhile
+    would be slow for good.
+    """
+    if count == torch.get_num_threads():
+        return
+    with _setting, ThreadPoolExecutor(1) as newcomer:
+        before = newcomer.submit(torch.get_num_threads).result()
+        try:
+            torch.set_num_threads(count)
+        finally:
+            newcomer.submit(torch.set_num_threads, before).result()
+
+
+_setting = threading.Lock()
+if hasattr(os, "register_at_fork"):  # a fork has no other threads, one of which may have had the lock
+    os.register_at_fork(before=_setting.acquire, after_in_parent=_setting.release, after_in_child=_setting.release)
 
 
 @lru_cache(maxsize=1)

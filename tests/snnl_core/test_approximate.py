@@ -106,6 +106,12 @@ def test_what_is_no_proposal_is_refused(choose, words):
         predicted(proposing(choose), "sqeuclidean")
 
 
+def test_an_index_that_gives_an_array_is_told_to_make_a_tensor_of_it():
+    """As faiss's own do."""
+    with pytest.raises(TypeError, match="what the index gives must be a tensor, not ndarray; make it one"):
+        predicted(lambda points, distance: lambda queries, k: torch.zeros(len(queries), k).numpy(), "sqeuclidean")
+
+
 def test_p_values_hold_whatever_is_missed():
     x, labels = torch.randn(1500, 2, generator=torch.Generator().manual_seed(0)), torch.arange(1500) % 2
     knn = DeepKNN(5, "sqeuclidean", "smoothed", index=proposing(lambda n, q, k: torch.arange(9).expand(q, 9)))

@@ -251,10 +251,27 @@ def test_the_state_comes_back_through_a_file():
     bare.load_state_dict(DeepKNN(5).fit(*clouds(60)).state_dict())
     with pytest.raises(ValueError, match="call calibrate first"):
         bare.predict(test)
+    with pytest.raises(TypeError, match=r"k must be a whole number, not tensor\(\[5, 5\]\)"):
+        DeepKNN(5).load_state_dict({**knn.state_dict(), "k": torch.tensor([5, 5])})
     with pytest.raises(ValueError, match="made with k = 5; here it is 6"):
         DeepKNN(6).load_state_dict(knn.state_dict())
     with pytest.raises(ValueError, match="the keys are k; expected k, distance, features"):
         knn.load_state_dict({"k": 5})
+
+
+def test_what_a_caller_writes_to_later_changes_nothing():
+    """But for the features, which are not copied: labels, calibrations of states, classes of predictions."""
+    knn, (layers, labels) = fitted(), clouds(60)
+    copied = DeepKNN(5).fit(layers, labels).calibrate(*clouds(40, seed=1))
+    labels.zero_()
+    state = copied.state_dict()
+    loaded = DeepKNN(5)
+    loaded.load_state_dict(state)
+    for values in state["calibration"].values():
+        values.zero_()
+    loaded.predict(clouds(9, seed=2)[0]).classes.zero_()
+    expected, found = (vars(each.predict(clouds(9, seed=2)[0])) for each in (knn, loaded))
+    assert all(torch.equal(expected[name], found[name]) for name in ("labels", "p_values", "classes"))
 
 
 def test_no_rows_are_predicted_as_none():

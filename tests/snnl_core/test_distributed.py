@@ -57,6 +57,9 @@ def check_gathering(rank, world, x, rows):
     uses = sum(range(1, world + 1))  # the first process has used it once, the second twice, ...
     torch.testing.assert_close(part.grad, uses * factors[rows])
     assert torch.equal(part, x[rows])
+    if world == 2:  # between two graphs
+        translated = torch.compile(lambda own: gather_with_grad(2 * own).square(), backend="eager")
+        assert torch.equal(translated(part.detach()), (2 * x).square())
     images = torch.arange(len(x) * 6, dtype=torch.float32).view(len(x), 3, 2)
     assert torch.equal(gather_with_grad(images[rows].mT), images.mT)  # not contiguous
     assert torch.equal(gather_with_grad(torch.arange(rank)), torch.cat([torch.arange(r) for r in range(world)]))
@@ -72,6 +75,8 @@ def check_that_all_refuse_what_does_not_fit(rank):
             work(torch.zeros(2, 3, dtype=dtype))
     with pytest.raises(ValueError, match="differ in more than the first dimension"):
         loss(torch.zeros(2, 3 + rank), torch.arange(2))
+    with pytest.raises(ValueError, match="differ in whether a gradient is wanted: False and True"):
+        loss(torch.zeros(2, 3).requires_grad_(bool(rank)), torch.arange(2))  # some would wait as they go back
     for settings, words in (
         ((1.0 + rank,), "temperature: 1.0 and 2.0"),
         (("learn" if rank else "minimize",), "temperature: minimize and learn"),
@@ -93,6 +98,19 @@ def check_that_all_refuse_what_one_refuses(rank, world, x, labels, rows):
         with pytest.raises(kind, match=f"process {world - 1}: .*{words}") as refused:
             module(points, classes) if last else module(x, labels)
         assert (refused.value.__cause__ is not None) == last
+    for kind, words, given in [
+        (TypeError, "x must be a tensor, not list", [1.0]),
+        (TypeError, "x must be dense", x.to_sparse()),
+        (ValueError, "x is one number, without rows", x[0, 0]),
+    ]:
+        with pytest.raises(kind, match=f"process {world - 1}: {words}"):
+            gather_with_grad(given if last else x)
+    scheduled = SoftNearestNeighborLoss(torch.tensor(3.0, dtype=DOUBLE), gather=True)
+    scheduled.temperature.sub_(4 * last)
+    with pytest.raises(ValueError, match=rf"process {world - 1}: temperature must be one number in \(0, inf\], not -1"):
+        scheduled(x, labels)
+    with pytest.raises(RuntimeError, match=r"torch\.func's transforms do not reach into other processes"):
+        torch.func.grad(lambda points: module(points, labels))(x)
     with pytest.raises(ValueError, match=f"process {rank}: "):  # its own fault comes first
         module(x, labels[1:])
     assert module(x, labels).isfinite()  # all are in step again

@@ -1,5 +1,7 @@
 """The monitor: a fair, bounded sample, the same in every layer, and the entanglement of what it kept."""
 
+import pickle
+import threading
 import weakref
 
 import pytest
@@ -218,6 +220,33 @@ def test_averaging_is_over_equal_cells():
     x = torch.arange(16.0).view(1, 1, 4, 4)
     assert pool_maps(x, 4).tolist() == [[2.5, 4.5, 10.5, 12.5]]
     assert pool_maps(x.bfloat16(), 4).dtype == torch.bfloat16
+    assert pool_maps(x.to(torch.float8_e4m3fn), 4).tolist() == [[2.5, 4.5, 10.5, 12.5]]  # torch averages none of these
+
+
+class Interrupted(torch.Tensor):
+    """Features that are looked at as another thread shows samples."""
+
+    other = None
+
+    def __getitem__(self, rows):
+        self.other.start()
+        self.other.join(0.05)
+        return self.as_subclass(torch.Tensor)[rows]
+
+
+def test_threads_share_a_monitor():
+    """Both took the same places: samples were lost, or had the labels of others."""
+    monitor, (features, labels) = EntanglementMonitor(20), numbered(8)
+    features["a"] = features["a"].as_subclass(Interrupted)
+    Interrupted.other = threading.Thread(target=monitor.update, args=numbered(8, 8))
+    monitor.update(features, labels)
+    Interrupted.other.join()
+    assert kept(monitor).tolist() == [*range(16)]
+    assert torch.equal(monitor._labels[:16], torch.arange(16) % 3)
+    again = pickle.loads(pickle.dumps(monitor))
+    for each in (monitor, again):
+        show(each, 40, 10)
+    assert torch.equal(kept(monitor), kept(again))
 
 
 class Unreadable(torch.Tensor):

@@ -84,6 +84,37 @@ def test_another_shape_or_dtype_is_refused_before_anything_is_written(distances,
     assert not positions.any()
 
 
+def test_memory_that_serves_twice_is_refused_and_such_as_lies_side_by_side_is_taken():
+    points, wide = POINTS.double(), torch.zeros(90, 9, dtype=torch.float64)
+    expected, positions = nearest_neighbors(points, points, 3), torch.zeros(90, 3, dtype=torch.int64)
+    rows = wide[:, 1:4].copy_(points)
+    same = torch.zeros(90, 3, dtype=torch.float64)
+    for queries, bank, out, words in [
+        (points, rows, (rows, positions), "out: distances share memory with the points"),
+        (rows, points, (rows, positions), "out: distances share memory with the queries"),
+        (points, points, (wide[:, 5:8], rows.view(torch.int64)[:, [0]].expand(90, 3)), "out: positions are expanded"),
+        (
+            points,
+            points,
+            (wide.view(-1).as_strided((90, 3), (2, 1)), positions),
+            "out: distances are expanded, or wind",
+        ),
+        (points, points, (same, same.view(torch.int64)), "out: positions share memory with the distances"),
+        (points, points, (wide[:, 3:6], wide[:, 5:8].view(torch.int64)), "out: positions share memory with the dist"),
+    ]:
+        with pytest.raises(ValueError, match=words):
+            nearest_neighbors(queries, bank, 3, out=out)
+    assert torch.equal(rows, points) and not positions.any()
+    for out in [
+        (torch.zeros(3, 90, dtype=torch.float64).T, positions),
+        (wide[:, 4:7], positions[:, [2, 0, 1]]),
+        (wide[:, 4:6], wide[:, 7:9].view(torch.int64)),
+        (wide[:, 4:9:2], positions),
+    ]:
+        found = nearest_neighbors(rows, rows, out[0].shape[1], out=out)
+        assert all(torch.equal(own[:, :2], one[:, :2]) for own, one in zip(found, expected, strict=True))
+
+
 class Allocated(TorchDispatchMode):
     """The most bytes that tensors made meanwhile have held at a time."""
 
@@ -115,8 +146,8 @@ def id_of(tensor):
     return tensor.untyped_storage().data_ptr()
 
 
-def peak(q, k, **settings):
-    queries = torch.randn(q, 4, generator=torch.Generator().manual_seed(1))
+def peak(q, k, *, factor=1, **settings):
+    queries = factor * torch.randn(q, 4, generator=torch.Generator().manual_seed(1))
     with Allocated() as allocated:
         nearest_neighbors(queries, POINTS.repeat(4, 2)[:, :4].contiguous(), k, **settings)
     return allocated.peak
@@ -131,6 +162,8 @@ def test_memory_does_not_grow_with_the_result(tmp_path, blocks):
         path.mkdir()
     outs = [mapped(path, q, k) for path, q in zip(paths, (few, many), strict=True)]
     assert peak(many, k, out=outs[1]) - peak(few, k, out=outs[0]) < result / 4
+    zero = {"factor": 0, "distance": "cosine"}  # queries without a direction
+    assert peak(many, k, out=outs[1], **zero) - peak(few, k, out=outs[0], **zero) < result / 4
 
 
 def test_a_thousand_neighbours_are_found():

@@ -64,6 +64,7 @@ def work(shares, folder):
         _, (points, labels, _) = shard(rank, shares, changed(data()[0]), *data()[1:])
         found[name] = entanglement(points, labels, sharded=True)
     check_refusals(rank, world)
+    check_few_points(rank, world)
     assert seen[0][0] == 1 and seen[-1][1] == 1
     plain = {name: {**vars(each), "by_class": dict(each.by_class)} for name, each in found.items()}
     torch.save({"mine": mine, "found": plain}, f"{folder}/found-{rank}")
@@ -92,6 +93,15 @@ def check_refusals(rank, world):
                 entanglement(x, labels, sharded=True)
     with pytest.raises(ValueError, match="n = 1 in all processes"):
         entanglement(x[: int(rank == last)], labels[: int(rank == last)], sharded=True)
+
+
+def check_few_points(rank, world):
+    """How cold the search may go hangs on a median of distances, of which few points have few."""
+    x = torch.zeros(7, 2)
+    x[1], x[3], x[6] = torch.tensor([[91.5, 89], [91, 91], [0.6875, 1.0234375]])
+    labels, last = (torch.arange(7) > 4).long(), 7 * (rank == world - 1)
+    whole, found = entanglement(x, labels), entanglement(x[:last], labels[:last], sharded=True)
+    assert found.by_class[0].loss == pytest.approx(whole.by_class[0].loss, rel=1e-3)
 
 
 @pytest.fixture(scope="module", params=SHARES, ids=str)

@@ -1,6 +1,7 @@
 """Deep k-nearest neighbours of rows that lie in several processes: each must get what one gets from all of them."""
 
 import warnings
+from unittest import mock
 
 import forks
 import pytest
@@ -74,6 +75,8 @@ def run(shares, folder):
         for name, settings in WAYS.items()
     }
     check_refusals(rank, len(shares))
+    check_that_no_step_is_missed(rank, len(shares))
+    check_squares_that_one_process_alone_has_in_float64(rank)
     torch.save(found, f"{folder}/found-{rank}")
 
 
@@ -113,6 +116,79 @@ def check_refusals(rank, world):
         with pytest.raises(ValueError, match=words):
             knn.load_state_dict({**state, "calibration": calibration} if last else state)
         assert torch.equal(knn.predict(other).p_values, before)
+
+
+def failing(words):
+    """An index that fails as it is built or, without words, as it is asked."""
+
+    def build(points, distance):
+        if words:
+            raise OSError(words)
+        return lambda queries, k: torch.full((len(queries), k), len(points))
+
+    return build
+
+
+def check_that_no_step_is_missed(rank, world):
+    """What is refused before an exchange, or decides whether there is one, all know of."""
+    layers, labels, last = {"a": torch.arange(24.0).view(12, 2) + 100 * rank}, torch.arange(12) % 2, rank == world - 1
+    other = {"a": layers["a"] + 0.5}
+
+    def ready(**settings):
+        return DeepKNN(3, sharded=True, **settings).fit(layers, labels).calibrate(other, labels)
+
+    at_fault, knn = f"process {world - 1}: ", ready()
+    empty, fitted = DeepKNN(3, sharded=True), DeepKNN(3, sharded=True).fit(layers, labels)
+    with pytest.raises(ValueError, match=f"{at_fault}nothing is fitted"):
+        (empty if last else knn).calibrate(other, labels)
+    with pytest.raises(ValueError, match=f"{at_fault}nothing is fitted"):
+        (empty if last else knn).predict(other)
+    with pytest.raises(ValueError, match=f"{at_fault}there are no calibration scores"):
+        (fitted if last else knn).predict(other)
+    for name, value, words in (
+        ("mode", "best", f"{at_fault}unknown mode 'best'"),
+        ("mode", "smoothed", "differ in mode: valid and smoothed"),
+        ("class_conditional", True, "differ in class_conditional: False and True"),
+    ):
+        changed = ready()
+        if last:
+            setattr(changed, name, value)
+        with pytest.raises(ValueError, match=words):
+            changed.predict(other)
+    with pytest.raises(ValueError, match="differ in allow_overlap: False and True"):
+        knn.calibrate(other, labels, allow_overlap=last)
+    with pytest.raises(ValueError, match="differ in index: False and True"):
+        ready(index=proposing_all if last else None)
+    with pytest.raises(RuntimeError, match=f"{at_fault}too few rows"):
+        ready(index=failing("too few rows") if last else proposing_all)
+    with pytest.raises(ValueError, match=f"{at_fault}the index proposes point 12 of 12"):
+        ready(index=failing("") if last else proposing_all)
+    with pytest.raises(TypeError, match=f"{at_fault}k must be a whole number"):
+        knn.load_state_dict({**knn.state_dict(), "k": torch.tensor([3, 3]) if last else 3})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", ".* are zero and have no direction")
+        zero = {"a": layers["a"] * (not last)}
+        for work in (knn.predict, lambda x: knn.calibrate(x, labels, allow_overlap=True)):
+            try:
+                work(zero)
+            except UserWarning:
+                assert last
+            else:
+                assert not last
+    with mock.patch.object(search, "search", wraps=search.search) as asked:
+        assert knn.predict(other).p_values.isfinite().all()  # all are in step
+    # What all processes find for a block lies in each of them.
+    assert max(len(call.args[0]) for call in asked.call_args_list) * 3 * world <= search.BLOCK
+
+
+def check_squares_that_one_process_alone_has_in_float64(rank):
+    """Its rows, and its queries, are so large that float32 does not hold their squares."""
+    x = torch.arange(24.0).view(12, 2).square()
+    labels, large = torch.arange(12) % 2, torch.tensor([1e22 if rank else 1.0])
+    for factor, queries in ((large, x), (torch.ones(1), large * x)):
+        knn = DeepKNN(3, "sqeuclidean", sharded=True).fit({"a": x * factor}, labels)
+        found = knn.calibrate({"a": x + 0.5}, labels, allow_overlap=True).predict({"a": queries})
+        assert found.distances["a"].dtype == torch.float64
 
 
 @pytest.mark.filterwarnings("ignore:.*calibration rows", "ignore:.* rows are zero and have no direction")

@@ -3,6 +3,7 @@
 import multiprocessing
 import threading
 import time
+from concurrent import futures
 
 import pytest
 import torch
@@ -80,6 +81,25 @@ def test_a_forked_process_has_threads_of_its_own(threads):
 def _in_a_fork():
     torch.set_num_threads(2)
     assert list(in_order(lambda item, _: item, range(8), object, LIKE, MANY)) == [*range(8)]
+
+
+def newcomer():
+    """How many threads torch has in a thread that is new to it."""
+    with futures.ThreadPoolExecutor(1) as pool:
+        return pool.submit(torch.get_num_threads).result()
+
+
+def test_threads_that_come_meanwhile_have_as_many_as_ever(threads):
+    """torch gives each, for good, what was set last anywhere."""
+    threads(3)
+    found = [
+        (newcomer(), torch.get_num_threads()) for _ in in_order(lambda item, _: item, range(9), object, LIKE, MANY)
+    ]
+    assert found == [(3, 1)] * 9
+    with futures.ThreadPoolExecutor(1) as pool:
+        pool.submit(torch.set_num_threads, 2).result()  # which another thread sets stays, too
+    assert list(in_order(lambda item, _: item, range(9), object, LIKE, MANY)) == [*range(9)]
+    assert (newcomer(), torch.get_num_threads()) == (2, 3)
 
 
 @pytest.mark.parametrize("where", ["the work", "the taker"])
