@@ -79,7 +79,7 @@ def set_threads(count: int) -> None:
     """Set torch's number of threads for what this thread calls for, and for no other.
 
     `torch.set_num_threads` also sets what every thread has that is new to torch, and keeps: one that came meanwhile
-    would be slow for good.
+    would be slow for good. That is set back at once.
     """
     if count == torch.get_num_threads():
         return

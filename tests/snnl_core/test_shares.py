@@ -90,8 +90,10 @@ def newcomer():
 
 
 def test_threads_that_come_meanwhile_have_as_many_as_ever(threads):
-    """torch gives each, for good, what was set last anywhere."""
+    """torch gives each, for good, what was set last anywhere; while it is set one may still come too early."""
     threads(3)
+    all_at_work = threading.Barrier(3)
+    list(in_order(lambda item, _: all_at_work.wait(60), range(3), object, LIKE, MANY))
     found = [
         (newcomer(), torch.get_num_threads()) for _ in in_order(lambda item, _: item, range(9), object, LIKE, MANY)
     ]
