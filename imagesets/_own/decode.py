@@ -161,9 +161,8 @@ def decode(work: Work, name: str) -> tuple[Facts, np.ndarray]:
 
 def look(listing: Listing, rows: np.ndarray) -> tuple[list[int], bool]:
     """The shorter sides of some of the files in these rows, evenly spread, and whether all of these are grey."""
-    order = np.sort(rows)
-    found = []
-    for address in listing.addresses(order[:: max(1, len(order) // SAMPLED)][:SAMPLED]):
+    some, found = np.linspace(0, len(rows) - 1, min(len(rows), SAMPLED), dtype=int), []
+    for address in listing.addresses(np.sort(rows)[some]):
         with contextlib.suppress(Exception):  # a bad file is named when it is decoded
             found.append(pixels.look(listing.reader.read(address)))
     return [side for side, _ in found] or [SIZES[0]], all(grey for _, grey in found)

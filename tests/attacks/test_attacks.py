@@ -113,6 +113,10 @@ def test_squares_shrink_as_the_paper_has_it():
     """The share 0.8 is halved after 10, 50, 200, ... of 10,000 queries."""
     for query, halvings in ((0, 0), (10, 0), (11, 1), (50, 1), (51, 2), (201, 3), (8001, 9)):
         assert side_of(0.8, query, 10_000, 1000) == round(math.sqrt(0.8 / 2**halvings) * 1000)
+    for halvings, after in enumerate((10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)):
+        for query in (after, after + 1):
+            shrunk = 0.8 / 2 ** (halvings + (query > after))
+            assert side_of(0.8, query, 10_000, 1000) == round(math.sqrt(shrunk) * 1000)
     assert side_of(0.8, 21, 1000, 28) == side_of(0.8, 201, 10_000, 28)
     assert side_of(0.01, 999, 1000, 8) == 1 and side_of(0.01, 999, 1000, 8, 3) == 3 and side_of(1, 0, 10, 2, 3) == 2
 

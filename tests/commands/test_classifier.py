@@ -12,7 +12,7 @@ from PIL import Image
 import imagesets
 from classifiers._trained import trained_here
 from commands.classifier import evaluate, tell_of_names
-from lab.errors import WorkbenchError
+from lab.errors import UsageError, WorkbenchError
 from lab.training.draws import carve
 
 
@@ -55,6 +55,8 @@ def test_an_evaluation_that_never_began_leaves_no_folder(trained, tmp_path, monk
     weights.write_bytes(b"")
     evaluate.main(command, standalone_mode=False)
     assert (done / "DONE").is_file()
+    with pytest.raises(UsageError, match="mnist"):
+        evaluate.main([*command, "--imageset", "mnist"], standalone_mode=False)
 
 
 def test_the_nearest_training_image_of_a_training_image_is_itself(snnl, trained, tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -47,8 +48,21 @@ def test_gans_are_compared_and_their_ways_drawn(study, tmp_path, monkeypatch):
     assert header.split() == ["measure", "side", "dcgan", "wgan-gp", "floor"] and len(rows) > 20
     assert [one["gan"] for one in json.loads(last)["gans"]] == ["dcgan", "wgan-gp"]
     assert f"wgan-gp: {weights} after" in done.stderr and (tmp_path / "page.html").is_file()
+    assert "in the space pixels." in done.stderr and not Path("runs").exists(), "no classifier is trained"
     done = CliRunner().invoke(command, ["interpolate", str(weights), "--rows", "3", "--steps", "4", "--out", "i.png"])
     assert done.exit_code == 0 and Image.open("i.png").size == (4 * 16, 3 * 16), done.output
+
+
+def test_the_classifier_to_compare_by_is_trained_on_the_data_at_hand(monkeypatch):
+    from commands import _comparing
+
+    trained = []
+    monkeypatch.setattr("evaluation.named.space_called", lambda reference, **given: (reference, given["data"]))
+    monkeypatch.setattr(_comparing, "do_cell", lambda *given: trained.append(given) or SimpleNamespace(path="made"))
+    about = {"weights": None, "size": None, "normalize": None, "data": Path("here"), "download": False}
+    assert _comparing.space_named(None, [None, "digits"], Path("runs"), **about) == ("made", Path("here"))
+    ((cell, runs, local),) = trained
+    assert (cell.config.imageset, runs, local) == ("digits", Path("runs"), {"data": "here", "download": False})
 
 
 @pytest.fixture

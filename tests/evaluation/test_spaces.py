@@ -288,7 +288,7 @@ def test_layers_and_names_of_weights_tell_what_is_kept_apart(random_images, tmp_
     images, seen = random_images(3), [torch.zeros(3, 1), torch.ones(3, 1)]
     for layer, found in zip("ab", seen, strict=True):
         space = of_network("one", nn.Identity(), lambda _, found=found: Seen(found), layer=layer)
-        assert torch.equal(space.see_once(images, tmp_path).features, found)
+        assert torch.equal(space.see_once(images, tmp_path / "runs").features, found)
     one, other = nn.ModuleDict({"a": nn.ReLU(), "b": nn.PReLU()}), nn.ModuleDict({"a": nn.PReLU(), "b": nn.ReLU()})
     assert spaces.digest(one) != spaces.digest(other)
 

@@ -48,3 +48,10 @@ def test_carved_parts_are_disjoint_whole_and_decided_by_the_seed():
     assert all(part.equal(part.sort().values) for part in (fit, held))
     assert carve(101, 0.2, seed=3)[1].equal(held) and not carve(101, 0.2, seed=4)[1].equal(held)
     assert carve(5, 0, seed=0)[0].equal(torch.arange(5)) and not len(carve(5, 0, seed=0)[1])
+
+
+def test_what_was_trained_before_is_parted_and_drawn_anew_as_it_was():
+    order = lambda n, *key: torch.randperm(n, generator=random_generator(3, *key))  # noqa: E731
+    assert carve(101, 0.2, seed=3)[1].equal(order(101, "validation")[:20].sort().values)
+    assert batch_indices(50, 50, seed=3, step=1).equal(order(50, "epoch", 1))
+    assert subset(20, 5, 3, "x", 7).equal(order(20, "x", 7)[:5])

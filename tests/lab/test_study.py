@@ -25,6 +25,7 @@ from lab.files import read_object, write_json
 from lab.reporting.provenance import section
 from lab.reporting.report import Report
 from lab.running import schedule
+from lab.running.place import HERE, SLOTS, Place
 from lab.running.schedule import Outcome
 from lab.studying import drawing, study
 from lab.studying.plan import Plan, Planned, plan_cells, plan_study
@@ -145,7 +146,9 @@ def test_a_training_takes_a_core_or_gpu_for_each_process(places, monkeypatch, gp
     monkeypatch.setattr(machine, "cores", lambda: 8)
     cells = [made("train", "train", {"seed": seed, "device": "auto"}, processes=processes) for seed in range(9)]
     plan = Plan("x", Settings(), places[0], [Planned(cell, "to do") for cell in cells])
-    assert plan.slots(None) == slots
+    assert plan.slots(None) == slots == plan.slots_at(SLOTS) == plan.slots_at(HERE)
+    queue, nothing = Place("slurm"), dataclasses.replace(plan, cells=[])
+    assert (plan.slots_at(queue), plan.slots_at(Place("slurm", jobs=2)), nothing.slots_at(queue)) == (9, 2, 1)
 
 
 def test_a_study_that_trains_nothing_takes_cores_and_asks_for_no_gpu(places, monkeypatch):

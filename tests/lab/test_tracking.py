@@ -1,6 +1,7 @@
 """Trackers are told what the rows say, each step once, and write below the cell's folder."""
 
 import os
+from pathlib import Path
 
 import forks
 import pytest
@@ -134,6 +135,8 @@ def test_trackers_know_their_cell_and_stay_offline_unless_told_otherwise(tmp_pat
     work = cell(tmp_path / "a", "wandb")
     do(work)
     trackers = str(work.path / "trackers")
+    monkeypatch.chdir(tmp_path)
+    assert str(tracking._folder(CellFolder(Path("a") / work.path.name))) == trackers, "wherever work goes on"
     assert seen["mode"] == "offline" and seen["cache"].startswith(trackers)
     assert seen["made with"] == {
         "dir": trackers,

@@ -92,3 +92,11 @@ def test_identical_sets_are_covered_and_denser_than_1_by_a_fifth():
 def test_too_few_points_are_told():
     with pytest.raises(LeftOutError, match="coverage: needs 6 points a side"):
         ours(cloud(0, 5), cloud(1, 5))
+
+
+def test_one_point_alone_has_no_neighbour():
+    one, many = cloud(0, 1), cloud(1, 9)
+    near = Neighborhoods.of(many, many)
+    for alone in (lambda: Neighborhoods.of(one, many), lambda: Neighborhoods.of(many, one), lambda: near.against(one)):
+        with pytest.raises(LeftOutError, match="a neighbour: needs 2 points a side; there are 1"):
+            alone()

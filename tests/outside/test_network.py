@@ -35,6 +35,16 @@ def test_a_network_on_digits_is_the_engine_on_its_features(tmp_path):
     assert set(found.plain()) == {"model", "imageset", "split", "n", "seed", "layers"}
 
 
+def test_each_process_has_an_image_or_more(tmp_path, monkeypatch):
+    monkeypatch.setattr("outside.network.world_size", lambda: 30)
+    monkeypatch.setattr("outside.network.usual", lambda *about: pytest.fail("shared"))
+    settings = {"data": tmp_path, "network": torch.nn.Identity(), "sharded": True}
+    with pytest.raises(UsageError, match="29 images cannot be shared by 30 processes"):
+        measure(n=29, **settings)
+    with pytest.raises(pytest.fail.Exception, match="shared"):
+        measure(n=30, **settings)
+
+
 def test_images_are_repeated_resized_and_normalised():
     grey = torch.linspace(-1, 1, 4).view(1, 1, 2, 2)
     plain = prepare(grey, 2, "none")

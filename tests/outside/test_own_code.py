@@ -137,8 +137,9 @@ def test_a_layer_that_is_called_as_the_labels_is_not_lost_among_what_is_kept(fil
 
 
 @pytest.mark.parametrize("name", ["metrics", "cli", "lab"])
-def test_what_lies_beside_the_file_may_be_called_as_what_is_in_the_workbench(file, tmp_path, name):
+def test_what_lies_beside_the_file_may_be_called_as_what_is_in_the_workbench(file, tmp_path, monkeypatch, name):
     """As `metrics.py`: it is the file's, and ours stay ours."""
+    monkeypatch.syspath_prepend(own.ROOT)  # where a command looks first
     loaded = {module: sys.modules.get(module) for module in (name, "metrics.layers", "lab.errors")}
     (tmp_path / "net.py").write_text(FILE.replace("from beside", f"from {name}"))
     (tmp_path / f"{name}.py").write_text("CLASSES = 7")

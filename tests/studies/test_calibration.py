@@ -29,7 +29,7 @@ from lab.training.snapshots import snapshots
 from snnl_core import DeepKNN
 from studies import calibration
 from studies.calibration import figures
-from studies.calibration.attacked import _gained, _verdict
+from studies.calibration.attacked import _gained, _verdict, sections
 from studies.calibration.figures import exemplars
 from tasks import _foreign, attack_credibility, train_classifier
 from tasks._neighbors import split
@@ -417,6 +417,7 @@ def test_effects_of_attacks_on_a_made_up_table_have_the_known_answers():
     assert pgd.estimate.value == pytest.approx(0.06) and pgd.verdict == "supported"
     assert softmax.estimate.value == pytest.approx(0.31) and neighbor.estimate.value == pytest.approx(0)
     assert beside.estimate.value == pytest.approx(-0.55) and beside.verdict == neighbor.verdict == "contradicted"
+    assert sections(config(), build_table(attacked_rows(0, WITHOUT, {})), [WITHOUT]) == [], "nothing was attacked"
 
 
 def test_attacks_are_cells_of_their_own_and_change_nothing_of_the_others():

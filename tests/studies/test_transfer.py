@@ -25,6 +25,7 @@ from lab.training.draws import subset
 from lab.training.snapshots import snapshots
 from studies import calibration, transfer
 from studies._attacks import eps_curves
+from studies.transfer.figures import matrix
 from studies.transfer.report import _left, _matrix_table
 from tasks import train_classifier, transfer_attacks
 
@@ -115,6 +116,10 @@ def test_effects_on_a_made_up_table_have_the_known_answers():
     assert among.estimate.value == pytest.approx(-0.11) and among.verdict == "contradicted"
     assert outwards.estimate.value == pytest.approx(0.21) and outwards.verdict == "supported"
     assert signs.estimate.value == pytest.approx(0.11) and signs.estimate.n == 3
+    drawn, means = matrix(table, [WITHOUT, ENTANGLED], ["pgd"], 0.2), [[0.95, 0.51, 0.9], [0.95, 0.3, 0.62]]
+    np.testing.assert_allclose(drawn.drawing.axes[0].images[0].get_array(), means)
+    told = drawn.data.pivot(index="source", columns="target", values="fooled").loc[[WITHOUT, ENTANGLED]]
+    np.testing.assert_allclose(told[["itself", WITHOUT, ENTANGLED]], means)
 
 
 def test_tables_tell_apart_what_is_fooled_what_fools_both_and_what_is_left():

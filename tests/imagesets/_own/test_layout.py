@@ -3,12 +3,13 @@
 import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from imagesets._own import store
+from imagesets._own import decode, store
 from imagesets._own.layout import arrange
 
 
@@ -123,7 +124,17 @@ def test_the_size_is_the_nearest_buildable_one(opened, tmp_path, write_image):
     assert opened(folder, size=16).SPEC.size == 16
 
 
-def test_grey_is_decided_once_for_the_set(opened, tmp_path, write_image, write_folder, both):
+@pytest.mark.parametrize("n", [1, 31, 32, 33, 63, 64, 1000])
+def test_files_are_looked_at_from_the_first_to_the_last_evenly(n, monkeypatch):
+    monkeypatch.setattr(decode.pixels, "look", lambda data: (data, True))
+    listing = SimpleNamespace(addresses=list, reader=SimpleNamespace(read=int))
+    rows, grey = decode.look(listing, np.arange(n)[::-1])
+    assert grey and (rows[0], rows[-1], len(rows)) == (0, n - 1, min(n, 32))
+    assert n == 1 or np.ptp(np.diff(rows)) <= 1
+
+
+def test_grey_is_decided_once_for_the_set(opened, tmp_path, write_image, write_folder, both, monkeypatch):
+    monkeypatch.setattr(decode, "SAMPLED", 4)
     folder = write_folder(tmp_path / "images", 40, mode="L")
     found = opened(folder)
     assert found.SPEC.channels == 1 and "grey" in found.said[-1]
