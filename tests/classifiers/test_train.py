@@ -78,6 +78,17 @@ def test_alpha_0_is_bit_for_bit_a_plain_loop_without_the_snnl(tmp_path, monkeypa
     assert same(weights(found), network.state_dict())
 
 
+@pytest.fixture
+def few(monkeypatch):
+    """Of the training images the first 40 alone, for networks that take long for each."""
+    load = imagesets.load
+    monkeypatch.setattr(imagesets, "load", lambda *a, **k: first(load(*a, **k), 40))
+
+
+def first(images, n):
+    return imagesets.ImageSet(images.images[:n], images.labels[:n])
+
+
 def hidden_score(folder):
     """The mean score of the hidden layers on the test split."""
     images = imagesets.load("digits", "test", root=folder.path)
@@ -89,14 +100,19 @@ def hidden_score(folder):
     return sum(scores) / len(scores)
 
 
+def four_epochs(folder, **objective):
+    """The score of a network that was trained so."""
+    return hidden_score(train(folder, "mlp", epochs=4, settings={"learning_rate": 3e-3}, **objective))
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    return four_epochs(tmp_path_factory.mktemp("plain"), alpha=0.0)
+
+
 @pytest.mark.parametrize("temperature", ["minimize", "learn"])
-def test_negative_alpha_entangles_the_hidden_layers_and_positive_disentangles_them(tmp_path, temperature):
-    entangled, plain, disentangled = (
-        hidden_score(
-            train(tmp_path, "mlp", epochs=4, alpha=alpha, temperature=temperature, settings={"learning_rate": 3e-3})
-        )
-        for alpha in (-0.03, 0.0, 0.5)
-    )
+def test_negative_alpha_entangles_the_hidden_layers_and_positive_disentangles_them(tmp_path, temperature, plain):
+    entangled, disentangled = (four_epochs(tmp_path, alpha=alpha, temperature=temperature) for alpha in (-0.03, 0.5))
     assert entangled > 2 * plain and disentangled < plain / 1.3
 
 
@@ -233,10 +249,10 @@ def test_learned_temperatures_start_from_the_first_batch_and_take_steps_of_their
     assert moved == pytest.approx([-0.3] * 2, rel=1e-3)
 
 
-@pytest.mark.parametrize("batch", [4, 8])
-def test_batches_in_which_no_class_repeats_are_counted(tmp_path, batch):
-    made = train(tmp_path, alpha=-0.01, settings={"batch": batch}, snnl_layers=("fc2",))
-    images, (fit, _) = imagesets.load("digits", "train", root=tmp_path), carve(1297, 0.1, seed=0)
+@pytest.mark.parametrize("batch, validation", [(4, 0.8), (8, 0.5)])
+def test_batches_in_which_no_class_repeats_are_counted(tmp_path, batch, validation):
+    made = train(tmp_path, alpha=-0.01, validation=validation, settings={"batch": batch}, snnl_layers=("fc2",))
+    images, (fit, _) = imagesets.load("digits", "train", root=tmp_path), carve(1297, validation, seed=0)
     steps = round(len(fit) / batch)
     labels = [images.labels[fit[batch_indices(len(fit), batch, 0, step)]] for step in range(steps)]
     expected = sum(len(set(each.tolist())) == batch for each in labels)
@@ -247,7 +263,7 @@ def test_batches_in_which_no_class_repeats_are_counted(tmp_path, batch):
 def test_steps_whose_search_ended_at_a_limit_are_counted(tmp_path):
     """Apart in a layer from the start: each batch of two classes of blank and of full images."""
     recipe = {"batch": 4, "learning_rate": 1e-12}
-    made = train(tmp_path, alpha=-0.01, validation=0.5, settings=recipe, snnl_layers=("fc2", "conv1"))
+    made = train(tmp_path, alpha=-0.01, validation=0.7, settings=recipe, snnl_layers=("fc2", "conv1"))
     training = loop.begin(config_of(made), made)
     expected = {"conv1": 0, "fc2": 0}
     for step in range(training.last):
@@ -288,15 +304,15 @@ def test_networks_are_compiled_on_request(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", [entry.name for entry in registry.entries("classifiers")])
-def test_every_classifier_takes_steps_with_its_layers_entangled(tmp_path, name):
-    made = cell(tmp_path, name, alpha=-0.01, validation=0.8, settings={"batch": 128})
+def test_every_classifier_takes_steps_with_its_layers_entangled(tmp_path, few, name):
+    made = cell(tmp_path, name, alpha=-0.01, validation=0.2, settings={"batch": 16})
     work(made)
     layers = {row["layer"] for row in made.rows() if row["metric"] == "snnl"}
     assert len(layers) > 1 and layers == {row["layer"] for row in made.rows() if row["metric"] == "temperature"}
     assert snapshots(made.path, "classifier")[-1].step == 2
 
 
-def test_dropout_is_a_function_of_seed_and_step(tmp_path):
-    settings = {"model": "mobilenet_v3_small", "batch": 128}
-    one, other = (train(tmp_path / place, "torchvision", settings=settings, validation=0.8) for place in "ab")
+def test_dropout_is_a_function_of_seed_and_step(tmp_path, few):
+    settings = {"model": "mobilenet_v3_small", "batch": 16}
+    one, other = (train(tmp_path / place, "torchvision", settings=settings, validation=0.2) for place in "ab")
     assert same(weights(one), weights(other))

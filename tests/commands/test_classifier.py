@@ -116,7 +116,7 @@ def test_a_classifier_and_its_neighbours_are_attacked(snnl, trained, tmp_path):
     """PGD comes with the attack on neighbours, which is never weaker than its transfer."""
     home, folder, _ = trained
     page = tmp_path / "page.html"
-    command = ["classifier", "attack", folder, "--n", "40", "--settings", "queries=20", "--json"]
+    command = ["classifier", "attack", folder, "--n", "40", "--settings", "queries=20,steps=8,step=0.3", "--json"]
     done = snnl(*command, "--attack", "neighbor,square", "--eps", "0.2,0.1", "--out", page, cwd=home)
     assert done.returncode == 0, done.stderr
     assert "40 of 500 images are attacked; eps is the largest change of a value" in done.stderr

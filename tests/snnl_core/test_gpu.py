@@ -40,6 +40,12 @@ def path(request, monkeypatch):
         monkeypatch.setattr(kernel, "ROOM", {torch.float32: -1.0, torch.float64: -1.0})
 
 
+@pytest.fixture(scope="module")
+def whole():
+    """The points measured on the processor, all at once."""
+    return entanglement(X, LABELS)
+
+
 def error(temperature, x=X):
     """What float32 may change a loss by: twice beta times the error of a distance, d + 3 roundings of its parts."""
     reach = 4 * float((x - x.mean(0)).square().sum(1).max())
@@ -74,8 +80,7 @@ def test_loss_and_gradient(gpu, path, reference, dtype, distance):
     check(each, reference(X, LABELS, TEMPERATURE, distance), slack)
 
 
-def test_the_minimum_over_the_temperature(gpu, path):
-    whole = entanglement(X, LABELS)
+def test_the_minimum_over_the_temperature(gpu, path, whole):
     for dtype in (torch.float64, torch.float32):
         best = SoftNearestNeighborLoss()
         found, own = differentiated(best, X.to(gpu, dtype), LABELS.to(gpu))
@@ -94,9 +99,11 @@ def test_a_learned_temperature_has_its_gradient(gpu, path, reference):
 
 @pytest.mark.parametrize("settings", [{}, {"anchors": 25, "groups": LABELS % 3 - 1}])
 @pytest.mark.parametrize("path", ["direct", "tiles"], indirect=True)
-def test_a_measurement(gpu, path, reference, settings):
+def test_a_measurement(gpu, path, reference, whole, settings):
     there = {name: value.to(gpu) if name == "groups" else value for name, value in settings.items()}
-    found, expected = entanglement(X.to(gpu), LABELS.to(gpu), **there), entanglement(X, LABELS, **settings)
+    found, expected = entanglement(X.to(gpu), LABELS.to(gpu), **there), whole
+    if settings:
+        expected = entanglement(X, LABELS, **settings)
     assert found.loss == pytest.approx(expected.loss, rel=1e-9) and found.n_valid == expected.n_valid
     torch.testing.assert_close(found.per_sample.cpu(), expected.per_sample, rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(found.class_pairs.cpu(), expected.class_pairs, rtol=1e-4, atol=1e-6)
@@ -110,14 +117,14 @@ def test_a_measurement(gpu, path, reference, settings):
         check(found.per_sample, at_best, 1e-9)
 
 
-def test_what_float32_does_not_hold_is_measured_in_float64(gpu):
+def test_what_float32_does_not_hold_is_measured_in_float64(gpu, whole):
     far = X.float()
     far[0] *= 1e5
     found, expected = entanglement(far.to(gpu), LABELS.to(gpu)), entanglement(far.double(), LABELS)
     assert found.per_sample.dtype == torch.float64
     assert found.loss == pytest.approx(expected.loss, rel=1e-6)
     tiny = X.float() * 2.0**-70
-    assert entanglement(tiny.to(gpu), LABELS.to(gpu)).score == pytest.approx(entanglement(X, LABELS).score, rel=1e-4)
+    assert entanglement(tiny.to(gpu), LABELS.to(gpu)).score == pytest.approx(whole.score, rel=1e-4)
     assert SoftNearestNeighborLoss()(tiny.to(gpu), LABELS.to(gpu)).item() > 0
 
 
@@ -140,7 +147,7 @@ def test_no_transform_is_left_out(gpu):
 
 @pytest.mark.parametrize("autocast", [False, True])
 @pytest.mark.parametrize("path", ["direct", "kernel"], indirect=True)
-def test_a_caller_who_rounds_products_changes_nothing(gpu, path, autocast):
+def test_a_caller_who_rounds_products_changes_nothing(gpu, path, whole, autocast):
     """Points to which ten bits of a product are too few: by TF32 or bf16 the loss would be far off."""
     x, labels = X.float().to(gpu) + 30, LABELS.to(gpu)
     exact = snnl(X + 30, LABELS, TEMPERATURE)
@@ -156,7 +163,7 @@ def test_a_caller_who_rounds_products_changes_nothing(gpu, path, autocast):
     # The mean of coordinates of size 30 is rounded, but it moves all points alike.
     check(found, exact, error(TEMPERATURE) + 64 * EPS * float(X.abs().max()))
     assert gradient.dtype == found.dtype == torch.float32
-    assert measured.loss == pytest.approx(entanglement(X, LABELS).loss, abs=1e-4)
+    assert measured.loss == pytest.approx(whole.loss, abs=1e-4)
 
 
 def test_the_pretended_one_refuses_what_a_real_one_refuses():

@@ -1,5 +1,6 @@
 """A small training and its credibility, and a small study of planted faults, for the tests of what is measured."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -23,14 +24,19 @@ MEASURE = measure_credibility.Config(foreign=("rotated-45", "noise"), n=120, k=9
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """A small training and the measurement of its credibility, done."""
-    place = tmp_path_factory.mktemp("calibration")
-    cells = TRAINING, measure_credibility.cell(TRAINING, MEASURE, Path("nowhere"))
-    folders = [CellFolder.create(cell, place, LOCAL) for cell in cells]
-    for folder in folders:
-        work(folder)
-    return folders
+def finished(once, tmp_path_factory):
+    """A small training and the measurement of its credibility, done once: the module's own copies."""
+
+    def make(home):
+        cells = TRAINING, measure_credibility.cell(TRAINING, MEASURE, Path("nowhere"))
+        folders = [CellFolder.create(cell, home, LOCAL) for cell in cells]
+        for folder in folders:
+            work(folder)
+        return [folder.path.relative_to(home) for folder in folders]
+
+    home, places = once("credibility", make)
+    copied = shutil.copytree(home, tmp_path_factory.mktemp("calibration") / "home")
+    return [CellFolder(copied / place) for place in places]
 
 
 @pytest.fixture(scope="module")

@@ -332,8 +332,9 @@ def smoke(snnl, once):
 
     def make(home):
         attacks = "--attacks neighbor --attacked 24 --attacked-bank 500 --eps 0.2 --at 0.2 --alphas -0.00658".split()
-        less = "--n 100 --foreign noise --runs runs --executor here --svg-only --json".split()
-        done = snnl("study", "calibration", "--preset", "smoke", *attacks, *less, cwd=home)
+        small = "--settings width=8 --attack-settings steps=8,step=0.3 --n 60 --foreign noise".split()
+        place = "--runs runs --executor here --svg-only --json".split()
+        done = snnl("study", "calibration", "--preset", "smoke", *attacks, *small, *place, cwd=home)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout.splitlines()[-1])
 
