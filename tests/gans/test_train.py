@@ -55,7 +55,7 @@ def same(one, other):
 @pytest.mark.parametrize("gan", GANS)
 def test_the_same_seed_gives_the_same_bits_and_another_seed_others(tmp_path, gan, precision):
     first, again, other = (
-        train(tmp_path / name, gan, seed=seed, precision=precision, kimg=KIMG / 16, settings={"batch": 16})
+        train(tmp_path / name, gan, seed=seed, precision=precision, kimg=KIMG / 4)
         for name, seed in (("a", 0), ("b", 0), ("c", 1))
     )
     assert same(weights(first), weights(again))
