@@ -235,3 +235,22 @@ def test_nor_do_they_in_a_measurement_of_more_points_than_are_sampled(data, seed
     assert found.loss <= curves.mean(1).min().item() * (1 + 1e-4)
     for label, own in found.by_class.items():
         assert own.loss <= curves[:, labels == label].mean(1).min().item() * (1 + 1e-4)
+
+
+def two_scales(seed):
+    """Tight clusters of one class each, which mix, and far away pairs of two classes, which lie apart by class."""
+    generator = torch.Generator().manual_seed(seed)
+    centers, apart = torch.randn(20, 2, generator=generator) * 3, torch.randn(120, 2, generator=generator) * 3
+    own, place = torch.randint(2, (20,), generator=generator), torch.randint(2, (120,), generator=generator)
+    apart += torch.tensor([1000.0, 0.0]) * (1 + place[:, None])
+    other = place ^ (torch.rand(120, generator=generator) < 0.3)
+    x = torch.cat([centers.repeat_interleave(8, 0), apart, apart])
+    x += torch.randn(400, 2, generator=generator) * 0.01
+    return x.double(), torch.cat([own.repeat_interleave(8), place, other])
+
+
+@pytest.mark.parametrize("seed", [16, 18, 56])
+def test_of_two_valleys_that_a_sample_cannot_tell_apart_both_are_looked_into(seed):
+    """The one that is the lower in these samples is the higher of all points, by a hundredth."""
+    x, labels = two_scales(seed)
+    assert float(SoftNearestNeighborLoss()(x, labels)) <= losses_on_a_grid(x, labels).mean(1).min() * (1 + 1e-4)
