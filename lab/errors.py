@@ -79,6 +79,10 @@ def telling(whose: object, say: Say) -> Iterator[None]:
             yield
         except (TypeError, ValueError) as error:
             raise WorkbenchError(f"{whose}: {error}".replace("allow_overlap=True", "--allow-overlap")) from error
+        except RuntimeError as error:  # by which several processes tell each other of all else
+            if isinstance(error.__cause__, WorkbenchError):
+                raise error.__cause__ from None
+            raise
     for warning in caught:
         say(f"Warning: {whose}: {warning.message}")
 

@@ -8,14 +8,14 @@ from lab.errors import say
 
 FIRST_SECONDS, LINE_SECONDS, LONGEST_SECONDS = 1.0, 5.0, 60.0
 """When `looking` tells its first line, and how long it is from one line to the next, at first and at most."""
-LINES = 60
-"""So many lines tell of work up to any time, and a few more: the log of a night can be read."""
+PARTS = 60
+"""In between, a line is due once work has gone on for one such part of its time so far: a night has some 600 lines."""
 T = TypeVar("T")
 
 
 def pause(elapsed: float) -> float:
     """How many seconds after a line the next one is due, in work that has taken `elapsed` seconds so far."""
-    return max(LINE_SECONDS, min(elapsed / LINES, LONGEST_SECONDS))
+    return max(LINE_SECONDS, min(elapsed / PARTS, LONGEST_SECONDS))
 
 
 def paced(items: Iterable[T], total: int, what: str) -> Iterator[T]:

@@ -23,7 +23,7 @@ LOW = 0.9
 
 
 def indexed(build: Build, layers: Mapping[str, Tensor], distance: Distance) -> dict[str, Index]:
-    """The index of each layer's rows (n, d), maybe none, which are proposed to nobody."""
+    """The index of each layer's rows (n, d); where there are none, it proposes nothing."""
     return {name: build(x, distance) if len(x) else _nothing for name, x in layers.items()}
 
 

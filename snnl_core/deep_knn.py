@@ -67,8 +67,8 @@ class DeepKNN:
             index: makes of a layer's fitted rows what proposes their neighbours, which may miss some
                 (`snnl_core.approximate`); None for exact ones. It is no part of the state.
             sharded: every process holds a part of the rows, maybe none, and calls the same methods at the same time;
-                each gets what one process would get from all of them, for its own rows. The settings are the same in
-                all, and what one process refuses, all refuse.
+                each gets what one process would get from all of them, for its own rows. The settings must be the
+                same in all, and what one process refuses, all refuse.
 
         Raises:
             TypeError: k is no whole number.
@@ -141,10 +141,10 @@ class DeepKNN:
         self._indexes = self._parts.agree(lambda: indexed(build, layers, self.distance)) if build else {}
         self._bank, self._labels, self._calibration, self.recall = bank, own, None, {}
         self.classes, self._codes = everyone.unique(return_inverse=True)
-        directed = {name: self._parts.gather((~rows.zero()).sum()[None]) for name, rows in bank.items()}
+        directed = torch.tensor([[int((~rows.zero()).sum()) for rows in bank.values()]], device="cpu")
+        counts = self._parts.gather(directed).sum(0).tolist()
         # Warnings come last, here and below: where one is made an error, no other process waits.
-        counts = {name: int(found.sum()) for name, found in directed.items()}
-        warn_of_fitted(len(everyone), len(self.classes), counts, self.k)
+        warn_of_fitted(len(everyone), len(self.classes), dict(zip(bank, counts, strict=True)), self.k)
         return self
 
     @uncompiled

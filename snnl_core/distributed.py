@@ -27,8 +27,8 @@ def gather_with_grad(x: Tensor) -> Tensor:
 
     Raises:
         TypeError: `x` is no dense tensor in a process; all raise it.
-        ValueError: the shapes differ in more than the first dimension, one has no dimension, or the dtypes, kinds of
-            device or whether gradients are wanted differ.
+        ValueError: it has no dimension in a process, or the processes differ in more than the first dimension, in dtype
+            or kind of device, or in whether a gradient is wanted.
     """
     return _gathered(x) if several() else x
 
@@ -91,7 +91,8 @@ def agree(check: Callable[[], Tensors], **settings: object) -> tuple[Tensors, li
         found = check()
         word = _word(found[0], settings)
     except Exception as error:  # whatever it is, the others wait for a word
-        cause, word = error, next((kind for kind in KINDS if isinstance(error, kind)), RuntimeError)(str(error))
+        kind = next((kind for kind in KINDS if isinstance(error, kind)), RuntimeError)
+        cause, word = error, kind(str(error) or type(error).__name__)
     said: list[Any] = [None] * dist.get_world_size()
     dist.all_gather_object(said, word)
     refusals = {rank: each for rank, each in enumerate(said) if isinstance(each, Exception)}

@@ -94,10 +94,7 @@ def warn_of_zeros(layers: Layers) -> None:
 
 
 def warn_of_fitted(rows: int, classes: int, directed: Mapping[str, int], k: int) -> None:
-    """Warn where so many fitted rows, and of them by layer those that have a direction, are no more than k.
-
-    And where they are of one class.
-    """
+    """Warn where there are k fitted rows and no more, or one class, or in a layer fewer than k with a direction."""
     if rows == k:
         told = "all inputs have the same neighbours, and their p-values tell nothing of them"
         warnings.warn(f"k = {k} is every fitted row: {told}. Give more rows or a smaller k.", stacklevel=6)

@@ -76,8 +76,8 @@ class SoftNearestNeighborLoss(nn.Module):
         distance: `sqeuclidean`, or `cosine` for 1 - cos; a row of zeros is at 0.5 from all others but such rows.
         gather: take the batches of all processes together: each process gets the loss of the global batch, and the
             gradients that DistributedDataParallel averages are those of one process with the whole batch. What one
-            process refuses, all refuse, and other temperatures or distances in other processes, or that some of them
-            want no gradient.
+            process refuses, all refuse; so they do where they differ in temperature or distance, or in whether they
+            want a gradient.
         start: the temperature that `learn` starts from.
 
     Raises:
@@ -130,7 +130,7 @@ class SoftNearestNeighborLoss(nn.Module):
         return f"temperature={self.temperature!r}, distance={self.distance!r}, gather={self.gather}"
 
     def _checked(self, x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """This process's part of a batch; what it refuses, and also its temperature, it refuses before it is shared."""
+        """This process's part of a batch, checked together with the temperature before anything is shared."""
         points, labels = check_points(x, labels, fewest=1)
         self._beta(points)
         return points, labels

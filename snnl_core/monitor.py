@@ -123,7 +123,7 @@ class EntanglementMonitor:
 
     @uncompiled
     def compute(self) -> dict[str, Entanglement]:
-        """The entanglement of each layer's sample, in the order of the layers.
+        """The entanglement of each layer's sample, in the order of the layers; other threads' updates wait for it.
 
         Raises:
             ValueError: fewer than two samples are kept, or a layer holds a row that is not finite.

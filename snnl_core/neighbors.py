@@ -35,7 +35,8 @@ def nearest_neighbors(
             at 1 from all else.
         exclude_self: queries are the points themselves, and no point is its own neighbour.
         out: distances (q, k) and positions (q, k), int64, which are written to and returned, on any device; their
-            memory may be that of files (`torch.from_file`, or a writable `numpy.memmap` by `torch.from_numpy`).
+            memory is nobody else's, and may be that of files (`torch.from_file`, or a writable `numpy.memmap` by
+            `torch.from_numpy`).
 
     Returns:
         Distances (q, k), in at least float32, and positions among the points (q, k), on the queries' device, or
@@ -45,7 +46,7 @@ def nearest_neighbors(
     Raises:
         TypeError: queries or points are no floating tensors, or `out` is not two tensors.
         ValueError: k is impossible, the dimensions differ, a row is not finite, squared distances overflow, or `out`
-            has other shapes or dtypes than the result, or is expanded.
+            has other shapes or dtypes than the result, or shares memory with itself, the queries or the points.
     """
     check_tensor("queries", queries)
     check_tensor("points", points)

@@ -45,7 +45,7 @@ class Alone:
     def search(self, queries: Rows, bank: Rows, k: int, index: Index | None = None) -> tuple[Tensor, Tensor]:
         """Distances and positions (q, k) of the nearest rows of the bank, k being at most their number.
 
-        An index proposes of the rows that are here; where one process has one, all have.
+        Where one process has an index, all have one: each proposes some of the rows that are there.
         """
         return search.search(queries, bank, k, index=index)
 
@@ -119,7 +119,7 @@ class InParts(Alone):
         dist.broadcast(scale, owner)
         near = min(k, len(bank))
         work = partial(search.search, Rows(x, scale), bank, near, dtype=dtype, index=index)
-        distances, positions = work() if index is None else self.agree(work)  # one that is made elsewhere may refuse
+        distances, positions = work() if index is None else self.agree(work)  # an index may refuse
         distances = torch.nn.functional.pad(distances, (0, k - near), value=torch.inf)
         positions = torch.nn.functional.pad(positions + start, (0, k - near))
         world = [count] * dist.get_world_size()

@@ -17,7 +17,7 @@ def pool_maps(x: Tensor, max_features: int | None) -> Tensor:
     axes to average over and are only flattened.
 
     Args:
-        x: (n, ...), floating; maps of one byte a number, which torch does not average, become float32 where they are.
+        x: (n, ...), floating; maps of one byte a number are averaged in float32, and stay so, as torch averages none.
         max_features: the limit, at least 1; None keeps everything.
     """
     if x.ndim == 4 and max_features is not None and math.prod(x.shape[1:]) > max_features:

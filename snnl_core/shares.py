@@ -6,11 +6,12 @@ thread was first nor on how many there are.
 """
 
 import os
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from functools import lru_cache
+from functools import lru_cache, partial
 from queue import SimpleQueue
 from typing import TypeVar
 
@@ -81,14 +82,23 @@ def set_threads(count: int) -> None:
     `torch.set_num_threads` also sets what every thread has that is new to torch, and keeps: one that came meanwhile
     would be slow for good. That is set back at once.
     """
-    if count == torch.get_num_threads():
+    if count == torch.get_num_threads() or sys.is_finalizing():  # when a new thread would never begin
         return
-    with _setting, ThreadPoolExecutor(1) as newcomer:
-        before = newcomer.submit(torch.get_num_threads).result()
+    with _setting:
+        before = _in_a_new_thread(torch.get_num_threads)
         try:
             torch.set_num_threads(count)
         finally:
-            newcomer.submit(torch.set_num_threads, before).result()
+            _in_a_new_thread(partial(torch.set_num_threads, before))
+
+
+def _in_a_new_thread(work: Callable[[], Found]) -> Found:
+    """What `work` gives there; no pool's, as none takes work once the main thread has ended."""
+    found = list[Found]()
+    thread = threading.Thread(target=lambda: found.append(work()))
+    thread.start()
+    thread.join()
+    return found[0]
 
 
 _setting = threading.Lock()

@@ -83,7 +83,7 @@ class Display:
             self._tell()
 
     def _tell(self) -> None:
-        """A line now and then, where it is another one than the last."""
+        """A line now and then, unless it is the same as the last."""
         waited, said = 0.0, ""
         while not self._stop.wait(seconds := pause(waited)):
             waited += seconds

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from lab.errors import first_line, out_of_memory, say, unknown_name, visible
+from lab.errors import UsageError, first_line, out_of_memory, say, telling, unknown_name, visible
 
 
 def test_a_long_error_is_cut_to_160_characters():
@@ -51,3 +51,11 @@ def test_of_many_names_the_nearest_twelve_are_listed_and_of_few_all():
 )
 def test_memory_that_is_used_up_is_known_by_type_and_by_words(error, is_it):
     assert out_of_memory(error) is is_it
+
+
+def test_what_one_of_several_processes_refuses_is_told_as_one_alone_tells_it():
+    """The engine knows no errors of the workbench: of an index that cannot be built it makes another one."""
+    with pytest.raises(UsageError, match=r"^faiss makes no index$"), telling("train.npz", say):
+        raise RuntimeError("process 0: faiss makes no index") from UsageError("faiss makes no index")
+    with pytest.raises(RuntimeError, match="a fault"), telling("train.npz", say):
+        raise RuntimeError("a fault") from OSError()

@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from snnl_core import SoftNearestNeighborLoss, entanglement, gather_with_grad, soft_nearest_neighbor_loss
+from snnl_core.distributed import agree
 
 DOUBLE = torch.float64
 SHARDS = {2: [9, 14], 3: [1, 12, 5]}
@@ -111,6 +112,8 @@ def check_that_all_refuse_what_one_refuses(rank, world, x, labels, rows):
         scheduled(x, labels)
     with pytest.raises(RuntimeError, match=r"torch\.func's transforms do not reach into other processes"):
         torch.func.grad(lambda points: module(points, labels))(x)
+    with pytest.raises(RuntimeError, match=f"process {world - 1}: MemoryError"):  # which has no words of its own
+        agree(mock.Mock(side_effect=MemoryError) if last else lambda: (x,))
     with pytest.raises(ValueError, match=f"process {rank}: "):  # its own fault comes first
         module(x, labels[1:])
     assert module(x, labels).isfinite()  # all are in step again

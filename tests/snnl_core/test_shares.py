@@ -1,9 +1,11 @@
 """Tiles shared out among threads: the same results in the same order, and nothing of it left behind."""
 
 import multiprocessing
+import sys
 import threading
 import time
 from concurrent import futures
+from concurrent.futures import thread
 
 import pytest
 import torch
@@ -102,6 +104,19 @@ def test_threads_that_come_meanwhile_have_as_many_as_ever(threads):
         pool.submit(torch.set_num_threads, 2).result()  # which another thread sets stays, too
     assert list(in_order(lambda item, _: item, range(9), object, LIKE, MANY)) == [*range(9)]
     assert (newcomer(), torch.get_num_threads()) == (2, 3)
+
+
+def test_a_number_is_set_where_pools_take_no_work(threads, monkeypatch):
+    """As in a thread that still works when the main one has ended."""
+    threads(3)
+    with monkeypatch.context() as patch:
+        patch.setattr(thread, "_shutdown", True)
+        shares.set_threads(2)
+    assert (newcomer(), torch.get_num_threads()) == (3, 2)
+    with monkeypatch.context() as patch:  # nor does a thread begin as Python ends: whoever asked for one would wait
+        patch.setattr(sys, "is_finalizing", lambda: True)
+        patch.setattr(threading.Thread, "start", lambda thread: pytest.fail("a thread is started"))
+        shares.set_threads(3)
 
 
 @pytest.mark.parametrize("where", ["the work", "the taker"])
