@@ -202,6 +202,14 @@ def apart(x: Tensor, one: Tensor, other: Tensor) -> Tensor:
     return torch.cat([(x[left] - x[right]).square_().sum(1) for left, right in pieces])
 
 
+def across(x: Tensor, codes: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """Squared distances (p,) of those of so many random pairs of points (n, d) that are of two classes (n,)."""
+    shape = (2, count if len(x) else 0)
+    pairs = torch.randint(max(1, len(x)), shape, generator=generator, device="cpu").to(x.device)
+    one, other = pairs[:, codes[pairs[0]] != codes[pairs[1]]]
+    return apart(x, one, other)
+
+
 def median(distances: Tensor) -> float:
     """The median of the distances that are not 0 where most are; 1 where all are, as then any scale will serve."""
     found = float(distances.median()) if len(distances) else 0.0

@@ -11,7 +11,7 @@ from snnl_core import gradients, tiles
 from snnl_core.anchors import Anchors, Look
 from snnl_core.batch import Batch
 from snnl_core.collecting import class_masses, collect
-from snnl_core.distances import apart, median
+from snnl_core.distances import across, median
 from snnl_core.kernel import Kernel
 from snnl_core.masses import Masses
 from snnl_core.tiles import Points
@@ -111,12 +111,8 @@ class Tiled(Anchors):
 
     def scale(self, sampled: int) -> tuple[float, float]:
         """The median of about so many distances between points of two classes, and a bound on all distances."""
-        draw = torch.Generator().manual_seed(0)
-        shape = (2, min(sampled, SAMPLED))
-        pairs = torch.randint(len(self.points), shape, generator=draw, device="cpu").to(self.points.x.device)
-        codes = self.points.codes[pairs]
-        one, other = pairs[:, codes[0] != codes[1]]
-        return median(apart(self.points.x, one, other)), self.reach
+        draw, points = torch.Generator().manual_seed(0), self.points
+        return median(across(points.x, points.codes, min(sampled, SAMPLED), draw)), self.reach
 
     def _back(self, masses: Masses) -> Masses | None:
         return masses if self.anchors is self.points else None

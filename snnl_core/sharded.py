@@ -16,7 +16,7 @@ from torch import Tensor
 
 from snnl_core.anchors import Anchors
 from snnl_core.collecting import class_masses, collect
-from snnl_core.distances import apart, median
+from snnl_core.distances import across, median
 from snnl_core.distributed import exchange, gather, of_the_first, reduced
 from snnl_core.masses import Masses
 from snnl_core.pairs import SAMPLED, Progress
@@ -299,10 +299,7 @@ def _scale(points: Points, share: int) -> tuple[float, float]:
     picked = torch.randperm(len(points), generator=generator, device="cpu")[:share].sort().values.to(points.x.device)
     x, codes = gather(points.x[picked]), gather(points.codes[picked])
     # As many pairs however few the points are, as one process draws them.
-    shape = (2, share * dist.get_world_size() if len(x) else 0)
-    pairs = torch.randint(max(1, len(x)), shape, generator=generator, device="cpu").to(x.device)
-    one, other = pairs[:, codes[pairs[0]] != codes[pairs[1]]]
-    distances = apart(x, one, other)
+    distances = across(x, codes, share * dist.get_world_size(), generator)
     own = points.squares.max() if len(points) else points.x.new_zeros(())
     largest = gather(own[None], [1] * dist.get_world_size()).max()
     scale = of_the_first(torch.tensor([median(distances), 4 * float(largest)], dtype=torch.float64, device=x.device))
