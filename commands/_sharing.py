@@ -44,6 +44,7 @@ def shared(ready: Callable[..., object] = lambda **values: None) -> options.Deco
 def _together(processes: int, device: str) -> Iterator[None]:
     """Within the block, the processes can reach each other; of the others than the first, warnings alone are told."""
     from lab.training.frame import make_accelerator
+    from lab.training.together import leave
 
     if world_size() != processes:
         raise UsageError(f"--processes {processes} are asked for, and {world_size()} came: ask for as many.")
@@ -54,7 +55,7 @@ def _together(processes: int, device: str) -> Iterator[None]:
             told = silence.enter_context(redirect_stderr(StringIO()))
         accelerator = make_accelerator(machine.resolve_device(device))
         yield
-        accelerator.end_training()
+        leave(accelerator)
     if rank():
         for line in told.getvalue().splitlines():
             if line.startswith("Warning: "):

@@ -44,6 +44,8 @@ COMMANDS = {str(ROOT / "cli.py"), str(ROOT / "lab" / "running" / "torchrun.py")}
 """The scripts that are forks where a fork starts them; benchmarks, for one, measure what a new process takes."""
 CONTEXT = multiprocessing.get_context(METHOD)
 GET_MODULE = inspect.getmodule
+LEFT = []
+"""Groups of processes that this one has left: see `lab.training.together.leave`."""
 if METHOD == "forkserver":
     CONTEXT.set_forkserver_preload(["tests.forks", *LIBRARIES, *OWN])
 gc.set_threshold(50_000, 50, 100)  # as in cli.py
@@ -379,4 +381,5 @@ def _be_one_of(rank, count, meeting, file, name, given):
     spec.loader.exec_module(module)
     getattr(module, name)(*given)
     if distributed.is_initialized():  # a training ends with its group
+        LEFT.append(distributed.group.WORLD)
         distributed.destroy_process_group()

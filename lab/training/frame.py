@@ -32,7 +32,7 @@ from lab.training.precision import bf16_products, set_gpu_arithmetic
 from lab.training.resume import KEPT, agreed_start, take_over
 from lab.training.state import TrainingState
 from lab.training.tensors import packed, unpacked
-from lab.training.together import agreed, mean, of_the_first
+from lab.training.together import agreed, leave, mean, of_the_first
 from lab.training.tracking import accelerator_settings, curve, tracking
 
 Curve = tuple[str, str]
@@ -182,7 +182,7 @@ def train(training: Training, cell: CellFolder, length: Collection[str] = ()) ->
         with tracking(training.accelerator, cell), bf16_products(training.arithmetic):
             _to_the_end(training, cell, ending)
         training.accelerator.free_memory()
-        training.accelerator.end_training()
+        leave(training.accelerator)
 
 
 def _to_the_end(training: Training, cell: CellFolder, ending: Ending) -> None:

@@ -6,11 +6,15 @@ from typing import TypeVar
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
-from torch import Tensor
+from torch import Tensor, distributed
 
 from lab.processes import world_size
 
 Value = TypeVar("Value")
+WAITS_FOR_ITS_THREADS = torch.__version__ < "2.8"
+"""Whether torch takes a group of processes apart without giving up Python's lock, which the group's threads may need to
+drop the last tensors: it could wait for ever."""
+_left: list[distributed.ProcessGroup | None] = []
 
 
 def of_the_first(own: Value) -> Value:
@@ -36,3 +40,10 @@ def mean(accelerator: Accelerator, own: Tensor) -> Tensor:
     """
     parts = accelerator.gather(own.to(accelerator.device)).cpu().view(world_size(), -1)
     return reduce(torch.add, parts) / world_size()
+
+
+def leave(accelerator: Accelerator) -> None:
+    """End trackers and the group of processes, which an older torch takes apart when the process ends."""
+    if WAITS_FOR_ITS_THREADS and distributed.is_initialized():
+        _left.append(distributed.group.WORLD)
+    accelerator.end_training()

@@ -9,12 +9,13 @@ from types import SimpleNamespace
 import pytest
 import torch
 from making import made
+from torch import distributed
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from lab import machine
 from lab.cells.folder import CellFolder
 from lab.errors import DivergedError
-from lab.training import frame
+from lab.training import frame, together
 from lab.training.checkpoint import Arithmetic
 from lab.training.frame import make_accelerator
 from lab.training.precision import InFloat32
@@ -262,3 +263,14 @@ def test_what_may_not_be_infinite_ends_the_training(cell, counting, monkeypatch,
     monkeypatch.setattr(frame, "WINDOWS", windows)
     with pytest.raises(DivergedError, match="counting diverged at step 4: loss is nan"):
         frame.train(counting(values={4: math.nan}), cell(minutes=9))
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_the_group_of_processes_stays_where_torch_could_wait_for_its_threads_for_ever(monkeypatch, waits):
+    monkeypatch.setattr(together, "WAITS_FOR_ITS_THREADS", waits)
+    monkeypatch.setattr(together, "_left", [])
+    distributed.init_process_group("gloo", store=distributed.HashStore(), rank=0, world_size=1)
+    group = distributed.group.WORLD
+    together.leave(SimpleNamespace(end_training=distributed.destroy_process_group))
+    assert not distributed.is_initialized() and together._left == [group] * waits
+    together.leave(SimpleNamespace(end_training=lambda: None))  # there may have been no group
