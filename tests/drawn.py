@@ -1,0 +1,316 @@
+"""Whether a figure draws what the data file beside it holds, and what the words on it say.
+
+Curves, means, intervals, bands and matrices are looked for among the data. What is found there must be what the words
+beside it tell apart: a column of the data, whose texts differ, has its text in the title, on the axes or in the legend.
+"""
+
+import re
+from functools import cache
+
+import numpy as np
+import pandas as pd
+from matplotlib.colors import to_rgb
+
+from lab.reporting.statistics import mean_interval, share_interval
+from lab.reporting.told import _told
+from studies._measures import MEASURES
+from studies.calibration.attacked import DRAWN
+from studies.calibration.figures import RELIABLE, RISKS
+from studies.gan_entanglement.report import FINAL_MEASURES
+from studies.measures.names import called
+from studies.toy.report import NAMES
+
+SAID = {
+    "test": ["held-out"],
+    "train": ["training"],
+    "entanglement": ["score"],
+    "one_nn_accuracy": ["1-NN accuracy", "own nearest neighbours"],
+    "": ["itself"],
+    "none": [],
+    "early": ["generated"],
+    "late": ["generated"],
+    "p_values": ["p-values of true labels"],
+    **{name: [title] for name, title in (RELIABLE | RISKS).items()},
+    **{name: [title] for name, title, _ in DRAWN if name not in RELIABLE | RISKS},
+    **{name: [title[1]] for name, title in NAMES.items()},
+}
+"""What words on figures call what the data have."""
+CURVES = (("coverage", "risk"), ("fpr", "tpr"), ("confidence", "accuracy"), ("level", "share"), ("n", "power"))
+"""Columns of what is drawn across and up, where the data are no rows of the table."""
+MATRICES = {"layer": "kimg", "row": "column", "source": "target", "of": "on", "measure": "fault"}
+"""Columns of what tells the rows and the columns of a matrix apart."""
+FLOORS = {"real against real": ("model", "real"), "noise": ("model", "noise"), "pixels": ("space", "pixels")}
+"""What a line across a panel is the mean of."""
+
+
+def faults(figure):
+    """What is drawn and is not in the data, or not by that name: a line each."""
+    panels = [axis for axis in figure.drawing.axes if axis.get_visible() and axis.get_label() != "<colorbar>"]
+    data, checks = _Data(figure.data), (_curves, _untold, _bars, _powers, _floors, _matrix, _dots, _stairs)
+    found = []
+    for axis in panels:
+        words = _words(axis, figure)
+        found += [f"{figure.name} {words}: {fault}" for check in checks for fault in check(axis, data, words)]
+    return found
+
+
+class _Data:
+    """The data beside a figure, in groups by what their texts say."""
+
+    def __init__(self, frame):
+        self.frame = frame
+        self.texts = [name for name in frame if frame[name].dtype.kind not in "iufb"]
+        self.varied = {name for name in self.texts if frame[name].nunique() > 1}
+        self.varied -= {"kind"} if "metric" in frame else set()
+        for name in sorted(self.varied):  # what others tell need not be said
+            others = [other for other in self.varied - {name} if (frame.groupby(other)[name].nunique() == 1).all()]
+            self.varied -= {name} if others else set()
+        self.grouped, self.said = cache(self.grouped), cache(self.said)
+
+    def grouped(self, across="", up="value", by=""):
+        """Each group's texts, the column across (n,), that up (n,), and how many seeds these are of at most.
+
+        Several values at one place across are one, their mean, where all that have any there are.
+        """
+        rows, texts = self.frame.dropna(subset=[up]), self.texts
+        if column := {"eps": "side", "of the fault": "setting"}.get(across, ""):
+            rows, texts = rows.assign(x=pd.to_numeric(rows[column])), [name for name in texts if name != column]
+            clean = rows["space"] == "none"  # all attacks begin with the images as they are
+            names = rows.loc[~clean, "space"].unique() if clean.any() else []
+            rows = pd.concat([rows[~clean], *(rows[clean].assign(space=name) for name in names)])
+        elif across:
+            rows = rows.assign(x=rows[across]).dropna(subset="x")
+        keys = [*texts, *([by] if by else [])]
+        found = []
+        for key, one in rows.groupby(keys, sort=False, dropna=False) if keys else [((), rows)]:
+            about, seeds = dict(zip(keys, key, strict=True)), 0
+            if across and "seed" in one and by != "seed":
+                at = one.groupby("x").agg(y=(up, "mean"), seeds=("seed", "nunique"))
+                seeds = int(at["seeds"].max())
+                at = at[at["seeds"] == seeds]
+                found.append((about, at.index.to_numpy(float), at["y"].to_numpy(float), seeds))
+            else:
+                one = one.sort_values("x", kind="stable") if across in {"eps", "kimg", "step", "minutes"} else one
+                found.append((about, one["x" if across else up].to_numpy(float), one[up].to_numpy(float), len(one)))
+        return found
+
+    def said(self, key, words, but=()):
+        """Whether the words tell these texts from others."""
+        key, told = dict(key), self.varied - {*but}
+        if {"side", "metric"} <= {*key} and _called(key["side"], key["metric"]) & {*words}:
+            told -= {"side", "metric"}
+        return all(_says(_about(name, words), part) for name in told & {*key} for part in str(key[name]).split("/"))
+
+    def fault(self, what, found, words, but=()):
+        """Nothing if one of the texts that were found is what the words say, or else what is wrong."""
+        if not any(self.said(tuple(about.items()), tuple(words), tuple(but)) for about in found):
+            yield f"{what} by {words} is {found or 'nothing of the data'}"
+
+
+@cache
+def _called(side, metric):
+    """What a measure is called by the studies."""
+    known = {(one.side, one.metric): one.name for one in MEASURES}
+    names = {known.get((side, metric)), *(name for *key, name, _ in FINAL_MEASURES if key == [side, metric])}
+    return names | ({called((side, metric))} if side in {"joint", "generated", "real"} else set()) - {None}
+
+
+def _words(axis, figure):
+    """The title of a panel and what its axes are of, which one panel of a row, or of a column, may say for all."""
+    spot, title, words = axis.get_subplotspec(), axis.get_title(loc="left"), []
+    for other in figure.drawing.axes:
+        place = other.get_subplotspec()
+        if place and other.get_visible():
+            across, along = place.colspan == spot.colspan, place.rowspan == spot.rowspan
+            words += [other.get_xlabel()] * across + [other.get_title(loc="left")] * (not title and (across or along))
+            words += [other.get_ylabel()] * (other is axis or (along and not axis.get_ylabel()))
+    return [word for word in (title, *words) if word]
+
+
+def _about(name, words):
+    """The words that tell of a column: of two networks, one attacks and one is attacked."""
+    sources = [word for word in words if "made on" in word]
+    others = [word for word in words if word not in sources]
+    return sources if sources and name == "setting" else others if sources and name == "group" else words
+
+
+@cache
+def _pattern(value):
+    known = {
+        value,
+        value.removeprefix("alpha="),
+        value.replace("_", " "),
+        value.replace("_", "-"),
+        *SAID.get(value, ()),
+    }
+    known |= {"classifier"} if re.match(r"[a-z]+-[0-9a-f]{8}$", value) else set()
+    return re.compile("|".join(rf"(?<![\w.=-]){re.escape(one)}(?![\w.-])" for one in known if one), re.IGNORECASE)
+
+
+def _says(words, value):
+    return any(_pattern(value).search(word) for word in words)
+
+
+def _curves(axis, data, words):
+    """Of seeds, and means over them."""
+    lines = [(line, _told[line]) for line in axis.lines if line in _told and _told[line].unit]
+    factor = 100 if any("(%)" in word for word in words) else 1
+    for line, told in lines:
+        drawn, what = np.asarray(line.get_data(), float), f"{told.what} of {told.series}"
+        seed, mean = (re.match(words, told.what) for words in (r"seed (\d+)", r"mean of (\d+) seeds"))
+        curves = data.grouped(told.unit, by="seed" if seed else "")
+        found = [(about, n) for about, x, y, n in curves if _same(drawn, (x, factor * y))]
+        if seed:
+            found = [(about, n) for about, n in found if about["seed"] == int(seed[1])]
+        yield from data.fault(what, [about for about, _ in found], [*words, told.series])
+        if mean and int(mean[1]) not in {n for _, n in found} or not _same(drawn, (told.places, told.values)):
+            yield f"{what} is told otherwise"
+    yield from _coloured([(told.series, line.get_color()) for line, told in lines if line.get_linestyle() == "-"])
+
+
+def _untold(axis, data, words):
+    """Curves that are known by their colours alone."""
+    lines = [line for line in axis.lines if line not in _told and (line.get_linestyle() in {"-", "--"})]
+    named = {line.get_color(): line.get_label() for line in lines if not line.get_label().startswith("_")}
+    named |= {bar.lines[0].get_color(): bar.get_label() for bar in axis.containers}
+    curves = [(x, y) for x, y in CURVES if {x, y} <= {*data.frame} and "value" not in data.frame]
+    for line in lines if curves else ():
+        drawn = np.asarray(line.get_data(), float)
+        style = {"-": "neighbor-distance", "--": "softmax"}[line.get_linestyle()] if "fpr" in data.frame else ""
+        known = [one for pair in curves for one in data.grouped(*pair, by="line" if "line" in data.frame else "")]
+        found = [about for about, x, y, _ in known if _same(drawn[1], y) and _same(drawn[0], x, "power" in data.frame)]
+        yield from data.fault("a curve", found, [*words, named.get(line.get_color(), ""), style])
+
+
+def _powers(axis, data, words):
+    """The intervals of shares of draws."""
+    for bar in axis.containers if "draws" in data.frame else ():
+        trials = int(data.frame["draws"].iloc[0])
+        for value, segment in zip(bar.lines[0].get_ydata(), bar.lines[2][0].get_segments(), strict=True):
+            known = share_interval(round(value * trials), trials)
+            if not _same(segment[:, 1], (known.low, known.high)):
+                yield f"the interval of {bar.get_label()} is {segment[:, 1]}, not {known}"
+
+
+def _bars(axis, data, words):
+    """Dots of seeds, their mean and its interval."""
+    dots = [(part, _told[part].series) for part in axis.collections if part in _told and _told[part].what == "a seed"]
+    bars, up = [bar for bar in axis.containers if bar.lines[0] in _told], int(not axis.yaxis_inverted())
+    factor = 100 if any("(%)" in word or "(points)" in word for word in words) else 1
+    known = _differences(data) if dots and any("minus baseline" in word for word in words) else data
+    for (part, series), bar in zip(dots, bars, strict=True):
+        values, (middle, _, ends) = np.asarray(part.get_offsets()[:, up], float), bar.lines
+        place, right = middle.get_xydata()[0], mean_interval(values)
+        beside = [*words, series, _tick((axis.yaxis, axis.xaxis)[up], round(place[1 - up]))]
+        found = [about for about, _, y, _ in known.grouped() if _same(np.sort(factor * y), np.sort(values))]
+        yield from known.fault("dots", found, beside)
+        if (
+            not _same([place[up], *_told[middle].values], [right.value] * 2)
+            or f"of {right.n} seeds" not in _told[middle].what
+        ):
+            yield f"the mean of {beside} is {place[up]}, not {right}"
+        drawn = [end for one in ends for segment in one.get_segments() for end in segment[:, up]]
+        if len(drawn) != 2 * (right.n > 2) or not all(
+            _same(end, it) or end in {0, 1, 100} for end, it in zip(drawn, (right.low, right.high), strict=False)
+        ):
+            yield f"the interval of {beside} is {drawn}, not {right}"
+        if not _same(part.get_facecolor()[0][:3], to_rgb(middle.get_color())):
+            yield f"dots and mean of {series} differ in colour"
+    yield from _coloured([(series, tuple(part.get_facecolor()[0])) for part, series in dots if series])
+
+
+def _differences(data):
+    """Each seed's values minus those of its baseline."""
+    rows, keys = data.frame, ["imageset", "metric", "seed"]
+    base = rows[rows["setting"] == "alpha=0"].set_index(keys)["value"]
+    return _Data(
+        rows.assign(value=rows["value"].to_numpy() - base.reindex(pd.MultiIndex.from_frame(rows[keys])).to_numpy())
+    )
+
+
+def _floors(axis, data, words):
+    """Lines and bands of what others are held against."""
+    for line in axis.lines:
+        if line.get_label() not in FLOORS:
+            continue
+        (x, y), (column, name) = np.asarray(line.get_data(), float), FLOORS[line.get_label()]
+        upright = y[0] == y[-1]
+        (value, *_), along = (y, x) if upright else (x, y)
+        beside = (
+            words if {*x} == {0, 1} else [*words, _tick(axis.xaxis if upright else axis.yaxis, round(along.mean()))]
+        )
+        known = [(about, values) for about, _, values, _ in data.grouped() if about.get(column) == name]
+        found = [(about, values) for about, values in known if _same(values.mean(), value)]
+        but = {"model", "space", "layer", "setting"} if name == "pixels" else {"model"}
+        yield from data.fault(f"{line.get_label()}, {value},", [about for about, _ in found], beside, but)
+        spans = [part.get_extents().transformed(axis.transData.inverted()) for part in axis.patches]
+        if spans and found and not any(_same((one.y0, one.y1), (v.min(), v.max())) for one in spans for _, v in found):
+            yield f"the band is {spans}"
+
+
+def _matrix(axis, data, words):
+    """Entries of a matrix, and what is written on them."""
+    columns = [(up, across) for up, across in MATRICES.items() if {up, across} <= {*data.frame}]
+    for image in axis.images if columns else ():
+        (up, across), entries, rows = columns[0], np.asarray(image.get_array()), data.frame
+        for name in {"n", "epoch"} & {*rows} if "metric" not in rows else ():
+            rows = rows[[re.search(rf"\b{name}( =)? {value}$", words[0]) is not None for value in rows[name]]]
+        others = [name for name in data.texts if name not in {up, across}]
+        said = [
+            data.said(tuple(zip(others, key)), tuple(words), (up, across))
+            for key in zip(*(rows[one] for one in others))
+        ]
+        rows = rows[said] if others else rows
+        names = [rows[name].map(_short) for name in (up, across)]
+        values = rows["value" if "value" in rows else data.frame.columns[-1]].groupby(names).mean().to_dict()
+        written = {tuple(map(round, text.get_position())): text.get_text() for text in axis.texts}
+        for y, x in np.ndindex(entries.shape[:2]):
+            place = (str(y), str(x)) if up == "of" else (_tick(axis.yaxis, y), _tick(axis.xaxis, x))
+            right, text = values.get(place, np.nan), written.get((x, y), "")
+            if entries.ndim == 2 and not _same(entries[y, x], right):
+                yield f"{place} is {entries[y, x]}, not {right}"
+            if text and not (_rounded(text, right) if text != "-" else not np.isfinite(right)):
+                yield f"{place} says {text}, not {right}"
+
+
+def _short(value):
+    return value.replace(";", "") if isinstance(value, str) else f"{value:.3g}"
+
+
+def _rounded(text, value):
+    return abs(float(text) - value) <= 0.5 * 10.0 ** -len(text.partition(".")[2]) * (1 + 1e-6)
+
+
+def _tick(axis, place):
+    """What an axis says at a place."""
+    return str(axis.get_major_formatter()(place)).replace("=\n", "=").replace("\n", " ")
+
+
+def _dots(axis, data, words):
+    """The points of a map."""
+    for part in axis.collections if {"x", "y"} <= {*data.frame} and "step" not in data.frame else ():
+        points = np.asarray(part.get_offsets(), float)
+        found = [about for about, x, y, _ in data.grouped("x", "y") if _same((x, y), points.T)]
+        yield from data.fault("points", found, [*words, part.get_label()]) if len(points) else ()
+
+
+def _stairs(axis, data, words):
+    """Histograms."""
+    for part in axis.patches if "from" in data.frame else ():
+        values, edges, _ = part.get_data()
+        found = [about for about, x, y, _ in data.grouped("from", "share") if _same((x, y), (edges[:-1], values))]
+        yield from data.fault("a histogram", found, [*words, part.get_label()])
+
+
+def _coloured(pairs):
+    """A colour for each of what is shown, as long as there are enough."""
+    series, colours = ({pair[i] for pair in pairs} for i in range(2))
+    if len({*pairs}) > len(series) or len(colours) < min(len(series), 7):
+        yield f"the colours are {sorted({*pairs})}"
+
+
+def _same(one, other, roughly=False):
+    one, other = np.asarray(one, float), np.asarray(other, float)
+    if one.shape != other.shape:
+        return False
+    return bool((np.abs(one - other) <= (0.1 if roughly else 1e-6) * np.abs(other) + 1e-9).all())
