@@ -81,17 +81,18 @@ class _Data:
         elif across:
             rows = rows.assign(x=rows[across]).dropna(subset="x")
         keys = [*texts, *([by] if by else [])]
+        if across and "seed" in rows and by != "seed":
+            rows = rows.groupby([*keys, "x"], dropna=False).agg(y=(up, "mean"), seeds=("seed", "nunique")).reset_index()
+            rows = rows[rows["seeds"] == rows.groupby(keys, dropna=False)["seeds"].transform("max")]
+        else:
+            rows = rows.assign(y=rows[up], seeds=1, **({} if across else {"x": rows[up]}))
+            rows = rows.sort_values("x", kind="stable") if across in {"eps", "kimg", "step", "minutes"} else rows
+        groups = rows.groupby(keys, sort=False, dropna=False).indices if keys else {(): range(len(rows))}
+        columns = [rows[name].to_numpy(float) for name in ("x", "y", "seeds")]
         found = []
-        for key, one in rows.groupby(keys, sort=False, dropna=False) if keys else [((), rows)]:
-            about, seeds = dict(zip(keys, key, strict=True)), 0
-            if across and "seed" in one and by != "seed":
-                at = one.groupby("x").agg(y=(up, "mean"), seeds=("seed", "nunique"))
-                seeds = int(at["seeds"].max())
-                at = at[at["seeds"] == seeds]
-                found.append((about, at.index.to_numpy(float), at["y"].to_numpy(float), seeds))
-            else:
-                one = one.sort_values("x", kind="stable") if across in {"eps", "kimg", "step", "minutes"} else one
-                found.append((about, one["x" if across else up].to_numpy(float), one[up].to_numpy(float), len(one)))
+        for key, places in groups.items():
+            x, y, seeds = (column[places] for column in columns)
+            found.append((dict(zip(keys, key if len(keys) > 1 else [key], strict=False)), x, y, seeds.max(initial=0)))
         return found
 
     def said(self, key, words, but=()):
@@ -159,11 +160,11 @@ def _curves(axis, data, words):
         drawn, what = np.asarray(line.get_data(), float), f"{told.what} of {told.series}"
         seed, mean = (re.match(words, told.what) for words in (r"seed (\d+)", r"mean of (\d+) seeds"))
         curves = data.grouped(told.unit, by="seed" if seed else "")
-        found = [(about, n) for about, x, y, n in curves if _same(drawn, (x, factor * y))]
+        found = [(about, n) for about, x, y, n in curves if _is_curve(drawn, x, factor * y)]
         if seed:
             found = [(about, n) for about, n in found if about["seed"] == int(seed[1])]
         yield from data.fault(what, [about for about, _ in found], [*words, told.series])
-        if mean and int(mean[1]) not in {n for _, n in found} or not _same(drawn, (told.places, told.values)):
+        if (mean and int(mean[1]) not in {n for _, n in found}) or not _same(drawn, (told.places, told.values)):
             yield f"{what} is told otherwise"
     yield from _coloured([(told.series, line.get_color()) for line, told in lines if line.get_linestyle() == "-"])
 
@@ -171,14 +172,15 @@ def _curves(axis, data, words):
 def _untold(axis, data, words):
     """Curves that are known by their colours alone."""
     lines = [line for line in axis.lines if line not in _told and (line.get_linestyle() in {"-", "--"})]
-    named = {line.get_color(): line.get_label() for line in lines if not line.get_label().startswith("_")}
+    everywhere = [line for other in axis.figure.axes for line in other.lines]
+    named = {line.get_color(): line.get_label() for line in everywhere if not line.get_label().startswith("_")}
     named |= {bar.lines[0].get_color(): bar.get_label() for bar in axis.containers}
     curves = [(x, y) for x, y in CURVES if {x, y} <= {*data.frame} and "value" not in data.frame]
     for line in lines if curves else ():
         drawn = np.asarray(line.get_data(), float)
         style = {"-": "neighbor-distance", "--": "softmax"}[line.get_linestyle()] if "fpr" in data.frame else ""
         known = [one for pair in curves for one in data.grouped(*pair, by="line" if "line" in data.frame else "")]
-        found = [about for about, x, y, _ in known if _same(drawn[1], y) and _same(drawn[0], x, "power" in data.frame)]
+        found = [about for about, x, y, _ in known if _is_curve(drawn, x, y, "power" in data.frame)]
         yield from data.fault("a curve", found, [*words, named.get(line.get_color(), ""), style])
 
 
@@ -231,7 +233,7 @@ def _differences(data):
 def _floors(axis, data, words):
     """Lines and bands of what others are held against."""
     for line in axis.lines:
-        if line.get_label() not in FLOORS:
+        if line.get_label() not in FLOORS or line in _told:
             continue
         (x, y), (column, name) = np.asarray(line.get_data(), float), FLOORS[line.get_label()]
         upright = y[0] == y[-1]
@@ -239,13 +241,22 @@ def _floors(axis, data, words):
         beside = (
             words if {*x} == {0, 1} else [*words, _tick(axis.xaxis if upright else axis.yaxis, round(along.mean()))]
         )
-        known = [(about, values) for about, _, values, _ in data.grouped() if about.get(column) == name]
+        copies = "memorised" in words  # among held-out images, which the rows of every GAN have
+        known = [(about, values) for about, _, values, _ in data.grouped() if _is_floor(about, column, name, copies)]
         found = [(about, values) for about, values in known if _same(values.mean(), value)]
-        but = {"model", "space", "layer", "setting"} if name == "pixels" else {"model"}
+        but = {"model", "space", "layer", "setting"} if name == "pixels" else {"model", "split", *(["side"] * copies)}
         yield from data.fault(f"{line.get_label()}, {value},", [about for about, _ in found], beside, but)
-        spans = [part.get_extents().transformed(axis.transData.inverted()) for part in axis.patches]
+        spans = [
+            part.get_patch_transform().transform_path(part.get_path()).get_extents()
+            for part in axis.patches
+            if name == "real"
+        ]
         if spans and found and not any(_same((one.y0, one.y1), (v.min(), v.max())) for one in spans for _, v in found):
             yield f"the band is {spans}"
+
+
+def _is_floor(about, column, name, copies):
+    return (about["metric"], about["side"]) == ("memorized", "real") if copies else about.get(column) == name
 
 
 def _matrix(axis, data, words):
@@ -256,10 +267,8 @@ def _matrix(axis, data, words):
         for name in {"n", "epoch"} & {*rows} if "metric" not in rows else ():
             rows = rows[[re.search(rf"\b{name}( =)? {value}$", words[0]) is not None for value in rows[name]]]
         others = [name for name in data.texts if name not in {up, across}]
-        said = [
-            data.said(tuple(zip(others, key)), tuple(words), (up, across))
-            for key in zip(*(rows[one] for one in others))
-        ]
+        keys = [tuple(zip(others, key, strict=True)) for key in rows[others].itertuples(index=False)]
+        said = [data.said(key, tuple(words), (up, across)) for key in keys]
         rows = rows[said] if others else rows
         names = [rows[name].map(_short) for name in (up, across)]
         values = rows["value" if "value" in rows else data.frame.columns[-1]].groupby(names).mean().to_dict()
@@ -309,8 +318,16 @@ def _coloured(pairs):
         yield f"the colours are {sorted({*pairs})}"
 
 
+def _is_curve(drawn, x, y, roughly=False):
+    """Whether a curve (2, n) is that of some values; across it may be only about that."""
+    if len(x) != drawn.shape[1] or not _same(drawn[1, -1:], y[-1:]):  # soon told apart
+        return False
+    return _same(drawn[1], y) and _same(drawn[0], x, roughly)
+
+
 def _same(one, other, roughly=False):
     one, other = np.asarray(one, float), np.asarray(other, float)
     if one.shape != other.shape:
         return False
-    return bool((np.abs(one - other) <= (0.1 if roughly else 1e-6) * np.abs(other) + 1e-9).all())
+    near = np.abs(one - other) <= (0.1 if roughly else 1e-6) * np.abs(other) + 1e-9
+    return bool((near | ((one != one) & (other != other))).all())

@@ -99,5 +99,10 @@ def test_amounts_that_are_seen_are_those_of_both_spaces(redrawn, name, n):
         assert entries == [*amounts, *(side[-1] for side in sides)], measure
 
 
+@pytest.mark.parametrize("name", TOLD)
+def test_figures_draw_what_their_data_hold(redrawn, name):
+    assert redrawn(name).wrong == []
+
+
 def test_an_order_that_differs_is_noticed():
     assert in_order("ac", "abc") and not in_order("ca", "abc") and not in_order("aa", "abc")

@@ -78,9 +78,10 @@ def splits(table: "pd.DataFrame", gans: Sequence[str]) -> Figure:
     legend_above(figure)
     caption = (
         "Joint entanglement against held-out and against training images: a generator that copies its training images "
-        "would score higher against those."
+        "would score higher against those. Band and dotted line are of held-out images on both sides."
     )
-    rows, held = (pick(table, kind=kind, side="joint", metric="entanglement", group="") for kind in ("gan", "reference"))
+    joint = pick(table, side="joint", metric="entanglement", group="")
+    rows, held = (pick(joint, kind=kind) for kind in ("gan", "reference"))
     return Figure("heldout-and-training", caption, figure, plotted(joined([rows, held])))
 
 
