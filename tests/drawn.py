@@ -27,8 +27,8 @@ SAID = {
     "one_nn_accuracy": ["1-NN accuracy", "own nearest neighbours"],
     "": ["itself"],
     "none": [],
-    "early": ["generated"],
-    "late": ["generated"],
+    "success": ["fooled"],
+    "mode_distance": ["distance between modes"],
     "p_values": ["p-values of true labels"],
     **{name: [title] for name, title in (RELIABLE | RISKS).items()},
     **{name: [title] for name, title, _ in DRAWN if name not in RELIABLE | RISKS},
@@ -37,8 +37,11 @@ SAID = {
 """What words on figures call what the data have."""
 CURVES = (("coverage", "risk"), ("fpr", "tpr"), ("confidence", "accuracy"), ("level", "share"), ("n", "power"))
 """Columns of what is drawn across and up, where the data are no rows of the table."""
+ACROSS = {"kimg": "images shown (thousands)", "of the fault": ""}
+"""What an axis is called."""
 MATRICES = {"layer": "kimg", "row": "column", "source": "target", "of": "on", "measure": "fault"}
 """Columns of what tells the rows and the columns of a matrix apart."""
+SPLITS = {"test": "^(?!.*validation)", "train": r"training images|\(train\)|^losses", "validation": "validation"}
 FLOORS = {"real against real": ("model", "real"), "noise": ("model", "noise"), "pixels": ("space", "pixels")}
 """What a line across a panel is the mean of."""
 
@@ -47,11 +50,25 @@ def faults(figure):
     """What is drawn and is not in the data, or not by that name: a line each."""
     panels = [axis for axis in figure.drawing.axes if axis.get_visible() and axis.get_label() != "<colorbar>"]
     data, checks = _Data(figure.data), (_curves, _untold, _bars, _powers, _floors, _matrix, _dots, _stairs)
-    found = []
+    everywhere = [figure.name, figure.caption, *(word for axis in panels for word in _words(axis, figure))]
+    found = [*_as_a_whole(figure, " ".join(everywhere))]
     for axis in panels:
         words = _words(axis, figure)
         found += [f"{figure.name} {words}: {fault}" for check in checks for fault in check(axis, data, words)]
     return found
+
+
+def _as_a_whole(figure, words):
+    """Whether it is said that networks saw the images that they are measured on, and what alone is measured."""
+    if "metric" not in figure.data:
+        return
+    rows = figure.data[figure.data["kind"] != "reference"]
+    for split in rows["split"].unique() if "split" in rows else ():
+        if not re.search(SPLITS[split], words, re.IGNORECASE):
+            yield f"{figure.name}: nothing says that images are of {split}"
+    (metric, side), *others = {*zip(rows["metric"], rows.get("side", rows["metric"]), strict=True)} or [("", "")]
+    if not others and metric and not (_says([words], metric) or any(name in words for name in _called(side, metric))):
+        yield f"{figure.name}: nothing says {metric}"
 
 
 class _Data:
@@ -98,8 +115,9 @@ class _Data:
     def said(self, key, words, but=()):
         """Whether the words tell these texts from others."""
         key, told = dict(key), self.varied - {*but}
-        if {"side", "metric"} <= {*key} and _called(key["side"], key["metric"]) & {*words}:
-            told -= {"side", "metric"}
+        if {"side", "metric"} <= {*key} and (names := _called(key["side"], key["metric"]) & {*words}):
+            sided = key["metric"] == "entanglement" and _says({*words} - names, "one_nn_accuracy")  # has sides, too
+            told -= set() if sided else {"side", "metric"}
         return all(_says(_about(name, words), part) for name in told & {*key} for part in str(key[name]).split("/"))
 
     def fault(self, what, found, words, but=()):
@@ -164,6 +182,8 @@ def _curves(axis, data, words):
         if seed:
             found = [(about, n) for about, n in found if about["seed"] == int(seed[1])]
         yield from data.fault(what, [about for about, _ in found], [*words, told.series])
+        if ACROSS.get(told.unit, told.unit) not in " ".join(words):
+            yield f"{what} is over {told.unit}"
         if (mean and int(mean[1]) not in {n for _, n in found}) or not _same(drawn, (told.places, told.values)):
             yield f"{what} is told otherwise"
     yield from _coloured([(told.series, line.get_color()) for line, told in lines if line.get_linestyle() == "-"])
@@ -273,6 +293,11 @@ def _matrix(axis, data, words):
         names = [rows[name].map(_short) for name in (up, across)]
         values = rows["value" if "value" in rows else data.frame.columns[-1]].groupby(names).mean().to_dict()
         written = {tuple(map(round, text.get_position())): text.get_text() for text in axis.texts}
+        for name, axes, count in zip((up, across), (axis.yaxis, axis.xaxis), entries.shape, strict=False):
+            order = [_short(one) for one in (sorted if name == "kimg" else list)(rows[name].unique())]
+            shown = [one for i in range(count) if (one := _tick(axes, i)) in order]
+            if up != "of" and shown != [one for one in order if one in shown]:
+                yield f"the order is {shown}, not {order}"
         for y, x in np.ndindex(entries.shape[:2]):
             place = (str(y), str(x)) if up == "of" else (_tick(axis.yaxis, y), _tick(axis.xaxis, x))
             right, text = values.get(place, np.nan), written.get((x, y), "")
@@ -300,7 +325,8 @@ def _dots(axis, data, words):
     for part in axis.collections if {"x", "y"} <= {*data.frame} and "step" not in data.frame else ():
         points = np.asarray(part.get_offsets(), float)
         found = [about for about, x, y, _ in data.grouped("x", "y") if _same((x, y), points.T)]
-        yield from data.fault("points", found, [*words, part.get_label()]) if len(points) else ()
+        time = ["late" if axis.get_subplotspec().colspan.start else "early"] * (part.get_label() == "generated")
+        yield from data.fault("points", found, [*words, part.get_label(), *time]) if len(points) else ()
 
 
 def _stairs(axis, data, words):
