@@ -49,7 +49,10 @@ FLOORS = {"real against real": ("model", "real"), "noise": ("model", "noise"), "
 def faults(figure):
     """What is drawn and is not in the data, or not by that name: a line each."""
     panels = [axis for axis in figure.drawing.axes if axis.get_visible() and axis.get_label() != "<colorbar>"]
-    data, checks = _Data(figure.data), (_curves, _untold, _bars, _powers, _floors, _matrix, _dots, _stairs)
+    data, checks = (
+        _Data(figure.data, figure.caption),
+        (_curves, _untold, _bars, _powers, _floors, _matrix, _dots, _ends, _stairs),
+    )
     everywhere = [figure.name, figure.caption, *(word for axis in panels for word in _words(axis, figure))]
     found = [*_as_a_whole(figure, " ".join(everywhere))]
     for axis in panels:
@@ -60,6 +63,9 @@ def faults(figure):
 
 def _as_a_whole(figure, words):
     """Whether it is said that networks saw the images that they are measured on, and what alone is measured."""
+    for n in re.findall(r"\bn = (\d+)", words):
+        if int(n) not in {*figure.data.get("n", ())}:
+            yield f"{figure.name}: nothing in the data is of n = {n}"
     if "metric" not in figure.data:
         return
     rows = figure.data[figure.data["kind"] != "reference"]
@@ -74,8 +80,11 @@ def _as_a_whole(figure, words):
 class _Data:
     """The data beside a figure, in groups by what their texts say."""
 
-    def __init__(self, frame):
-        self.frame = frame
+    def __init__(self, frame, caption=""):
+        self.frame, self.styles = (
+            frame,
+            {style: name for name, style in re.findall(r"([\w-]+) (solid|dashed)", caption)},
+        )
         self.texts = [name for name in frame if frame[name].dtype.kind not in "iufb"]
         self.varied = {name for name in self.texts if frame[name].nunique() > 1}
         self.varied -= {"kind"} if "metric" in frame else set()
@@ -182,6 +191,8 @@ def _curves(axis, data, words):
         if seed:
             found = [(about, n) for about, n in found if about["seed"] == int(seed[1])]
         yield from data.fault(what, [about for about, _ in found], [*words, told.series])
+        if len({*drawn[0]}) < drawn.shape[1]:
+            yield f"{what} has several values at a place"
         if ACROSS.get(told.unit, told.unit) not in " ".join(words):
             yield f"{what} is over {told.unit}"
         if (mean and int(mean[1]) not in {n for _, n in found}) or not _same(drawn, (told.places, told.values)):
@@ -198,7 +209,7 @@ def _untold(axis, data, words):
     curves = [(x, y) for x, y in CURVES if {x, y} <= {*data.frame} and "value" not in data.frame]
     for line in lines if curves else ():
         drawn = np.asarray(line.get_data(), float)
-        style = {"-": "neighbor-distance", "--": "softmax"}[line.get_linestyle()] if "fpr" in data.frame else ""
+        style = data.styles.get({"-": "solid", "--": "dashed"}[line.get_linestyle()], "")
         known = [one for pair in curves for one in data.grouped(*pair, by="line" if "line" in data.frame else "")]
         found = [about for about, x, y, _ in known if _is_curve(drawn, x, y, "power" in data.frame)]
         yield from data.fault("a curve", found, [*words, named.get(line.get_color(), ""), style])
@@ -327,6 +338,18 @@ def _dots(axis, data, words):
         found = [about for about, x, y, _ in data.grouped("x", "y") if _same((x, y), points.T)]
         time = ["late" if axis.get_subplotspec().colspan.start else "early"] * (part.get_label() == "generated")
         yield from data.fault("points", found, [*words, part.get_label(), *time]) if len(points) else ()
+
+
+def _ends(axis, data, words):
+    """Both sides of entanglement at the end of training, seeds as dots, and those of real against real."""
+    for part in axis.collections if "value" in data.frame and {"generated side", "real side"} <= {*words} else ():
+        label = part.get_label()
+        rows = data.frame[data.frame["model"] == {"real against real": "real"}.get(label, label)]
+        rows = rows[[data.said((("space", space),), tuple(words)) for space in rows["space"]]]
+        last = rows[rows["step"] == rows["step"].max()] if label != "real against real" else rows.assign(seed=0)
+        sides = last.pivot_table(index="seed", columns="side", values="value")
+        if not _same(part.get_offsets(), sides[["generated", "real"]]):
+            yield f"the ends of {label} are {part.get_offsets()}"
 
 
 def _stairs(axis, data, words):
