@@ -1,5 +1,6 @@
 """The tables of docs/results.md are those of the reports that are drawn from the published rows."""
 
+import csv
 import json
 import re
 from pathlib import Path
@@ -102,6 +103,17 @@ def test_amounts_that_are_seen_are_those_of_both_spaces(redrawn, name, n):
 @pytest.mark.parametrize("name", TOLD)
 def test_figures_draw_what_their_data_hold(redrawn, name):
     assert redrawn(name).wrong == []
+
+
+@pytest.mark.parametrize("name", ["6d091dfb", "413cbeca"])
+def test_amounts_that_are_seen_are_drawn_as_the_tables_have_them(redrawn, name):
+    report, shown = drawn(redrawn, name), []
+    for path in (Path(redrawn(name).args[1]) / "figures").glob("seen-*.csv"):
+        for line in csv.DictReader(path.read_text(encoding="utf-8").splitlines()):
+            head, rows = report[f"{path.stem}-{line['n']}"]
+            (row,) = (row for row in rows if row[0] == line["measure"])
+            shown.append((row[head.index(line["fault"])].replace("blind", "inf"), f"{float(line['seen from']):g}"))
+    assert all(one == other for one, other in shown) and len(shown) > 300
 
 
 def test_an_order_that_differs_is_noticed():

@@ -273,6 +273,8 @@ def test_curves_and_histograms_show_what_the_files_hold():
     shares, reliable = figures.histograms(found, ["noise"]), figures.reliability(found)
     risks, curves = figures.risk_coverage(found), figures.roc(found, ["noise"], ROC)
     assert [fault for figure in (shares, reliable, risks, curves) for fault in faults(figure)] == []
+    dotted = [line for axis in reliable.drawing.axes for line in axis.lines if line.get_linestyle() == ":"]
+    assert len(dotted) == 4 and all([*line.get_xdata()] == [*line.get_ydata()] for line in dotted)
     for name, group in itertools.product(names, ("", "noise")):
         mean = sum(one[f"credibility/{group}"] / one[f"credibility/{group}"].sum() for one in found[name]) / 2
         assert [*pick(shares.data, setting=name, images=group or "test")["share"]] == pytest.approx([*mean])
