@@ -184,13 +184,15 @@ def _curves(axis, data, words):
     lines = [(line, _told[line]) for line in axis.lines if line in _told and _told[line].unit]
     factor = 100 if any("(%)" in word for word in words) else 1
     for line, told in lines:
-        drawn, what = np.asarray(line.get_data(), float), f"{told.what} of {told.series}"
+        drawn, what = line.get_xydata().T, f"{told.what} of {told.series}"
         seed, mean = (re.match(words, told.what) for words in (r"seed (\d+)", r"mean of (\d+) seeds"))
         curves = data.grouped(told.unit, by="seed" if seed else "")
         found = [(about, n) for about, x, y, n in curves if _is_curve(drawn, x, factor * y)]
         if seed:
             found = [(about, n) for about, n in found if about["seed"] == int(seed[1])]
         yield from data.fault(what, [about for about, _ in found], [*words, told.series])
+        if line.get_label() != told.series and not line.get_label().startswith("_"):
+            yield f"{what} is called {line.get_label()}"
         if len({*drawn[0]}) < drawn.shape[1]:
             yield f"{what} has several values at a place"
         if ACROSS.get(told.unit, told.unit) not in " ".join(words):
@@ -309,13 +311,20 @@ def _matrix(axis, data, words):
             shown = [one for i in range(count) if (one := _tick(axes, i)) in order]
             if up != "of" and shown != [one for one in order if one in shown]:
                 yield f"the order is {shown}, not {order}"
+        shades = {}
         for y, x in np.ndindex(entries.shape[:2]):
             place = (str(y), str(x)) if up == "of" else (_tick(axis.yaxis, y), _tick(axis.xaxis, x))
             right, text = values.get(place, np.nan), written.get((x, y), "")
             if entries.ndim == 2 and not _same(entries[y, x], right):
                 yield f"{place} is {entries[y, x]}, not {right}"
+            shades.setdefault(place[1], {}).setdefault(right, entries[y, x])
             if text and not (_rounded(text, right) if text != "-" else not np.isfinite(right)):
                 yield f"{place} says {text}, not {right}"
+
+        for name, by in shades.items() if entries.ndim == 3 else ():
+            light = [by[value][:3].sum() for value in sorted(filter(np.isfinite, by))]
+            if light != sorted({*light}):
+                yield f"of {name} the smaller ones are not darker"
 
 
 def _short(value):

@@ -1,4 +1,4 @@
-"""The tables of docs/results.md are those of the reports that are drawn from the published rows, as are their figures."""
+"""The tables of docs/results.md are those of reports drawn from the published rows, and figures show what they hold."""
 
 import csv
 import json

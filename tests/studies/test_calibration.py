@@ -258,8 +258,7 @@ def test_curves_and_histograms_show_what_the_files_hold():
     pairs = [
         "p_values",
         *(f"risk/{view}" for view in figures.RISKS),
-        "roc/neighbor-distance/noise",
-        "roc/softmax/noise",
+        *(f"roc/{score}/{group}" for score in ROC for group in ("noise", "inverted")),
     ]
     found = {
         name: [
@@ -271,7 +270,7 @@ def test_curves_and_histograms_show_what_the_files_hold():
         for name in names
     }
     shares, reliable = figures.histograms(found, ["noise"]), figures.reliability(found)
-    risks, curves = figures.risk_coverage(found), figures.roc(found, ["noise"], ROC)
+    risks, curves = figures.risk_coverage(found), figures.roc(found, ["noise", "inverted"], ROC)
     assert [fault for figure in (shares, reliable, risks, curves) for fault in faults(figure)] == []
     dotted = [line for axis in reliable.drawing.axes for line in axis.lines if line.get_linestyle() == ":"]
     assert len(dotted) == 4 and all([*line.get_xdata()] == [*line.get_ydata()] for line in dotted)
