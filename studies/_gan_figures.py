@@ -22,7 +22,7 @@ from lab.reporting.plots import (
 )
 from lab.reporting.ranks import Agreement
 from lab.reporting.report import Figure
-from studies._measures import ENTANGLED, FID, GENERATED, MEASURES, REAL, Measure, floor_of, mean_floor
+from studies._measures import ENTANGLED, FID, GENERATED, MEASURES, REAL, Measure, floor_of, floor_rows, mean_floor
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,9 +43,7 @@ def curves(table: "pd.DataFrame", names: Sequence[str], space: str, title: str) 
         axis.set_title(measure.name, loc="left")
     legend_above(figure)
     caption = f"Measures over training, {title}: seeds thin, their mean thick; the band is real against real."
-    rows = pick(table, kind="gan", split="test", space=space, group="")
-    drawn = rows[rows["metric"].isin([measure.metric for measure in shown])]
-    return Figure(f"curves-{title}", caption, figure, plotted(drawn))
+    return Figure(f"curves-{title}", caption, figure, _with_floors(table, [(one, space) for one in shown]))
 
 
 def over_minutes(
@@ -53,20 +51,21 @@ def over_minutes(
 ) -> Figure:
     """Joint entanglement and FID over the minutes of training, from the minutes that each GAN takes for a kimg."""
     figure = new_figure(9.0, 0.4 + 2.8 * len(spaces))
-    grid, timed = figure.subplots(len(spaces), 2, squeeze=False, sharex=True), []
+    grid, data = figure.subplots(len(spaces), 2, squeeze=False, sharex=True), []
     for row, (title, space) in zip(grid, spaces.items(), strict=True):
         for axis, measure in zip(row, (ENTANGLED, FID), strict=True):
             rows = measure.rows(table, space)
-            timed.append(rows.assign(minutes=rows["kimg"] * rows["model"].map(paces)))
+            timed = rows.assign(minutes=rows["kimg"] * rows["model"].map(paces))
+            data += [timed, floor_rows(measure, table, space)]
             _scale(axis, measure)
-            _curves(axis, timed[-1], names, "minutes")
+            _curves(axis, timed, names, "minutes")
             named_band(axis, floor_of(measure, table, space))
             axis.set_title(f"{measure.name}, {title}", loc="left")
     for axis in grid[-1]:
         axis.set_xlabel("training (minutes)")
     legend_above(figure)
     caption = "The same over the minutes of training, at the mean pace of each GAN's trainings on this machine."
-    return Figure("over-minutes", caption, figure, plotted(_stacked(timed)))
+    return Figure("over-minutes", caption, figure, plotted(_stacked(data)))
 
 
 def sides(table: "pd.DataFrame", names: Sequence[str], spaces: dict[str, str]) -> Figure:
@@ -85,8 +84,8 @@ def sides(table: "pd.DataFrame", names: Sequence[str], spaces: dict[str, str]) -
     axes[0].set_ylabel("real side")
     legend_above(figure)
     caption = "Both sides at the end of training, every seed: samples near the data to the right, data reached on top."
-    ends = [measure.rows(table, space) for space in spaces.values() for measure in (GENERATED, REAL)]
-    return Figure("sides", caption, figure, plotted(_stacked(ends)))
+    shown = [(side, space) for space in spaces.values() for side in (GENERATED, REAL)]
+    return Figure("sides", caption, figure, _with_floors(table, shown))
 
 
 def places(table: "pd.DataFrame", names: Sequence[str], spaces: dict[str, str]) -> Figure:
@@ -134,6 +133,12 @@ def agreements(found: dict[str, Agreement]) -> Figure:
 def _curves(axis: "Axes", rows: "pd.DataFrame", names: Sequence[str], over: str) -> None:
     for name, colour in colours(names).items():
         seed_curves(axis, pick(rows, model=name), over, colour, name)
+
+
+def _with_floors(table: "pd.DataFrame", shown: "Sequence[tuple[Measure, str]]") -> "pd.DataFrame":
+    """The data beside a figure of some measures in some spaces, and of what real images give in their place."""
+    found = (find for one, space in shown for find in (one.rows(table, space), floor_rows(one, table, space)))
+    return plotted(_stacked([*found]))
 
 
 def _scale(axis: "Axes", measure: Measure) -> None:

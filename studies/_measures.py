@@ -99,12 +99,17 @@ def named_spaces(table: "pd.DataFrame") -> dict[str, str]:
     return {name: named[name] for name in ("pixels", "classifier") if name in named}
 
 
-def floor_of(measure: Measure, table: "pd.DataFrame", space: str) -> "pd.Series[float]":
-    """What real images give in place of generated ones, by pair of halves; memorised ones among held-out ones."""
+def floor_rows(measure: Measure, table: "pd.DataFrame", space: str) -> "pd.DataFrame":
+    """What real images give in place of generated ones, a pair of halves a row; memorised ones among held-out ones."""
     if measure.metric != "memorized":
-        return by_seed(measure.rows(table, space, "reference"))
+        return measure.rows(table, space, "reference")
     rows = pick(table, metric="memorized", side="real", space=space, **_held_out("gan"))
-    return by_seed(rows.drop_duplicates("seed"))
+    return rows.drop_duplicates("seed")
+
+
+def floor_of(measure: Measure, table: "pd.DataFrame", space: str) -> "pd.Series[float]":
+    """The values of these, by pair of halves."""
+    return by_seed(floor_rows(measure, table, space))
 
 
 def mean_floor(measure: Measure, table: "pd.DataFrame", space: str) -> float:

@@ -215,22 +215,37 @@ def incomplete(snnl, once, tmp_path_factory):
 def redrawn(once):
     """A function that draws a published study's report as on a fresh clone, by its hash; gives what the command said.
 
-    All are drawn by processes that test, which need not find fonts and templates for each anew.
+    All are drawn by processes that test, which need not find fonts and templates for each anew. `wrong` in what is
+    given tells where figures draw other things than their data; of what a study published several times in the first.
     """
     from click.testing import CliRunner
+    from drawn import faults
 
     from commands.report import command
+    from lab.reporting import report
+
+    write = report._write_figure
 
     def drawn(name):
         (published,) = (ROOT / "results" / "studies").glob(f"*/{name}")
 
         def make(home):
+            wrong, first = [], min(published.parent.iterdir()) == published
+
+            def write_checked(figure, *how):
+                wrong.extend(faults(figure) if first else [])
+                return write(figure, *how)
+
             for path in (published, *(ROOT / "results" / "cells" / cell for cell in read_study(published).cells)):
                 shutil.copytree(path, home / path.relative_to(ROOT / "results"))
             folder = home / published.relative_to(ROOT / "results")
-            done = CliRunner().invoke(command, [str(folder), "--svg-only", "--json"])
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(report, "_write_figure", write_checked)
+                done = CliRunner().invoke(command, [str(folder), "--svg-only", "--json"])
             said = done.stderr if done.exit_code != 1 else "".join(traceback.format_exception(*done.exc_info))
-            return subprocess.CompletedProcess(["report", folder], done.exit_code, done.stdout, said)
+            found = subprocess.CompletedProcess(["report", folder], done.exit_code, done.stdout, said)
+            found.wrong = wrong
+            return found
 
         return once(f"published-{name}", make)[1]
 

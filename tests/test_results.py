@@ -1,10 +1,16 @@
-"""The tables of docs/results.md are those of the reports that are drawn from the published rows."""
+"""The tables of docs/results.md are those of reports drawn from the published rows, and figures show what they hold."""
 
+import csv
 import json
 import re
 from pathlib import Path
 
 import pytest
+from drawn import faults
+
+from lab.cells.rows import build_table, pick
+from lab.reporting.plots import named_band, new_figure, plotted, seed_curves
+from lab.reporting.report import Figure
 
 ROOT = Path(__file__).resolve().parent.parent
 NUMBER = r"[+-]?\d+(?:\.\d+)?(?:e-\d+)?"
@@ -97,6 +103,42 @@ def test_amounts_that_are_seen_are_those_of_both_spaces(redrawn, name, n):
         sides = [one.get(measure, ["-"] * (len(head) - 2)) for one in found]
         *amounts, _ = ("-" if one == other == "-" else f"{one} / {other}" for one, other in zip(*sides, strict=True))
         assert entries == [*amounts, *(side[-1] for side in sides)], measure
+
+
+def test_a_figure_that_draws_something_else_is_noticed():
+    about = {"kind": "gan", "model": "dcgan", "metric": "entanglement"}
+    found = [{**about, "seed": seed, "step": step, "value": seed + step / 9} for seed in range(3) for step in (0, 9)]
+    table = build_table([*found, *({**row, "model": "sngan", "value": row["value"] / 2} for row in found)])
+    drawing = new_figure(4, 3)
+    axis = drawing.subplots()
+    for name, colour in (("dcgan", "C0"), ("sngan", "C1")):
+        seed_curves(axis, pick(table, model=name), "step", colour, name)
+    axis.set(xlabel="step", ylabel="score")
+    named_band(axis, pick(table, model="sngan", step=0)["value"])
+    figure = Figure("scores", "", drawing, plotted(table))
+    said = faults(figure)
+    assert len(said) == 1 and "real against real, 0.5," in said[0]
+    axis.lines[3].set_ydata([1.5, 2])
+    axis.lines[-2].set_color("C0")
+    axis.set_xlabel("kimg")
+    told = "\n".join(faults(figure))
+    assert all(words in told for words in ("mean of 3 seeds of dcgan", "is over step", "the colours are"))
+
+
+@pytest.mark.parametrize("name", TOLD)
+def test_figures_draw_what_their_data_hold(redrawn, name):
+    assert redrawn(name).wrong == []
+
+
+@pytest.mark.parametrize("name", ["6d091dfb", "413cbeca"])
+def test_amounts_that_are_seen_are_drawn_as_the_tables_have_them(redrawn, name):
+    report, shown = drawn(redrawn, name), []
+    for path in (Path(redrawn(name).args[1]) / "figures").glob("seen-*.csv"):
+        for line in csv.DictReader(path.read_text(encoding="utf-8").splitlines()):
+            head, rows = report[f"{path.stem}-{line['n']}"]
+            (row,) = (row for row in rows if row[0] == line["measure"])
+            shown.append((row[head.index(line["fault"])].replace("blind", "inf"), f"{float(line['seen from']):g}"))
+    assert all(one == other for one, other in shown) and len(shown) > 300
 
 
 def test_an_order_that_differs_is_noticed():

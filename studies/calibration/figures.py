@@ -87,10 +87,11 @@ def reliability(found: Found) -> Figure:
         if view != "credibility":
             _diagonal(axis)
     for setting, seeds, colour in _coloured(found):
-        for one in seeds:
+        for place, one in enumerate(seeds):
             level, share = one["p_values"].T
             axes[-1].plot(level, share, color=colour, linewidth=0.8, alpha=0.6)
-            data += [{"of": "p_values", "setting": setting, "level": x, "share": y} for x, y in zip(level, share)]  # noqa: B905
+            about = {"of": "p_values", "setting": setting, "line": place}
+            data += [{**about, "level": x, "share": y} for x, y in zip(level, share, strict=True)]
     _diagonal(axes[-1])
     axes[-1].set_title("p-values of true labels", loc="left", fontsize=8)
     axes[-1].set_xlabel("level")

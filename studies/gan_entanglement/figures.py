@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from lab.cells.rows import pick
+from lab.cells.rows import joined, pick
 from lab.reporting.fonts import labels
 from lab.reporting.plots import (
     GREY,
@@ -41,7 +41,8 @@ def over_training(table: "pd.DataFrame", gans: Sequence[str]) -> Figure:
     legend_above(figure)
     caption = "Joint entanglement of real and generated images over training, by images shown and by generator step."
     rows = pick(table, kind="gan", split="test", side="joint", metric="entanglement", group="")
-    return Figure("entanglement-over-training", caption, figure, plotted(rows))
+    held = pick(table, kind="reference", side="joint", metric="entanglement", group="")
+    return Figure("entanglement-over-training", caption, figure, plotted(joined([rows, held])))
 
 
 def sides(table: "pd.DataFrame", gans: Sequence[str]) -> Figure:
@@ -57,7 +58,7 @@ def sides(table: "pd.DataFrame", gans: Sequence[str]) -> Figure:
     for axis in axes[1]:
         axis.set_xlabel(KIMG)
     legend_above(figure)
-    rows = pick(table, kind="gan", split="test", group="")
+    rows = joined([pick(table, kind="gan", split="test", group=""), pick(table, kind="reference", group="")])
     shown = rows[rows["side"].isin(["generated", "real"]) & rows["metric"].isin(list(names))]
     caption = (
         "The generated and the real side over training, against held-out images: score above, 1-NN accuracy below."
@@ -77,10 +78,11 @@ def splits(table: "pd.DataFrame", gans: Sequence[str]) -> Figure:
     legend_above(figure)
     caption = (
         "Joint entanglement against held-out and against training images: a generator that copies its training images "
-        "would score higher against those."
+        "would score higher against those. Band and dotted line are of held-out images on both sides."
     )
-    rows = pick(table, kind="gan", side="joint", metric="entanglement", group="")
-    return Figure("heldout-and-training", caption, figure, plotted(rows))
+    joint = pick(table, side="joint", metric="entanglement", group="")
+    rows, held = (pick(joint, kind=kind) for kind in ("gan", "reference"))
+    return Figure("heldout-and-training", caption, figure, plotted(joined([rows, held])))
 
 
 def final_comparison(
@@ -99,7 +101,7 @@ def final_comparison(
     axis.set_xlabel("value (grey line: real against real)")
     legend(axis, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     caption = "The end of training against held-out images: seeds as dots, mean and 95% interval as bars."
-    return Figure("final-comparison", caption, figure, plotted(end))
+    return Figure("final-comparison", caption, figure, plotted(joined([end, real])))
 
 
 def by_class(
@@ -122,7 +124,7 @@ def by_class(
     axis.set(xlabel="class", ylabel="real side of the class")
     legend(axis, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     caption = "Real side by class at the end, held-out images: seeds, mean and 95% interval; grey: real against real."
-    return Figure("real-side-by-class", caption, figure, plotted(rows))
+    return Figure("real-side-by-class", caption, figure, plotted(joined([rows, real[real["group"] != ""]])))
 
 
 def maps(embeddings: dict[str, Any]) -> Figure:

@@ -27,7 +27,7 @@ def matrix(table: "pd.DataFrame", settings: Sequence[str], attacks: Sequence[str
     """The mean share of images fooled, source by target, a panel an attack."""
     import pandas as pd
 
-    figure, axes = panels(len(attacks), COLUMNS, 0.7 + 0.5 * len(settings), "shown to")
+    figure, axes = panels(len(attacks), COLUMNS, 0.7 + 0.5 * len(settings), "shown to", "made on")
     targets, data, image = (SELF, *settings), [], None
     for axis, attack in zip(axes, attacks, strict=True):
         means = [[attacked(table, one, target, attack, at).mean() for target in targets] for one in settings]

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from drawn import faults
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
@@ -31,6 +32,7 @@ from studies import calibration
 from studies.calibration import figures
 from studies.calibration.attacked import _gained, _verdict, sections
 from studies.calibration.figures import exemplars
+from studies.calibration.report import ROC
 from tasks import _foreign, attack_credibility, train_classifier
 from tasks._neighbors import split
 
@@ -248,6 +250,67 @@ def test_each_table_of_a_report_has_what_it_says():
         for one in factors
         for words, value in (("calibration images", 0.1), ("random splits", 0.2))
     ]
+
+
+def test_curves_and_histograms_show_what_the_files_hold():
+    draw, names = np.random.default_rng(0), ["alpha=0", "alpha=-0.01"]
+    scores = [f"reliability/{view}" for view in figures.RELIABLE]
+    pairs = [
+        "p_values",
+        *(f"risk/{view}" for view in figures.RISKS),
+        *(f"roc/{score}/{group}" for score in ROC for group in ("noise", "inverted")),
+    ]
+    found = {
+        name: [
+            {"credibility/": draw.uniform(size=4), "credibility/noise": draw.uniform(size=4)}
+            | {score: draw.uniform(10, 20, (3, 3)) for score in scores}
+            | {pair: draw.uniform(size=(5, 2)) for pair in pairs}
+            for _ in range(2)
+        ]
+        for name in names
+    }
+    shares, reliable = figures.histograms(found, ["noise"]), figures.reliability(found)
+    risks, curves = figures.risk_coverage(found), figures.roc(found, ["noise", "inverted"], ROC)
+    assert [fault for figure in (shares, reliable, risks, curves) for fault in faults(figure)] == []
+    dotted = [line for axis in reliable.drawing.axes for line in axis.lines if line.get_linestyle() == ":"]
+    assert len(dotted) == 4 and all([*line.get_xdata()] == [*line.get_ydata()] for line in dotted)
+    for name, group in itertools.product(names, ("", "noise")):
+        mean = sum(one[f"credibility/{group}"] / one[f"credibility/{group}"].sum() for one in found[name]) / 2
+        assert [*pick(shares.data, setting=name, images=group or "test")["share"]] == pytest.approx([*mean])
+    of_lines = [
+        (reliable, "", ["level", "share"]),
+        (risks, "risk/", ["coverage", "risk"]),
+        (curves, "roc/", ["fpr", "tpr"]),
+    ]
+    for figure, kind, columns in of_lines:
+        for (of, name, line), rows in figure.data.groupby(["of", "setting", "line"]):
+            assert (rows[columns].to_numpy() == found[name][int(line)][f"{kind}{of}"]).all()
+    for view, name in itertools.product(figures.RELIABLE, names):
+        pooled = figures._pooled([one[f"reliability/{view}"] for one in found[name]])
+        assert [*pick(reliable.data, of=view, setting=name)["accuracy"]] == [*pooled[1]]
+
+
+def test_an_exemplar_stands_beside_its_own_neighbours():
+    images = np.arange(3, dtype=np.uint8)[:, None, None, None] * np.ones((1, 1, 8, 8), np.uint8)
+    near = 100 + np.arange(12, dtype=np.uint8).reshape(3, 2, 2)[..., None, None, None] * np.ones((1, 8, 8), np.uint8)
+    facts = {"group": ["", "noise", "noise"], "label": [2, -1, -1], "predicted": [1, 0, 2], "index": [3, 4, 5]}
+    facts |= {
+        "credibility": [0.5, 0.1, 0.2],
+        "layers": ["fc1", "fc2"],
+        "neighbor_labels": np.arange(12).reshape(3, 2, 2) % 3,
+    }
+    one = {"images": images, "neighbor_images": near, **{name: np.array(values) for name, values in facts.items()}}
+    figure = figures.exemplars("alpha=0", 0, one, ["a", "b", "c"])
+    (axis,) = figure.drawing.axes
+    said = {text.get_text(): text.get_position() for text in axis.texts}
+    assert [*said] == ["fc1", "fc2", "c: b? 0.50", "a b", "c a", "noise: a? 0.10", "b c"]
+    sheet, below = np.asarray(axis.images[0].get_array())[..., 0], 9
+    assert [sheet[int(said[words][1]) + below - 4, 4] for words in ("c: b? 0.50", "noise: a? 0.10")] == [0, 1]
+    rows = [[100, 101, 102, 103], [104, 105, 106, 107]]
+    for words, values in zip(("c: b? 0.50", "noise: a? 0.10"), rows, strict=True):
+        line = sheet[int(said[words][1]) + below - 4, 3 * 8 :]
+        assert [value for value in dict.fromkeys(line.tolist()) if value] == values
+    assert figure.data["neighbours"].tolist() == ["a b", "c a", "b c", "a b"]
 
 
 def test_bins_of_all_seeds_are_weighed_by_their_images():

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from drawn import faults
 from scipy import stats
 
 from lab.cells.rows import build_table
@@ -16,6 +17,7 @@ from lab.reporting.statistics import Estimate
 from lab.reporting.verdicts import judge
 from studies import classifier_regularization as study
 from studies.classifier_regularization import published
+from studies.classifier_regularization.effects import MARGIN
 
 
 def config(**given):
@@ -205,6 +207,12 @@ def test_the_report_shows_every_seed_direction_and_count(tmp_path):
     assert [below[4].value, below[5].value] == pytest.approx([0.32, 0.02])
     assert len(found["seeds"].rows) == 15
     assert sorted(found["accuracy"].data["seed"].unique()) == list(range(5))
+    assert [fault for name in ("accuracy", "calibration", "training") for fault in faults(found[name])] == []
+    axes = found["accuracy"].drawing.axes
+    named = [label.get_text() for label in axes[0].get_xticklabels()]
+    assert named == ["0 (baseline)", "-0.01\nentangled", "0.01\ndisentangled"]
+    margins = [part.get_path().get_extents(part.get_patch_transform()) for part in axes[1].patches]
+    assert [(one.y0, one.y1) for one in margins] == [pytest.approx((-MARGIN, MARGIN))]
     gradients = found["gradients"].rows[0]
     assert gradients[:4] == ["mnist", "-0.01", "fc1", 100], "two windows of 10 steps, five seeds"
     assert gradients[4:] == [30, pytest.approx(0.3), 10, pytest.approx(0.1)]

@@ -1,9 +1,11 @@
 """The plan and the verdicts of the study, on tables whose answer is known."""
 
 import itertools
+import random
 from pathlib import Path
 
 import pytest
+from drawn import faults
 
 from lab.cells.rows import build_table, pick
 from lab.config import with_preset
@@ -12,7 +14,7 @@ from lab.reporting.report import write_report
 from lab.reporting.statistics import SHARE, mean_interval
 from lab.reporting.verdicts import judge
 from studies import gan_entanglement as study
-from studies.gan_entanglement.figures import _at_end, by_class, final_comparison
+from studies.gan_entanglement.figures import _at_end, by_class, final_comparison, over_training, sides, splits
 from studies.gan_entanglement.report import FINAL_MEASURES, _final_table
 from tasks.train_gan import schedule
 
@@ -139,6 +141,28 @@ def test_without_measurements_there_is_no_verdict_and_still_a_report(tmp_path):
     found = verdicts()
     assert [verdict.verdict for verdict in found] == ["no verdict"] * 3
     assert write_report(study.report(config(), build_table([]), []), found, [], tmp_path, formats=["svg"]).exists()
+
+
+def test_figures_draw_the_means_of_seeds_and_of_what_they_are_held_against():
+    """Whatever a published report has no two values of."""
+    gans, joint = ("dcgan", "wgan-gp"), {"side": "joint", "metric": "entanglement"}
+    about = [joint, {**joint, "side": "generated"}, {**joint, "metric": "one_nn_accuracy"}]
+    about += [{"side": "real", "metric": "entanglement", "group": group} for group in ("", "0", "1", "2")]
+    draw = random.Random(0)
+    found = [
+        {"kind": "gan", "model": gan, "split": split, "seed": seed, "step": step, "kimg": step / 4, "n": 9, **one}
+        for gan, split, seed, step, one in itertools.product(gans, ("test", "train"), range(3), (0, 10, 20), about)
+    ]
+    held = itertools.product(("real", "noise"), range(3), about)
+    found += [
+        {"kind": "reference", "model": name, "split": "test", "seed": seed, "n": 9, **one} for name, seed, one in held
+    ]
+    table = build_table({**row, "value": draw.random()} for row in found)
+    drawn = [over_training(table, gans), sides(table, gans), splits(table, gans)]
+    ends = [final_comparison(table, gans, FINAL_MEASURES), by_class(table, gans, ["0", "1", "2"])]
+    assert [fault for figure in (*drawn, *ends) for fault in faults(figure)] == []
+    for figure in ends:
+        assert {*figure.data["step"].dropna()} == {20} and len(figure.drawing.axes[0].containers) >= 6
 
 
 @pytest.mark.filterwarnings("error::UserWarning")

@@ -1,5 +1,6 @@
 """The studies that compare GANs by every measure: their plans, effects on known tables, and smoke runs."""
 
+import itertools
 import json
 import math
 from pathlib import Path
@@ -7,6 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from drawn import faults
 
 from evaluation.meanings import MEANINGS
 from gans._config import TrainingConfig
@@ -15,7 +17,7 @@ from lab.cells.rows import build_table
 from lab.config import with_preset
 from lab.errors import UsageError
 from lab.reporting.verdicts import judge
-from studies import gan_architectures, gan_objective
+from studies import _gan_figures, gan_architectures, gan_objective
 from studies._gan_figures import _places
 from studies._gan_tables import every_measure, last_and_best, minutes_a_kimg, ranked
 from studies._measures import (
@@ -292,6 +294,39 @@ def test_the_best_is_first_in_each_measures_own_direction_and_equal_ones_share_a
         *found, unknown = _places(measure, table, "pixels", names)
         assert found == places and np.isnan(unknown)
         assert [row[1] for row in ranked(measure, table, "pixels", names, "pixels").rows] == order
+
+
+def test_figures_draw_every_measure_of_every_gan():
+    """Each GAN's ends are so far from the others' that its mean has another place than its most."""
+    names, draw = ["second", "first"], np.random.default_rng(0)
+    about = {"kind": "gan", "split": "test", "space": "pixels"}
+    keys = [(one.metric, one.side) for one in MEASURES]
+    found = [
+        {**about, "model": name, "seed": seed, "step": step, "kimg": step / 5, "metric": metric, "side": side}
+        for metric, side in [*keys, ("memorized", "real")]
+        for name, seed, step in itertools.product(names, range(3), (0, 10))
+    ]
+    held = {**about, "kind": "reference", "model": "real"}
+    found += [{**held, "seed": seed, "metric": metric, "side": side} for metric, side in keys for seed in range(3)]
+    values = {"second": (0.1, 0.2, 0.9), "first": (0.7, 0.6, 0.8)}  # the most of one, the mean of the other
+    known = [{**row, "value": values.get(row["model"], (draw.uniform(),) * 3)[row["seed"]]} for row in found]
+    known = [{**row, "value": row["value"] / (2 - row["step"] / 10)} if row["kind"] == "gan" else row for row in known]
+    for row in known:  # the same among all GANs
+        row["value"] = 0.3 if (row["metric"], row["side"]) == ("memorized", "real") else row["value"]
+    table, spaces = build_table(known), {"pixels": "pixels"}
+    over, paced = _gan_figures.curves(table, names, "pixels", "pixels"), {"second": 2.0, "first": 3.0}
+    minutes, ends = _gan_figures.over_minutes(table, names, spaces, paced), _gan_figures.sides(table, names, spaces)
+    ranks = _gan_figures.places(table, names, spaces)
+    assert [fault for figure in (over, minutes, ends, ranks) for fault in faults(figure)] == []
+    scales = {axis.get_title(loc="left"): axis.get_yscale() for axis in over.drawing.axes if axis.get_visible()}
+    assert (scales["FID"], scales["KID"], scales["precision"]) == ("log", "log", "linear")
+    timed = minutes.data.dropna(subset=["minutes"])
+    assert (timed["minutes"] == timed["kimg"] * timed["model"].map(paced)).all() and timed["minutes"].max() == 6
+    place = ranks.data.set_index(["row", "column"])["value"]
+    better = {"higher": 1, "lower": 2}
+    assert {one.name: place["first", one.name] for one in MEASURES if one.better} == {
+        one.name: better[one.better] for one in MEASURES if one.better
+    }
 
 
 def test_a_pace_is_in_minutes():

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from drawn import faults
 
 import imagesets
 from classifiers import _features, _rows
@@ -22,7 +23,7 @@ from lab.training.draws import subset
 from lab.training.snapshots import snapshots
 from snnl_core import entanglement
 from studies import layers
-from studies.layers.figures import class_pairs
+from studies.layers.figures import class_pairs, curves, heat_maps
 from studies.layers.report import _layer_table
 from tasks import measure_layers, train_classifier
 
@@ -134,6 +135,25 @@ def test_class_pairs_are_means_over_seeds_early_and_late():
     kept = [{"class_pairs": pairs, "layers": LAYERS, "epochs": [0, 1, 4]} for pairs in seeds]
     data = class_pairs(kept, "cnn", LAYERS[:1], ["a", "b"]).data
     assert data.groupby("epoch")["mass"].agg(["min", "max"]).to_numpy().tolist() == [[0.1875] * 2, [0.375] * 2]
+
+
+def test_curves_and_matrices_show_the_means_of_seeds():
+    about = {"kind": "layers", "model": "cnn", "split": "test", "metric": "entanglement"}
+    settings, draw = ["alpha=0", "alpha=-0.01"], np.random.default_rng(0)
+    times = itertools.product(settings, ["stem", "block"], range(3), (0, 5, 10))
+    found = [{**about, "setting": a, "layer": b, "seed": c, "step": d, "kimg": d / 2} for a, b, c, d in times]
+    found += [{**about, "kind": "reference", "space": "pixels", "seed": seed} for seed in range(3)]
+    table = build_table({**row, "value": draw.uniform()} for row in found)
+    shown = [draw_it(table, "cnn", ["stem", "block"], settings) for draw_it in (curves, heat_maps)]
+    assert [fault for figure in shown for fault in faults(figure)] == []
+    kept = [
+        {"class_pairs": draw.uniform(size=(3, 2, 4, 4)), "layers": LAYERS[:2], "epochs": [0, 1, 4]} for _ in range(2)
+    ]
+    figure = class_pairs(kept, "cnn", LAYERS[:2], ["a", "b", "c", "d"])
+    assert faults(figure) == []
+    expected = (kept[0]["class_pairs"][1, 0, 2, 3] + kept[1]["class_pairs"][1, 0, 2, 3]) / 2
+    (mass,) = pick(figure.data, layer=LAYERS[0], epoch=1, of=2, on=3)["mass"]
+    assert mass == pytest.approx(expected)
 
 
 def test_a_draw_of_one_image_a_class_fails_and_leaves_no_empty_figures(finished):

@@ -15,8 +15,8 @@ from lab.reporting.statistics import share_interval
 from lab.reporting.verdicts import judge
 from studies import measures
 from studies._measures import MEASURES
-from studies.measures.effects import Measured
-from studies.measures.figures import over_n
+from studies.measures.effects import SEEN, Measured
+from studies.measures.figures import curves, over_n
 from studies.measures.names import FAMILIES, called
 from studies.measures.report import _errors
 from tasks import _faults, _power
@@ -163,7 +163,9 @@ def test_bars_over_n_are_the_intervals_of_powers():
     (axis,) = (axis for axis in over_n(table, SPACE, [N, 150], ["blur"], "x").drawing.axes if axis.collections)
     ends = [segment[:, 1].tolist() for segment in axis.collections[0].get_segments()]
     expected = [share_interval(hits, DRAWS) for hits in (6, 27)]
-    assert ends == [pytest.approx([one.low, one.high]) for one in expected]
+    assert ends == [pytest.approx([one.low, one.high]) for one in expected] and axis.get_xscale() == "log"
+    lines = curves(table, SPACE, N, ["blur"], "x").drawing.axes[0].lines
+    assert [line.get_ydata()[0] for line in lines[-2:]] == [_power.FALSE_ALARMS, SEEN]
 
 
 def verdicts(*measured):

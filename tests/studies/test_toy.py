@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from drawn import faults
 
 from lab.cells.folder import CellFolder
-from lab.cells.rows import build_table
+from lab.cells.rows import build_table, pick
 from lab.cells.work import work
 from lab.config import with_preset
 from lab.errors import UsageError
@@ -17,6 +18,8 @@ from lab.reporting.report import write_report
 from lab.reporting.verdicts import judge
 from studies import toy
 from studies.toy.effects import at_end, at_start
+from studies.toy.figures import mode_distances, scores
+from studies.toy.report import NAMES
 from tasks import descend
 
 LOCAL = {"data": "nowhere", "download": False}
@@ -183,6 +186,22 @@ def test_a_report_is_drawn_from_rows_and_frames(finished, tmp_path):
     assert len(items["seeds"].rows) == 5 * 2 + 2
     assert len(items["descents"].data) == 3 * 5 * 80 and set(items["modes"].data["mode"]) == {0, 1}
     assert write_report(found, [], [], tmp_path, formats=["svg"]).exists()
+
+
+def test_curves_of_several_seeds_are_drawn_with_their_means(finished):
+    own = finished.rows()
+    seeds = [[{**row, "seed": seed, "value": row["value"] * (1 - 0.1 * seed**2)} for row in own] for seed in range(3)]
+    table = build_table(itertools.chain(*seeds))
+    drawn = scores(table, NAMES)
+    modes = {name: title for name, title in NAMES.items() if name.startswith("modes")}
+    assert faults(drawn) == faults(mode_distances(table, modes)) == []
+    shuffled = pick(table, kind="control").groupby(["setting", "metric", "step"])["value"].mean()
+    dotted = [line for axis in drawn.drawing.axes for line in axis.lines if line.get_linestyle() == ":"]
+    places = [(name, metric) for metric in ("entanglement", "one_nn_accuracy") for name in NAMES]
+    known = [place for place in places if place in shuffled.index]
+    assert [line.get_ydata().tolist() for line in dotted if len(line.get_ydata())] == [
+        [*shuffled[one]] for one in known
+    ]
 
 
 def test_too_few_points_for_the_modes_are_refused():

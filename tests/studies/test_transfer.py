@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from drawn import faults
 
 import imagesets
 from attacks._frame import attacked
@@ -25,7 +26,7 @@ from lab.training.draws import subset
 from lab.training.snapshots import snapshots
 from studies import calibration, transfer
 from studies._attacks import eps_curves
-from studies.transfer.figures import matrix
+from studies.transfer.figures import curves, gradient_maps, masking, matrix
 from studies.transfer.report import _left, _matrix_table
 from tasks import train_classifier, transfer_attacks
 
@@ -120,6 +121,16 @@ def test_effects_on_a_made_up_table_have_the_known_answers():
     np.testing.assert_allclose(drawn.drawing.axes[0].images[0].get_array(), means)
     told = drawn.data.pivot(index="source", columns="target", values="fooled").loc[[WITHOUT, ENTANGLED]]
     np.testing.assert_allclose(told[["itself", WITHOUT, ENTANGLED]], means)
+    over_eps = curves(table, [WITHOUT, ENTANGLED])
+    assert faults(drawn) == faults(over_eps) == faults(masking(table, [WITHOUT, ENTANGLED], ["pgd", "noise"])) == []
+    assert "eps 0.2," in drawn.caption and {*over_eps.data["space"]} == {"pgd"}
+
+
+def test_a_dot_of_a_map_of_gradients_has_the_colour_of_its_class():
+    one = {"coordinates": np.arange(8.0).reshape(4, 2), "label": np.array([0, 1, 0, 1])}
+    figure = gradient_maps({WITHOUT: one}, ["cat", "dog"])
+    assert faults(figure) == []
+    assert [*map(list, figure.data[["class", "x"]].to_numpy())] == [["cat", 0], ["cat", 4], ["dog", 2], ["dog", 6]]
 
 
 def test_tables_tell_apart_what_is_fooled_what_fools_both_and_what_is_left():
