@@ -7,9 +7,9 @@ import contextlib
 import importlib.util
 import sys
 from collections.abc import Collection, Iterator
-from importlib.machinery import PathFinder
+from importlib.machinery import PathFinder, SourceFileLoader
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 import torch
@@ -92,8 +92,15 @@ def _may_be(value: Any) -> bool:
     return isinstance(value, nn.Module) or getattr(value, "__module__", "") == MODULE
 
 
+class _Source(SourceFileLoader):
+    """Compiles what a file holds now: Python keeps compiled code by the length and the second of its source."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        return self.source_to_code(self.get_data(self.path), self.path)
+
+
 def _run(file: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(MODULE, file)
+    spec = importlib.util.spec_from_file_location(MODULE, file, loader=_Source(MODULE, str(file)))
     assert spec and spec.loader
     module = sys.modules[MODULE] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
