@@ -59,7 +59,7 @@ def refuse_what_changes():
         lambda: measure_network(str(here / "my.py:net"), f"images:{rank()}", data=here, device="cpu", sharded=True),
         lambda: measure_images(still, images, replace(pixels(), sharded=True)),
     ):
-        with pytest.raises(WorkbenchError, match="processes have not read the same of (my|the images)"):
+        with pytest.raises(WorkbenchError, match=r"processes have not read the same of (my|the images)"):
             work()
     os.chdir(here)
 

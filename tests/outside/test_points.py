@@ -43,9 +43,9 @@ def test_what_was_read_stays_as_it_was_when_the_file_is_written_anew(tmp_path, r
 def test_a_file_that_changes_while_it_is_read_is_told_of(tmp_path, change):
     path = tmp_path / "a.npz"
     path.write_bytes(b"once")
-    with pytest.raises(WorkbenchError, match=r"a.npz has changed while it was read: run the command again"):
-        with reading(path, "an archive"):
-            change(path)
+    told = pytest.raises(WorkbenchError, match=r"a.npz has changed while it was read: run the command again")
+    with told, reading(path, "an archive"):
+        change(path)
 
 
 def test_both_kinds_of_file_give_what_the_engine_says(tmp_path):
