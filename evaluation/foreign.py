@@ -13,10 +13,9 @@ from torch import Tensor, nn
 import imagesets
 from evaluation.spaces import Seen, Space, of_network, points
 from lab.errors import UsageError, WorkbenchError, first_line
-from lab.files import expanded
+from lab.files import expanded, unchanged
 from lab.training.tensors import packed
 from outside import graph, own, torchvision
-from outside.files import unchanged
 from outside.layered import COLOURS, Normalize, Shown, running, usual
 from outside.weights import read_weights
 

@@ -125,6 +125,34 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+@contextlib.contextmanager
+def unchanged(path: Path) -> Iterator[None]:
+    """Take what the block reads of a file for whole only where nobody writes, replaces or removes it meanwhile.
+
+    Raises:
+        WorkbenchError: somebody did, whatever error the block raised for it.
+    """
+    before, cause = _stamp(path), None
+    try:
+        yield
+    except Exception as error:
+        if _stamp(path) == before:
+            raise
+        cause = error
+    if _stamp(path) != before:
+        message = f"{path} has changed while it was read: run the command again once nobody writes it."
+        raise WorkbenchError(message) from cause
+
+
+def _stamp(path: Path) -> tuple[int, ...] | None:
+    """What tells that a file is another, or has been written to; None where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
 def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
     """Write arrays as a compressed .npz, whole or not at all; none is of Python objects.
 

@@ -12,7 +12,7 @@ from safetensors.torch import load
 from torch import Tensor
 
 from lab.errors import UsageError, WorkbenchError, first_line
-from lab.files import write_arrays
+from lab.files import unchanged, write_arrays
 
 if TYPE_CHECKING:
     from numpy.lib.npyio import NpzFile
@@ -170,25 +170,3 @@ def reading(path: Path, what: str) -> Iterator[None]:
         raise
     except Exception as error:  # damaged files raise errors of every kind
         raise WorkbenchError(f"{path} cannot be read as {what}: {first_line(error)}") from error
-
-
-@contextmanager
-def unchanged(path: Path) -> Iterator[None]:
-    """Take what the block reads of a file for whole only where nobody writes, replaces or removes it meanwhile.
-
-    Raises:
-        WorkbenchError: somebody did.
-    """
-    before = _stamp(path)
-    yield
-    if _stamp(path) != before:
-        raise WorkbenchError(f"{path} has changed while it was read: run the command again once nobody writes it.")
-
-
-def _stamp(path: Path) -> tuple[int, ...] | None:
-    """What tells that a file is another, or has been written to; None where there is none."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns

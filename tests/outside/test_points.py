@@ -46,6 +46,10 @@ def test_a_file_that_changes_while_it_is_read_is_told_of(tmp_path, change):
     told = pytest.raises(WorkbenchError, match=r"a.npz has changed while it was read: run the command again")
     with told, reading(path, "an archive"):
         change(path)
+    path.write_bytes(b"once")
+    with pytest.raises(WorkbenchError, match="has changed while it was read"), reading(path, "an archive"):
+        change(path)
+        raise ValueError("it is cut off")
 
 
 def test_both_kinds_of_file_give_what_the_engine_says(tmp_path):
