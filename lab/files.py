@@ -14,7 +14,7 @@ from typing import Any
 
 from lab.errors import WorkbenchError
 
-FULL = {errno.ENOSPC, errno.EDQUOT}
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
 DEEPEST = 32
 """Objects and lists within one another in a JSON file: far more than there are in ours."""
@@ -284,8 +284,9 @@ def explaining(folder: Path) -> Iterator[None]:
         if error.errno == errno.ENOENT and not folder.exists():
             raise gone(folder) from error
         if error.errno in FULL:
+            remedy = "Raise the limit of files' sizes (ulimit -f)" if error.errno == errno.EFBIG else "Free some"
             raise WorkbenchError(
-                f"No room for {where} ({error.strerror}). Free some; the same command goes on."
+                f"No room for {where} ({error.strerror}). {remedy}; the same command goes on."
             ) from error
         if error.errno in FORBIDDEN and where.is_relative_to(folder):
             there = nearest(folder) if where == folder else folder
