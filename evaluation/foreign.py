@@ -13,7 +13,7 @@ from torch import Tensor, nn
 import imagesets
 from evaluation.spaces import Seen, Space, of_network, points
 from lab.errors import UsageError, WorkbenchError, first_line
-from lab.files import expanded
+from lab.files import expanded, unchanged
 from lab.training.tensors import packed
 from outside import graph, own, torchvision
 from outside.layered import COLOURS, Normalize, Shown, running, usual
@@ -53,12 +53,13 @@ def own_space(reference: str, weights: Path | None, size: int | None, normalize:
         UsageError: the reference is neither, or weights are given for a file that has its own.
         WorkbenchError: the file cannot be run or read, or the weights do not fit.
     """
-    if reference.endswith(SCRIPT):
-        network, file, code = _script(expanded(reference), weights), expanded(reference), ""
-    else:
-        network, file, code = own.build(reference, weights, 0), expanded(reference.rpartition(":")[0]), None
+    script = reference.endswith(SCRIPT)
+    file, code = expanded(reference if script else reference.rpartition(":")[0]), "" if script else None
+    with unchanged(file):
+        network = _script(file, weights) if script else own.build(reference, weights, 0)
+        made_from = file.read_bytes()
     shown, name = usual(reference, size, normalize), Path(reference).name
-    return _space(name, network, network, shown, file=file.read_bytes(), code=code)
+    return _space(name, network, network, shown, file=made_from, code=code)
 
 
 def inception_space(weights: Path | None, data: Path, download: bool) -> Space:

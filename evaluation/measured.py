@@ -16,6 +16,7 @@ from lab.reporting.tables import UNKNOWN, Entry, text
 from lab.training.draws import subset
 from metrics.comparison import FEWEST, Comparison, Predictions, compare
 from metrics.memorization import TrainingSet
+from outside.same import check_same
 
 MOST = 10_000
 """Images a side unless told otherwise: entanglement takes time by the square."""
@@ -158,6 +159,10 @@ def measure_each(
         UsageError: more are asked for than there are.
         WorkbenchError: there are fewer than two a side, or points are not finite.
     """
+    if space.sharded:
+        check_same(f"the network of {space.name}", space.name)
+        for side in (real, *sides):
+            check_same(side.name, side.images, side.labels, side.trained)
     if space.takes is not None:
         real = real.brought_to(space.takes, space.name, say)
     sides = [side.brought_to(real.shape, real.name, say) for side in sides]

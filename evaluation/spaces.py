@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 from torch import Tensor, nn
 
 import imagesets
@@ -121,7 +121,7 @@ def _kept(path: Path) -> Seen | None:
     if path.is_symlink() or not path.is_file():
         return None
     try:
-        kept = load_file(path)
+        kept = load(path.read_bytes())  # `load_file` would leave it in the file, which may change
         return Seen(kept["features"], kept.get("predicted"))
     except (OSError, SafetensorError, KeyError):
         return None

@@ -11,7 +11,7 @@ from gans._labels import shares_of
 from gans._snapshots import load_generator
 from lab.cells.folder import CellFolder
 from lab.errors import UsageError, WorkbenchError, first_line, unknown_name
-from lab.files import read_object
+from lab.files import read_object, unchanged
 from lab.training.snapshots import Snapshot, snapshots
 from lab.training.tensors import weights_about
 
@@ -74,13 +74,15 @@ def open_gan(path: Path | str, *, kimg: float | None = None, config: Path | None
 
     Raises:
         UsageError: `kimg` is asked of a file, or `config` of a folder.
-        WorkbenchError: the folder is no training's or holds no generator; the file is damaged, or does not fit.
+        WorkbenchError: the folder is no training's or holds no generator; the file is damaged, does not fit, or changes
+            while it is read.
     """
     path = Path(path)
     if path.is_file():
         if kimg is not None:
             raise UsageError(f"--kimg chooses among the generators of a folder; {path} is one.")
-        return _of_weights(path, config)
+        with unchanged(path):
+            return _of_weights(path, config)
     if config is not None:
         raise UsageError(f"--config is for weights alone; {path} has its own.")
     folder = CellFolder(path)

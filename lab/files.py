@@ -14,7 +14,7 @@ from typing import Any
 
 from lab.errors import WorkbenchError
 
-FULL = {errno.ENOSPC, errno.EDQUOT}
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
 DEEPEST = 32
 """Objects and lists within one another in a JSON file: far more than there are in ours."""
@@ -123,6 +123,34 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
         raise ValueError(f"{twice!r} is there twice")
     return found
+
+
+@contextlib.contextmanager
+def unchanged(path: Path) -> Iterator[None]:
+    """Take what the block reads of a file for whole only where nobody writes, replaces or removes it meanwhile.
+
+    Raises:
+        WorkbenchError: somebody did, whatever error the block raised for it.
+    """
+    before, cause = _stamp(path), None
+    try:
+        yield
+    except Exception as error:
+        if _stamp(path) == before:
+            raise
+        cause = error
+    if _stamp(path) != before:
+        message = f"{path} has changed while it was read: run the command again once nobody writes it."
+        raise WorkbenchError(message) from cause
+
+
+def _stamp(path: Path) -> tuple[int, ...] | None:
+    """What tells that a file is another, or has been written to; None where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
@@ -256,8 +284,9 @@ def explaining(folder: Path) -> Iterator[None]:
         if error.errno == errno.ENOENT and not folder.exists():
             raise gone(folder) from error
         if error.errno in FULL:
+            remedy = "Raise the limit of files' sizes (ulimit -f)" if error.errno == errno.EFBIG else "Free some"
             raise WorkbenchError(
-                f"No room for {where} ({error.strerror}). Free some; the same command goes on."
+                f"No room for {where} ({error.strerror}). {remedy}; the same command goes on."
             ) from error
         if error.errno in FORBIDDEN and where.is_relative_to(folder):
             there = nearest(folder) if where == folder else folder

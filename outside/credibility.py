@@ -14,6 +14,7 @@ from lab.training.draws import random_generator
 from metrics import validity
 from outside.faiss import faiss_index
 from outside.files import read_labelled_layers, read_layers, write_tensors
+from outside.same import check_same
 from snnl_core import DeepKNN, DeepKNNPrediction
 from snnl_core.conformal import Mode
 from snnl_core.distances import Distance
@@ -123,6 +124,10 @@ def measure_credibility(
     knn = DeepKNN(k, distance, mode, class_conditional, index=faiss_index(index) if index else None, sharded=sharded)
     (fitted, of_fitted), (held_out, of_held_out) = read_labelled_layers(train), read_labelled_layers(calibrate)
     layers, labels = read_layers(test)
+    if sharded:
+        for path, read in ((train, fitted), (calibrate, held_out), (test, layers)):
+            check_same(str(path), *(part for layer in read.items() for part in layer))
+        check_same("the labels of these files", of_fitted, of_held_out, labels)
     sizes = len(of_fitted), len(of_held_out)
     say(f"{len(of_fitted)} points of {train} are fitted, {len(of_held_out)} of {calibrate} calibrate.")
     say(f"{', '.join(map(describe, fitted.items()))}; k = {k} in each layer, {distance} distance, {mode} p-values.")

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load
 from torch import Tensor
 
 from lab.errors import UsageError, WorkbenchError, first_line
-from lab.files import write_arrays
+from lab.files import unchanged, write_arrays
 
 if TYPE_CHECKING:
     from numpy.lib.npyio import NpzFile
@@ -76,7 +76,7 @@ def _arrays(path: Path, expected: str, wanted: Collection[str] | None) -> tuple[
         raise UsageError(f"{path}: expected a file .npz or .safetensors with {expected}.")
     with reading(path, "an archive of arrays"):
         if kind == ".safetensors":
-            tensors = load_file(path)
+            tensors = read_safetensors(path)
             return list(tensors), tensors
         with archive_of_arrays(path) as found:
             names = [name for name in found.files if wanted is None or name in wanted]
@@ -122,6 +122,12 @@ def _whole(labels: Tensor, path: Path) -> Tensor:
     return labels.long()
 
 
+def read_safetensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a .safetensors file, in memory: those of `load_file` lie in the file, change where it is written
+    anew, and end the process where it is cut off; an error of any kind where it cannot be read."""
+    return load(path.read_bytes())
+
+
 @contextmanager
 def archive_of_arrays(path: Path) -> Iterator["NpzFile"]:
     """An .npz to be read in the block, without unpickling.
@@ -155,10 +161,11 @@ def reading(path: Path, what: str) -> Iterator[None]:
     """Tell in one line that a file cannot be read as what it should be, whatever error says so.
 
     Raises:
-        WorkbenchError: the block raised an error.
+        WorkbenchError: the block raised an error, or the file changed meanwhile.
     """
     try:
-        yield
+        with unchanged(path):
+            yield
     except WorkbenchError:
         raise
     except Exception as error:  # damaged files raise errors of every kind

@@ -24,6 +24,7 @@ from outside import own
 from outside.files import LABELS, write_tensors
 from outside.layered import Normalize, channels_first, extractor, run, usual
 from outside.points import check_classes
+from outside.same import check_same
 from snnl_core.distances import Distance, check_integers, check_tensor
 from snnl_core.distributed import gather
 from snnl_core.pooling import MAX_FEATURES, pool_maps
@@ -104,6 +105,8 @@ def measure_network(
     check_device(place)
     set_gpu_arithmetic()
     network = (own.build(model, weights, seed) if network is None else network).to(place)
+    if sharded:
+        check_same("the images", imageset)
     images, chosen = _choose(imageset, split, n, seed, data=data, download=download)
     if sharded and len(chosen) < world_size():
         raise UsageError(f"{len(chosen)} images cannot be shared by {world_size()} processes: ask for fewer.")

@@ -7,9 +7,9 @@ import contextlib
 import importlib.util
 import sys
 from collections.abc import Collection, Iterator
-from importlib.machinery import PathFinder
+from importlib.machinery import PathFinder, SourceFileLoader
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 import torch
@@ -21,6 +21,7 @@ from lab.files import expanded
 from lab.training.draws import derive_seed
 from lab.training.precision import set_gpu_arithmetic
 from outside import torchvision
+from outside.same import check_same
 from outside.weights import fit_weights, weights_for
 
 MODULE = "_network_of_ones_own"
@@ -37,14 +38,16 @@ def build(reference: str, weights: Path | None, seed: int) -> nn.Module:
     """The network `torchvision:NAME`, or `FILE.py:NAME`: one of the file, or what a class or function of it builds.
 
     The latter is called without arguments. The network is in evaluation mode, with the weights of a file or random ones
-    by seed; GPUs compute in float32 after it.
+    by seed; GPUs compute in float32 after it. Of several processes all are to build it at the same time.
 
     Raises:
         UsageError: the reference is neither, or the name is unknown.
         WorkbenchError: the file cannot be run or builds no module, or one without values, or the weights do not fit.
     """
     if reference.startswith(torchvision.SCHEME):
-        return torchvision.build(reference, weights, seed)
+        network = torchvision.build(reference, weights, seed)
+        check_same(reference, *network.state_dict().values())
+        return network
     file, _, name = reference.rpartition(":")
     if not file.endswith(".py"):
         hint = f"write {torchvision.SCHEME}resnet18, or FILE.py:NAME for a network of your own"
@@ -53,7 +56,7 @@ def build(reference: str, weights: Path | None, seed: int) -> nn.Module:
     with _beside(path), torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, "weights"))
         with _told(f"{file} fails when it is run"):
-            module = _run(path)
+            module, source = _run(path)
         known = [key for key, value in vars(module).items() if _may_be(value)]
         if not hasattr(module, name):
             raise unknown_name(f"network of {file}", name, known)
@@ -70,6 +73,7 @@ def build(reference: str, weights: Path | None, seed: int) -> nn.Module:
             raise WorkbenchError(f"{reference}: {problem}.")
     if weights is not None:
         fit_weights(network, weights_for(network, weights), f"{weights} does not fit {name}")
+    check_same(reference, source, *network.state_dict().values())
     return network.float().eval()
 
 
@@ -92,12 +96,24 @@ def _may_be(value: Any) -> bool:
     return isinstance(value, nn.Module) or getattr(value, "__module__", "") == MODULE
 
 
-def _run(file: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(MODULE, file)
+class _Source(SourceFileLoader):
+    """Compiles what a file holds now: Python keeps compiled code by the length and the second of its source."""
+
+    source = b""
+
+    def get_code(self, fullname: str) -> CodeType:
+        self.source = self.get_data(self.path)
+        return self.source_to_code(self.source, self.path)
+
+
+def _run(file: Path) -> tuple[ModuleType, bytes]:
+    """The module of a file that was run, and what it held."""
+    loader = _Source(MODULE, str(file))
+    spec = importlib.util.spec_from_file_location(MODULE, file, loader=loader)
     assert spec and spec.loader
     module = sys.modules[MODULE] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module
+    return module, loader.source
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from lab.files import without_nan
 from lab.pace import passes
 from lab.processes import part
 from outside.files import read_points
+from outside.same import check_same
 from snnl_core import Entanglement, GroupEntanglement, entanglement
 from snnl_core.distances import Distance
 
@@ -74,6 +75,8 @@ def measure_file(
         WorkbenchError: the file cannot be read, or its arrays do not fit, are not finite, or have no two classes.
     """
     x, labels = read_points(path)
+    if sharded:
+        check_same(str(path), x, labels)
     check_classes(labels, str(path))
     n, features = len(x), x[0:1].numel()
     some = anchors if anchors is not None and anchors < n else "all"

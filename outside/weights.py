@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from lab.errors import NO_MEMORY, WorkbenchError, first_few, out_of_memory
 from lab.training.tensors import fill
-from outside.files import reading
+from outside.files import read_safetensors, reading
 
 WRAPPERS = {"module", "_orig_mod"}
 """The words that wrappers of torch put anywhere into names."""
@@ -94,7 +93,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """
     with reading(path, "weights"):
         if path.suffix.lower() == ".safetensors":
-            return load_file(path)
+            return read_safetensors(path)
         path.open("rb").close()  # what may not be read is told as such
         try:
             safe = torch.serialization.safe_globals([Namespace])  # which scripts save beside weights; it runs nothing

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from imagesets._own.listing import HIDDEN, LARGEST, OTHER, SYSTEM, SYSTEM_FOLDERS, Listing, is_image
+from imagesets._own.listing import HIDDEN, LARGEST, OTHER, SYSTEM, SYSTEM_FOLDERS, Listing, at_once, is_image
 from lab.config import LARGEST_WHOLE
 from lab.errors import WorkbenchError, first_line
 
@@ -32,7 +32,7 @@ class ArchiveReader:
         begin, packed, method, size, crc = address
         if max(size, packed) > LARGEST:
             raise ValueError(f"larger than {LARGEST >> 20} MiB")
-        with open(self.path, "rb") as file:  # noqa: PTH123
+        with open(self.path, "rb", opener=at_once) as file:
             file.seek(begin)
             header = file.read(30)
             file.seek(int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little"), 1)

@@ -1,6 +1,7 @@
 """The image files of a folder, and of the folders in it."""
 
 import os
+import time
 from array import array
 from collections import Counter
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from imagesets._own.listing import (
 )
 from lab.pace import looking
 
+SECOND = 10**9
 IMAGE, INNER, CIRCLE = "", "a folder", "linked in a circle"
 STAMPS = 3
 Place = tuple[int, int]
@@ -71,7 +73,19 @@ def list_folder(root: Path, follow_links: bool) -> Listing:
                     waiting.append((f"{prefix}{entry.name}/", within | {place}))
     order = sorted(range(len(names)), key=names.__getitem__)
     table = np.frombuffer(stamps, np.int64).reshape(-1, STAMPS)[order]
+    table = without_young(table, time.time_ns())
     return Listing([names[row] for row in order], table, left_out, FolderReader(str(root)))
+
+
+def without_young(stamps: np.ndarray, now: int) -> np.ndarray:
+    """The stamps, int64 (n, 3), with the time `now` in those that would be the same if the file were changed at once.
+
+    Some disks, as of cameras and of other machines, tell times by the second or two, so that a file that was written
+    just now may be written again and have the same ones; with `now`, it is looked at again the next time.
+    """
+    times = stamps[:, 1:]
+    young = (times % SECOND == 0).all(1) & (times.max(1, initial=0) > now - 2 * SECOND)
+    return np.where(young[:, None] & (np.arange(STAMPS) == STAMPS - 1), now, stamps)
 
 
 def _what(entry: "os.DirEntry[str]", root: Path, follow_links: bool) -> str:

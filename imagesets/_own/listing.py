@@ -72,7 +72,7 @@ class Listing:
 
 def read_file(path: str | Path) -> bytes:
     """The bytes of a file; raises an exception of any kind where they cannot be had, or are too many."""
-    with open(path, "rb", buffering=0, opener=_open) as file:
+    with open(path, "rb", buffering=0, opener=at_once) as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
             raise ValueError("no regular file")
@@ -97,6 +97,6 @@ def counted(left_out: Counter[str]) -> str:
     return ", ".join(f"{count:,} {reason}" for reason, count in sorted(left_out.items()))
 
 
-def _open(path: str, flags: int) -> int:
+def at_once(path: str, flags: int) -> int:
     """Open a file without waiting for one who writes, as a pipe would."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))

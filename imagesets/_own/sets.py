@@ -11,6 +11,7 @@
 """
 
 import statistics
+from contextlib import nullcontext
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -29,7 +30,7 @@ from imagesets._own.summary import summary
 from imagesets._spec import OWN, ImageSet, Spec
 from lab import locks
 from lab.errors import Say, WorkbenchError
-from lab.files import atomic_write, check_plain, read_object
+from lab.files import atomic_write, check_plain, read_object, unchanged
 from lab.hashing import content_hash
 
 if TYPE_CHECKING:
@@ -45,10 +46,21 @@ def prepare(name: str, root: Path, wanted: Wanted, title: str | None, say: Say) 
 
     Raises:
         UsageError: the path is no folder, or no archive.
-        WorkbenchError: a file or folder cannot be read or decoded, there are too few images, or which of them are held
-            out is not plain.
+        WorkbenchError: a file or folder cannot be read or decoded, the archive changes meanwhile, there are too few
+            images, or which of them are held out is not plain.
     """
     kind, path = place_of(name)
+    with unchanged(path) if kind == "zip" else nullcontext():  # of a folder each file stands for itself
+        listing, facts = _decoded(kind, path, root, wanted, say)
+    own = OwnImages(f"{OWN}{facts.key}", root)
+    _call(own.name, root, title or (path.resolve().name if kind == "folder" else path.resolve().stem))
+    for line in summary(path / listing.top, own.name, own.SPEC, own.record, listing.left_out, facts):
+        say(line)
+    return own.name
+
+
+def _decoded(kind: str, path: Path, root: Path, wanted: Wanted, say: Say) -> tuple[Listing, Facts]:
+    """The files of a folder or an archive, and what they became."""
     listing = list_images(kind, path, wanted.follow_links)
     identity = content_hash([kind, str(path.resolve()), asdict(wanted), DECODING])
     manifest = Manifest(root / store.FOLDER / "manifests" / f"{identity}.jsonl")
@@ -62,11 +74,7 @@ def prepare(name: str, root: Path, wanted: Wanted, title: str | None, say: Say) 
                 work = Work(path, listing, layout, root, wanted, say)
                 facts, digests = find_by_content(work, manifest) or decode(work, identity)
                 manifest.write(facts, listing, digests)
-    own = OwnImages(f"{OWN}{facts.key}", root)
-    _call(own.name, root, title or (path.resolve().name if kind == "folder" else path.resolve().stem))
-    for line in summary(path / listing.top, own.name, own.SPEC, own.record, listing.left_out, facts):
-        say(line)
-    return own.name
+    return listing, facts
 
 
 def title_of(name: str, root: Path) -> str:

@@ -3,9 +3,11 @@
 import os
 import platform
 import subprocess
+import sys
 import time
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 from lab import machine
@@ -16,12 +18,16 @@ PACKAGES = ("snnl-workbench", "torch", "torchvision", "accelerate", "numpy", "sc
 
 PRODUCTS = "SNNL_PRODUCTS"
 
+BEGUN = time.time()
+"""When this process began to import what it runs."""
+
 
 def describe(config: dict[str, Any]) -> dict[str, Any]:
     """Commit, versions, hardware, threads, seed and world size, for `environment.json`."""
     return {
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         **git_state(),
+        **changed(),
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in PACKAGES},
         "system": f"{platform.system()} {platform.machine()}",
@@ -37,6 +43,24 @@ def describe(config: dict[str, Any]) -> dict[str, Any]:
 def products() -> dict[str, str]:
     """The library that multiplied matrices for the engine in this process, if any was asked (`snnl_core.products`)."""
     return {"products": os.environ[PRODUCTS]} if PRODUCTS in os.environ else {}
+
+
+def changed() -> dict[str, bool]:
+    """That code of this process is no commit's, where a file of it was written since it began: what it has imported
+    before may be of another version than what it imports after that. Else nothing."""
+    own = {path.stem for path in ROOT.iterdir()}
+    modules = [module for name, module in [*sys.modules.items()] if name.partition(".")[0] in own]
+    files = [Path(file) for module in modules if (file := getattr(module, "__file__", None))]
+    since = (_written(file) for file in files if file.is_relative_to(ROOT))
+    return {"dirty": True} if any(BEGUN < written <= time.time() for written in since) else {}
+
+
+def _written(file: Path) -> float:
+    """When a file was written last; now, where it is gone."""
+    try:
+        return file.stat().st_mtime
+    except OSError:
+        return time.time()
 
 
 @cache

@@ -199,12 +199,13 @@ class CellFolder:
             WorkbenchError: they are damaged, or the cell is finished and they are not those that it finished with.
         """
         path = self.path / layout.ROWS
+        end = layout.end_of(self.path) if self.done else None  # before the rows, of which there may be more by then
         try:
             text = self._rows_text()
             rows = read_rows([line for line in text.splitlines(keepends=True) if line.endswith("\n")])
         except (OSError, ValueError) as error:
             raise WorkbenchError(f"{path} is damaged: remove its folder, and have it made anew.") from error
-        if self.done and layout.end_of(self.path)["rows"] != text_hash(text):
+        if end and end["rows"] != text_hash(text):
             raise WorkbenchError(f"{path} was edited: remove its folder, and have it made anew.")
         return rows
 

@@ -48,6 +48,9 @@ def work(folder: CellFolder) -> None:
         with beating(folder.path), _staying(folder.path):
             _run(folder)
         folder.note(**environment.products() | folder.environment)  # a training has told its own
+        if changed := environment.changed():
+            folder.note(**changed)
+            folder.warn("the workbench's code has been changed since this command began: it is recorded as dirty.")
         forget_failure(folder.path)  # left by a process of another command, which came too late
         sync_file(folder.path / layout.ROWS)
         folder.mark_done(time.monotonic() - start)

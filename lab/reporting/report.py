@@ -195,14 +195,15 @@ def _write_figure(figure: Figure, folder: Path, formats: Sequence[str], styles: 
             engine.execute(figure.drawing)
             figure.drawing.set_layout_engine(None)
         told = marked(figure.drawing)
+        drawn = {}
         for kind in formats:
             buffer = io.BytesIO()
             figure.drawing.savefig(buffer, format=kind, metadata=NO_DATES[kind])
-            atomic_write(folder / f"{figure.name}.{kind}", buffer.getvalue())
+            drawn[kind] = buffer.getvalue()
+            atomic_write(folder / f"{figure.name}.{kind}", drawn[kind])
     with replacing(folder / f"{figure.name}.csv") as aside:
         write_csv(figure.data, aside)
-    svg = (folder / f"{figure.name}.svg").read_bytes()
-    return inlined(svg, figure.caption, told, styles)
+    return inlined(drawn["svg"], figure.caption, told, styles)
 
 
 def _settle(drawing: "Drawing") -> None:

@@ -42,6 +42,28 @@ def write_files(folder):
     (folder / "my.py").write_text(NET)
 
 
+def refuse_what_changes():
+    """In each of several processes: files that are others in each, as those that are written while they are read."""
+    numbers, labels = np.random.default_rng(rank()), np.arange(40) % 2
+    moving, still = Path(f"moving-{rank()}"), Images("still", torch.zeros(8, 1, 4, 4, dtype=torch.uint8))
+    moving.mkdir()
+    (moving / "my.py").write_text(f"# {rank()}\n{NET}")
+    np.savez(moving / "my.npz", x=numbers.normal(size=(40, 3 + rank())), labels=labels)
+    images = replace(still, name="my", images=torch.full_like(still.images, rank()))
+    here = Path.cwd()
+    os.chdir(moving)
+    for work in (
+        lambda: measure_file(Path("my.npz"), sharded=True),
+        lambda: measure_credibility(here / "train.npz", here / "calibrate.npz", Path("my.npz"), k=5, sharded=True),
+        lambda: measure_network("my.py:net", "digits", data=here / "data", device="cpu", sharded=True),
+        lambda: measure_network(str(here / "my.py:net"), f"images:{rank()}", data=here, device="cpu", sharded=True),
+        lambda: measure_images(still, images, replace(pixels(), sharded=True)),
+    ):
+        with pytest.raises(WorkbenchError, match=r"processes have not read the same of (my|the images)"):
+            work()
+    os.chdir(here)
+
+
 def measured(sharded):
     """Everything that processes can share, as JSON-ready values; of each process the whole."""
     files = {name: Path(f"{name}.npz") for name in SIZES}
@@ -64,6 +86,7 @@ def measured(sharded):
 
 def work():
     """In each of several processes: what is measured, and what the command prints of it."""
+    refuse_what_changes()
     found = measured(sharded=True)
     Path(f"found-{rank()}").write_text(json.dumps(found))
     with Path(f"said-{rank()}").open("w") as sys.stdout:

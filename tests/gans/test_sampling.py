@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 import imagesets
 from evaluation.sources import open_images
-from gans import _nearest
+from gans import _nearest, _trained
 from gans._kept import NEAREST, grids
 from gans._labels import drawn_labels
 from gans._pictures import sheet
@@ -198,6 +198,22 @@ def test_weights_alone_give_what_the_folder_gives(folders, told, tmp_path):
         assert generate(gan.generator, 9, 4, 1).equal(generate(same.generator, 9, 4, 1))
     found = open_images(str(alone), data=tmp_path, count=9, seed=1)
     assert found.images.equal(generate(told.generator, 9, 4, 1)) and len(found.trained) == 1297
+
+
+def test_weights_that_are_written_anew_are_not_taken_for_the_network_of_before(folders, tmp_path, monkeypatch):
+    """What they say of themselves, their time and seed, is read before they are."""
+    (first, *_, last), alone = snapshots(folders[False], "generator"), tmp_path / "moved.safetensors"
+    alone.write_bytes(first.path.read_bytes())
+    about = _trained.weights_about
+
+    def told(path):
+        found = about(path)
+        alone.write_bytes(last.path.read_bytes())
+        return found
+
+    monkeypatch.setattr(_trained, "weights_about", told)
+    with pytest.raises(WorkbenchError, match="has changed while it was read"):
+        open_gan(alone)
 
 
 @pytest.mark.parametrize("asked, nearest", [(0, 0.05), (0.06, 0.05), (0.09, 0.1), (9, 0.1), (None, 0.1)])

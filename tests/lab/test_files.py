@@ -96,6 +96,7 @@ def test_json_that_is_nested_more_deeply_than_ours_is_refused(opens, closes):
     [
         (errno.ENOSPC, None, r"No room for .*cell \(No space left on device\). Free some; the same command goes on"),
         (errno.EDQUOT, "cell/file", r"No room for .*cell/file"),
+        (errno.EFBIG, "cell/file", r"No room for .*cell/file \(File too large\). Raise the limit of files' sizes"),
         (errno.EROFS, "cell/file", r"cell/file cannot be written \(Read-only file system\). Make .*cell writable"),
         (errno.EACCES, "cell/file", r"cell/file cannot be written \(Permission denied\)"),
     ],
@@ -115,6 +116,8 @@ def test_a_file_that_finds_no_room_is_named(tmp_path):
     with pytest.raises(OSError, match=r"No space left on device: '.*/file'"), replacing(tmp_path / "file") as aside:
         aside.touch()
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with pytest.raises(OSError, match=r"File too large: '.*/file'"), replacing(tmp_path / "file") as aside:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
     assert not any(tmp_path.iterdir())
 
 

@@ -238,6 +238,21 @@ def test_rows_changed_after_the_end_are_refused(tmp_path, monkeypatch):
         folder.rows()
 
 
+def test_rows_of_a_cell_that_ends_while_they_are_read_are_not_edited_ones(tmp_path, monkeypatch):
+    folder, read = CellFolder.create(CELL, tmp_path, LOCAL), CellFolder._rows_text
+
+    def end_after(cell):
+        text = read(cell)
+        monkeypatch.undo()
+        folder.row(metric="m", value=2.0)
+        folder.mark_done(1.0)
+        return text
+
+    folder.row(metric="m", value=1.0)
+    monkeypatch.setattr(CellFolder, "_rows_text", end_after)
+    assert len(folder.rows()) == 1 and len(folder.rows()) == 2
+
+
 def test_published_cells_are_whole():
     for path in (Path(registry.__file__).parent.parent / "results" / "cells").iterdir():
         assert CellFolder(path).done and CellFolder(path).rows() is not None

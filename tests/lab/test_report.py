@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure as Drawing
 
+from lab.reporting import report as reports
 from lab.reporting.pictures import png
 from lab.reporting.report import Figure, Gallery, GalleryRow, Picture, Report, Section, write_page, write_report
 from lab.reporting.tables import Column, Table
@@ -86,6 +87,18 @@ def test_figures_and_tables_lie_beside_it(report, tmp_path):
     write_report(*report, tmp_path)
     assert {p.name for p in (tmp_path / "figures").iterdir()} == {f"figure.{k}" for k in ("svg", "pdf", "png", "csv")}
     assert {p.name for p in (tmp_path / "tables").iterdir()} == {f"table.{k}" for k in ("csv", "md", "tex")}
+
+
+def test_a_page_shows_its_own_figures_whoever_draws_to_the_same_folder(report, tmp_path, monkeypatch):
+    drawn = write_report(*report, tmp_path).read_text(encoding="utf-8")
+    write_whole = reports.write_csv
+
+    def draw_another(data, path):
+        (tmp_path / "figures" / "figure.svg").write_text("<svg></svg>")
+        write_whole(data, path)
+
+    monkeypatch.setattr(reports, "write_csv", draw_another)
+    assert write_report(*report, tmp_path).read_text(encoding="utf-8") == drawn
 
 
 def test_the_same_report_has_the_same_bytes(make_report, tmp_path):

@@ -1,5 +1,6 @@
 """Who does a cell, and what is kept of a failure, where several commands or processes are at it."""
 
+import importlib
 import os
 import shutil
 import signal
@@ -92,6 +93,26 @@ def test_the_library_of_products_is_what_the_work_says_and_else_what_this_proces
 def test_the_environment_tells_the_commit_and_whether_the_code_is_another(monkeypatch, said, told):
     monkeypatch.setattr(environment, "_git", lambda command, *more: said.get(command))
     assert environment.git_state.__wrapped__() == told
+
+
+def test_code_that_was_changed_since_its_process_began_is_none_of_the_commit(tmp_path, monkeypatch, capsys):
+    """A checkout may be brought up to date while cells are at work; what they import then is of another version."""
+    monkeypatch.setattr(environment, "git_state", lambda: {"commit": "1f", "dirty": False})
+    monkeypatch.setattr(environment, "ROOT", tmp_path)
+    (tmp_path / "their_code.py").touch()
+    os.utime(tmp_path / "their_code.py", (environment.BEGUN - 9,) * 2)
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.import_module("their_code")
+
+    def environment_of(seed, change):
+        folder = CellFolder.create(made("train", "name", {"seed": seed}), tmp_path, LOCAL)
+        do(folder, monkeypatch, lambda cell: (tmp_path / "their_code.py").touch() if change else None)
+        return folder.environment["dirty"]
+
+    assert environment_of(1, change=False) is False and not capsys.readouterr().err
+    assert environment_of(2, change=True) is True
+    assert "changed since this command began" in capsys.readouterr().err
+    assert environment.describe({})["dirty"] is True
 
 
 @pytest.mark.skipif(not shutil.which("git"), reason="there is no git here")

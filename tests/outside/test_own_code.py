@@ -1,5 +1,6 @@
 """What the code of a user's network does beside giving numbers: it prints, imports, leaves, and names layers."""
 
+import os
 import sys
 import tomllib
 from functools import partial
@@ -8,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from evaluation.foreign import own_space
 from lab.errors import UsageError, WorkbenchError
 from outside import own
 from outside.files import read_layers
@@ -177,3 +179,30 @@ def test_a_file_in_the_workbench_itself_imports_what_is_loaded(monkeypatch, tmp_
 def test_the_names_of_the_workbench_are_its_packages():
     project = tomllib.loads((own.ROOT / "pyproject.toml").read_text())["tool"]
     assert {*project["mypy"]["packages"]} == own.OURS
+
+
+def test_a_file_is_run_as_it_is_now(tmp_path):
+    """Python takes compiled code for that of a file which has as many bytes and was written in the same second."""
+    file, code = tmp_path / "my.py", "from torch import nn\nnet = nn.Linear(2, {})\n"
+    for features in (3, 4):
+        file.write_text(code.format(features))
+        os.utime(file, (0, 0))
+        assert own.build(f"{file}:net", None, 0).out_features == features
+
+
+@pytest.mark.parametrize("name", ["my.py:net", "my.pt"])
+def test_a_space_is_named_after_the_file_that_was_run(tmp_path, name):
+    """Such as one that is written anew just then."""
+    anew = "from pathlib import Path; Path(__file__).write_text('another')"
+    (tmp_path / "my.py").write_text(f"from torch import nn; {anew}\nnet = nn.Linear(2, 3)\n")
+    torch.jit.trace(nn.Linear(2, 3), torch.zeros(1, 2)).save(tmp_path / "my.pt")
+    place, load = tmp_path / name.partition(":")[0], torch.jit.load
+
+    def loaded(file, **how):
+        found = load(file, **how)
+        place.write_bytes(place.read_bytes() + b" ")
+        return found
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(WorkbenchError, match="has changed while it was read"):
+        patch.setattr(torch.jit, "load", loaded)
+        own_space(f"{tmp_path / name}", None, None, None)

@@ -7,11 +7,12 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save, save_file
 
 from lab.errors import UsageError, WorkbenchError
-from outside.files import read_layers, read_points
+from outside.files import read_layers, read_points, reading
 from outside.points import measure_file
+from outside.weights import read_weights
 from snnl_core import entanglement
 
 X = np.random.default_rng(0).normal(size=(30, 2, 3)).astype(np.float32)
@@ -26,6 +27,29 @@ def test_an_archive_of_arrays(tmp_path, kind):
     x, labels = read_points(tmp_path / "a.npz")
     assert x.shape == (30, 2, 3) and x.is_floating_point() and labels.dtype == torch.int64
     assert np.array_equal(x.numpy(), (10 * X).astype(kind)) and labels.tolist() == LABELS.tolist()
+
+
+@pytest.mark.parametrize("read", [read_weights, lambda path: read_layers(path)[0]])
+def test_what_was_read_stays_as_it_was_when_the_file_is_written_anew(tmp_path, read):
+    """Of a file that is mapped into memory it would change, and the process would end where the file is cut off."""
+    path, x = tmp_path / "a.safetensors", torch.from_numpy(X)
+    path.write_bytes(save({"x": x}))
+    found = read(path)["x"]
+    path.write_bytes(save({"x": x + 1}))
+    assert torch.equal(found, x)
+
+
+@pytest.mark.parametrize("change", [lambda path: path.write_bytes(b"longer"), lambda path: path.unlink()])
+def test_a_file_that_changes_while_it_is_read_is_told_of(tmp_path, change):
+    path = tmp_path / "a.npz"
+    path.write_bytes(b"once")
+    told = pytest.raises(WorkbenchError, match=r"a.npz has changed while it was read: run the command again")
+    with told, reading(path, "an archive"):
+        change(path)
+    path.write_bytes(b"once")
+    with pytest.raises(WorkbenchError, match="has changed while it was read"), reading(path, "an archive"):
+        change(path)
+        raise ValueError("it is cut off")
 
 
 def test_both_kinds_of_file_give_what_the_engine_says(tmp_path):

@@ -182,6 +182,11 @@ def _(place):
     Path("my.py").write_text(f"from torch import nn\n\n\nclass Net(nn.Module):\n{forward}")
 
 
+@situation("a network of one's own that is written anew as it is run")
+def _(place):
+    Path("my.py").write_text("from pathlib import Path\nPath(__file__).write_text('')\nNet = None\n")
+
+
 @situation("a network of one's own that gives no logits")
 def _(place):
     network("return nn.Conv2d(1, 10, 3)")

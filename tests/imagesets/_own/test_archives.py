@@ -1,9 +1,12 @@
 """Archives: the same sets as their folders; what is unsafe, encrypted or damaged."""
 
+import os
 import zipfile
+from pathlib import Path
 
 import pytest
 
+from imagesets._own import decode
 from lab.errors import WorkbenchError
 
 
@@ -12,6 +15,12 @@ def zipped(folder, path, prefix="", **settings):
         for file in sorted(folder.rglob("*"), reverse=True):
             archive.write(file, prefix + file.relative_to(folder).as_posix())
     return path
+
+
+def piped(path):
+    """Whoever opened it to read would wait for ever."""
+    path.unlink()
+    os.mkfifo(path)
 
 
 @pytest.mark.parametrize("prefix", ["", "images/"])
@@ -50,6 +59,24 @@ def test_an_encrypted_archive(opened, folder, tmp_path):
 def test_an_archive_packed_in_another_way(opened, folder, tmp_path):
     with pytest.raises(WorkbenchError, match="only stored and deflated"):
         opened(zipped(folder, tmp_path / "images.zip", compression=zipfile.ZIP_LZMA), "zip")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes")
+@pytest.mark.parametrize("skip_bad", [False, True])
+@pytest.mark.parametrize("change", [lambda path: path.write_bytes(path.read_bytes()[:5000]), Path.unlink, piped])
+def test_an_archive_that_is_written_anew_while_it_is_read_is_no_damaged_one(
+    opened, folder, tmp_path, monkeypatch, change, skip_bad
+):
+    archive, look = zipped(folder, tmp_path / "images.zip"), decode.look
+
+    def look_and_change(*about):
+        found = look(*about)
+        change(archive)
+        return found
+
+    monkeypatch.setattr(decode, "look", look_and_change)
+    with pytest.raises(WorkbenchError, match=r"images.zip has changed while it was read: run the command again"):
+        opened(archive, "zip", skip_bad=skip_bad)
 
 
 def test_a_damaged_member_is_named(opened, folder, tmp_path):

@@ -15,7 +15,7 @@ import pytest
 
 import imagesets
 from imagesets._own import chunks, parallel, sets, store
-from imagesets._own.folder import FolderReader
+from imagesets._own.folder import SECOND, FolderReader, without_young
 from lab.errors import WorkbenchError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -273,6 +273,15 @@ def swapped(one, other):
     for path, bytes_ in ((other, data[0]), (one, data[1])):
         path.write_bytes(bytes_)
         os.utime(path, ns=(times[path].st_atime_ns, times[path].st_mtime_ns))
+
+
+def test_a_file_of_a_disk_without_fractions_of_seconds_is_not_known_by_its_time_until_that_is_past():
+    now = 10 * SECOND + 7
+    stamps = np.array([[5, 9, 9], [5, 3, 9], [5, 9, 3], [5, 7, 8]]) * [1, SECOND, SECOND]
+    fine = stamps + np.array([0, 0, 1])
+    assert without_young(stamps, now)[:, 2].tolist() == [now, now, now, 8 * SECOND]
+    assert (without_young(stamps, now)[:, :2] == stamps[:, :2]).all()
+    assert (without_young(fine, now) == fine).all() and not len(without_young(stamps[:0], now))
 
 
 def test_files_that_were_swapped_are_noticed_though_size_and_time_are_the_same(opened, tmp_path, write_folder, both):
