@@ -160,7 +160,8 @@ def source(entry: str) -> Path:
     """
     kind, _, name = entry.partition("/")
     path = ROOT / entry.replace("-", "_")
-    file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    module = path.with_suffix(".py")
+    file = module if module.is_file() or not path.is_dir() else path / "__init__.py"
     if not (kind.isidentifier() and NAME.fullmatch(name or "engine") and file.is_file()):
         check(kind, name)
         if not file.is_file():
@@ -188,9 +189,10 @@ def config_class(kind: str, name: str) -> type[Config]:
         exec(compile(ast.Module(kept, []), f"{module} (Config alone)", "exec"), namespace)
         found: type[Config] = namespace["Config"]
     except (KeyError, NameError) as error:
+        missing = repr(error.name) if isinstance(error, NameError) else error
         raise WorkbenchError(
             f"{source(f'{kind}/{name}')} needs a class Config made of builtins and what the file imports from typing, "
-            f"pydantic, lab and {kind}._config alone: {error} is missing."
+            f"pydantic, lab and {kind}._config alone: {missing} is missing."
         ) from error
     return found
 

@@ -3,9 +3,11 @@
 import re
 from collections import Counter
 from importlib import import_module
+from importlib.util import module_from_spec, spec_from_file_location
 
 import click
 import pytest
+import torch
 
 from lab import registry
 
@@ -73,6 +75,16 @@ def test_no_setting_is_called_like_another_option(kind, name):
     words = Counter(word for one in options for word in {one.name, *one.opts, *one.secondary_opts})
     twice = [word for word, times in words.items() if times > 1]
     assert not twice, f"{kind}/{name}: other options have these names: {twice}"
+
+
+@of("attacks", "classifiers", "gans")
+def test_importing_it_draws_no_random_numbers(kind, name):
+    """They would be others than the seed's."""
+    path = registry.source(f"{kind}/{name}")
+    spec = spec_from_file_location(f"{kind}.{path.stem}_anew", path)
+    before = torch.get_rng_state()
+    spec.loader.exec_module(module_from_spec(spec))
+    assert torch.equal(torch.get_rng_state(), before), f"{kind}/{name} draws as it is imported"
 
 
 @of("executors")
