@@ -58,7 +58,7 @@ def trained_here(cell: Path, *, data: Path, download: bool = True) -> Trained:
         WorkbenchError: weights or images cannot be read.
     """
     folder = CellFolder(cell)
-    run = TrainingConfig.parse(folder.config)
+    run = folder.settings(TrainingConfig)
     snapshot = snapshots(cell, "classifier")[-1]
     train = imagesets.load(run.imageset, "train", root=data, download=download)
     fitted, kept = carve(len(train), run.validation, run.seed)

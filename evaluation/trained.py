@@ -28,7 +28,7 @@ def classifier_space(folder: CellFolder) -> Space:
     Raises:
         WorkbenchError: the folder keeps no weights, or they are damaged.
     """
-    run = ClassifierTraining.parse(folder.config)
+    run = folder.settings(ClassifierTraining)
     network = load_last(folder).to(evaluation_device(folder))
     classes = len(run.spec_of_images.classes)
     layer = _last_layer(network, run.spec_of_images)
@@ -55,7 +55,7 @@ def load_last(folder: CellFolder) -> nn.Module:
     Raises:
         WorkbenchError: the folder keeps no weights, or they are damaged.
     """
-    return load_classifier(snapshots(folder.path, "classifier")[-1], ClassifierTraining.parse(folder.config))
+    return load_classifier(snapshots(folder.path, "classifier")[-1], folder.settings(ClassifierTraining))
 
 
 def discriminator_space(folder: CellFolder) -> Space:
@@ -65,7 +65,7 @@ def discriminator_space(folder: CellFolder) -> Space:
         UsageError: the GAN has no discriminator.
         WorkbenchError: the folder keeps no checkpoint, or it is damaged.
     """
-    run = GanTraining.parse(folder.config)
+    run = folder.settings(GanTraining)
     build = registry.load("gans", run.gan).Discriminator
     if build is None:
         raise UsageError(f"{folder.path}: {run.gan} has no discriminator whose features could be taken; name another.")

@@ -88,7 +88,7 @@ def open_gan(path: Path | str, *, kimg: float | None = None, config: Path | None
     folder = CellFolder(path)
     if folder.task != "train-gan":
         raise WorkbenchError(f"{path} is not the folder of a GAN's training.")
-    run, found = TrainingConfig.parse(folder.config), snapshots(path, "generator")
+    run, found = folder.settings(TrainingConfig), snapshots(path, "generator")
     snapshot = found[-1] if kimg is None else min(found, key=lambda one: abs(one.kimg - kimg))
     return Trained(str(path), load_generator(snapshot, run), run, snapshot.kimg, run.seed)
 

@@ -112,12 +112,15 @@ def load(kind: str, name: str) -> ModuleType:
 
     Raises:
         UsageError: the name is unknown.
+        WorkbenchError: its file, or one that it imports, does not parse.
     """
     module = f"{PLACES.get(kind, kind).replace('/', '.')}.{name.replace('-', '_')}"
     if not NAME.fullmatch(name):  # it is a file's, one of no entry, or leads elsewhere
         check(kind, name)
     try:
         return importlib.import_module(module)
+    except SyntaxError as error:
+        raise _unparsed(error.filename, error) from error
     except ModuleNotFoundError as error:
         if error.name != module:
             raise
@@ -133,12 +136,15 @@ def version(entry: str) -> int:
 
     Raises:
         UsageError: there is no such entry.
-        WorkbenchError: it has no version.
+        WorkbenchError: it has no version, the version is no whole number, or the file does not parse.
     """
     assigned = _assigned(source(entry), "VERSION")
     if assigned is None:
         raise WorkbenchError(f"{source(entry)} has no version: add VERSION = 1.")
-    return int(ast.literal_eval(assigned))
+    found = assigned.value if isinstance(assigned, ast.Constant) else None  # it is read, and not computed
+    if type(found) is not int:
+        raise WorkbenchError(f"{source(entry)}: VERSION is a whole number as it stands, VERSION = 1.")
+    return found
 
 
 def versions(*known: str) -> dict[str, int]:
@@ -154,9 +160,12 @@ def source(entry: str) -> Path:
     """
     kind, _, name = entry.partition("/")
     path = ROOT / entry.replace("-", "_")
-    file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    module = path.with_suffix(".py")
+    file = module if module.is_file() or not path.is_dir() else path / "__init__.py"
     if not (kind.isidentifier() and NAME.fullmatch(name or "engine") and file.is_file()):
         check(kind, name)
+        if not file.is_file():
+            raise WorkbenchError(f"{file} is not there: the file of {name} has _ in its name, not -.")
     return file
 
 
@@ -169,6 +178,7 @@ def config_class(kind: str, name: str) -> type[Config]:
 
     Raises:
         UsageError: the name is unknown.
+        WorkbenchError: the file does not parse, or the class uses more.
     """
     check(kind, name)
     module = f"{kind}.{name.replace('-', '_')}"
@@ -179,9 +189,10 @@ def config_class(kind: str, name: str) -> type[Config]:
         exec(compile(ast.Module(kept, []), f"{module} (Config alone)", "exec"), namespace)
         found: type[Config] = namespace["Config"]
     except (KeyError, NameError) as error:
+        missing = repr(error.name) if isinstance(error, NameError) else error
         raise WorkbenchError(
             f"{source(f'{kind}/{name}')} needs a class Config made of builtins and what the file imports from typing, "
-            f"pydantic, lab and {kind}._config alone: {error} is missing."
+            f"pydantic, lab and {kind}._config alone: {missing} is missing."
         ) from error
     return found
 
@@ -224,7 +235,7 @@ def _has(path: Path, constant: str) -> bool:
     """Whether a file assigns a constant; one that does not parse has none."""
     try:
         return _assigned(path, constant) is not None
-    except (SyntaxError, ValueError, OSError):
+    except (WorkbenchError, ValueError, OSError):
         return False
 
 
@@ -237,7 +248,14 @@ def _assigned(path: Path, constant: str) -> ast.expr | None:
 
 
 def _parse(path: Path) -> ast.Module:
-    return _parsed(path, path.stat().st_mtime_ns)
+    try:
+        return _parsed(path, path.stat().st_mtime_ns)
+    except SyntaxError as error:
+        raise _unparsed(path, error) from error
+
+
+def _unparsed(path: str | Path | None, error: SyntaxError) -> WorkbenchError:
+    return WorkbenchError(f"{path}, line {error.lineno}, does not parse: {error.msg}.")
 
 
 @cache
@@ -249,5 +267,5 @@ def _parsed(path: Path, changed: int) -> ast.Module:
 def _docstring(path: Path) -> str:
     try:
         return ast.get_docstring(_parse(path)) or ""
-    except (SyntaxError, ValueError, OSError):
+    except (WorkbenchError, ValueError, OSError):
         return ""

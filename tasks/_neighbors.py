@@ -125,7 +125,7 @@ class Examined:
         from lab.training.frame import evaluation_device
 
         (training,) = folder.needs
-        run = train_classifier.Config.parse(training.config)
+        run = training.settings(train_classifier.Config)
         source = imagesets.load(run.imageset, "train", **folder.data)
         images, labels = draw(folder, run.imageset, "test", n, 0)
         assert labels is not None, "a classifier was trained on them"

@@ -63,7 +63,7 @@ def run(folder: CellFolder) -> None:
     from attacks._target import Target
     from classifiers._features import device_of
 
-    config = Config.parse(folder.config)
+    config = folder.settings(Config)
     examined = Examined.of(folder, config, config.n)
     observer, labels, device = examined.observer(config, folder.path), examined.labels, device_of(examined.network)
     target = Target(observer.network, observer.knn, observer.max_features)

@@ -92,7 +92,7 @@ def run(folder: CellFolder) -> None:
     """Rows of every descent over its steps; `descents.npz` keeps the frames, by descent: (frames, n, 2)."""
     import numpy as np
 
-    config = Config.parse(folder.config)
+    config = folder.settings(Config)
     times = schedule(config.steps, config.measurements)
     kept: dict[str, Any] = {"steps": frames(times)}
     for done, (name, descent) in enumerate(DESCENTS.items()):

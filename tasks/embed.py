@@ -48,7 +48,7 @@ def run(folder: CellFolder) -> None:
     from gans._snapshots import generated_by
 
     (training,) = folder.needs
-    config, run = Config.parse(folder.config), train_gan.Config.parse(training.config)
+    config, run = folder.settings(Config), training.settings(train_gan.Config)
     kept = snapshots(training.path, "generator")
     early = min(kept, key=lambda snapshot: abs(snapshot.kimg - config.early * kept[-1].kimg))
     points = min(config.points, run.spec_of_images.n["test"])

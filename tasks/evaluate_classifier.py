@@ -77,7 +77,7 @@ def run(folder: CellFolder) -> None:
     from metrics.calibration import measure
 
     (training,) = folder.needs
-    config, run = Config.parse(folder.config), train_classifier.Config.parse(training.config)
+    config, run = folder.settings(Config), training.settings(train_classifier.Config)
     snapshot, device = snapshots(training.path, "classifier")[-1], evaluation_device(training)
     network = load_classifier(snapshot, run).to(device)
     shown = config.imageset or run.imageset

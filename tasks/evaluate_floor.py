@@ -64,7 +64,7 @@ def run(folder: CellFolder) -> None:
     from lab.training.draws import subset
     from metrics.comparison import compare
 
-    config = Config.parse(folder.config)
+    config = folder.settings(Config)
     space = spaces.space_of(config.space, folder.needs[0] if folder.needs else None)
     found = imagesets.load(config.imageset, config.split, **folder.data)
     draws = min(config.draws, len(found) // (2 * config.n))

@@ -72,7 +72,7 @@ def run(folder: CellFolder) -> None:
     from metrics.memorization import TrainingSet, training_neighbors
 
     training = folder.needs[0]
-    config, run = Config.parse(folder.config), train_gan.Config.parse(training.config)
+    config, run = folder.settings(Config), training.settings(train_gan.Config)
     space = spaces.space_of(config.space, folder.needs[-1])
     real, labels = draw(folder, run.imageset, "test", config.n, config.seed)
     trained = imagesets.load(run.imageset, "train", **folder.data).images

@@ -41,6 +41,6 @@ def run(folder: CellFolder) -> None:
     from gans._trained import open_gan
 
     (training,) = folder.needs
-    config = Config.parse(folder.config)
+    config = folder.settings(Config)
     ways = interpolations(open_gan(training.path), config.rows, config.steps, seed=0)
     write_arrays(folder.path / WAYS, {"images": torch.stack([*ways]).numpy()})

@@ -71,7 +71,7 @@ def run(folder: CellFolder) -> None:
     """Rows of predictions, validity, credibility and detection; `curves.npz`, and pictures where they are asked for."""
     from lab.training.draws import random_generator
 
-    config = Config.parse(folder.config)
+    config = folder.settings(Config)
     examined = Examined.of(folder, config, config.n)
     source, parts, seed, labels = examined.source, examined.parts, examined.run.seed, examined.labels
     _tell(folder, config, 0, "training images")

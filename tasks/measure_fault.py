@@ -68,7 +68,7 @@ def run(folder: CellFolder) -> None:
 
     An amount that leaves too few images to draw from is left out, aloud.
     """
-    config, (null, *classifier) = Config.parse(folder.config), folder.needs
+    config, (null, *classifier) = folder.settings(Config), folder.needs
     with_training = config.fault == faults.OF_TRAINING
     stage = resampling.Stage.of(config, folder, classifier[0] if classifier else None, trained=with_training)
     critical = _critical(null.rows())

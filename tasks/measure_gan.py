@@ -45,7 +45,7 @@ def run(folder: CellFolder) -> None:
     from metrics.real_generated import measure
 
     (training,) = folder.needs
-    config, run = Config.parse(folder.config), train_gan.Config.parse(training.config)
+    config, run = folder.settings(Config), training.settings(train_gan.Config)
     real: dict[str, tuple[Tensor, Tensor | None]] = {
         split: draw(folder, run.imageset, split, config.n, config.seed) for split in config.splits
     }

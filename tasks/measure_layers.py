@@ -71,7 +71,7 @@ def run(folder: CellFolder) -> None:
     from outside.points import check_classes
 
     (training,) = folder.needs
-    config, run = Config.parse(folder.config), train_classifier.Config.parse(training.config)
+    config, run = folder.settings(Config), training.settings(train_classifier.Config)
     images, labels = draw(folder, run.imageset, "test", config.n, 0)
     assert labels is not None, "a classifier was trained on them"
     check_classes(labels, f"{run.imageset} (test)")

@@ -54,7 +54,7 @@ def run(folder: CellFolder) -> None:
 
     Where nothing is planted, the power is the rate of false alarms.
     """
-    config, needs = Config.parse(folder.config), folder.needs
+    config, needs = folder.settings(Config), folder.needs
     stage = resampling.Stage.of(config, folder, needs[0] if needs else None, trained=True)
     purposes = {"null": config.null_draws, "reported": config.draws}
     found: dict[str, list[dict[power.Key, float]]] = {purpose: [] for purpose in purposes}

@@ -41,7 +41,7 @@ def run(folder: CellFolder) -> None:
     from lab.training.draws import random_generator
     from metrics.real_generated import measure
 
-    config = Config.parse(folder.config)
+    config = folder.settings(Config)
     for number in range(config.draws):
         folder.event("progress", done=number, total=config.draws, text=f"{number} of {config.draws} draws")
         real, labels = draw(folder, config.imageset, "test", config.n, number)

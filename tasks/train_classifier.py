@@ -71,7 +71,7 @@ def run(folder: CellFolder) -> None:
     """Train it, or go on with it."""
     from classifiers._loop import train
 
-    train(Config.parse(folder.config), folder)
+    train(folder.settings(Config), folder)
 
 
 def _kept(config: Config, n: int) -> int:

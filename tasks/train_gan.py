@@ -58,7 +58,7 @@ def run(folder: CellFolder) -> None:
     from gans._loop import train
     from gans._nearest import keep_nearest
 
-    config = Config.parse(folder.config)
+    config = folder.settings(Config)
     train(config, folder, *(load_last(need) for need in folder.needs))
     if rank() == 0:
         keep_nearest(config, folder)

@@ -78,7 +78,7 @@ def run(folder: CellFolder) -> None:
     from lab.training.frame import evaluation_device
 
     source, *_ = needs = folder.needs
-    config, runs = Config.parse(folder.config), [train_classifier.Config.parse(need.config) for need in needs]
+    config, runs = folder.settings(Config), [need.settings(train_classifier.Config) for need in needs]
     device = evaluation_device(source)
     images, labels = draw(folder, runs[0].imageset, "test", config.n, 0)
     assert labels is not None, "a classifier was trained on them"

@@ -17,10 +17,10 @@ from typing import Any, Self
 
 from lab import locks
 from lab.cells import events, layout
-from lab.cells.cell import Cell
+from lab.cells.cell import Cell, ConfigT
 from lab.cells.failure import Failure, read_failure
 from lab.cells.proofs import hashes_of
-from lab.cells.record import read_record, record_of
+from lab.cells.record import of_older_code, read_record, record_of
 from lab.cells.rows import COLUMNS, read_rows
 from lab.errors import WorkbenchError, say
 from lab.files import atomic_write, explaining, read_json, write_json
@@ -81,6 +81,15 @@ class CellFolder:
     def config(self) -> dict[str, Any]:
         """Every setting of the cell."""
         return dict(self.record["config"])
+
+    def settings(self, kind: type[ConfigT]) -> ConfigT:
+        """Every setting, checked as those of a task.
+
+        Raises:
+            UsageError: this version of the code does not know one, or refuses its value.
+        """
+        with of_older_code(self.path):
+            return kind.parse(self.config)
 
     @property
     def key(self) -> str:

@@ -10,14 +10,25 @@ seal            a hash of all but `local`
 
 import os
 import re
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, Field
 
 from lab.cells.cell import FORMAT, Cell, ConfigT, folder_name
-from lab.cells.layout import CONFIG, PLAN, RUNS, SEARCH, check_plain, check_plain_search, is_study, named_by
+from lab.cells.layout import (
+    CONFIG,
+    ENVIRONMENT,
+    PLAN,
+    RUNS,
+    SEARCH,
+    check_plain,
+    check_plain_search,
+    is_study,
+    named_by,
+)
 from lab.errors import UsageError, WorkbenchError
 from lab.files import read_json, read_object
 from lab.hashing import content_hash
@@ -29,6 +40,22 @@ PLAIN = re.compile(r"\w[\w.+-]*")
 """What folders of runs are called: nothing that leads elsewhere."""
 LONGEST = 200
 """Bytes in the name of a folder; systems take 255."""
+
+
+@contextmanager
+def of_older_code(folder: Path) -> Iterator[None]:
+    """Where a folder's settings are read: that the code knows one no more is told as what it is.
+
+    Raises:
+        UsageError: it knows one no more, or it is impossible now.
+    """
+    try:
+        yield
+    except UsageError as error:
+        raise UsageError(
+            f"{folder / CONFIG}: {error} If the code has changed since, take that of then: the commit stands in "
+            f"{ENVIRONMENT} of its cells."
+        ) from error
 
 
 def check_name(name: str) -> str:

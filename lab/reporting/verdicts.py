@@ -78,9 +78,14 @@ def judge(claim: Claim, estimate: Estimate | None) -> Verdict:
     """Hold the interval of the effect against the claim's margin.
 
     Fewer than three seeds, or trainings where an effect is one over all of them, give no verdict.
+
+    Raises:
+        TypeError: the effect is no estimate.
     """
     if estimate is None:
         return Verdict(claim, "no verdict", None, "nothing was measured")
+    if not isinstance(estimate, Estimate):
+        raise TypeError(f"the effect of {claim.text!r} must be an Estimate or None, not {type(estimate).__name__}")
     if estimate.n < FEWEST:
         reason = f"{estimate.n} seed{'s' if estimate.n != 1 else ''}; a verdict needs {FEWEST}"
         return Verdict(claim, "no verdict", estimate, reason)

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from lab import locks, registry
 from lab.cells import layout
-from lab.cells.record import StudyRecord, read_study
+from lab.cells.record import StudyRecord, of_older_code, read_study
 from lab.cells.rows import build_table
 from lab.config import Config
-from lab.errors import UsageError, WorkbenchError, first_line
+from lab.errors import WorkbenchError, first_line
 from lab.files import explaining, remove_leftovers, replacing
 from lab.reporting import glossary, provenance
 from lab.reporting.naming import renamed
@@ -75,11 +75,9 @@ class Study:
             WorkbenchError: it is no study's, or its settings are none of the study's.
         """
         record = read_study(folder)
-        module = registry.load("studies", record.study)
-        try:
+        with of_older_code(folder):
+            module = registry.load("studies", record.study)
             return cls(folder, record, module, module.Config.parse(record.settings))
-        except UsageError as error:
-            raise UsageError(f"{folder / layout.CONFIG}: {error}") from error
 
     @property
     def name(self) -> str:
@@ -194,7 +192,8 @@ def _telling_of_strange_cells(folder: Path) -> Iterator[None]:
         WorkbenchError: what was done in the block failed, of other things than the disk.
     """
     try:
-        yield
+        with of_older_code(folder):
+            yield
     except WorkbenchError:
         raise
     except Exception as error:

@@ -33,6 +33,7 @@ def test_shapes_and_ranges(name, backbone, size, channels):
     assert images.shape == (3, channels, size, size)
     assert images.dtype == torch.float32
     assert images.abs().max() <= 1
+    assert images.min() < 0, "in [-1, 1], and not in [0, 1]"
     if discriminator is not None:
         scores, features = discriminator(images)
         assert scores.shape == (3,) and scores.dtype == torch.float32

@@ -7,7 +7,7 @@ from lab.cells.cell import Cell
 from lab.cells.folder import CellFolder
 from lab.cells.record import recorded_cell
 from lab.config import Config
-from lab.errors import WorkbenchError
+from lab.errors import UsageError, WorkbenchError
 
 
 class Settings(Config):
@@ -59,3 +59,11 @@ def test_a_cell_that_needs_others_is_refused(tmp_path):
     folder = CellFolder.create(Cell("measure", "name", Settings(), needs=(CELL,)), tmp_path, {}).path
     with pytest.raises(WorkbenchError, match="made by another version"):
         recorded_cell(folder, Settings)
+
+
+def test_settings_that_the_code_knows_no_more_are_told_as_such(folder):
+    class Later(Config):
+        other: int = Field(1, description="another")
+
+    with pytest.raises(UsageError, match=r"config.json: Unknown setting .* take that of then: the commit stands in"):
+        CellFolder(folder).settings(Later)

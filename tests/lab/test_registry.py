@@ -74,6 +74,37 @@ def test_versions():
         registry.version("gans/dcgam")
 
 
+@pytest.mark.parametrize("version", ["'1'", "1.5", "1 + 0", "True", "None"])
+def test_a_version_is_a_whole_number_as_it_stands(monkeypatch, tmp_path, version):
+    (tmp_path / "gans").mkdir()
+    (tmp_path / "gans" / "half.py").write_text(f"VERSION = {version}\n")
+    monkeypatch.setattr(registry, "ROOT", tmp_path)
+    with pytest.raises(WorkbenchError, match=r"half.py: VERSION is a whole number as it stands, VERSION = 1"):
+        registry.version("gans/half")
+
+
+def test_who_needs_a_broken_file_is_told_where(monkeypatch, tmp_path):
+    (tmp_path / "gans" / "half" / "__pycache__").mkdir(parents=True)  # what Git leaves of a folder is no entry
+    (tmp_path / "gans" / "half.py").write_text("VERSION = 1\nclass Config(:\n")
+    monkeypatch.setattr(registry, "ROOT", tmp_path)
+    for read in (lambda: registry.version("gans/half"), lambda: registry.config_class("gans", "half")):
+        with pytest.raises(WorkbenchError, match=r"half.py, line 2, does not parse: invalid syntax"):
+            read()
+    import gans
+
+    monkeypatch.setattr(gans, "__path__", [str(tmp_path / "gans")])
+    with pytest.raises(WorkbenchError, match=r"half.py, line 2, does not parse: invalid syntax"):
+        registry.load("gans", "half")
+
+
+def test_a_file_with_a_dash_is_told(monkeypatch, tmp_path):
+    (tmp_path / "gans").mkdir()
+    (tmp_path / "gans" / "one-half.py").write_text("VERSION = 1\n")
+    monkeypatch.setattr(registry, "ROOT", tmp_path)
+    with pytest.raises(WorkbenchError, match=r"one_half.py is not there: the file of one-half has _ in its name"):
+        registry.version("gans/one-half")
+
+
 @pytest.mark.parametrize("text, lacks", [("x = 1", "'Config'"), ("class Config:\n    x = torch.nn", "'torch'")])
 def test_a_file_without_a_light_config_is_told(monkeypatch, tmp_path, text, lacks):
     (tmp_path / "gans").mkdir()

@@ -86,3 +86,8 @@ def test_a_verdict_in_json_has_its_claim_its_interval_and_its_margin_with_its_si
         "margin": -0.1,
         "reason": "the whole interval lies above -0.1",
     }
+
+
+def test_an_effect_that_is_no_estimate_is_refused():
+    with pytest.raises(TypeError, match="the effect of 'text' must be an Estimate or None, not float"):
+        judge(claim("exceeds", 0.1), 0.4)

@@ -41,6 +41,8 @@ def test_claims_are_stated_with_margins_before_any_run(name):
     assert claims or not module.plan(config, Path("nowhere")), "what has no cells has nothing of its own to claim"
     assert all(claim.text and claim.comparison and claim.margin is not None for claim in claims)
     assert len({claim.text for claim in claims}) == len(claims)
+    assert all(claim.kind in ("exceeds", "differs") for claim in claims)
+    assert all(isinstance(claim.margin, int | float) for claim in claims), "a number, in the measure's unit"
 
 
 def test_the_claims_of_published_studies_are_those_that_were_stated_before_they_ran():
