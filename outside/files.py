@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from safetensors.torch import load
+from safetensors.torch import load_file
 from torch import Tensor
 
 from lab.errors import UsageError, WorkbenchError, first_line
@@ -125,7 +125,7 @@ def _whole(labels: Tensor, path: Path) -> Tensor:
 def read_safetensors(path: Path) -> dict[str, Tensor]:
     """The tensors of a .safetensors file, in memory: those of `load_file` lie in the file, change where it is written
     anew, and end the process where it is cut off; an error of any kind where it cannot be read."""
-    return load(path.read_bytes())
+    return {name: tensor.clone() for name, tensor in load_file(path).items()}
 
 
 @contextmanager

@@ -46,7 +46,7 @@ def build(reference: str, weights: Path | None, seed: int) -> nn.Module:
     """
     if reference.startswith(torchvision.SCHEME):
         network = torchvision.build(reference, weights, seed)
-        check_same(reference, *network.state_dict().values())
+        check_same(reference, *network.parameters(), *network.buffers())
         return network
     file, _, name = reference.rpartition(":")
     if not file.endswith(".py"):
@@ -73,7 +73,7 @@ def build(reference: str, weights: Path | None, seed: int) -> nn.Module:
             raise WorkbenchError(f"{reference}: {problem}.")
     if weights is not None:
         fit_weights(network, weights_for(network, weights), f"{weights} does not fit {name}")
-    check_same(reference, source, *network.state_dict().values())
+    check_same(reference, source, *network.parameters(), *network.buffers())
     return network.float().eval()
 
 

@@ -3,6 +3,9 @@
     python tests/digests.py            tell what differs from `digests.json`
     python tests/digests.py accept     write it down: results are the same, or the version has been raised
 
+Another default of a setting is accepted with another version alone. A cell's name says nothing of settings that are at
+their defaults, so a plan would take cells of the old one for its own.
+
 An entry's code is its closure of imports within the project: its own module and all that this imports, anywhere in it.
 Docstrings, comments and the places of modules are left out. So is what has a version of its own: the engine, and what
 another task imports as it runs, since whoever needs that task's cell has its key. And so is what holds results or names
@@ -15,8 +18,16 @@ import json
 import sys
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from lab import registry  # noqa: E402
+from lab.config import Config  # noqa: E402
+
+State = dict[str, Any]
+"""Version, digest and defaults of an entry, as they are here or as they were accepted."""
 FILE = Path(__file__).with_suffix(".json")
 VERSIONED = ("attacks", "classifiers", "gans", "tasks")
 PACKAGES = (*VERSIONED, "evaluation", "imagesets", "lab", "metrics", "outside", "snnl_core")
@@ -121,18 +132,45 @@ def version(entry: str, code: dict[str, str]) -> int:
     raise ValueError(f"{entry} has no VERSION")
 
 
-def present(code: dict[str, str]) -> dict[str, dict[str, str | int]]:
-    """Version and digest of every entry."""
-    return {name: {"version": version(name, code), "digest": digest(name, code)} for name in entries(code)}
+def settings(kind: str, name: str) -> type[Config]:
+    """The class of an entry's settings."""
+    return registry.load(kind, name).Config if kind in ("studies", "tasks") else registry.config_class(kind, name)
+
+
+def defaults(entry: str) -> dict[str, str]:
+    """What an entry's settings are where they are not given; those of another entry among them are its own."""
+    kind, _, name = entry.partition(".")
+    if kind not in VERSIONED:
+        return {}
+    fields = settings(kind, name.replace("_", "-")).model_fields
+    given = {name: about.default for name, about in fields.items() if not about.is_required()}
+    return {name: repr(one) for name, one in given.items() if not isinstance(one, Config)}
+
+
+def other_defaults(known: State, here: State) -> list[str]:
+    """The settings that have another default under the same version."""
+    if known["version"] != here["version"]:
+        return []
+    before, now = known["defaults"], here["defaults"]
+    return sorted(name for name in before.keys() & now.keys() if before[name] != now[name])
+
+
+def state(entry: str, code: dict[str, str]) -> State:
+    """Version, digest and defaults of an entry."""
+    return {"version": version(entry, code), "digest": digest(entry, code), "defaults": defaults(entry)}
 
 
 def main() -> None:
     """Tell what differs, or accept it."""
-    here, known = present(sources()), json.loads(FILE.read_text()) if FILE.exists() else {}
+    code, known = sources(), json.loads(FILE.read_text()) if FILE.exists() else {}
+    here = {name: state(name, code) for name in entries(code)}
     for name in sorted({*here, *known}):
         if here.get(name) != known.get(name):
             print(f"{name}: {known.get(name)} -> {here.get(name)}")
     if sys.argv[1:] == ["accept"]:
+        for name in sorted(here.keys() & known.keys()):
+            if changed := ", ".join(other_defaults(known[name], here[name])):
+                sys.exit(f"{name} has another default of {changed}: raise VERSION in it. Nothing is accepted.")
         FILE.write_text(json.dumps(here, indent=1) + "\n")
 
 

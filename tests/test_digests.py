@@ -21,8 +21,9 @@ def changed(module, old, new):
 @pytest.mark.parametrize("entry", digests.entries(CODE))
 def test_the_code_of_an_entry_is_the_one_that_was_accepted(entry):
     known = json.loads(digests.FILE.read_text()).get(entry, {})
-    here = {"version": digests.version(entry, CODE), "digest": digests.digest(entry, CODE)}
     assert known, f"{entry} is new: python tests/digests.py accept"
+    here = digests.state(entry, CODE)
+    assert not digests.other_defaults(known, here), f"raise VERSION in {entry}: cells of the old default would be taken"
     assert here == known, (
         f"The code behind {entry} is not that of version {known.get('version')}. If results change, raise VERSION in "
         "it; then, or if they do not, run: python tests/digests.py accept"
@@ -64,3 +65,18 @@ def test_all_that_makes_features_that_are_kept_counts_for_them():
 def test_every_version_of_python_gives_the_same_digest():
     code = {"tasks.made": "@f\ndef g(x: int = 1, *, y=None):\n    return f'{x:0{y}}' + f'' + x[:, ...]\n"}
     assert digests.digest("tasks.made", code) == "3392b93ad62815f8"
+
+
+def test_another_default_is_accepted_with_another_version_alone(monkeypatch, capsys, tmp_path):
+    known = json.loads(digests.FILE.read_text())
+    other = {**known["gans.dcgan"], "defaults": {**known["gans.dcgan"]["defaults"], "latent": "64", "added": "1"}}
+    monkeypatch.setattr(digests, "FILE", tmp_path / "digests.json")
+    monkeypatch.setattr(sys, "argv", ["digests.py", "accept"])
+    digests.FILE.write_text(json.dumps({**known, "gans.dcgan": other}))
+    with pytest.raises(SystemExit, match=r"gans\.dcgan has another default of latent: raise VERSION"):
+        digests.main()
+    assert json.loads(digests.FILE.read_text())["gans.dcgan"] == other
+    digests.FILE.write_text(json.dumps({**known, "gans.dcgan": {**other, "version": 0}}))
+    digests.main()
+    assert json.loads(digests.FILE.read_text()) == known
+    assert not digests.other_defaults(known["gans.dcgan"], {**other, "defaults": {}}), "a setting may go"

@@ -8,11 +8,11 @@ from importlib.util import module_from_spec, spec_from_file_location
 import click
 import pytest
 import torch
+from digests import VERSIONED, settings
 
 from lab import registry
 
 ENTRIES = [(kind, entry.name) for kind in registry.KINDS for entry in registry.entries(kind)]
-VERSIONED = ("attacks", "classifiers", "gans", "tasks")
 TRAINED = ("classifiers", "gans")
 
 
@@ -20,10 +20,6 @@ def of(*kinds):
     """A test of each entry of some kinds, which is named `gans/dcgan`."""
     chosen = [(kind, name) for kind, name in ENTRIES if kind in kinds]
     return pytest.mark.parametrize("kind, name", chosen, ids=["/".join(one) for one in chosen])
-
-
-def settings_of(kind, name):
-    return registry.load(kind, name).Config if kind in ("studies", "tasks") else registry.config_class(kind, name)
 
 
 def command_of(kind, name):
@@ -56,7 +52,7 @@ def test_it_has_a_version(kind, name):
 @of(*VERSIONED, "studies")
 def test_its_settings_are_described_and_can_be_kept(kind, name):
     """A default that can be changed would be that of all; and a dict or a list is no option."""
-    fields = settings_of(kind, name).model_fields
+    fields = settings(kind, name).model_fields
     bare = [field for field, about in fields.items() if not about.description]
     assert not bare, f"{kind}/{name}: without a description: {bare}"
     open_ = [field for field, about in fields.items() if isinstance(about.default, list | dict | set)]
@@ -65,7 +61,7 @@ def test_its_settings_are_described_and_can_be_kept(kind, name):
 
 @of("attacks", "classifiers", "gans")
 def test_its_settings_all_have_defaults(kind, name):
-    needed = [field for field, about in settings_of(kind, name).model_fields.items() if about.is_required()]
+    needed = [field for field, about in settings(kind, name).model_fields.items() if about.is_required()]
     assert not needed, f"{kind}/{name}: without a default: {needed}"
 
 

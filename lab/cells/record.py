@@ -53,8 +53,8 @@ def of_older_code(folder: Path) -> Iterator[None]:
         yield
     except UsageError as error:
         raise UsageError(
-            f"{folder / CONFIG}: {error} If the code has changed since, take that of then: the commit stands in "
-            f"{ENVIRONMENT} of its cells."
+            f"{folder / CONFIG}: {str(error).removesuffix('.')}. If the code has changed since, take that of then: the "
+            f"commit stands in {ENVIRONMENT} of its cells."
         ) from error
 
 

@@ -348,7 +348,8 @@ def test_a_folder_that_is_gone_while_it_is_written_to_is_told_in_one_line(tmp_pa
     folder = CellFolder.create(CELL, tmp_path, LOCAL)
 
     def loses_its_folder(cell):
-        shutil.rmtree(cell.path)
+        while cell.path.exists():  # the sign of life may be written just then
+            shutil.rmtree(cell.path, ignore_errors=True)
         cell.row(metric="m", value=2.0)
 
     with pytest.raises(WorkbenchError, match="has been removed or moved meanwhile"):

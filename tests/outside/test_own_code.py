@@ -190,6 +190,7 @@ def test_a_file_is_run_as_it_is_now(tmp_path):
         assert own.build(f"{file}:net", None, 0).out_features == features
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning")
 @pytest.mark.parametrize("name", ["my.py:net", "my.pt"])
 def test_a_space_is_named_after_the_file_that_was_run(tmp_path, name):
     """Such as one that is written anew just then."""
