@@ -165,8 +165,10 @@ def main() -> None:
     code, known = sources(), json.loads(FILE.read_text()) if FILE.exists() else {}
     here = {name: state(name, code) for name in entries(code)}
     for name in sorted({*here, *known}):
-        if here.get(name) != known.get(name):
-            print(f"{name}: {known.get(name)} -> {here.get(name)}")
+        was, now = known.get(name, {}), here.get(name, {})
+        for part in ("version", "digest", "defaults"):
+            if was.get(part) != now.get(part):
+                print(f"{name}: {part} {was.get(part)} -> {now.get(part)}")
     if sys.argv[1:] == ["accept"]:
         for name in sorted(here.keys() & known.keys()):
             if changed := ", ".join(other_defaults(known[name], here[name])):
