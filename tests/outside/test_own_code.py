@@ -217,3 +217,12 @@ def test_sparse_tensors_of_several_processes_are_compared(monkeypatch):
     for x in (torch.eye(3), torch.eye(3), 2 * torch.eye(3)):
         same.check_same("my.py:net", x.to_sparse())
     assert told[0] == told[1] != told[2]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes")
+@pytest.mark.parametrize("name", ["my.py:net", "my.pt"])
+def test_a_pipe_in_place_of_a_file_is_refused(tmp_path, name):
+    """Whoever opened it to read would wait for ever."""
+    os.mkfifo(tmp_path / name.partition(":")[0])
+    with pytest.raises(WorkbenchError, match="no such file"):
+        own_space(f"{tmp_path / name}", None, None, None)
