@@ -13,7 +13,7 @@ from torch import Tensor, nn
 import imagesets
 from evaluation.spaces import Seen, Space, of_network, points
 from lab.errors import UsageError, WorkbenchError, first_line
-from lab.files import expanded, unchanged
+from lab.files import check_plain, expanded, unchanged
 from lab.training.tensors import packed
 from outside import graph, own, torchvision
 from outside.layered import COLOURS, Normalize, Shown, running, usual
@@ -113,6 +113,7 @@ def _script(path: Path, weights: Path | None) -> nn.Module:
     if weights is not None:
         raise UsageError(f"{path} holds its own weights: leave --weights out.")
     try:
+        check_plain(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that TorchScript is going out of use is not the user's to mend
             network: nn.Module = torch.jit.load(path, map_location="cpu").float().eval()

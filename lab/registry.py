@@ -261,7 +261,7 @@ def _unparsed(path: str | Path | None, error: SyntaxError) -> WorkbenchError:
 @cache
 def _parsed(path: Path, changed: int) -> ast.Module:
     """The syntax tree of a file that was last changed at that time."""
-    return ast.parse(path.read_text(encoding="utf-8"))
+    return ast.parse(path.read_bytes())
 
 
 def _docstring(path: Path) -> str:

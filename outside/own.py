@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from lab.errors import UsageError, WorkbenchError, first_line, unknown_name
-from lab.files import expanded
+from lab.files import check_plain, expanded
 from lab.training.draws import derive_seed
 from lab.training.precision import set_gpu_arithmetic
 from outside import torchvision
@@ -108,6 +108,7 @@ class _Source(SourceFileLoader):
 
 def _run(file: Path) -> tuple[ModuleType, bytes]:
     """The module of a file that was run, and what it held."""
+    check_plain(file)
     loader = _Source(MODULE, str(file))
     spec = importlib.util.spec_from_file_location(MODULE, file, loader=loader)
     assert spec and spec.loader

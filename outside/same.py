@@ -1,6 +1,7 @@
 """Files that each of several processes reads for itself: whether all have read the same."""
 
 import hashlib
+import io
 
 import torch
 from torch import Tensor
@@ -38,6 +39,10 @@ def _told(part: Tensor | bytes | str | None) -> bytes:
 
 
 def _bytes(part: Tensor | bytes | str | None) -> memoryview | bytes:
+    if isinstance(part, Tensor) and part.layout != torch.strided:
+        sparse = io.BytesIO()
+        torch.save(part.detach().cpu(), sparse)
+        return sparse.getbuffer()
     if isinstance(part, Tensor):
         return part.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data
     return part if isinstance(part, bytes) else (part or "").encode()

@@ -49,10 +49,8 @@ FLOORS = {"real against real": ("model", "real"), "noise": ("model", "noise"), "
 def faults(figure):
     """What is drawn and is not in the data, or not by that name: a line each."""
     panels = [axis for axis in figure.drawing.axes if axis.get_visible() and axis.get_label() != "<colorbar>"]
-    data, checks = (
-        _Data(figure.data, figure.caption),
-        (_curves, _untold, _bars, _powers, _floors, _matrix, _dots, _ends, _stairs),
-    )
+    data = _Data(figure.data, figure.caption)
+    checks = (_curves, _untold, _bars, _powers, _floors, _matrix, _dots, _ends, _stairs)
     everywhere = [figure.name, figure.caption, *(word for axis in panels for word in _words(axis, figure))]
     found = [*_as_a_whole(figure, " ".join(everywhere))]
     for axis in panels:
@@ -81,10 +79,8 @@ class _Data:
     """The data beside a figure, in groups by what their texts say."""
 
     def __init__(self, frame, caption=""):
-        self.frame, self.styles = (
-            frame,
-            {style: name for name, style in re.findall(r"([\w-]+) (solid|dashed)", caption)},
-        )
+        self.frame = frame
+        self.styles = {style: name for name, style in re.findall(r"([\w-]+) (solid|dashed)", caption)}
         self.texts = [name for name in frame if frame[name].dtype.kind not in "iufb"]
         self.varied = {name for name in self.texts if frame[name].nunique() > 1}
         self.varied -= {"kind"} if "metric" in frame else set()
@@ -130,7 +126,7 @@ class _Data:
         return all(_says(_about(name, words), part) for name in told & {*key} for part in str(key[name]).split("/"))
 
     def fault(self, what, found, words, but=()):
-        """Nothing if one of the texts that were found is what the words say, or else what is wrong."""
+        """Nothing if the words say the texts of one of the groups that were found, or else what is wrong."""
         if not any(self.said(tuple(about.items()), tuple(words), tuple(but)) for about in found):
             yield f"{what} by {words} is {found or 'nothing of the data'}"
 
@@ -164,6 +160,7 @@ def _about(name, words):
 
 @cache
 def _pattern(value):
+    """What finds a text of the data in words on a figure, by any of its names there."""
     known = {
         value,
         value.removeprefix("alpha="),
@@ -176,6 +173,7 @@ def _pattern(value):
 
 
 def _says(words, value):
+    """Whether one of the words has a text of the data, by any of its names."""
     return any(_pattern(value).search(word) for word in words)
 
 
@@ -289,6 +287,7 @@ def _floors(axis, data, words):
 
 
 def _is_floor(about, column, name, copies):
+    """Whether a group is of what others are held against: of memorised images, the real ones of any GAN."""
     return (about["metric"], about["side"]) == ("memorized", "real") if copies else about.get(column) == name
 
 
@@ -328,10 +327,12 @@ def _matrix(axis, data, words):
 
 
 def _short(value):
+    """A row's or a column's name as an axis has it."""
     return value.replace(";", "") if isinstance(value, str) else f"{value:.3g}"
 
 
 def _rounded(text, value):
+    """Whether a number that is written is this value, rounded to as many digits as it has."""
     return abs(float(text) - value) <= 0.5 * 10.0 ** -len(text.partition(".")[2]) * (1 + 1e-6)
 
 
@@ -384,6 +385,7 @@ def _is_curve(drawn, x, y, roughly=False):
 
 
 def _same(one, other, roughly=False):
+    """Whether two arrays are the same to rounding, or to a tenth; NaN is NaN."""
     one, other = np.asarray(one, float), np.asarray(other, float)
     if one.shape != other.shape:
         return False

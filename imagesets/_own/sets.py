@@ -11,7 +11,7 @@
 """
 
 import statistics
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -50,8 +50,7 @@ def prepare(name: str, root: Path, wanted: Wanted, title: str | None, say: Say) 
             images, or which of them are held out is not plain.
     """
     kind, path = place_of(name)
-    with unchanged(path) if kind == "zip" else nullcontext():  # of a folder each file stands for itself
-        listing, facts = _decoded(kind, path, root, wanted, say)
+    listing, facts = _decoded(kind, path, root, wanted, say)
     own = OwnImages(f"{OWN}{facts.key}", root)
     _call(own.name, root, title or (path.resolve().name if kind == "folder" else path.resolve().stem))
     for line in summary(path / listing.top, own.name, own.SPEC, own.record, listing.left_out, facts):
@@ -61,19 +60,23 @@ def prepare(name: str, root: Path, wanted: Wanted, title: str | None, say: Say) 
 
 def _decoded(kind: str, path: Path, root: Path, wanted: Wanted, say: Say) -> tuple[Listing, Facts]:
     """The files of a folder or an archive, and what they became."""
-    listing = list_images(kind, path, wanted.follow_links)
-    identity = content_hash([kind, str(path.resolve()), asdict(wanted), DECODING])
-    manifest = Manifest(root / store.FOLDER / "manifests" / f"{identity}.jsonl")
-    facts = _known(manifest, listing, root)
-    if facts is None:
-        manifest.path.parent.mkdir(parents=True, exist_ok=True)
-        with locks.held(manifest.path.with_suffix(".lock"), 0, partial(say, WAITING)):
-            facts = _known(manifest, listing, root)
-            if facts is None:
-                layout = arrange(listing.names, path / listing.top)
-                work = Work(path, listing, layout, root, wanted, say)
-                facts, digests = find_by_content(work, manifest) or decode(work, identity)
-                manifest.write(facts, listing, digests)
+    with ExitStack() as reading:
+        if kind == "zip":  # of a folder each file stands for itself
+            reading.enter_context(unchanged(path))
+        listing = list_images(kind, path, wanted.follow_links)
+        identity = content_hash([kind, str(path.resolve()), asdict(wanted), DECODING])
+        manifest = Manifest(root / store.FOLDER / "manifests" / f"{identity}.jsonl")
+        facts = _known(manifest, listing, root)
+        if facts is None:
+            manifest.path.parent.mkdir(parents=True, exist_ok=True)
+            with locks.held(manifest.path.with_suffix(".lock"), 0, partial(say, WAITING)):
+                facts = _known(manifest, listing, root)
+                if facts is None:
+                    layout = arrange(listing.names, path / listing.top)
+                    work = Work(path, listing, layout, root, wanted, say)
+                    facts, digests = find_by_content(work, manifest) or decode(work, identity)
+                    reading.close()  # what an archive that has changed became is not that of these files
+                    manifest.write(facts, listing, digests)
     return listing, facts
 
 
@@ -188,5 +191,5 @@ class OwnImages:
 def _known(manifest: Manifest, listing: Listing, root: Path) -> Facts | None:
     """What these files became, if none has changed since."""
     facts = manifest.facts()
-    unchanged = facts is not None and facts.listing == listing.fingerprint and store.is_set(root, facts.key)
-    return facts if unchanged else None
+    same = facts is not None and facts.listing == listing.fingerprint and store.is_set(root, facts.key)
+    return facts if same else None

@@ -54,7 +54,7 @@ def of_older_code(folder: Path) -> Iterator[None]:
     except UsageError as error:
         raise UsageError(
             f"{folder / CONFIG}: {str(error).removesuffix('.')}. If the code has changed since, take that of then: the "
-            f"commit stands in {ENVIRONMENT} of its cells."
+            f"commit stands in a cell's {ENVIRONMENT}."
         ) from error
 
 

@@ -97,6 +97,14 @@ def test_who_needs_a_broken_file_is_told_where(monkeypatch, tmp_path):
         registry.load("gans", "half")
 
 
+def test_a_file_that_is_no_utf_8_is_told(monkeypatch, tmp_path):
+    (tmp_path / "gans").mkdir()
+    (tmp_path / "gans" / "half.py").write_bytes(b'VERSION = 1\nx = "\xe9"\n')
+    monkeypatch.setattr(registry, "ROOT", tmp_path)
+    with pytest.raises(WorkbenchError, match=r"half.py, line \d+, does not parse: .*utf-8"):
+        registry.version("gans/half")
+
+
 def test_a_file_with_a_dash_is_told(monkeypatch, tmp_path):
     (tmp_path / "gans").mkdir()
     (tmp_path / "gans" / "one-half.py").write_text("VERSION = 1\n")

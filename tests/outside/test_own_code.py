@@ -11,7 +11,7 @@ from torch import nn
 
 from evaluation.foreign import own_space
 from lab.errors import UsageError, WorkbenchError
-from outside import own
+from outside import own, same
 from outside.files import read_layers
 from outside.network import measure_network
 
@@ -206,4 +206,23 @@ def test_a_space_is_named_after_the_file_that_was_run(tmp_path, name):
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(WorkbenchError, match="has changed while it was read"):
         patch.setattr(torch.jit, "load", loaded)
+        own_space(f"{tmp_path / name}", None, None, None)
+
+
+def test_sparse_tensors_of_several_processes_are_compared(monkeypatch):
+    """As a graph's, among the buffers of a network."""
+    told = []
+    monkeypatch.setattr(same, "world_size", lambda: 2)
+    monkeypatch.setattr(same, "agree", lambda check, content: told.append(content))
+    for x in (torch.eye(3), torch.eye(3), 2 * torch.eye(3)):
+        same.check_same("my.py:net", x.to_sparse())
+    assert told[0] == told[1] != told[2]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes")
+@pytest.mark.parametrize("name", ["my.py:net", "my.pt"])
+def test_a_pipe_in_place_of_a_file_is_refused(tmp_path, name):
+    """Whoever opened it to read would wait for ever."""
+    os.mkfifo(tmp_path / name.partition(":")[0])
+    with pytest.raises(WorkbenchError, match="no such file"):
         own_space(f"{tmp_path / name}", None, None, None)

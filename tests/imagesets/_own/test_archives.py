@@ -79,6 +79,22 @@ def test_an_archive_that_is_written_anew_while_it_is_read_is_no_damaged_one(
         opened(archive, "zip", skip_bad=skip_bad)
 
 
+def test_what_an_archive_became_that_changed_is_not_remembered(opened, folder, tmp_path, monkeypatch):
+    """The old one may be put back."""
+    archive, look = zipped(folder, tmp_path / "images.zip"), decode.look
+    whole = archive.read_bytes()
+
+    def look_and_damage(*about):
+        archive.write_bytes(bytes(4) + whole[4:])
+        return look(*about)
+
+    with monkeypatch.context() as patch, pytest.raises(WorkbenchError, match="has changed while it was read"):
+        patch.setattr(decode, "look", look_and_damage)
+        opened(archive, "zip", skip_bad=True)
+    archive.write_bytes(whole)
+    assert len(opened(archive, "zip", skip_bad=True).names) == 18
+
+
 def test_a_damaged_member_is_named(opened, folder, tmp_path):
     archive = zipped(folder, tmp_path / "images.zip", compression=zipfile.ZIP_STORED)
     data = bytearray(archive.read_bytes())
