@@ -144,13 +144,16 @@ def unchanged(path: Path) -> Iterator[None]:
         raise WorkbenchError(message) from cause
 
 
-def _stamp(path: Path) -> tuple[int, ...] | None:
-    """What tells that a file is another, or has been written to; None where there is none."""
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """What tells that a file is another, or has been written to; None where there is none.
+
+    Not its number on the disk: some file systems, of clouds for one, give it another from one look to the next.
+    """
     try:
         status = path.stat()
     except OSError:
         return None
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+    return status.st_size, status.st_mtime_ns
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
