@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load, save
+from safetensors.torch import save
 from torch import Tensor, nn
 
 import imagesets
@@ -23,6 +23,7 @@ from lab.hashing import content_hash
 from lab.processes import part, world_size
 from lab.training.modes import evaluating
 from metrics.comparison import Predictions
+from outside.files import read_safetensors
 from snnl_core.distributed import gather
 from snnl_core.pooling import pool_maps
 
@@ -121,7 +122,7 @@ def _kept(path: Path) -> Seen | None:
     if path.is_symlink() or not path.is_file():
         return None
     try:
-        kept = load(path.read_bytes())  # `load_file` would leave it in the file, which may change
+        kept = read_safetensors(path)
         return Seen(kept["features"], kept.get("predicted"))
     except (OSError, SafetensorError, KeyError):
         return None

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lab.cells.rows import pick
+from lab.cells.rows import joined, pick
 from lab.reporting.plots import (
     GREY,
     KIMG,
@@ -65,7 +65,7 @@ def over_minutes(
         axis.set_xlabel("training (minutes)")
     legend_above(figure)
     caption = "The same over the minutes of training, at the mean pace of each GAN's trainings on this machine."
-    return Figure("over-minutes", caption, figure, plotted(_stacked(data)))
+    return Figure("over-minutes", caption, figure, plotted(joined(data)))
 
 
 def sides(table: "pd.DataFrame", names: Sequence[str], spaces: dict[str, str]) -> Figure:
@@ -107,7 +107,7 @@ def places(table: "pd.DataFrame", names: Sequence[str], spaces: dict[str, str]) 
         axis.set_title(title, loc="left")
         frames.append(_frame(ranks, names, labels, space))
     caption = "Place of each GAN by the mean over seeds of each measure at the end of training; 1 is the best."
-    return Figure("places", caption, figure, _stacked(frames))
+    return Figure("places", caption, figure, joined(frames))
 
 
 def agreements(found: dict[str, Agreement]) -> Figure:
@@ -127,7 +127,7 @@ def agreements(found: dict[str, Agreement]) -> Figure:
         frames.append(_frame(one.tau, one.names, one.names, title))
     figure.colorbar(image, ax=axes, shrink=0.6, label="Kendall's tau")
     caption = "How far measures order checkpoints alike, each turned so that more is better: 1 is the same order."
-    return Figure("agreement", caption, figure, _stacked(frames))
+    return Figure("agreement", caption, figure, joined(frames))
 
 
 def _curves(axis: "Axes", rows: "pd.DataFrame", names: Sequence[str], over: str) -> None:
@@ -138,7 +138,7 @@ def _curves(axis: "Axes", rows: "pd.DataFrame", names: Sequence[str], over: str)
 def _with_floors(table: "pd.DataFrame", shown: "Sequence[tuple[Measure, str]]") -> "pd.DataFrame":
     """The data beside a figure of some measures in some spaces, and of what real images give in their place."""
     found = (find for one, space in shown for find in (one.rows(table, space), floor_rows(one, table, space)))
-    return plotted(_stacked([*found]))
+    return plotted(joined(found))
 
 
 def _scale(axis: "Axes", measure: Measure) -> None:
@@ -161,9 +161,3 @@ def _frame(values: "np.ndarray", rows: Sequence[str], columns: Sequence[str], sp
 
     entries = pd.DataFrame(values, index=list(rows), columns=list(columns)).stack(future_stack=True)
     return entries.rename_axis(["row", "column"]).rename("value").reset_index().assign(space=space)
-
-
-def _stacked(frames: "Sequence[pd.DataFrame]") -> "pd.DataFrame":
-    import pandas as pd
-
-    return pd.concat(frames)

@@ -77,12 +77,12 @@ def test_images_and_labels_are_as_promised(name, split, request, tmp_path):
         found = imagesets.load(name, split, root=root, download=False)
     except WorkbenchError:
         root = request.getfixturevalue("data_at_hand")
-    try:
-        found = imagesets.load(name, split, root=root, download=False)
-    except WorkbenchError as error:
-        if name in {"digits", "mnist"} or "not the published" in str(error):
-            raise
-        pytest.skip(f"{name} is not at hand")
+        try:
+            found = imagesets.load(name, split, root=root, download=False)
+        except WorkbenchError as error:
+            if name in {"digits", "mnist"} or "not the published" in str(error):
+                raise
+            pytest.skip(f"{name} is not at hand")
     assert found.images.shape == (spec.n[split], spec.channels, spec.size, spec.size)
     assert (found.images.min(), found.images.max()) == (0, 255)
     assert found.labels.unique().tolist() == list(range(len(spec.classes)))

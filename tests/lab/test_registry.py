@@ -74,19 +74,28 @@ def test_versions():
         registry.version("gans/dcgam")
 
 
+@pytest.fixture
+def one_gan(monkeypatch, tmp_path):
+    """Makes a project of one file, of a GAN."""
+
+    def made(name, text, encoding="utf-8"):
+        (tmp_path / "gans").mkdir()
+        (tmp_path / "gans" / name).write_text(text, encoding)
+        monkeypatch.setattr(registry, "ROOT", tmp_path)
+
+    return made
+
+
 @pytest.mark.parametrize("version", ["'1'", "1.5", "1 + 0", "True", "None"])
-def test_a_version_is_a_whole_number_as_it_stands(monkeypatch, tmp_path, version):
-    (tmp_path / "gans").mkdir()
-    (tmp_path / "gans" / "half.py").write_text(f"VERSION = {version}\n")
-    monkeypatch.setattr(registry, "ROOT", tmp_path)
+def test_a_version_is_a_whole_number_as_it_stands(one_gan, version):
+    one_gan("half.py", f"VERSION = {version}\n")
     with pytest.raises(WorkbenchError, match=r"half.py: VERSION is a whole number as it stands, VERSION = 1"):
         registry.version("gans/half")
 
 
-def test_who_needs_a_broken_file_is_told_where(monkeypatch, tmp_path):
+def test_who_needs_a_broken_file_is_told_where(one_gan, monkeypatch, tmp_path):
+    one_gan("half.py", "VERSION = 1\nclass Config(:\n")
     (tmp_path / "gans" / "half" / "__pycache__").mkdir(parents=True)  # what Git leaves of a folder is no entry
-    (tmp_path / "gans" / "half.py").write_text("VERSION = 1\nclass Config(:\n")
-    monkeypatch.setattr(registry, "ROOT", tmp_path)
     for read in (lambda: registry.version("gans/half"), lambda: registry.config_class("gans", "half")):
         with pytest.raises(WorkbenchError, match=r"half.py, line 2, does not parse: invalid syntax"):
             read()
@@ -97,18 +106,14 @@ def test_who_needs_a_broken_file_is_told_where(monkeypatch, tmp_path):
         registry.load("gans", "half")
 
 
-def test_a_file_that_is_no_utf_8_is_told(monkeypatch, tmp_path):
-    (tmp_path / "gans").mkdir()
-    (tmp_path / "gans" / "half.py").write_bytes(b'VERSION = 1\nx = "\xe9"\n')
-    monkeypatch.setattr(registry, "ROOT", tmp_path)
+def test_a_file_that_is_no_utf_8_is_told(one_gan):
+    one_gan("half.py", 'VERSION = 1\nx = "\xe9"\n', "latin-1")
     with pytest.raises(WorkbenchError, match=r"half.py, line \d+, does not parse: .*utf-8"):
         registry.version("gans/half")
 
 
-def test_a_file_with_a_dash_is_told(monkeypatch, tmp_path):
-    (tmp_path / "gans").mkdir()
-    (tmp_path / "gans" / "one-half.py").write_text("VERSION = 1\n")
-    monkeypatch.setattr(registry, "ROOT", tmp_path)
+def test_a_file_with_a_dash_is_told(one_gan):
+    one_gan("one-half.py", "VERSION = 1\n")
     with pytest.raises(WorkbenchError, match=r"one_half.py is not there: the file of one-half has _ in its name"):
         registry.version("gans/one-half")
 
